@@ -1,0 +1,94 @@
+//! Who acts: callers, their tokens and what their role lets them do.
+
+use crate::id::{RunId, TokenId};
+use crate::run::StepPath;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What a token's bearer may do in general.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The owner of the data folder: everything.
+    Host,
+    /// Executes steps, answers questions, approves.
+    Operator,
+    /// One step of one run.
+    Worker,
+    /// Reads.
+    Observer,
+    /// Answers what operators cannot.
+    Senior,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Role; 5] = [Role::Host, Role::Operator, Role::Worker, Role::Observer, Role::Senior];
+
+    /// Gives the role's name on the wire and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Host => "host",
+            Role::Operator => "operator",
+            Role::Worker => "worker",
+            Role::Observer => "observer",
+            Role::Senior => "senior",
+        }
+    }
+
+    /// Reads a role's name, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+/// A token as it is stored: never the secret.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenRecord {
+    /// Its public name.
+    pub id: TokenId,
+    /// SHA-256 of the secret, as 64 hex digits.
+    pub hash: String,
+    /// What its bearer may do.
+    pub role: Role,
+    /// The step it is bound to, for a worker.
+    pub step: Option<StepBinding>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends; `None` for the owner's.
+    pub expires_at: Option<Timestamp>,
+    /// When it was taken back.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// The one step a worker's token is good for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepBinding {
+    /// The run.
+    pub run_id: RunId,
+    /// The step in it.
+    pub path: StepPath,
+    /// Which attempt of it.
+    pub attempt: u32,
+}
+
+/// Who asks, once the token has been looked up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Caller {
+    /// The token that was shown.
+    pub token_id: TokenId,
+    /// What it lets its bearer do.
+    pub role: Role,
+    /// The step it is bound to, for a worker.
+    pub step: Option<StepBinding>,
+}
+
+impl Caller {
+    /// Gives the name that the journal carries.
+    pub fn actor(&self) -> String {
+        match &self.step {
+            Some(step) => format!("step:{}/{}", step.run_id, step.path),
+            None => self.role.as_str().to_owned(),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Blueprints: a flow, the agents it needs, and what is said about them.
+
+use crate::flow::Node;
+use crate::value::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A blueprint that has been read and checked; `rules::blueprint` makes it from a document.
+#[derive(Debug, Clone)]
+pub struct Blueprint {
+    /// `[a-z0-9][a-z0-9._-]{0,63}`
+    pub id: String,
+    /// What runs.
+    pub flow: Node,
+    /// Who does the steps, by name.
+    pub agents: BTreeMap<String, Agent>,
+    /// Commands that agents share, by name.
+    pub templates: BTreeMap<String, CommandSpec>,
+    /// What is said about it.
+    pub metadata: Metadata,
+    /// Merged under the context that a task brings.
+    pub default_init_ctx: Option<Value>,
+}
+
+/// What is said about a blueprint.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metadata {
+    /// One sentence for people.
+    pub description: Option<String>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// A semantic version that people give it.
+    pub version_label: Option<String>,
+    /// How long a run may take when the request does not say, in seconds.
+    pub default_run_ttl_secs: Option<u64>,
+}
+
+/// Who does a step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Agent {
+    /// What steps call it by.
+    pub name: String,
+    /// What it is and needs.
+    pub spec: AgentSpec,
+    /// What a program that drives a model is told.
+    pub profile: Profile,
+}
+
+/// What a program that drives a model is told.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Profile {
+    /// Fills `{system}` and `{system_file}`.
+    pub system_prompt: Option<String>,
+    /// Fills `{model}`.
+    pub model: Option<String>,
+    /// Fills `{tools_csv}`.
+    pub tools: Vec<String>,
+    /// For people.
+    pub description: Option<String>,
+}
+
+/// What an agent is and needs, by kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentSpec {
+    /// A pure function built into Adjutant.
+    Function {
+        /// Its name, for example `identity`.
+        fn_id: String,
+    },
+    /// A sandboxed Luau chunk.
+    Lua(LuaSpec),
+    /// A program.
+    Command(CommandSpec),
+    /// A program whose end is judged.
+    Check(CheckSpec),
+}
+
+impl AgentSpec {
+    /// Gives the kind's name on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            AgentSpec::Function { .. } => "function",
+            AgentSpec::Lua(_) => "lua",
+            AgentSpec::Command(_) => "command",
+            AgentSpec::Check(_) => "check",
+        }
+    }
+}
+
+/// A Luau chunk and its limits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LuaSpec {
+    /// The chunk; it gets the step's input as its argument.
+    pub source: String,
+    /// What error messages call it.
+    pub label: String,
+    /// The memory it may hold; without it the setting's.
+    pub memory_bytes: Option<u64>,
+    /// The time it may take; without it the setting's.
+    pub timeout_ms: Option<u64>,
+}
+
+/// A program to start.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CommandSpec {
+    /// The named template that fills what this one leaves out.
+    pub template: Option<String>,
+    /// Program and arguments; placeholders are filled in each.
+    pub argv: Vec<String>,
+    /// Whether the step's input stands as JSON on standard input; true unless said otherwise.
+    pub use_stdin: Option<bool>,
+    /// A text for standard input instead.
+    pub stdin: Option<String>,
+    /// Variables besides those that pass by the allow-list.
+    pub env: BTreeMap<String, String>,
+    /// Where it runs, below the workspace.
+    pub cwd: Option<String>,
+    /// How long it may take.
+    pub timeout_ms: Option<u64>,
+    /// How its output is read.
+    pub output: Option<OutputSpec>,
+}
+
+/// How a program's output is read.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct OutputSpec {
+    /// What standard output is.
+    pub format: OutputFormat,
+    /// An RFC 6901 pointer to the step's value in the JSON.
+    pub result_ptr: Option<String>,
+    /// What decides success.
+    pub ok_from: OkFrom,
+    /// Where usage stands in the JSON.
+    pub stats: StatsSpec,
+}
+
+/// What standard output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutputFormat {
+    /// JSON when it parses, else text.
+    #[default]
+    Auto,
+    /// JSON; anything else fails the step.
+    Json,
+    /// Text.
+    Text,
+    /// Lines of JSON as Claude Code's stream-json has them; the last `result` line is the value.
+    StreamJson,
+    /// Lines of JSON as `codex exec --json` has them; the last agent message is the value.
+    CodexJson,
+}
+
+/// What decides whether a command succeeded.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum OkFrom {
+    /// Exit code 0.
+    #[default]
+    ExitCode,
+    /// Exit code 0 and `true` at this pointer.
+    Pointer(String),
+}
+
+/// RFC 6901 pointers to what a run cost.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StatsSpec {
+    /// An object with `input_tokens` and `output_tokens`.
+    pub usage_ptr: Option<String>,
+    /// The model's name.
+    pub model_ptr: Option<String>,
+    /// How many turns the model took.
+    pub num_turns_ptr: Option<String>,
+}
+
+/// A command that verifies an outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckSpec {
+    /// A command line for `sh -c`, or program and arguments.
+    pub command: CheckCommand,
+    /// The exit code that passes, 0 unless said otherwise.
+    pub expect_exit: i32,
+    /// A text that the output must hold.
+    pub output_contains: Option<String>,
+    /// How long it may take; without it the setting's.
+    pub timeout_secs: Option<u64>,
+}
+
+/// How a check is started.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CheckCommand {
+    /// By `sh -c`.
+    Line(String),
+    /// Directly.
+    Argv(Vec<String>),
+}
+
+impl fmt::Display for CheckCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CheckCommand::Line(line) => f.write_str(line),
+            CheckCommand::Argv(argv) => f.write_str(&argv.join(" ")),
+        }
+    }
+}

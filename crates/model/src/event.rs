@@ -1,0 +1,269 @@
+//! What the journal records. Only these types are stored as they are serialised; their form is versioned.
+//!
+//! A row's `kind` column is the tag and its payload the rest. What may be forgotten (inputs, outputs) is not in
+//! here: a payload names a turn, and the turn carries the content.
+
+use crate::goal::{Evidence, GoalStatus, LinkState};
+use crate::id::{GoalId, TaskId};
+use crate::policy::Judgement;
+use crate::run::{ErrorClass, FlowError, RunStatus, StepPath, TurnStatus, WorkspaceRecord};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The version of the payloads; a reader refuses a higher one.
+pub const EVENT_FORMAT: u32 = 1;
+
+/// A row of the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JournalRow {
+    /// Its place in the whole journal, from 1.
+    pub seq: i64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Who caused it.
+    pub actor: String,
+    /// What it is about: a run's or goal's id, or `plane`.
+    pub subject: String,
+    /// What happened.
+    pub event: Event,
+    /// SHA-256 over this row and the hash of the subject's previous one, as 64 hex digits.
+    pub hash: String,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// The daemon has opened the store.
+    DaemonStarted {
+        /// Its version.
+        version: String,
+        /// Its process id.
+        pid: u32,
+    },
+    /// The daemon has closed the store in good order.
+    DaemonStopped {},
+    /// A run was accepted.
+    RunCreated {
+        /// The task it executes.
+        task_id: TaskId,
+        /// The blueprint's own id.
+        blueprint_id: String,
+        /// The version it is pinned to.
+        blueprint_hash: String,
+        /// SHA-256 of the first context's JSON.
+        input_hash: String,
+        /// How long it may take.
+        ttl_ms: u64,
+        /// The goal it serves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        goal_id: Option<GoalId>,
+    },
+    /// A run went from one state to another.
+    RunStatusChanged {
+        /// Where it was.
+        from: RunStatus,
+        /// Where it is.
+        to: RunStatus,
+        /// Why, when it is not plain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The error that ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<FlowError>,
+        /// SHA-256 of the final context's JSON.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result_hash: Option<String>,
+    },
+    /// A run has a new owner.
+    RunAdopted {
+        /// The owner.
+        owner: String,
+        /// Its epoch.
+        epoch: u64,
+        /// How many turns were in flight and are performed again.
+        in_flight: u64,
+    },
+    /// The directory that a run works in is there.
+    WorkspaceReady(WorkspaceRecord),
+    /// The directory that a run worked in was removed; its tree is kept under a ref.
+    WorkspaceRemoved {
+        /// Where it was.
+        path: String,
+        /// The snapshot, when there was something to keep.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        snapshot_ref: Option<String>,
+    },
+    /// The machine of a run took events and asked for effects, in this order.
+    RunAdvanced {
+        /// What it took.
+        inputs: Vec<FlowInput>,
+        /// The turns it started.
+        started: Vec<TurnStarted>,
+        /// The timers it set.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        timers: Vec<TimerSet>,
+    },
+    /// The gate judged a tool call of an agent.
+    ToolJudged {
+        /// The turn it is recorded as.
+        turn: u64,
+        /// The step the agent works on.
+        path: StepPath,
+        /// The tool.
+        tool: String,
+        /// What the gate said.
+        judgement: Judgement,
+    },
+    /// A tool call that was allowed has ended.
+    ToolSettled {
+        /// The turn it is recorded as.
+        turn: u64,
+        /// How it ended.
+        status: TurnStatus,
+        /// SHA-256 of the output's JSON.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output_hash: Option<String>,
+    },
+    /// An agent said, thought or did something worth showing.
+    AgentProgress {
+        /// The turn it works on.
+        turn: u64,
+        /// The step it works on.
+        path: StepPath,
+        /// `said`, `thought`, `tool` or `note`.
+        what: String,
+        /// The words, cut to 2 KiB.
+        text: String,
+    },
+    /// A goal was made.
+    GoalCreated {
+        /// The intent.
+        description: String,
+        /// How many criteria it has.
+        criteria: u64,
+    },
+    /// Work was linked to a goal.
+    GoalLinked {
+        /// A session's or run's id.
+        session_id: String,
+    },
+    /// A link of a goal changed.
+    GoalLinkChanged {
+        /// A session's or run's id.
+        session_id: String,
+        /// Where it stands.
+        state: LinkState,
+    },
+    /// A criterion of a goal has new evidence.
+    GoalEvidence {
+        /// Which criterion, from 0.
+        criterion: u64,
+        /// The evidence.
+        evidence: Evidence,
+    },
+    /// Somebody left a note on a goal.
+    GoalNoted {
+        /// The note.
+        note: String,
+    },
+    /// A goal went from one state to another.
+    GoalStatusChanged {
+        /// Where it was.
+        from: GoalStatus,
+        /// Where it is.
+        to: GoalStatus,
+        /// Why, when it is not plain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+}
+
+impl Event {
+    /// Gives the tag that the `kind` column carries.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Event::DaemonStarted { .. } => "daemon_started",
+            Event::DaemonStopped { .. } => "daemon_stopped",
+            Event::RunCreated { .. } => "run_created",
+            Event::RunStatusChanged { .. } => "run_status_changed",
+            Event::RunAdopted { .. } => "run_adopted",
+            Event::WorkspaceReady(_) => "workspace_ready",
+            Event::WorkspaceRemoved { .. } => "workspace_removed",
+            Event::RunAdvanced { .. } => "run_advanced",
+            Event::ToolJudged { .. } => "tool_judged",
+            Event::ToolSettled { .. } => "tool_settled",
+            Event::AgentProgress { .. } => "agent_progress",
+            Event::GoalCreated { .. } => "goal_created",
+            Event::GoalLinked { .. } => "goal_linked",
+            Event::GoalLinkChanged { .. } => "goal_link_changed",
+            Event::GoalEvidence { .. } => "goal_evidence",
+            Event::GoalNoted { .. } => "goal_noted",
+            Event::GoalStatusChanged { .. } => "goal_status_changed",
+        }
+    }
+}
+
+/// What a run's machine took, in order; folding these again gives the same state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FlowInput {
+    /// The run began with its first context.
+    Begun,
+    /// A step settled; its turn carries the output.
+    Settled {
+        /// The turn.
+        turn: u64,
+        /// The step.
+        path: StepPath,
+        /// Which attempt of it.
+        attempt: u32,
+        /// How it ended.
+        status: TurnStatus,
+        /// The class of its error.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        class: Option<ErrorClass>,
+        /// SHA-256 of the output's JSON.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output_hash: Option<String>,
+    },
+    /// A timer went off.
+    TimerFired {
+        /// The step or wait it belongs to.
+        path: StepPath,
+        /// Which attempt it precedes.
+        attempt: u32,
+    },
+    /// Somebody asked the run to stop.
+    CancelRequested {
+        /// Who and why.
+        reason: String,
+    },
+    /// The time to live is over.
+    TtlExpired,
+}
+
+/// A turn that was written before its effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TurnStarted {
+    /// The turn.
+    pub turn: u64,
+    /// The step.
+    pub path: StepPath,
+    /// Which attempt of it.
+    pub attempt: u32,
+    /// The agent's name.
+    #[serde(rename = "ref")]
+    pub agent: String,
+}
+
+/// A timer that must go off even after a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimerSet {
+    /// The step or wait it belongs to.
+    pub path: StepPath,
+    /// Which attempt it precedes.
+    pub attempt: u32,
+    /// When it goes off.
+    pub due_at: Timestamp,
+}

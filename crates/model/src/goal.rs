@@ -1,0 +1,138 @@
+//! Goals: an intent, the criteria that prove it, the work linked to it, and the evidence.
+
+use crate::id::GoalId;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Where a goal stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum GoalStatus {
+    Pending,
+    InProgress,
+    Blocked,
+    Done,
+    Abandoned,
+}
+
+impl GoalStatus {
+    /// All states.
+    pub const ALL: [GoalStatus; 5] =
+        [GoalStatus::Pending, GoalStatus::InProgress, GoalStatus::Blocked, GoalStatus::Done, GoalStatus::Abandoned];
+
+    /// Gives the state's name on the wire and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GoalStatus::Pending => "pending",
+            GoalStatus::InProgress => "inProgress",
+            GoalStatus::Blocked => "blocked",
+            GoalStatus::Done => "done",
+            GoalStatus::Abandoned => "abandoned",
+        }
+    }
+
+    /// Reads a state's name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+/// Where a link stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LinkState {
+    Launched,
+    Running,
+    Verified,
+    Failed,
+}
+
+/// An intent that is done only when checks have proved it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Goal {
+    /// Its id.
+    pub id: GoalId,
+    /// The intent, in its owner's words.
+    pub description: String,
+    /// Where it stands.
+    pub status: GoalStatus,
+    /// What proves it.
+    pub acceptance: Vec<Criterion>,
+    /// The work linked to it; `sessions` on the wire, each a session or a run.
+    pub sessions: Vec<GoalLink>,
+    /// `floor(100·verified/total)` of the links.
+    pub progress: u8,
+    /// The project's repository; checks run there when no linked run has a workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// What people said, oldest first.
+    pub notes: Vec<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+}
+
+/// One thing that must hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Criterion {
+    /// For people.
+    pub text: String,
+    /// A command line that proves it, run by `sh -c`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
+    /// The last proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+}
+
+/// A session or run that works on a goal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GoalLink {
+    /// A session's or run's id.
+    pub session_id: String,
+    /// What it was to do.
+    pub task: String,
+    /// Where it stands.
+    pub state: LinkState,
+    /// What verified it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+}
+
+/// What a check or a person said, bound to the tree it is about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Who or what produced it.
+    pub source: EvidenceSource,
+    /// Whether it speaks for the criterion.
+    pub passed: bool,
+    /// The git tree it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<String>,
+    /// The workspace that has that tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// Exit code, output tail or words.
+    pub detail: String,
+    /// When it was produced.
+    pub at: Timestamp,
+}
+
+/// Who or what produced evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EvidenceSource {
+    /// A check that Adjutant ran.
+    Check {
+        /// The command line.
+        command: String,
+    },
+    /// A named person's word.
+    SignOff {
+        /// The person.
+        person: String,
+    },
+}

@@ -1,0 +1,128 @@
+//! Every id is its own type with its own prefix; this file is the registry of them.
+//!
+//! Ids are arguments everywhere: whoever may draw randomness makes a [`Uuid`] and passes it in.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+pub use uuid::Uuid;
+
+/// A text that is not an id of the expected kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidId {
+    /// What was expected, for example `run_ and 32 hex digits`.
+    pub expected: &'static str,
+    /// What was given.
+    pub given: String,
+}
+
+impl fmt::Display for InvalidId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}, got {:?}", self.expected, self.given)
+    }
+}
+
+impl std::error::Error for InvalidId {}
+
+macro_rules! typed_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $digits:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// What every id of this kind starts with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// Makes the id that shows `uuid`.
+            pub fn new(uuid: Uuid) -> Self {
+                let hex = uuid.simple().to_string();
+                Self(format!("{}{}", $prefix, &hex[32 - $digits..]))
+            }
+
+            /// Gives the id as it is shown and stored.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let digits = text.strip_prefix($prefix).unwrap_or("");
+                let valid = digits.len() == $digits
+                    && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+                if valid {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(InvalidId {
+                        expected: concat!($prefix, " and ", $digits, " hex digits"),
+                        given: text.chars().take(80).collect(),
+                    })
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+typed_id!(
+    /// One execution of a blueprint, or of an outside client's proposals.
+    RunId, "run_", 32
+);
+typed_id!(
+    /// A request to execute a blueprint; it has one or more runs.
+    TaskId, "task_", 32
+);
+typed_id!(
+    /// An intent with acceptance checks.
+    GoalId, "g-", 16
+);
+typed_id!(
+    /// The public name of a token; the secret itself is stored only as a hash.
+    TokenId, "token_", 32
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_print_parse_and_refuse_what_is_not_theirs() {
+        let uuid = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let run = RunId::new(uuid);
+        assert_eq!(run.as_str(), "run_0123456789abcdef0123456789abcdef");
+        assert_eq!(run.as_str().parse(), Ok(run.clone()));
+        assert_eq!(GoalId::new(uuid).as_str(), "g-0123456789abcdef");
+        for wrong in ["", "run_", "task_0123456789abcdef0123456789abcdef", "run_0123456789ABCDEF0123456789abcdef", "run_../../etc/passwd"] {
+            assert!(wrong.parse::<RunId>().is_err(), "{wrong}");
+        }
+    }
+}

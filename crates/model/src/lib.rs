@@ -1,0 +1,24 @@
+//! The nouns of Adjutant: ids, values, flows, records and journal events.
+//!
+//! Nothing here decides, waits, reads a clock or draws a random number; types carry constructors and their
+//! wire form, and no more. Every other crate may depend on this one, and it depends on none of them.
+
+pub mod id;
+pub mod time;
+pub mod value;
+
+pub mod flow;
+
+pub mod blueprint;
+
+pub mod action;
+pub mod policy;
+pub mod run;
+
+pub mod goal;
+
+pub mod event;
+
+pub use id::{GoalId, RunId, TaskId, TokenId};
+pub use time::Timestamp;
+pub use value::Value;

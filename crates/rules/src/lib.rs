@@ -1,0 +1,8 @@
+//! The decisions of Adjutant: given what is and what happened, what follows.
+//!
+//! Everything here is a function of its arguments: no async, no I/O, no clock, no randomness. A rule module
+//! imports `model` only, and [`document`], which says what is wrong in what a person wrote.
+
+pub mod document;
+
+pub mod flow;
