@@ -101,6 +101,8 @@ pub struct FanoutNode {
     pub collect: Option<Expr>,
     /// The most branches that run at once.
     pub max_parallel: Option<u32>,
+    /// Whether the `reason` of `all_settled` is text or an object.
+    pub err_format: ErrFormat,
 }
 
 /// When a fanout ends.
@@ -116,7 +118,7 @@ pub enum Join {
     AllSettled,
 }
 
-/// What `err_at` receives.
+/// What `err_at` and the `reason` of `all_settled` receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ErrFormat {
     /// The message.

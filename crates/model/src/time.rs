@@ -21,7 +21,7 @@ impl std::error::Error for InvalidTimestamp {}
 
 impl Timestamp {
     /// Makes the instant `ms` milliseconds after the Unix epoch.
-    pub fn from_unix_ms(ms: i64) -> Self {
+    pub const fn from_unix_ms(ms: i64) -> Self {
         Self(ms)
     }
 

@@ -1,1 +1,39 @@
-//! .
+//! The memory of Adjutant: the journal and the tables, in one SQLite database.
+//!
+//! [`Store`] is the one way in. A change is a [`Write`], which is a value: statements, journal drafts and the fence
+//! they stand under. One thread commits what waits in one transaction, so many runs share one flush, and answers
+//! each write on its own. Reads run on a pool and see snapshots. [`StoreLock`] keeps a second process out.
+//!
+//! Nothing outside this crate knows SQL; nothing inside it decides what a state means.
+
+pub mod lock;
+pub mod store;
+
+pub mod write;
+
+pub mod blueprints;
+pub mod goals;
+pub mod journal;
+pub mod runs;
+pub mod tasks;
+pub mod tokens;
+pub mod turns;
+pub mod workspaces;
+
+mod blobs;
+
+mod batch;
+mod reader;
+mod recent;
+mod writer;
+
+mod dialect;
+mod migrations;
+
+pub use lock::{LockError, StoreLock};
+pub use reader::ReadError;
+pub use runs::{RunFilter, RunStatusChange};
+pub use store::{Health, OpenError, Store, StoreOptions, WriteFailure};
+pub use turns::{TURNS_MAX, TurnSettlement};
+pub use workspaces::WorkspaceEntry;
+pub use write::{Committed, Draft, ExpectedRows, Fence, Param, Statement, Write, WriteError};

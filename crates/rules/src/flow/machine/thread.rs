@@ -1,0 +1,104 @@
+//! Threads: a context and a stack, both shared with older states until they change.
+
+use super::frame::{Frame, FrameKind};
+use super::CONTEXT_BYTES_MAX;
+use crate::flow::expr::{self, EvalError};
+use crate::flow::path;
+use adjutant_model::Value;
+use adjutant_model::flow::{CtxPath, Expr};
+use adjutant_model::run::{FlowErrorCode, StepPath};
+use adjutant_model::value::DEPTH_MAX;
+use std::sync::Arc;
+
+pub(super) type ThreadId = u32;
+
+#[derive(Debug, Clone)]
+pub(super) struct Thread {
+    pub(super) ctx: Value,
+    /// The fanout this thread is a branch of.
+    pub(super) parent: Option<Parent>,
+    stack: Option<Arc<Cell>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Parent {
+    pub(super) thread: ThreadId,
+    pub(super) path: StepPath,
+    pub(super) index: usize,
+}
+
+#[derive(Debug)]
+struct Cell {
+    frame: Arc<Frame>,
+    below: Option<Arc<Cell>>,
+}
+
+impl Thread {
+    pub(super) fn new(ctx: Value, parent: Option<Parent>) -> Self {
+        Thread { ctx, parent, stack: None }
+    }
+
+    pub(super) fn top(&self) -> Option<&Frame> {
+        self.stack.as_ref().map(|cell| &*cell.frame)
+    }
+
+    pub(super) fn push(&mut self, frame: Frame) {
+        self.stack = Some(Arc::new(Cell { frame: Arc::new(frame), below: self.stack.take() }));
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Arc<Frame>> {
+        let cell = self.stack.take()?;
+        self.stack = cell.below.clone();
+        Some(cell.frame.clone())
+    }
+
+    /// Replaces what the top frame is doing; its place in the program stays.
+    pub(super) fn set_top(&mut self, kind: FrameKind) {
+        if let Some(old) = self.pop() {
+            self.push(Frame { op: old.op, path: old.path.clone(), kind });
+        }
+    }
+
+    pub(super) fn write(&mut self, target: &Expr, value: Value) -> Result<(), EvalError> {
+        self.write_path(target_path(target)?, value)
+    }
+
+    pub(super) fn write_path(&mut self, at: &CtxPath, value: Value) -> Result<(), EvalError> {
+        let mut ctx = self.ctx.clone();
+        path::write(&mut ctx, at, value)?;
+        bounded(&ctx, at)?;
+        self.ctx = ctx;
+        Ok(())
+    }
+
+    pub(super) fn evaluate(&self, expr: &Expr) -> Result<Value, EvalError> {
+        expr::evaluate(expr, &self.ctx)
+    }
+}
+
+/// Gives the path that `target` is; anything else is an error of the run.
+pub(super) fn target_path(target: &Expr) -> Result<&CtxPath, EvalError> {
+    match target {
+        Expr::Path(path) => Ok(path),
+        Expr::Lit(_) | Expr::Compare(..) | Expr::Not(_) | Expr::And(_) | Expr::Or(_) | Expr::Exists(_)
+        | Expr::Arith(..) | Expr::Len(_) | Expr::In { .. } | Expr::CallExtern { .. } => {
+            Err(EvalError::new(FlowErrorCode::InvalidPath, "the place to write to is not a path".to_owned()))
+        }
+    }
+}
+
+fn bounded(ctx: &Value, at: &CtxPath) -> Result<(), EvalError> {
+    if ctx.depth() > DEPTH_MAX {
+        let message = format!("writing `{at}` would nest the context deeper than {DEPTH_MAX}");
+        return Err(EvalError::new(FlowErrorCode::ContextTooLarge, message));
+    }
+    if ctx.size_bytes() > CONTEXT_BYTES_MAX {
+        let message = format!(
+            "writing `{at}` would make the context larger than {} MiB; give the fanout a `collect`, so that its \
+             branches return less than their whole context",
+            CONTEXT_BYTES_MAX >> 20
+        );
+        return Err(EvalError::new(FlowErrorCode::ContextTooLarge, message));
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Drives a flow to its end with the steps of the acceptance vectors, each settling at once and in order.
+
+use adjutant_model::flow::Node;
+use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome};
+use adjutant_model::{Timestamp, Value};
+use adjutant_rules::document::{Cursor, Lints};
+use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState, Program, read};
+use std::collections::VecDeque;
+
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
+
+pub(crate) fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("the test's JSON is valid")
+}
+
+#[track_caller]
+pub(crate) fn flow(document: &Value) -> Node {
+    let mut lints = Lints::default();
+    let node = read::node(&Cursor::root(document), &mut lints);
+    let lints = lints.into_vec();
+    node.unwrap_or_else(|| panic!("the flow is refused: {lints:#?}"))
+}
+
+#[track_caller]
+pub(crate) fn start(flow_json: &str, ctx: &str) -> FlowState {
+    FlowState::new(Program::compile(&flow(&json(flow_json))), json(ctx))
+}
+
+/// Does what the vectors' steps do.
+pub(crate) fn settle(agent: &str, input: &Value) -> StepOutcome {
+    let failed = |message: &str| {
+        StepOutcome::Failed(StepFailure { message: message.to_owned(), class: ErrorClass::Retry, value: None })
+    };
+    match (agent, input) {
+        ("echo", value) => StepOutcome::Done(value.clone()),
+        ("upper", Value::String(text)) => StepOutcome::Done(Value::string(text.to_uppercase())),
+        ("inc", Value::Number(n)) => {
+            StepOutcome::Done(Value::from_f64(n.as_f64().expect("a float") + 1.0).expect("finite"))
+        }
+        ("nonnull", value) if *value != Value::Null => StepOutcome::Done(value.clone()),
+        (agent, _) => failed(&format!("{agent} fails")),
+    }
+}
+
+/// A run that was driven to its end, with what happened on the way.
+pub(crate) struct Driven {
+    pub(crate) end: FlowEnd,
+    pub(crate) dispatches: u64,
+    pub(crate) history: Vec<(FlowEvent, Timestamp)>,
+}
+
+/// Drives `state` until it is over; effects are answered in the order they were asked for.
+pub(crate) fn drive(state: FlowState) -> Driven {
+    drive_from(state, vec![(FlowEvent::Begun, NOW)].into(), 0)
+}
+
+/// Goes on with a state, the events that wait for it, and the dispatches counted so far.
+pub(crate) fn drive_from(
+    mut state: FlowState,
+    mut events: VecDeque<(FlowEvent, Timestamp)>,
+    mut dispatches: u64,
+) -> Driven {
+    let mut history = Vec::new();
+    while let Some((event, now)) = events.pop_front() {
+        history.push((event.clone(), now));
+        let (next, effects) = state.step(event, now);
+        state = next;
+        dispatches += effects.iter().filter(|e| matches!(e, FlowEffect::Dispatch { .. })).count() as u64;
+        events.extend(effects.into_iter().filter_map(|effect| answer(effect, now)));
+    }
+    let end = state.end().expect("nothing is in flight, so the run is over").clone();
+    Driven { end, dispatches, history }
+}
+
+/// Gives the event that answers an effect.
+pub(crate) fn answer(effect: FlowEffect, now: Timestamp) -> Option<(FlowEvent, Timestamp)> {
+    match effect {
+        FlowEffect::Dispatch { path, attempt, agent, input, .. } => {
+            Some((FlowEvent::Settled { path, attempt, outcome: settle(&agent, &input) }, now))
+        }
+        FlowEffect::SetTimer { path, attempt, due_at } => Some((FlowEvent::TimerFired { path, attempt }, due_at)),
+        FlowEffect::Yield => Some((FlowEvent::Resumed, now)),
+        FlowEffect::Abort { .. } | FlowEffect::Finish(_) => None,
+    }
+}

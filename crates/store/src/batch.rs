@@ -1,0 +1,235 @@
+//! One transaction for many writes, each under its own savepoint.
+//!
+//! A write that fails by its own fault is undone alone; when the disk fails, the whole transaction is undone and no
+//! write of it counts. Either way the ledger is left as the database is.
+
+use crate::dialect::write_error;
+use crate::journal::{EncodedDraft, NO_PREVIOUS, RowContent, RowHash};
+use crate::recent::Recent;
+use crate::turns::{TURNS_MAX, turn_key};
+use crate::write::{Committed, ExpectedRows, Fence, Param, Statement, WriteError};
+use adjutant_model::RunId;
+use rusqlite::{CachedStatement, Connection, OptionalExtension};
+
+/// How many subjects' heads and runs' numbers a generation remembers; about 100 bytes each.
+const GENERATION_LEN: usize = 4096;
+
+/// What is to be committed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    pub(crate) fence: Option<&'a Fence>,
+    pub(crate) drafts: &'a [EncodedDraft],
+    pub(crate) statements: &'a [Statement],
+}
+
+/// What the writer knows of the database without asking it.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    seq: i64,
+    heads: Recent<String, RowHash>,
+    runs: Recent<RunId, i64>,
+}
+
+impl Ledger {
+    pub(crate) fn new(seq: i64) -> Self {
+        Ledger { seq, heads: Recent::new(GENERATION_LEN), runs: Recent::new(GENERATION_LEN) }
+    }
+
+    /// Gives the place of the journal's last row.
+    pub(crate) fn seq(&self) -> i64 {
+        self.seq
+    }
+
+    /// Goes back to `seq`, and forgets what may come from rows that were undone.
+    fn undo_to(&mut self, seq: i64) {
+        self.seq = seq;
+        self.heads.clear();
+        self.runs.clear();
+    }
+}
+
+/// Commits what it can of `entries` in one transaction and answers each.
+///
+/// # Errors
+/// The disk's [`WriteError`]; nothing was committed then.
+pub(crate) fn commit(
+    db: &Connection,
+    ledger: &mut Ledger,
+    entries: &[Entry<'_>],
+) -> Result<Vec<Result<Committed, WriteError>>, WriteError> {
+    let before = ledger.seq;
+    let outcome = transact(db, ledger, entries);
+    if outcome.is_err() {
+        rollback(db);
+        ledger.undo_to(before);
+    }
+    outcome
+}
+
+fn transact(
+    db: &Connection,
+    ledger: &mut Ledger,
+    entries: &[Entry<'_>],
+) -> Result<Vec<Result<Committed, WriteError>>, WriteError> {
+    let before = ledger.seq;
+    if !db.is_autocommit() {
+        // A rollback that failed has left a transaction open.
+        run(db, "ROLLBACK")?;
+    }
+    run(db, "BEGIN IMMEDIATE")?;
+    let mut answers = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let answer = match entries.len() {
+            // Alone in its transaction a write needs no savepoint: what undoes it undoes all there is.
+            1 => apply(db, ledger, *entry),
+            _ => apply_under_savepoint(db, ledger, *entry),
+        };
+        match answer {
+            Err(error) if error.is_of_the_disk() => return Err(error),
+            answer => answers.push(answer),
+        }
+    }
+    if answers.iter().all(Result::is_err) {
+        rollback(db);
+        ledger.undo_to(before);
+        return Ok(answers);
+    }
+    if ledger.seq != before {
+        let mut head = prepare(db, "UPDATE journal_head SET seq = ?1 WHERE id = 1")?;
+        head.execute((ledger.seq,)).map_err(write_error)?;
+    }
+    run(db, "COMMIT")?;
+    Ok(answers)
+}
+
+fn apply_under_savepoint(db: &Connection, ledger: &mut Ledger, entry: Entry<'_>) -> Result<Committed, WriteError> {
+    let before = ledger.seq;
+    run(db, "SAVEPOINT entry")?;
+    let answer = apply(db, ledger, entry);
+    if answer.is_err() {
+        run(db, "ROLLBACK TO entry")?;
+        ledger.undo_to(before);
+    }
+    run(db, "RELEASE entry")?;
+    answer
+}
+
+fn apply(db: &Connection, ledger: &mut Ledger, entry: Entry<'_>) -> Result<Committed, WriteError> {
+    if let Some(fence) = entry.fence {
+        fence_check(db, ledger, fence)?;
+    }
+    for statement in entry.statements {
+        execute(db, ledger, statement)?;
+    }
+    for draft in entry.drafts {
+        journal_append(db, ledger, draft)?;
+    }
+    Ok(Committed { last_seq: ledger.seq })
+}
+
+fn fence_check(db: &Connection, ledger: &mut Ledger, fence: &Fence) -> Result<(), WriteError> {
+    let epoch = i64::try_from(fence.epoch).unwrap_or(i64::MAX);
+    let mut statement = prepare(db, "SELECT number FROM runs WHERE id = ?1 AND owner = ?2 AND epoch = ?3")?;
+    let number = statement
+        .query_row((fence.run_id.as_str(), fence.owner.as_str(), epoch), |row| row.get(0))
+        .optional()
+        .map_err(write_error)?;
+    let Some(number) = number else {
+        return Err(WriteError::Fenced {
+            run_id: fence.run_id.clone(),
+            owner: fence.owner.clone(),
+            epoch: fence.epoch,
+        });
+    };
+    if !ledger.runs.replace(&fence.run_id, number) {
+        ledger.runs.insert(fence.run_id.clone(), number);
+    }
+    Ok(())
+}
+
+fn execute(db: &Connection, ledger: &mut Ledger, statement: &Statement) -> Result<(), WriteError> {
+    let mut prepared = prepare(db, statement.sql)?;
+    for (place, param) in statement.params.iter().enumerate() {
+        let bound = match param {
+            Param::Null => prepared.raw_bind_parameter(place + 1, rusqlite::types::Null),
+            Param::Integer(number) => prepared.raw_bind_parameter(place + 1, number),
+            Param::Text(text) => prepared.raw_bind_parameter(place + 1, text.as_ref()),
+            Param::Bytes(bytes) => prepared.raw_bind_parameter(place + 1, bytes.as_ref()),
+            Param::Run(run_id) => prepared.raw_bind_parameter(place + 1, run_number(db, ledger, run_id)?),
+            Param::Turn { run_id, index } => {
+                let key = turn_key(run_number(db, ledger, run_id)?, *index);
+                let key = key.ok_or(WriteError::TurnsExhausted { index: *index, max: TURNS_MAX })?;
+                prepared.raw_bind_parameter(place + 1, key)
+            }
+        };
+        bound.map_err(write_error)?;
+    }
+    let found = prepared.raw_execute().map_err(write_error)?;
+    match statement.rows {
+        ExpectedRows::Exactly(expected) if expected != found => {
+            Err(WriteError::RowsUnexpected { sql: statement.sql, expected, found })
+        }
+        ExpectedRows::Exactly(_) | ExpectedRows::Any => Ok(()),
+    }
+}
+
+fn run_number(db: &Connection, ledger: &mut Ledger, run_id: &RunId) -> Result<i64, WriteError> {
+    if let Some(number) = ledger.runs.get(run_id) {
+        return Ok(number);
+    }
+    let mut statement = prepare(db, "SELECT number FROM runs WHERE id = ?1")?;
+    let number = statement.query_row((run_id.as_str(),), |row| row.get(0)).optional().map_err(write_error)?;
+    let number = number.ok_or_else(|| WriteError::UnknownRun { run_id: run_id.clone() })?;
+    ledger.runs.insert(run_id.clone(), number);
+    Ok(number)
+}
+
+fn journal_append(db: &Connection, ledger: &mut Ledger, draft: &EncodedDraft) -> Result<(), WriteError> {
+    let previous = match ledger.heads.get(draft.subject.as_str()) {
+        Some(hash) => hash,
+        None => head_read(db, &draft.subject)?,
+    };
+    let seq = ledger.seq + 1;
+    let EncodedDraft { at, actor, subject, kind, payload } = draft;
+    let hash = RowContent { seq, at: *at, actor, subject, kind, payload }.hash(&previous);
+    let mut insert = prepare(
+        db,
+        "INSERT INTO journal (seq, at, actor, subject, kind, payload, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    insert.execute((seq, at, actor, subject, kind, payload, hash)).map_err(write_error)?;
+    ledger.seq = seq;
+    if !ledger.heads.replace(subject.as_str(), hash) {
+        ledger.heads.insert(subject.clone(), hash);
+    }
+    Ok(())
+}
+
+fn head_read(db: &Connection, subject: &str) -> Result<RowHash, WriteError> {
+    let newest = "SELECT hash FROM journal WHERE subject = ?1 ORDER BY seq DESC LIMIT 1";
+    let removed = "SELECT hash FROM journal_checkpoints WHERE subject = ?1";
+    for sql in [newest, removed] {
+        let hash = prepare(db, sql)?.query_row((subject,), |row| row.get(0)).optional().map_err(write_error)?;
+        if let Some(hash) = hash {
+            return Ok(hash);
+        }
+    }
+    Ok(NO_PREVIOUS)
+}
+
+fn prepare<'db>(db: &'db Connection, sql: &str) -> Result<CachedStatement<'db>, WriteError> {
+    db.prepare_cached(sql).map_err(write_error)
+}
+
+fn run(db: &Connection, sql: &str) -> Result<(), WriteError> {
+    prepare(db, sql)?.execute(()).map(drop).map_err(write_error)
+}
+
+/// Undoes the open transaction; the database has often done so itself.
+fn rollback(db: &Connection) {
+    if db.is_autocommit() {
+        return;
+    }
+    if let Err(error) = run(db, "ROLLBACK") {
+        tracing::error!(%error, "a transaction of the store could not be rolled back");
+    }
+}

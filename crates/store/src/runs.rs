@@ -1,0 +1,213 @@
+//! Runs: their rows, their owners and where they stand.
+
+use crate::blobs;
+use crate::reader::{ReadError, Snapshot};
+use crate::store::Store;
+use crate::workspaces;
+use crate::write::{ExpectedRows, Param, Write};
+use adjutant_model::run::{FlowError, RunRecord, RunStatus, TtlSource};
+use adjutant_model::{RunId, TaskId, Timestamp, Value};
+use rusqlite::Row;
+
+/// Which runs a list shows; the newest come first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunFilter {
+    /// Only those of this task.
+    pub task_id: Option<TaskId>,
+    /// Only those that stand here.
+    pub status: Option<RunStatus>,
+    /// Only those accepted before this run; one that is not in the store gives an empty list.
+    pub before: Option<RunId>,
+    /// Only those accepted after this run; one that is not in the store gives an empty list.
+    pub after: Option<RunId>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+impl Default for RunFilter {
+    fn default() -> Self {
+        RunFilter { task_id: None, status: None, before: None, after: None, limit: 100 }
+    }
+}
+
+/// Where a run stands now; all four columns are overwritten.
+#[derive(Debug, Clone, Copy)]
+pub struct RunStatusChange<'a> {
+    /// Where it stands.
+    pub status: RunStatus,
+    /// Why it failed.
+    pub error: Option<&'a FlowError>,
+    /// The final context.
+    pub result: Option<&'a Value>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Write {
+    /// Adds a run; its task must be in the store or earlier in this write.
+    pub fn run_create(&mut self, run: &RunRecord) -> &mut Self {
+        let result = self.content(run.result.as_ref());
+        let params = vec![
+            Param::text(run.id.as_str()),
+            Param::text(run.task_id.as_str()),
+            run.status.as_str().into(),
+            Param::text(&run.owner),
+            run.epoch.into(),
+            Param::text(&run.blueprint_id),
+            Param::text(&run.blueprint_hash),
+            run.ttl_ms.into(),
+            ttl_source_name(run.ttl_source).into(),
+            Param::text_or_null(run.goal_id.as_ref().map(|id| id.as_str())),
+            Param::text_or_null(run.agent_override.as_deref()),
+            Param::json(run.error.as_ref()),
+            result,
+            run.created_at.into(),
+            Param::at(run.ended_at),
+        ];
+        self.push(
+            "INSERT INTO runs (id, task_id, status, owner, epoch, blueprint_id, blueprint_hash, ttl_ms, ttl_source, \
+             goal_id, agent_override, error, result, created_at, ended_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            ExpectedRows::Exactly(1),
+            params,
+        );
+        match &run.workspace {
+            Some(workspace) => self.run_workspace_set(&run.id, workspace),
+            None => self,
+        }
+    }
+
+    /// Says where a run stands.
+    pub fn run_status_set(&mut self, run_id: &RunId, change: RunStatusChange<'_>) -> &mut Self {
+        let result = self.content(change.result);
+        let params = vec![
+            Param::Run(run_id.clone()),
+            change.status.as_str().into(),
+            Param::json(change.error),
+            result,
+            Param::at(change.ended_at),
+        ];
+        self.push(
+            "UPDATE runs SET status = ?2, error = ?3, result = ?4, ended_at = ?5 WHERE number = ?1",
+            ExpectedRows::Exactly(1),
+            params,
+        )
+    }
+
+    /// Gives a run to a new owner; fails with [`crate::WriteError::RowsUnexpected`] unless `epoch` is higher than
+    /// the run's.
+    pub fn run_adopt(&mut self, run_id: &RunId, owner: &str, epoch: u64) -> &mut Self {
+        self.push(
+            "UPDATE runs SET owner = ?2, epoch = ?3 WHERE number = ?1 AND epoch < ?3",
+            ExpectedRows::Exactly(1),
+            vec![Param::Run(run_id.clone()), Param::text(owner), epoch.into()],
+        )
+    }
+}
+
+const SELECT: &str = "SELECT r.id, r.task_id, r.status, r.owner, r.epoch, r.blueprint_id, r.blueprint_hash, r.ttl_ms, \
+                      r.ttl_source, r.goal_id, r.agent_override, r.error, r.result, r.created_at, r.ended_at, \
+                      w.kind, w.path, w.project, w.branch, w.base, w.node \
+                      FROM runs r LEFT JOIN workspaces w ON w.run = r.number";
+
+impl Store {
+    /// Gives a run.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn run_get(&self, run_id: &RunId) -> Result<Option<RunRecord>, ReadError> {
+        let id = run_id.as_str().to_owned();
+        self.read(move |snapshot| {
+            let sql = format!("{SELECT} WHERE r.id = ?1");
+            Ok(runs_select(snapshot, &sql, vec![id.into()])?.pop())
+        })
+        .await
+    }
+
+    /// Gives runs, the newest first.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn run_list(&self, filter: RunFilter) -> Result<Vec<RunRecord>, ReadError> {
+        self.read(move |snapshot| {
+            let (sql, params) = list_query(&filter);
+            runs_select(snapshot, &sql, params)
+        })
+        .await
+    }
+
+    /// Gives every run that has not ended, the oldest first.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn runs_open(&self) -> Result<Vec<RunRecord>, ReadError> {
+        self.read(|snapshot| {
+            let open: Vec<_> = RunStatus::ALL.into_iter().filter(|status| !status.is_terminal()).collect();
+            let marks = vec!["?"; open.len()].join(", ");
+            let sql = format!("{SELECT} WHERE r.status IN ({marks}) ORDER BY r.number");
+            runs_select(snapshot, &sql, open.into_iter().map(|status| status.as_str().to_owned().into()).collect())
+        })
+        .await
+    }
+}
+
+fn list_query(filter: &RunFilter) -> (String, Vec<rusqlite::types::Value>) {
+    let conditions = [
+        ("r.task_id = ?", filter.task_id.as_ref().map(|id| id.as_str())),
+        ("r.status = ?", filter.status.map(|status| status.as_str())),
+        ("r.number < (SELECT number FROM runs WHERE id = ?)", filter.before.as_ref().map(|id| id.as_str())),
+        ("r.number > (SELECT number FROM runs WHERE id = ?)", filter.after.as_ref().map(|id| id.as_str())),
+    ];
+    let asked: Vec<_> = conditions.iter().filter_map(|(sql, value)| Some((*sql, (*value)?))).collect();
+    let wheres = asked.iter().map(|(sql, _)| *sql).collect::<Vec<_>>().join(" AND ");
+    let wheres = if wheres.is_empty() { wheres } else { format!("WHERE {wheres}") };
+    let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+    let params = asked.iter().map(|(_, value)| (*value).to_owned().into()).chain([limit.into()]).collect();
+    (format!("{SELECT} {wheres} ORDER BY r.number DESC LIMIT ?"), params)
+}
+
+fn runs_select(
+    snapshot: &Snapshot<'_>,
+    sql: &str,
+    params: Vec<rusqlite::types::Value>,
+) -> Result<Vec<RunRecord>, ReadError> {
+    snapshot.select(sql, rusqlite::params_from_iter(params), |row| run_of_row(snapshot, row))
+}
+
+fn run_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<RunRecord, ReadError> {
+    let status: String = row.get(2)?;
+    let ttl_source: String = row.get(8)?;
+    Ok(RunRecord {
+        id: snapshot.parse("runs.id", &row.get::<_, String>(0)?)?,
+        task_id: snapshot.parse("runs.task_id", &row.get::<_, String>(1)?)?,
+        status: RunStatus::parse(&status).ok_or_else(|| ReadError::unreadable("runs.status", &status))?,
+        owner: row.get(3)?,
+        epoch: crate::reader::unsigned(row.get(4)?),
+        blueprint_id: row.get(5)?,
+        blueprint_hash: row.get(6)?,
+        ttl_ms: crate::reader::unsigned(row.get(7)?),
+        ttl_source: ttl_source_parse(&ttl_source)
+            .ok_or_else(|| ReadError::unreadable("runs.ttl_source", &ttl_source))?,
+        goal_id: row.get::<_, Option<String>>(9)?.map(|id| snapshot.parse("runs.goal_id", &id)).transpose()?,
+        agent_override: row.get(10)?,
+        error: snapshot.json("runs.error", row.get(11)?)?,
+        result: blobs::content_read(snapshot, "runs.result", row.get(12)?)?,
+        created_at: Timestamp::from_unix_ms(row.get(13)?),
+        ended_at: row.get::<_, Option<i64>>(14)?.map(Timestamp::from_unix_ms),
+        workspace: workspaces::workspace_of_row(row, 15)?,
+    })
+}
+
+fn ttl_source_name(source: TtlSource) -> &'static str {
+    match source {
+        TtlSource::RequestBody => "request_body",
+        TtlSource::BpMetadata => "bp_metadata",
+        TtlSource::ServerDefault => "server_default",
+    }
+}
+
+fn ttl_source_parse(text: &str) -> Option<TtlSource> {
+    [TtlSource::RequestBody, TtlSource::BpMetadata, TtlSource::ServerDefault]
+        .into_iter()
+        .find(|source| ttl_source_name(*source) == text)
+}

@@ -1,0 +1,129 @@
+-- The schema as it is: the sum of the migrations in migrations.rs. For reading; a test keeps it true.
+
+-- Which migrations ran, and when.
+CREATE TABLE schema_versions (
+    version INTEGER PRIMARY KEY,
+    applied_at INTEGER NOT NULL
+);
+
+-- Blobs: content too large for a row, by the hash of its bytes.
+CREATE TABLE blobs (
+    hash TEXT PRIMARY KEY,
+    content BLOB NOT NULL
+);
+
+-- Blueprints: every version that was ever run.
+CREATE TABLE blueprints (
+    hash TEXT PRIMARY KEY,
+    id TEXT NOT NULL,
+    document TEXT NOT NULL
+);
+CREATE INDEX blueprints_by_id ON blueprints (id);
+
+-- Tasks and runs; a run has an owner and an epoch, its workspace a node.
+CREATE TABLE tasks (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    goal TEXT,
+    blueprint_id TEXT NOT NULL,
+    blueprint_hash TEXT NOT NULL REFERENCES blueprints (hash),
+    input TEXT NOT NULL,
+    request TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE TABLE runs (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    task_id TEXT NOT NULL REFERENCES tasks (id),
+    status TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    blueprint_id TEXT NOT NULL,
+    blueprint_hash TEXT NOT NULL REFERENCES blueprints (hash),
+    ttl_ms INTEGER NOT NULL,
+    ttl_source TEXT NOT NULL,
+    goal_id TEXT,
+    agent_override TEXT,
+    error TEXT,
+    result TEXT,
+    created_at INTEGER NOT NULL,
+    ended_at INTEGER
+);
+CREATE INDEX runs_by_task ON runs (task_id);
+CREATE INDEX runs_by_status ON runs (status, number);
+CREATE TABLE workspaces (
+    run INTEGER PRIMARY KEY REFERENCES runs (number),
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,
+    project TEXT,
+    branch TEXT,
+    base TEXT,
+    node TEXT NOT NULL
+);
+
+-- Turns: the key is the run's number above the turn's index.
+CREATE TABLE turns (
+    key INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    status TEXT NOT NULL,
+    parameters TEXT NOT NULL,
+    output TEXT,
+    error TEXT,
+    rule TEXT,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER
+);
+
+-- The journal, its head, and the checkpoints that retention leaves.
+CREATE TABLE journal (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    hash BLOB NOT NULL
+);
+CREATE INDEX journal_by_subject ON journal (subject, seq);
+CREATE TABLE journal_head (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    seq INTEGER NOT NULL
+);
+INSERT INTO journal_head (id, seq) VALUES (1, 0);
+CREATE TABLE journal_checkpoints (
+    subject TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    hash BLOB NOT NULL
+);
+
+-- Goals.
+CREATE TABLE goals (
+    id TEXT PRIMARY KEY,
+    description TEXT NOT NULL,
+    status TEXT NOT NULL,
+    acceptance TEXT NOT NULL,
+    links TEXT NOT NULL,
+    progress INTEGER NOT NULL,
+    project TEXT,
+    notes TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+
+-- Tokens, by the hash of the secret.
+CREATE TABLE tokens (
+    id TEXT PRIMARY KEY,
+    hash TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    run_id TEXT,
+    path TEXT,
+    attempt INTEGER,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+);
+CREATE INDEX tokens_by_run ON tokens (run_id);

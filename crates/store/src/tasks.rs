@@ -1,0 +1,74 @@
+//! Tasks: requests to execute a blueprint, kept as they came.
+
+use crate::blobs;
+use crate::reader::{ReadError, Snapshot};
+use crate::store::Store;
+use crate::write::{ExpectedRows, Param, Write};
+use adjutant_model::run::TaskRecord;
+use adjutant_model::{TaskId, Timestamp};
+use rusqlite::Row;
+
+impl Write {
+    /// Adds a task; its blueprint must be in the store or earlier in this write.
+    pub fn task_create(&mut self, task: &TaskRecord) -> &mut Self {
+        let input = self.content(Some(&task.input));
+        let request = self.content(Some(&task.request));
+        let params = vec![
+            Param::text(task.id.as_str()),
+            Param::text_or_null(task.goal.as_deref()),
+            Param::text(&task.blueprint_id),
+            Param::text(&task.blueprint_hash),
+            input,
+            request,
+            task.created_at.into(),
+        ];
+        self.push(
+            "INSERT INTO tasks (id, goal, blueprint_id, blueprint_hash, input, request, created_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            ExpectedRows::Exactly(1),
+            params,
+        )
+    }
+}
+
+const SELECT: &str = "SELECT id, goal, blueprint_id, blueprint_hash, input, request, created_at FROM tasks";
+
+impl Store {
+    /// Gives a task.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn task_get(&self, task_id: &TaskId) -> Result<Option<TaskRecord>, ReadError> {
+        let id = task_id.as_str().to_owned();
+        self.read(move |snapshot| {
+            let sql = format!("{SELECT} WHERE id = ?1");
+            Ok(snapshot.select(&sql, (id,), |row| task_of_row(snapshot, row))?.pop())
+        })
+        .await
+    }
+
+    /// Gives tasks, the newest first.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn task_list(&self, limit: usize) -> Result<Vec<TaskRecord>, ReadError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read(move |snapshot| {
+            let sql = format!("{SELECT} ORDER BY number DESC LIMIT ?1");
+            snapshot.select(&sql, (limit,), |row| task_of_row(snapshot, row))
+        })
+        .await
+    }
+}
+
+fn task_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<TaskRecord, ReadError> {
+    Ok(TaskRecord {
+        id: snapshot.parse("tasks.id", &row.get::<_, String>(0)?)?,
+        goal: row.get(1)?,
+        blueprint_id: row.get(2)?,
+        blueprint_hash: row.get(3)?,
+        input: blobs::content_read(snapshot, "tasks.input", row.get(4)?)?.unwrap_or_default(),
+        request: blobs::content_read(snapshot, "tasks.request", row.get(5)?)?.unwrap_or_default(),
+        created_at: Timestamp::from_unix_ms(row.get(6)?),
+    })
+}

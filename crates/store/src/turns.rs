@@ -1,0 +1,177 @@
+//! Turns: every action of a run, written before its effect and again when it settles.
+//!
+//! A turn's key is one integer, the run's number above the turn's index, so the turns of a run lie side by side in
+//! one tree without a second index, and a step touches one page of it.
+
+use crate::blobs;
+use crate::reader::{ReadError, Snapshot};
+use crate::store::Store;
+use crate::write::{ExpectedRows, Param, Write};
+use adjutant_model::run::{StepFailure, StepPath, TurnKind, TurnRecord, TurnStatus};
+use adjutant_model::{RunId, Timestamp, Value};
+use rusqlite::Row;
+
+/// How many turns a run can hold.
+pub const TURNS_MAX: u64 = 1 << INDEX_BITS;
+
+const INDEX_BITS: u32 = 24;
+
+/// How a turn settled.
+#[derive(Debug, Clone, Copy)]
+pub struct TurnSettlement<'a> {
+    /// How it ended.
+    pub status: TurnStatus,
+    /// What came out.
+    pub output: Option<&'a Value>,
+    /// Why it failed or was refused.
+    pub error: Option<&'a StepFailure>,
+    /// The rule that refused it.
+    pub rule: Option<&'a str>,
+    /// When it ended.
+    pub ended_at: Timestamp,
+}
+
+/// Gives the key of a turn, or nothing when the index is beyond [`TURNS_MAX`].
+pub(crate) fn turn_key(run_number: i64, index: u64) -> Option<i64> {
+    let index = i64::try_from(index).ok().filter(|_| index < TURNS_MAX)?;
+    Some((run_number << INDEX_BITS) | index)
+}
+
+fn index_of_key(key: i64) -> u64 {
+    crate::reader::unsigned(key) & (TURNS_MAX - 1)
+}
+
+impl Write {
+    /// Adds a turn as it stands: started, or at once settled, as a call that the gate refused is.
+    pub fn turn_start(&mut self, run_id: &RunId, turn: &TurnRecord) -> &mut Self {
+        let parameters = self.content(Some(&turn.parameters));
+        let output = self.content(turn.output.as_ref());
+        let params = vec![
+            Param::Turn { run_id: run_id.clone(), index: turn.index },
+            kind_name(turn.kind).into(),
+            Param::text(turn.path.as_str()),
+            turn.attempt.into(),
+            Param::text(&turn.name),
+            turn.status.as_str().into(),
+            parameters,
+            output,
+            Param::json(turn.error.as_ref()),
+            Param::text_or_null(turn.rule.as_deref()),
+            turn.started_at.into(),
+            Param::at(turn.ended_at),
+        ];
+        self.push(
+            "INSERT INTO turns (key, kind, path, attempt, name, status, parameters, output, error, rule, started_at, \
+             ended_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            ExpectedRows::Exactly(1),
+            params,
+        )
+    }
+
+    /// Settles a turn; one that is not there or has settled fails with [`crate::WriteError::RowsUnexpected`].
+    pub fn turn_settle(&mut self, run_id: &RunId, index: u64, settlement: TurnSettlement<'_>) -> &mut Self {
+        let output = self.content(settlement.output);
+        let params = vec![
+            Param::Turn { run_id: run_id.clone(), index },
+            settlement.status.as_str().into(),
+            output,
+            Param::json(settlement.error),
+            Param::text_or_null(settlement.rule),
+            settlement.ended_at.into(),
+        ];
+        self.push(
+            "UPDATE turns SET status = ?2, output = ?3, error = ?4, rule = ?5, ended_at = ?6 \
+             WHERE key = ?1 AND status = 'started'",
+            ExpectedRows::Exactly(1),
+            params,
+        )
+    }
+}
+
+const SELECT: &str = "SELECT key, kind, path, attempt, name, status, parameters, output, error, rule, started_at, \
+                      ended_at FROM turns";
+
+impl Store {
+    /// Gives the turns of a run in order, from the one after `after_index`, or from the first.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn turns_of(
+        &self,
+        run_id: &RunId,
+        after_index: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<TurnRecord>, ReadError> {
+        let run_id = run_id.clone();
+        let first = after_index.map_or(0, |index| index.saturating_add(1));
+        self.read(move |snapshot| {
+            let Some(number) = snapshot.run_number(&run_id)? else { return Ok(Vec::new()) };
+            let Some(from) = turn_key(number, first) else { return Ok(Vec::new()) };
+            let to = (number + 1) << INDEX_BITS;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let sql = format!("{SELECT} WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3");
+            snapshot.select(&sql, (from, to, limit), |row| turn_of_row(snapshot, row))
+        })
+        .await
+    }
+
+    /// Gives a turn.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn turn_get(&self, run_id: &RunId, index: u64) -> Result<Option<TurnRecord>, ReadError> {
+        let run_id = run_id.clone();
+        self.read(move |snapshot| {
+            let Some(number) = snapshot.run_number(&run_id)? else { return Ok(None) };
+            let Some(key) = turn_key(number, index) else { return Ok(None) };
+            let sql = format!("{SELECT} WHERE key = ?1");
+            Ok(snapshot.select(&sql, (key,), |row| turn_of_row(snapshot, row))?.pop())
+        })
+        .await
+    }
+}
+
+fn turn_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<TurnRecord, ReadError> {
+    let kind: String = row.get(1)?;
+    let status: String = row.get(5)?;
+    Ok(TurnRecord {
+        index: index_of_key(row.get(0)?),
+        kind: kind_parse(&kind).ok_or_else(|| ReadError::unreadable("turns.kind", &kind))?,
+        path: StepPath::new(row.get::<_, String>(2)?),
+        attempt: row.get(3)?,
+        name: row.get(4)?,
+        status: TurnStatus::parse(&status).ok_or_else(|| ReadError::unreadable("turns.status", &status))?,
+        parameters: blobs::content_read(snapshot, "turns.parameters", row.get(6)?)?.unwrap_or_default(),
+        output: blobs::content_read(snapshot, "turns.output", row.get(7)?)?,
+        error: snapshot.json("turns.error", row.get(8)?)?,
+        rule: row.get(9)?,
+        started_at: Timestamp::from_unix_ms(row.get(10)?),
+        ended_at: row.get::<_, Option<i64>>(11)?.map(Timestamp::from_unix_ms),
+    })
+}
+
+fn kind_name(kind: TurnKind) -> &'static str {
+    match kind {
+        TurnKind::Step => "step",
+        TurnKind::Tool => "tool",
+    }
+}
+
+fn kind_parse(text: &str) -> Option<TurnKind> {
+    [TurnKind::Step, TurnKind::Tool].into_iter().find(|kind| kind_name(*kind) == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_gives_back_its_index_and_keeps_runs_apart() {
+        for (run, index) in [(1, 0), (1, 7), (3, TURNS_MAX - 1), (1 << 38, 5)] {
+            let key = turn_key(run, index).unwrap();
+            assert_eq!((key >> INDEX_BITS, index_of_key(key)), (run, index));
+        }
+        assert!(turn_key(1, TURNS_MAX - 1).unwrap() < turn_key(2, 0).unwrap());
+        assert_eq!(turn_key(1, TURNS_MAX), None);
+    }
+}

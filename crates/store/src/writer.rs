@@ -1,0 +1,200 @@
+//! The one thread that writes: it takes what waits, commits it in one transaction, and answers each.
+//!
+//! It never dies of a failed write. When the disk is full or fails, nothing of the batch is acknowledged, the health
+//! says why, and the next write is tried like any other; after a failed flush the log is first made good (see
+//! `dialect.rs`).
+
+use crate::batch::{self, Entry, Ledger};
+use crate::dialect;
+use crate::journal::EncodedDraft;
+use crate::store::{Health, WriteFailure};
+use crate::write::{Committed, Fence, Statement, WriteError};
+use rusqlite::Connection;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// A batch takes no further write once it has so many statements and journal rows.
+const BATCH_ROWS_MAX: usize = 8192;
+
+/// How long the writer looks for the next write before it sleeps. A sequential flow sends its next step within this
+/// time, and saves the wake-up of a thread.
+const SPIN: Duration = Duration::from_micros(50);
+
+type Answer = Result<Committed, WriteError>;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Commit this.
+    Write(Queued),
+    /// Commit what waits, and close.
+    Close(oneshot::Sender<Result<(), WriteError>>),
+}
+
+/// A write that waits.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) fence: Option<Fence>,
+    pub(crate) drafts: Vec<EncodedDraft>,
+    pub(crate) statements: Vec<Statement>,
+    pub(crate) reply: oneshot::Sender<Answer>,
+}
+
+impl Queued {
+    fn entry(&self) -> Entry<'_> {
+        Entry { fence: self.fence.as_ref(), drafts: &self.drafts, statements: &self.statements }
+    }
+
+    fn rows(&self) -> usize {
+        self.drafts.len() + self.statements.len()
+    }
+
+    fn answer(self, answer: Answer) {
+        // Whoever asked may have gone; the write counts all the same.
+        drop(self.reply.send(answer));
+    }
+}
+
+/// The state of the thread.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    db: Connection,
+    ledger: Ledger,
+    committed: watch::Sender<i64>,
+    health: Arc<Mutex<Health>>,
+    log: Log,
+    refused: u64,
+}
+
+/// Whether the log can be written to as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    Good,
+    /// A flush may have failed; the log must be made good first.
+    Suspect,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        db: Connection,
+        last_seq: i64,
+        committed: watch::Sender<i64>,
+        health: Arc<Mutex<Health>>,
+    ) -> Self {
+        Writer { db, ledger: Ledger::new(last_seq), committed, health, log: Log::Good, refused: 0 }
+    }
+
+    /// Serves the queue until it is closed.
+    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        let mut closing = None;
+        while let Some(command) = next(&mut queue) {
+            let mut waiting = Vec::new();
+            let mut rows = 0;
+            let mut taken = Some(command);
+            while let Some(command) = taken {
+                match command {
+                    Command::Write(write) => {
+                        rows += write.rows();
+                        waiting.push(write);
+                    }
+                    Command::Close(reply) => {
+                        // Later writes are refused at the door; those in the queue are still served.
+                        queue.close();
+                        closing = Some(reply);
+                    }
+                }
+                taken = if rows < BATCH_ROWS_MAX { queue.try_recv().ok() } else { None };
+            }
+            self.serve(waiting);
+        }
+        let closed = self.close();
+        if let Some(reply) = closing {
+            drop(reply.send(closed));
+        }
+    }
+
+    fn serve(&mut self, waiting: Vec<Queued>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let entries: Vec<Entry<'_>> = waiting.iter().map(Queued::entry).collect();
+        match self.commit(&entries) {
+            Ok(answers) => {
+                for (write, answer) in waiting.into_iter().zip(answers) {
+                    write.answer(answer);
+                }
+            }
+            // One large write may be what does not fit: each gets its own try.
+            Err(WriteError::Full(_)) if waiting.len() > 1 => {
+                for write in waiting {
+                    self.serve(vec![write]);
+                }
+            }
+            Err(error) => {
+                self.refused(&error, waiting.len());
+                for write in waiting {
+                    write.answer(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, entries: &[Entry<'_>]) -> Result<Vec<Answer>, WriteError> {
+        if self.log == Log::Suspect {
+            dialect::checkpoint(&self.db).map_err(dialect::write_error)?;
+            self.log = Log::Good;
+        }
+        let answers = batch::commit(&self.db, &mut self.ledger, entries)?;
+        if answers.iter().any(Result::is_ok) {
+            self.went_through();
+        }
+        Ok(answers)
+    }
+
+    fn went_through(&mut self) {
+        let seq = self.ledger.seq();
+        self.committed.send_if_modified(|last| std::mem::replace(last, seq) != seq);
+        if self.refused > 0 {
+            self.refused = 0;
+            self.health_set(Health::default());
+            tracing::info!("the store takes writes again");
+        }
+    }
+
+    fn refused(&mut self, error: &WriteError, count: usize) {
+        if matches!(error, WriteError::Io(_)) {
+            self.log = Log::Suspect;
+        }
+        if self.refused == 0 {
+            tracing::error!(%error, "the store refuses writes");
+        }
+        self.refused += count as u64;
+        self.health_set(Health {
+            writes_failing: Some(WriteFailure { error: error.clone(), refused: self.refused }),
+        });
+    }
+
+    fn health_set(&self, health: Health) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    fn close(self) -> Result<(), WriteError> {
+        let moved = dialect::checkpoint(&self.db).map(drop).map_err(dialect::write_error);
+        let closed = self.db.close().map_err(|(_, error)| dialect::write_error(error));
+        moved.and(closed)
+    }
+}
+
+/// Gives the next command; looks for it a short while before it sleeps, and gives nothing when no more can come.
+fn next(queue: &mut mpsc::Receiver<Command>) -> Option<Command> {
+    let began = Instant::now();
+    while began.elapsed() < SPIN {
+        match queue.try_recv() {
+            Ok(command) => return Some(command),
+            Err(mpsc::error::TryRecvError::Disconnected) => return None,
+            Err(mpsc::error::TryRecvError::Empty) => std::hint::spin_loop(),
+        }
+    }
+    queue.blocking_recv()
+}
