@@ -281,7 +281,8 @@ pub struct RunRecord {
 /// The directory a run works in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkspaceRecord {
-    /// What it is.
+    /// What it is; `type` in JSON, because an event that carries this record has a `kind` of its own.
+    #[serde(rename = "type")]
     pub kind: WorkspaceKind,
     /// Its absolute path.
     pub path: String,

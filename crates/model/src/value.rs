@@ -7,7 +7,7 @@
 mod json;
 mod object;
 
-pub use object::Object;
+pub use object::{Object, ObjectIter};
 pub use serde_json::Number;
 use std::sync::Arc;
 

@@ -6,3 +6,11 @@
 pub mod document;
 
 pub mod flow;
+
+pub mod policy;
+
+pub mod run;
+
+pub mod goal;
+
+pub mod output;

@@ -102,13 +102,22 @@ fn transact(
     Ok(answers)
 }
 
-fn apply_under_savepoint(db: &Connection, ledger: &mut Ledger, entry: Entry<'_>) -> Result<Committed, WriteError> {
+fn apply_under_savepoint(
+    db: &Connection,
+    ledger: &mut Ledger,
+    entry: Entry<'_>,
+) -> Result<Committed, WriteError> {
     let before = ledger.seq;
     run(db, "SAVEPOINT entry")?;
     let answer = apply(db, ledger, entry);
-    if answer.is_err() {
-        run(db, "ROLLBACK TO entry")?;
-        ledger.undo_to(before);
+    match &answer {
+        Ok(_) => {}
+        // The whole transaction goes, and the first error says why.
+        Err(error) if error.is_of_the_disk() => return answer,
+        Err(_) => {
+            run(db, "ROLLBACK TO entry")?;
+            ledger.undo_to(before);
+        }
     }
     run(db, "RELEASE entry")?;
     answer
@@ -208,7 +217,8 @@ fn head_read(db: &Connection, subject: &str) -> Result<RowHash, WriteError> {
     let newest = "SELECT hash FROM journal WHERE subject = ?1 ORDER BY seq DESC LIMIT 1";
     let removed = "SELECT hash FROM journal_checkpoints WHERE subject = ?1";
     for sql in [newest, removed] {
-        let hash = prepare(db, sql)?.query_row((subject,), |row| row.get(0)).optional().map_err(write_error)?;
+        let hash =
+            prepare(db, sql)?.query_row((subject,), |row| row.get(0)).optional().map_err(write_error)?;
         if let Some(hash) = hash {
             return Ok(hash);
         }
@@ -220,8 +230,13 @@ fn prepare<'db>(db: &'db Connection, sql: &str) -> Result<CachedStatement<'db>, 
     db.prepare_cached(sql).map_err(write_error)
 }
 
+/// Runs a statement that steers the transaction; its failure is never one write's own fault.
 fn run(db: &Connection, sql: &str) -> Result<(), WriteError> {
-    prepare(db, sql)?.execute(()).map(drop).map_err(write_error)
+    let ran = db.prepare_cached(sql).and_then(|mut statement| statement.execute(()));
+    ran.map(drop).map_err(|error| match write_error(error) {
+        WriteError::Statement(source) | WriteError::Constraint(source) => WriteError::Io(source),
+        error => error,
+    })
 }
 
 /// Undoes the open transaction; the database has often done so itself.
@@ -233,3 +248,6 @@ fn rollback(db: &Connection) {
         tracing::error!(%error, "a transaction of the store could not be rolled back");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,9 +117,8 @@ pub(crate) fn application_id(db: &Connection) -> rusqlite::Result<u32> {
 
 /// Gives the place of the journal's last row.
 pub(crate) fn journal_seq(db: &Connection, path: &Path) -> Result<i64, OpenError> {
-    db.query_row("SELECT seq FROM journal_head WHERE id = 1", [], |row| row.get(0)).map_err(|source| {
-        OpenError::Database { path: path.to_owned(), step: "read", source }
-    })
+    db.query_row("SELECT seq FROM journal_head WHERE id = 1", [], |row| row.get(0))
+        .map_err(|source| OpenError::Database { path: path.to_owned(), step: "read", source })
 }
 
 /// Names the damage in the whole database, at most 100 findings.
@@ -136,7 +135,9 @@ pub(crate) fn write_error(error: rusqlite::Error) -> WriteError {
     match code.code {
         ErrorCode::DiskFull => WriteError::Full(error),
         // The shared index of the log could not grow, which is what a full disk looks like from there.
-        ErrorCode::SystemIoFailure if code.extended_code == ffi::SQLITE_IOERR_SHMSIZE => WriteError::Full(error),
+        ErrorCode::SystemIoFailure if code.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
+            WriteError::Full(error)
+        }
         ErrorCode::ConstraintViolation => WriteError::Constraint(error),
         ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::ApiMisuse | ErrorCode::TooBig => {
             WriteError::Statement(error)
@@ -170,9 +171,12 @@ fn header_read(path: &Path) -> Result<Header, OpenError> {
     if header.is_empty() {
         return Ok(Header::Empty);
     }
-    let number = |at: usize| header.get(at..at + 4).and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?)));
+    let number =
+        |at: usize| header.get(at..at + 4).and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?)));
     match (header.starts_with(b"SQLite format 3\0"), number(68), number(60)) {
-        (true, Some(application_id), Some(schema_version)) => Ok(Header::Of { application_id, schema_version }),
+        (true, Some(application_id), Some(schema_version)) => {
+            Ok(Header::Of { application_id, schema_version })
+        }
         _ => Err(OpenError::NotADatabase { path: path.to_owned() }),
     }
 }
@@ -202,7 +206,10 @@ fn migrate(db: &mut Connection, from: u32, now: Timestamp) -> rusqlite::Result<(
     for (version, Migration { name, sql }) in due {
         tracing::debug!(version, name, "migrating the store");
         tx.execute_batch(sql)?;
-        tx.execute("INSERT INTO schema_versions (version, applied_at) VALUES (?1, ?2)", (version, now.unix_ms()))?;
+        tx.execute(
+            "INSERT INTO schema_versions (version, applied_at) VALUES (?1, ?2)",
+            (version, now.unix_ms()),
+        )?;
         tx.pragma_update(None, "user_version", version)?;
     }
     tx.commit()

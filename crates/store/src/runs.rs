@@ -145,7 +145,11 @@ impl Store {
             let open: Vec<_> = RunStatus::ALL.into_iter().filter(|status| !status.is_terminal()).collect();
             let marks = vec!["?"; open.len()].join(", ");
             let sql = format!("{SELECT} WHERE r.status IN ({marks}) ORDER BY r.number");
-            runs_select(snapshot, &sql, open.into_iter().map(|status| status.as_str().to_owned().into()).collect())
+            runs_select(
+                snapshot,
+                &sql,
+                open.into_iter().map(|status| status.as_str().to_owned().into()).collect(),
+            )
         })
         .await
     }
@@ -188,7 +192,10 @@ fn run_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<RunRecord, ReadE
         ttl_ms: crate::reader::unsigned(row.get(7)?),
         ttl_source: ttl_source_parse(&ttl_source)
             .ok_or_else(|| ReadError::unreadable("runs.ttl_source", &ttl_source))?,
-        goal_id: row.get::<_, Option<String>>(9)?.map(|id| snapshot.parse("runs.goal_id", &id)).transpose()?,
+        goal_id: row
+            .get::<_, Option<String>>(9)?
+            .map(|id| snapshot.parse("runs.goal_id", &id))
+            .transpose()?,
         agent_override: row.get(10)?,
         error: snapshot.json("runs.error", row.get(11)?)?,
         result: blobs::content_read(snapshot, "runs.result", row.get(12)?)?,

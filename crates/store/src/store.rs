@@ -1,7 +1,7 @@
 //! The store as the rest of the program holds it: opened once, cloned freely, closed in good order.
 
 use crate::dialect;
-use crate::journal::{self, EncodedDraft};
+use crate::journal::EncodedDraft;
 use crate::reader::{ReadError, ReaderPool, Snapshot};
 use crate::write::{Committed, Write, WriteError};
 use crate::writer::{Command, Queued, Writer};
@@ -163,8 +163,14 @@ impl Store {
             .name("store-writer".to_owned())
             .spawn(move || writer.run(queue))
             .map_err(OpenError::Thread)?;
-        let inner =
-            Inner { commands: Some(commands), thread: Mutex::new(Some(thread)), readers, committed, health, path };
+        let inner = Inner {
+            commands: Some(commands),
+            thread: Mutex::new(Some(thread)),
+            readers,
+            committed,
+            health,
+            path,
+        };
         Ok(Store { inner: Arc::new(inner) })
     }
 
@@ -243,12 +249,4 @@ impl Drop for Inner {
             tracing::error!("the store's writer has panicked");
         }
     }
-}
-
-/// Checks the journal of the store in `folder` while its daemon runs or not; see [`journal::verify()`].
-///
-/// # Errors
-/// [`journal::VerifyError`]
-pub fn verify_folder(folder: &Path) -> Result<journal::VerifyReport, journal::VerifyError> {
-    journal::verify(&folder.join(StoreOptions::FILE_NAME))
 }

@@ -42,7 +42,11 @@ impl Write {
 
     /// Says that the directory a run worked in is not there any more.
     pub fn run_workspace_remove(&mut self, run_id: &RunId) -> &mut Self {
-        self.push("DELETE FROM workspaces WHERE run = ?1", ExpectedRows::Exactly(1), vec![Param::Run(run_id.clone())])
+        self.push(
+            "DELETE FROM workspaces WHERE run = ?1",
+            ExpectedRows::Exactly(1),
+            vec![Param::Run(run_id.clone())],
+        )
     }
 }
 

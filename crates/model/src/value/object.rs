@@ -84,12 +84,11 @@ impl Object {
     }
 
     /// Gives the entries in key order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Value)> {
-        let (small, large) = match &self.keys {
-            Keys::Small(entries) => (Some(entries.iter().map(|(k, v)| (k, v))), None),
-            Keys::Large(map) => (None, Some(map.into_iter())),
-        };
-        small.into_iter().flatten().chain(large.into_iter().flatten())
+    pub fn iter(&self) -> ObjectIter<'_> {
+        match &self.keys {
+            Keys::Small(entries) => ObjectIter::Small(entries.iter()),
+            Keys::Large(map) => ObjectIter::Large(Box::new(map.into_iter())),
+        }
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -102,6 +101,28 @@ impl Object {
         {
             let entries = std::mem::take(Arc::make_mut(entries));
             self.keys = Keys::Large(entries.into_iter().collect());
+        }
+    }
+}
+
+/// The entries of an object in key order.
+///
+/// The tree's own iterator carries its whole way on the stack, many kilobytes of it; walking a nested value
+/// recursively needs it out of the way.
+pub enum ObjectIter<'a> {
+    #[doc(hidden)]
+    Small(std::slice::Iter<'a, (Arc<str>, Value)>),
+    #[doc(hidden)]
+    Large(Box<dyn Iterator<Item = (&'a Arc<str>, &'a Value)> + 'a>),
+}
+
+impl<'a> Iterator for ObjectIter<'a> {
+    type Item = (&'a Arc<str>, &'a Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            ObjectIter::Small(entries) => entries.next().map(|(key, value)| (key, value)),
+            ObjectIter::Large(entries) => entries.next(),
         }
     }
 }

@@ -105,12 +105,10 @@ fn check_proved(criterion: &Criterion, command: &str, trees: &Trees) -> Result<(
 fn text_proved(criterion: &Criterion, trees: &Trees) -> Result<(), String> {
     let text = &criterion.text;
     match &criterion.evidence {
-        Some(Evidence { source: EvidenceSource::SignOff { .. }, passed: true, .. }) => Ok(()),
+        Some(evidence @ Evidence { source: EvidenceSource::SignOff { .. }, passed: true, .. }) => {
+            fresh(evidence, trees).map_err(|why| format!("\"{text}\" must be signed off again: {why}"))
+        }
         Some(_) | None => Err(format!("\"{text}\" needs a verified link or a sign-off")),
-    }?;
-    match &criterion.evidence {
-        Some(evidence) => fresh(evidence, trees).map_err(|why| format!("\"{text}\" must be signed off again: {why}")),
-        None => Ok(()),
     }
 }
 

@@ -154,7 +154,15 @@ impl Walk {
         })?;
         let removed: BTreeMap<String, Removed> = rows.collect::<rusqlite::Result<_>>()?;
         let heads = removed.iter().map(|(subject, removed)| (subject.clone(), removed.hash)).collect();
-        Ok(Walk { heads, removed, rows: 0, next_seq: 1, gaps: Vec::new(), broken: Vec::new(), broken_count: 0 })
+        Ok(Walk {
+            heads,
+            removed,
+            rows: 0,
+            next_seq: 1,
+            gaps: Vec::new(),
+            broken: Vec::new(),
+            broken_count: 0,
+        })
     }
 
     fn finish(mut self, db: &Connection) -> rusqlite::Result<VerifyReport> {
@@ -164,7 +172,8 @@ impl Walk {
         while let Some(row) = rows.next()? {
             self.row(row)?;
         }
-        let head = db.query_row("SELECT seq FROM journal_head WHERE id = 1", [], |row| row.get(0)).optional()?;
+        let head =
+            db.query_row("SELECT seq FROM journal_head WHERE id = 1", [], |row| row.get(0)).optional()?;
         self.tail(head);
         self.gaps_judge();
         self.broken.sort_by_key(|broken| broken.seq);

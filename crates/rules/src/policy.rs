@@ -1,0 +1,154 @@
+//! Policies: which tool calls may happen.
+//!
+//! Rules come from TOML that a person wrote ([`read_toml`]) or from the wire ([`read_wire`]); what is unknown in
+//! them is refused and never ignored. [`judge`] asks every rule: `deny` wins over `allow`, a rule that cannot be
+//! evaluated denies, and when no rule matches the default decides.
+//!
+//! Patterns are matched against the text of parameters as it stands. A shell command is not taken apart here, so a
+//! pattern sees `rm -rf /` and misses `rm  -r -f /`; parsed commands are to be one more matcher, judged before
+//! the patterns.
+
+mod glob;
+mod read;
+
+pub use glob::{Glob, InvalidGlob};
+pub use read::{Places, read_toml, read_wire};
+
+use adjutant_model::Value;
+use adjutant_model::policy::{PolicyEffect, PolicyMatcher, PolicyRule, ToolCall};
+
+/// The policy of a fresh install, as TOML with the placeholders of [`Places`]: ordinary commands run, the data
+/// folder's own files are out of reach, and plainly destructive commands are refused.
+pub const DEFAULT_POLICY: &str = include_str!("policy/default.toml");
+
+/// What the rules say about a call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Whether the call may go on.
+    pub effect: PolicyEffect,
+    /// The rule that decided; `None` when none matched and the default did.
+    pub rule: Option<String>,
+    /// For people: why.
+    pub reason: String,
+    /// Every rule that matched, in the order of the rules.
+    pub matched: Vec<String>,
+}
+
+/// Judges a call: the first rule that denies decides, else the first that allows, else `default`.
+///
+/// When several rules deny, the reason names each of them.
+pub fn judge(rules: &[PolicyRule], default: PolicyEffect, call: &ToolCall, state: &Value) -> Verdict {
+    let hits: Vec<Hit<'_>> = rules.iter().filter_map(|rule| hit(rule, call, state)).collect();
+    let matched = hits.iter().map(|hit| hit.rule.name.clone()).collect();
+    let of = |effect| hits.iter().filter(move |hit| hit.effect == effect);
+    let (effect, deciding): (_, Vec<&Hit<'_>>) = match of(PolicyEffect::Deny).next() {
+        Some(_) => (PolicyEffect::Deny, of(PolicyEffect::Deny).collect()),
+        None => (PolicyEffect::Allow, of(PolicyEffect::Allow).take(1).collect()),
+    };
+    match deciding.first() {
+        Some(first) => {
+            let reasons: Vec<_> = deciding.iter().map(|hit| format!("policy `{}`: {}", hit.rule.name, hit.why)).collect();
+            Verdict { effect, rule: Some(first.rule.name.clone()), reason: reasons.join("; "), matched }
+        }
+        None => {
+            let reason = match default {
+                PolicyEffect::Allow => "no rule is against it",
+                PolicyEffect::Deny => "no rule allows it",
+            };
+            Verdict { effect: default, rule: None, reason: reason.to_owned(), matched }
+        }
+    }
+}
+
+/// A rule that has something to say about a call.
+struct Hit<'a> {
+    rule: &'a PolicyRule,
+    effect: PolicyEffect,
+    why: String,
+}
+
+fn hit<'a>(rule: &'a PolicyRule, call: &ToolCall, state: &Value) -> Option<Hit<'a>> {
+    match matches(&rule.matcher, call, state) {
+        Ok(None) => None,
+        Ok(Some(why)) => Some(Hit { rule, effect: rule.effect, why: rule.reason.clone().unwrap_or(why) }),
+        Err(why) => {
+            Some(Hit { rule, effect: PolicyEffect::Deny, why: format!("it cannot be evaluated, so it denies: {why}") })
+        }
+    }
+}
+
+/// Says why a matcher is about a call; `None` when it is not.
+fn matches(matcher: &PolicyMatcher, call: &ToolCall, state: &Value) -> Result<Option<String>, InvalidGlob> {
+    let tool = &call.tool;
+    Ok(match matcher {
+        PolicyMatcher::Tool(name) => (tool == name).then(|| format!("tool '{name}' denied")),
+        PolicyMatcher::Connector(slug) => {
+            let theirs = tool.strip_prefix("mcp_").and_then(|rest| rest.strip_prefix(slug.as_str()));
+            theirs.is_some_and(|rest| rest.starts_with('_')).then(|| format!("connector '{slug}' denied"))
+        }
+        PolicyMatcher::ToolParam { tool: name, key, pattern } => {
+            let found = tool == name && texts_at(&call.parameters, key).iter().any(|text| text.contains(pattern));
+            found.then(|| format!("param '{key}' matches '{pattern}'"))
+        }
+        PolicyMatcher::RequireState { key, value } => {
+            (state.get(key) != Some(value)).then(|| format!("state['{key}'] must be {value}"))
+        }
+        PolicyMatcher::Pattern { tool: name, params } => {
+            if !Glob::new(name)?.is_match(tool) {
+                return Ok(None);
+            }
+            for (key, pattern) in params {
+                let glob = Glob::new(pattern)?;
+                if !texts_at(&call.parameters, key).iter().any(|text| glob.is_match(text)) {
+                    return Ok(None);
+                }
+            }
+            Some(described(name, params))
+        }
+    })
+}
+
+fn described(tool: &str, params: &[(String, String)]) -> String {
+    let params: Vec<_> = params.iter().map(|(key, pattern)| format!(", param '{key}' matches '{pattern}'")).collect();
+    format!("tool '{tool}'{}", params.concat())
+}
+
+/// Gives the texts of the parameters that a key names: one, several with `|` between them, or `*` for any, nested
+/// ones included.
+fn texts_at(parameters: &Value, key: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    if key == "*" {
+        match parameters {
+            Value::Object(object) => object.iter().for_each(|(_, value)| nested_texts(value, &mut texts)),
+            _ => nested_texts(parameters, &mut texts),
+        }
+    } else {
+        key.split('|').filter_map(|key| parameters.get(key)).for_each(|value| own_texts(value, &mut texts));
+    }
+    texts
+}
+
+/// A string as it is, anything else as JSON; an argument list also as one line.
+fn own_texts(value: &Value, texts: &mut Vec<String>) {
+    texts.push(match value {
+        Value::String(text) => text.to_string(),
+        other => other.to_string(),
+    });
+    if let Some(items) = value.as_array()
+        && let Some(words) = items.iter().map(Value::as_str).collect::<Option<Vec<_>>>()
+    {
+        texts.push(words.join(" "));
+    }
+}
+
+fn nested_texts(value: &Value, texts: &mut Vec<String>) {
+    own_texts(value, texts);
+    match value {
+        Value::Array(items) => items.as_slice().iter().for_each(|item| nested_texts(item, texts)),
+        Value::Object(object) => object.iter().for_each(|(_, member)| nested_texts(member, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

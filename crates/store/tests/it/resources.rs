@@ -1,0 +1,320 @@
+//! Each resource: what is put in comes out, and what must not happen does not.
+
+use crate::fixtures::{at, fresh, hash_of, run, run_id, run_write, task, task_id, turn};
+use adjutant_model::action::{Role, StepBinding, TokenRecord};
+use adjutant_model::goal::{Criterion, Evidence, EvidenceSource, Goal, GoalLink, GoalStatus, LinkState};
+use adjutant_model::id::Uuid;
+use adjutant_model::run::{
+    ErrorClass, FlowError, FlowErrorCode, RunStatus, StepFailure, StepPath, TurnStatus, WorkspaceKind,
+    WorkspaceRecord,
+};
+use adjutant_model::{GoalId, TokenId, Value};
+use adjutant_store::{
+    RunFilter, RunStatusChange, TURNS_MAX, TurnSettlement, WorkspaceEntry, Write, WriteError,
+};
+
+fn workspace(path: &str) -> WorkspaceRecord {
+    WorkspaceRecord {
+        kind: WorkspaceKind::Worktree,
+        path: path.into(),
+        project: Some("/src/project".into()),
+        branch: Some("adjutant/run".into()),
+        base: Some("abc".into()),
+        node: "local".into(),
+    }
+}
+
+#[tokio::test]
+async fn a_task_and_its_run_come_back_as_they_went_in() {
+    let (_folder, store) = fresh();
+    let mut full = run(1);
+    full.workspace = Some(workspace("/w/1"));
+    full.goal_id = Some(GoalId::new(Uuid::from_u128(5)));
+    full.agent_override = Some("claude".into());
+    full.ttl_ms = u64::from(u32::MAX) * 10;
+    let mut write = Write::default();
+    write.blueprint_put(&hash_of(1), "bp", "{}").task_create(&task(1)).run_create(&full);
+    store.write(write).await.unwrap();
+    assert_eq!(store.task_get(&task_id(1)).await.unwrap(), Some(task(1)));
+    assert_eq!(store.run_get(&run_id(1)).await.unwrap(), Some(full));
+    assert_eq!(store.blueprint_get(&hash_of(1)).await.unwrap().as_deref(), Some("{}"));
+    assert_eq!(store.run_get(&run_id(2)).await.unwrap(), None);
+    assert_eq!(store.task_get(&task_id(2)).await.unwrap(), None);
+    assert_eq!(store.blueprint_get(&hash_of(2)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_run_without_its_task_and_a_task_without_its_blueprint_are_refused() {
+    let (_folder, store) = fresh();
+    let mut write = Write::default();
+    write.task_create(&task(1));
+    let error = store.write(write).await.unwrap_err();
+    assert!(matches!(error, WriteError::Constraint(_)), "{error:?}");
+    let mut write = Write::default();
+    write.blueprint_put(&hash_of(1), "bp", "{}").run_create(&run(1));
+    assert!(matches!(store.write(write).await, Err(WriteError::Constraint(_))));
+    store.write(run_write(1)).await.unwrap();
+    let mut twice = Write::default();
+    twice.run_create(&run(1));
+    assert!(matches!(store.write(twice).await, Err(WriteError::Constraint(_))));
+}
+
+#[tokio::test]
+async fn a_run_ends_with_its_error_or_its_result() {
+    let (_folder, store) = fresh();
+    store.write(run_write(1)).await.unwrap();
+    let error = FlowError {
+        code: FlowErrorCode::StepFailed,
+        message: "no".into(),
+        step: Some(StepPath::new("0/1")),
+        reference: None,
+        value: Some(Value::Null),
+    };
+    for (error, result) in [(Some(error), None), (None, Some(Value::from("done")))] {
+        let mut write = Write::default();
+        let change = RunStatusChange {
+            status: RunStatus::Failed,
+            error: error.as_ref(),
+            result: result.as_ref(),
+            ended_at: Some(at(9)),
+        };
+        write.run_status_set(&run_id(1), change);
+        store.write(write).await.unwrap();
+        let now = store.run_get(&run_id(1)).await.unwrap().unwrap();
+        assert_eq!((now.status, now.ended_at), (RunStatus::Failed, Some(at(9))));
+        // A null value of an error reads back as an absent one: JSON has one form for both there.
+        assert_eq!(now.error.map(|error| error.message), error.map(|error| error.message));
+        assert_eq!(now.result, result);
+    }
+}
+
+#[tokio::test]
+async fn lists_show_the_newest_first_and_page_in_both_directions() {
+    let (_folder, store) = fresh();
+    for n in 1..=5 {
+        store.write(run_write(n)).await.unwrap();
+    }
+    let mut write = Write::default();
+    let done = RunStatusChange { status: RunStatus::Done, error: None, result: None, ended_at: Some(at(1)) };
+    write.run_status_set(&run_id(2), done);
+    store.write(write).await.unwrap();
+    let cases: [(RunFilter, &[u128]); 7] = [
+        (RunFilter::default(), &[5, 4, 3, 2, 1]),
+        (RunFilter { limit: 2, ..RunFilter::default() }, &[5, 4]),
+        (RunFilter { before: Some(run_id(4)), limit: 2, ..RunFilter::default() }, &[3, 2]),
+        (RunFilter { after: Some(run_id(3)), ..RunFilter::default() }, &[5, 4]),
+        (RunFilter { status: Some(RunStatus::Done), ..RunFilter::default() }, &[2]),
+        (RunFilter { task_id: Some(task_id(3)), ..RunFilter::default() }, &[3]),
+        (RunFilter { before: Some(run_id(99)), ..RunFilter::default() }, &[]),
+    ];
+    for (filter, expected) in cases {
+        let found: Vec<_> =
+            store.run_list(filter.clone()).await.unwrap().into_iter().map(|run| run.id).collect();
+        assert_eq!(found, expected.iter().map(|n| run_id(*n)).collect::<Vec<_>>(), "{filter:?}");
+    }
+    let open: Vec<_> = store.runs_open().await.unwrap().into_iter().map(|run| run.id).collect();
+    assert_eq!(open, [1, 3, 4, 5].map(run_id));
+    let tasks: Vec<_> = store.task_list(2).await.unwrap().into_iter().map(|task| task.id).collect();
+    assert_eq!(tasks, [5, 4].map(task_id));
+}
+
+#[tokio::test]
+async fn a_turn_is_written_before_its_effect_and_settles_once() {
+    let (_folder, store) = fresh();
+    store.write(run_write(1)).await.unwrap();
+    let mut write = Write::default();
+    write.turn_start(&run_id(1), &turn(0)).turn_start(&run_id(1), &turn(1)).turn_start(&run_id(1), &turn(2));
+    store.write(write).await.unwrap();
+
+    let failure = StepFailure {
+        message: "exit 1".into(),
+        class: ErrorClass::User,
+        value: Some(Value::object([("code", Value::from(1u64))])),
+    };
+    let settlement = TurnSettlement {
+        status: TurnStatus::Failed,
+        output: None,
+        error: Some(&failure),
+        rule: Some("no-rm"),
+        ended_at: at(7),
+    };
+    let mut write = Write::default();
+    write.turn_settle(&run_id(1), 1, settlement);
+    store.write(write.clone()).await.unwrap();
+    let again = store.write(write).await.unwrap_err();
+    assert!(matches!(again, WriteError::RowsUnexpected { expected: 1, found: 0, .. }), "{again:?}");
+
+    let settled = store.turn_get(&run_id(1), 1).await.unwrap().unwrap();
+    assert_eq!(
+        (settled.status, settled.error, settled.rule, settled.ended_at),
+        (TurnStatus::Failed, Some(failure), Some("no-rm".into()), Some(at(7)))
+    );
+    let turns = store.turns_of(&run_id(1), None, 10).await.unwrap();
+    assert_eq!(turns.iter().map(|turn| turn.index).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(turns[0], turn(0));
+    let later = store.turns_of(&run_id(1), Some(0), 1).await.unwrap();
+    assert_eq!(later.iter().map(|turn| turn.index).collect::<Vec<_>>(), [1]);
+    assert_eq!(store.turn_get(&run_id(1), 3).await.unwrap(), None);
+    assert!(store.turns_of(&run_id(9), None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_null_output_is_an_output() {
+    let (_folder, store) = fresh();
+    store.write(run_write(1)).await.unwrap();
+    let mut write = Write::default();
+    write.turn_start(&run_id(1), &turn(0));
+    write.turn_settle(
+        &run_id(1),
+        0,
+        TurnSettlement {
+            status: TurnStatus::Succeeded,
+            output: Some(&Value::Null),
+            error: None,
+            rule: None,
+            ended_at: at(1),
+        },
+    );
+    store.write(write).await.unwrap();
+    assert_eq!(store.turn_get(&run_id(1), 0).await.unwrap().unwrap().output, Some(Value::Null));
+}
+
+#[tokio::test]
+async fn a_turn_of_an_unknown_run_or_beyond_the_limit_is_refused() {
+    let (_folder, store) = fresh();
+    store.write(run_write(1)).await.unwrap();
+    let mut write = Write::default();
+    write.turn_start(&run_id(9), &turn(0));
+    assert!(matches!(store.write(write).await, Err(WriteError::UnknownRun { .. })));
+    let mut write = Write::default();
+    write.turn_start(&run_id(1), &turn(TURNS_MAX));
+    assert!(matches!(store.write(write).await, Err(WriteError::TurnsExhausted { .. })));
+}
+
+#[tokio::test]
+async fn large_content_is_kept_once_and_read_back_whole() {
+    let (folder, store) = fresh();
+    store.write(run_write(1)).await.unwrap();
+    let large = Value::from("x".repeat(300_000));
+    let edge = Value::from("y".repeat(64 * 1024 - 2));
+    let mut write = Write::default();
+    for (index, output) in [(0, &large), (1, &large), (2, &edge)] {
+        let mut turn = turn(index);
+        turn.output = Some(output.clone());
+        turn.status = TurnStatus::Succeeded;
+        write.turn_start(&run_id(1), &turn);
+    }
+    store.write(write).await.unwrap();
+    for (index, output) in [(0, &large), (1, &large), (2, &edge)] {
+        let turn = store.turn_get(&run_id(1), index).await.unwrap().unwrap();
+        assert!(turn.output.as_ref() == Some(output), "turn {index}");
+    }
+    let db = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    let blobs: i64 = db.query_row("SELECT count(*) FROM blobs", [], |row| row.get(0)).unwrap();
+    assert_eq!(blobs, 1);
+}
+
+#[tokio::test]
+async fn a_workspace_comes_moves_and_goes() {
+    let (_folder, store) = fresh();
+    store.write(run_write(1)).await.unwrap();
+    for path in ["/w/1", "/w/2"] {
+        let mut write = Write::default();
+        write.run_workspace_set(&run_id(1), &workspace(path));
+        store.write(write).await.unwrap();
+        let entry =
+            WorkspaceEntry { run_id: run_id(1), run_status: RunStatus::Running, workspace: workspace(path) };
+        assert_eq!(store.workspaces().await.unwrap(), [entry]);
+    }
+    let mut write = Write::default();
+    write.run_workspace_remove(&run_id(1));
+    store.write(write.clone()).await.unwrap();
+    assert!(store.workspaces().await.unwrap().is_empty());
+    assert_eq!(store.run_get(&run_id(1)).await.unwrap().unwrap().workspace, None);
+    assert!(matches!(store.write(write).await, Err(WriteError::RowsUnexpected { .. })));
+}
+
+#[tokio::test]
+async fn a_goal_is_kept_as_it_stands_now() {
+    let (_folder, store) = fresh();
+    let evidence = Evidence {
+        source: EvidenceSource::Check { command: "make test".into() },
+        passed: true,
+        tree: Some("t".into()),
+        workspace: None,
+        detail: "exit 0".into(),
+        at: at(3),
+    };
+    let mut goal = Goal {
+        id: GoalId::new(Uuid::from_u128(1)),
+        description: "fix it".into(),
+        status: GoalStatus::Pending,
+        acceptance: vec![Criterion {
+            text: "passes".into(),
+            check: Some("make test".into()),
+            evidence: None,
+        }],
+        sessions: Vec::new(),
+        progress: 0,
+        project: Some("/src".into()),
+        notes: Vec::new(),
+        created: at(1),
+        updated: at(1),
+    };
+    for step in 0..2 {
+        if step == 1 {
+            goal.status = GoalStatus::Done;
+            goal.acceptance[0].evidence = Some(evidence.clone());
+            let session_id = run_id(1).to_string();
+            let state = LinkState::Verified;
+            goal.sessions.push(GoalLink { session_id, task: "t".into(), state, evidence: None });
+            goal.progress = 100;
+            goal.notes.push("well done".into());
+        }
+        let mut write = Write::default();
+        write.goal_put(&goal);
+        store.write(write).await.unwrap();
+        assert_eq!(store.goal_get(&goal.id).await.unwrap().as_ref(), Some(&goal));
+    }
+    assert_eq!(store.goal_list(None).await.unwrap(), std::slice::from_ref(&goal));
+    assert_eq!(store.goal_list(Some(GoalStatus::Done)).await.unwrap(), [goal]);
+    assert!(store.goal_list(Some(GoalStatus::Pending)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_is_found_by_its_hash_and_taken_back_once() {
+    let (_folder, store) = fresh();
+    let token = |n: u128, step| TokenRecord {
+        id: TokenId::new(Uuid::from_u128(n)),
+        hash: hash_of(n),
+        role: if n == 1 { Role::Host } else { Role::Worker },
+        step,
+        created_at: at(0),
+        expires_at: (n != 1).then(|| at(100)),
+        revoked_at: None,
+    };
+    let step = StepBinding { run_id: run_id(1), path: StepPath::new("0"), attempt: 2 };
+    let (owner, worker) = (token(1, None), token(2, Some(step)));
+    let mut write = Write::default();
+    write.token_put(&owner).token_put(&worker);
+    store.write(write).await.unwrap();
+    assert_eq!(store.token_by_hash(&hash_of(1)).await.unwrap(), Some(owner.clone()));
+    assert_eq!(store.token_by_hash(&hash_of(2)).await.unwrap(), Some(worker));
+    assert_eq!(store.token_by_hash(&hash_of(3)).await.unwrap(), None);
+
+    let mut write = Write::default();
+    write.run_tokens_revoke(&run_id(1), at(5));
+    write.token_revoke(&owner.id, at(6)).token_revoke(&owner.id, at(7));
+    store.write(write).await.unwrap();
+    assert_eq!(store.token_by_hash(&hash_of(1)).await.unwrap().unwrap().revoked_at, Some(at(6)));
+    assert_eq!(store.token_by_hash(&hash_of(2)).await.unwrap().unwrap().revoked_at, Some(at(5)));
+
+    let mut write = Write::default();
+    write.tokens_forget(at(6));
+    store.write(write).await.unwrap();
+    assert!(store.token_by_hash(&hash_of(1)).await.unwrap().is_some());
+    assert!(store.token_by_hash(&hash_of(2)).await.unwrap().is_none());
+    let mut write = Write::default();
+    write.token_revoke(&TokenId::new(Uuid::from_u128(9)), at(1));
+    assert!(matches!(store.write(write).await, Err(WriteError::RowsUnexpected { .. })));
+}
