@@ -1,1 +1,31 @@
-//! .
+//! The drive of Adjutant: it loads a state, asks the rules what follows, keeps it, and does it.
+//!
+//! [`Plane`] is the one object that doors hold. Behind it every open run has an owner, one task that takes its
+//! events in order, keeps each transition in one transaction, and only then performs the effects.
+
+pub mod clock;
+pub mod error;
+pub mod settings;
+
+pub mod plane;
+
+pub mod tasks;
+
+mod runs;
+
+mod dispatch;
+
+pub mod gate;
+
+pub mod identity;
+
+pub mod goals;
+
+pub mod workspaces;
+
+pub mod templates;
+pub mod worker;
+
+pub use error::EngineError;
+pub use plane::Plane;
+pub use settings::Settings;

@@ -234,6 +234,8 @@ pub enum FlowInput {
         /// Which attempt it precedes.
         attempt: u32,
     },
+    /// The machine went on after it had yielded.
+    Resumed,
     /// Somebody asked the run to stop.
     CancelRequested {
         /// Who and why.

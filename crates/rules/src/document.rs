@@ -64,6 +64,11 @@ impl Lints {
         self.push(LintLevel::Warning, at, name, message.into(), None);
     }
 
+    /// Notes a lint that was made elsewhere.
+    pub fn note(&mut self, lint: Lint) {
+        self.0.push(lint);
+    }
+
     /// Tells whether an error was noted.
     pub fn has_error(&self) -> bool {
         self.0.iter().any(|lint| lint.level == LintLevel::Error)

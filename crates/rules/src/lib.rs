@@ -5,7 +5,11 @@
 
 pub mod document;
 
+pub mod source;
+
 pub mod flow;
+
+pub mod blueprint;
 
 pub mod policy;
 
@@ -14,3 +18,5 @@ pub mod run;
 pub mod goal;
 
 pub mod output;
+
+pub mod limits;

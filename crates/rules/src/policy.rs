@@ -87,8 +87,11 @@ fn matches(matcher: &PolicyMatcher, call: &ToolCall, state: &Value) -> Result<Op
             theirs.is_some_and(|rest| rest.starts_with('_')).then(|| format!("connector '{slug}' denied"))
         }
         PolicyMatcher::ToolParam { tool: name, key, pattern } => {
-            let found = tool == name && texts_at(&call.parameters, key).iter().any(|text| text.contains(pattern));
-            found.then(|| format!("param '{key}' matches '{pattern}'"))
+            let mut texts = Vec::new();
+            if let Some(value) = call.parameters.get(key).filter(|_| tool == name) {
+                own_texts(value, &mut texts);
+            }
+            texts.iter().any(|text| text.contains(pattern)).then(|| format!("param '{key}' matches '{pattern}'"))
         }
         PolicyMatcher::RequireState { key, value } => {
             (state.get(key) != Some(value)).then(|| format!("state['{key}'] must be {value}"))

@@ -16,10 +16,10 @@ use adjutant_store::{Draft, Fence, Store, StoreOptions, TurnSettlement, Write};
 use std::path::Path;
 use std::time::Instant;
 
-const ROUNDS: usize = 5;
-const SEQUENTIAL_STEPS: u64 = 2000;
+const ROUNDS: usize = 25;
+const SEQUENTIAL_STEPS: u64 = 500;
 const WIDE_STEPS: u64 = 1000;
-const WIDE_WRITES: u64 = 20;
+const WIDE_WRITES: u64 = 5;
 const CONCURRENT_RUNS: u128 = 64;
 const CONCURRENT_STEPS: u64 = 50;
 

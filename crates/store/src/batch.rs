@@ -4,14 +4,15 @@
 //! write of it counts. Either way the ledger is left as the database is.
 
 use crate::dialect::write_error;
-use crate::journal::{EncodedDraft, NO_PREVIOUS, RowContent, RowHash};
+use crate::journal::{EncodedDraft, HEAD_LAG_MAX, NO_PREVIOUS, RowContent, RowHash};
 use crate::recent::Recent;
 use crate::turns::{TURNS_MAX, turn_key};
 use crate::write::{Committed, ExpectedRows, Fence, Param, Statement, WriteError};
 use adjutant_model::RunId;
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
-/// How many subjects' heads and runs' numbers a generation remembers; about 100 bytes each.
+/// How many subjects' heads and runs' numbers a generation remembers; about 100 bytes each. More than the head may
+/// lag, so that the subjects of the rows behind it are never forgotten by age.
 const GENERATION_LEN: usize = 4096;
 
 /// What is to be committed.
@@ -25,27 +26,67 @@ pub(crate) struct Entry<'a> {
 /// What the writer knows of the database without asking it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    seq: i64,
+    place: Place,
+    /// Whether `heads` holds the subject of every row behind the journal's head.
+    tail: Tail,
     heads: Recent<String, RowHash>,
     runs: Recent<RunId, i64>,
 }
 
+/// How far the journal goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    /// The last row.
+    seq: i64,
+    /// The last row that the head counts and `journal_places` knows.
+    head: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    Known,
+    Forgotten,
+}
+
 impl Ledger {
+    /// Begins where the journal ends and its head stands.
     pub(crate) fn new(seq: i64) -> Self {
-        Ledger { seq, heads: Recent::new(GENERATION_LEN), runs: Recent::new(GENERATION_LEN) }
+        let (heads, runs) = (Recent::new(GENERATION_LEN), Recent::new(GENERATION_LEN));
+        Ledger { place: Place { seq, head: seq }, tail: Tail::Known, heads, runs }
     }
 
     /// Gives the place of the journal's last row.
     pub(crate) fn seq(&self) -> i64 {
-        self.seq
+        self.place.seq
     }
 
-    /// Goes back to `seq`, and forgets what may come from rows that were undone.
-    fn undo_to(&mut self, seq: i64) {
-        self.seq = seq;
+    /// Tells whether the head is behind the last row.
+    pub(crate) fn head_lags(&self) -> bool {
+        self.place.head < self.place.seq
+    }
+
+    /// Goes back to `place`, and forgets what may come from rows that were undone.
+    fn undo_to(&mut self, place: Place) {
+        self.place = place;
+        self.tail = if self.head_lags() { Tail::Forgotten } else { Tail::Known };
         self.heads.clear();
         self.runs.clear();
     }
+}
+
+/// Brings the head up to the last row, in a transaction of its own.
+///
+/// # Errors
+/// The disk's [`WriteError`]; the head stays where it was then.
+pub(crate) fn head_catch_up(db: &Connection, ledger: &mut Ledger) -> Result<(), WriteError> {
+    let before = ledger.place;
+    let moved =
+        run(db, "BEGIN IMMEDIATE").and_then(|()| head_move(db, ledger)).and_then(|()| run(db, "COMMIT"));
+    if moved.is_err() {
+        rollback(db);
+        ledger.undo_to(before);
+    }
+    moved
 }
 
 /// Commits what it can of `entries` in one transaction and answers each.
@@ -57,7 +98,7 @@ pub(crate) fn commit(
     ledger: &mut Ledger,
     entries: &[Entry<'_>],
 ) -> Result<Vec<Result<Committed, WriteError>>, WriteError> {
-    let before = ledger.seq;
+    let before = ledger.place;
     let outcome = transact(db, ledger, entries);
     if outcome.is_err() {
         rollback(db);
@@ -71,7 +112,7 @@ fn transact(
     ledger: &mut Ledger,
     entries: &[Entry<'_>],
 ) -> Result<Vec<Result<Committed, WriteError>>, WriteError> {
-    let before = ledger.seq;
+    let before = ledger.place;
     if !db.is_autocommit() {
         // A rollback that failed has left a transaction open.
         run(db, "ROLLBACK")?;
@@ -94,10 +135,6 @@ fn transact(
         ledger.undo_to(before);
         return Ok(answers);
     }
-    if ledger.seq != before {
-        let mut head = prepare(db, "UPDATE journal_head SET seq = ?1 WHERE id = 1")?;
-        head.execute((ledger.seq,)).map_err(write_error)?;
-    }
     run(db, "COMMIT")?;
     Ok(answers)
 }
@@ -107,7 +144,7 @@ fn apply_under_savepoint(
     ledger: &mut Ledger,
     entry: Entry<'_>,
 ) -> Result<Committed, WriteError> {
-    let before = ledger.seq;
+    let before = ledger.place;
     run(db, "SAVEPOINT entry")?;
     let answer = apply(db, ledger, entry);
     match &answer {
@@ -133,7 +170,7 @@ fn apply(db: &Connection, ledger: &mut Ledger, entry: Entry<'_>) -> Result<Commi
     for draft in entry.drafts {
         journal_append(db, ledger, draft)?;
     }
-    Ok(Committed { last_seq: ledger.seq })
+    Ok(Committed { last_seq: ledger.place.seq })
 }
 
 fn fence_check(db: &Connection, ledger: &mut Ledger, fence: &Fence) -> Result<(), WriteError> {
@@ -196,9 +233,9 @@ fn run_number(db: &Connection, ledger: &mut Ledger, run_id: &RunId) -> Result<i6
 fn journal_append(db: &Connection, ledger: &mut Ledger, draft: &EncodedDraft) -> Result<(), WriteError> {
     let previous = match ledger.heads.get(draft.subject.as_str()) {
         Some(hash) => hash,
-        None => head_read(db, &draft.subject)?,
+        None => head_read(db, ledger, &draft.subject)?,
     };
-    let seq = ledger.seq + 1;
+    let seq = ledger.place.seq + 1;
     let EncodedDraft { at, actor, subject, kind, payload } = draft;
     let hash = RowContent { seq, at: *at, actor, subject, kind, payload }.hash(&previous);
     let mut insert = prepare(
@@ -206,19 +243,42 @@ fn journal_append(db: &Connection, ledger: &mut Ledger, draft: &EncodedDraft) ->
         "INSERT INTO journal (seq, at, actor, subject, kind, payload, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     insert.execute((seq, at, actor, subject, kind, payload, hash)).map_err(write_error)?;
-    ledger.seq = seq;
+    ledger.place.seq = seq;
     if !ledger.heads.replace(subject.as_str(), hash) {
         ledger.heads.insert(subject.clone(), hash);
     }
+    if seq - ledger.place.head >= HEAD_LAG_MAX { head_move(db, ledger) } else { Ok(()) }
+}
+
+/// Moves the head to the last row, and enters the rows in between with their subjects.
+fn head_move(db: &Connection, ledger: &mut Ledger) -> Result<(), WriteError> {
+    let Place { seq, head } = ledger.place;
+    let mut places = prepare(
+        db,
+        "INSERT INTO journal_places (subject, seq) SELECT subject, seq FROM journal WHERE seq > ?1 \
+         ORDER BY subject, seq",
+    )?;
+    places.execute((head,)).map_err(write_error)?;
+    prepare(db, "UPDATE journal_head SET seq = ?1 WHERE id = 1")?.execute((seq,)).map_err(write_error)?;
+    ledger.place.head = seq;
+    ledger.tail = Tail::Known;
     Ok(())
 }
 
-fn head_read(db: &Connection, subject: &str) -> Result<RowHash, WriteError> {
-    let newest = "SELECT hash FROM journal WHERE subject = ?1 ORDER BY seq DESC LIMIT 1";
-    let removed = "SELECT hash FROM journal_checkpoints WHERE subject = ?1";
-    for sql in [newest, removed] {
+/// Reads the last hash of a subject that the ledger does not remember.
+fn head_read(db: &Connection, ledger: &Ledger, subject: &str) -> Result<RowHash, WriteError> {
+    let head = ledger.place.head;
+    let tail = "SELECT hash FROM journal WHERE subject = ?1 AND seq > ?2 ORDER BY seq DESC LIMIT 1";
+    let placed = "SELECT hash FROM journal WHERE seq = (SELECT max(seq) FROM journal_places WHERE subject = ?1 \
+                  AND seq <= ?2)";
+    let removed = "SELECT hash FROM journal_checkpoints WHERE subject = ?1 AND seq <= ?2";
+    let tail = match ledger.tail {
+        Tail::Known => None,
+        Tail::Forgotten => Some(tail),
+    };
+    for sql in tail.into_iter().chain([placed, removed]) {
         let hash =
-            prepare(db, sql)?.query_row((subject,), |row| row.get(0)).optional().map_err(write_error)?;
+            prepare(db, sql)?.query_row((subject, head), |row| row.get(0)).optional().map_err(write_error)?;
         if let Some(hash) = hash {
             return Ok(hash);
         }

@@ -115,12 +115,6 @@ pub(crate) fn application_id(db: &Connection) -> rusqlite::Result<u32> {
     db.query_row("PRAGMA application_id", [], |row| row.get::<_, i32>(0)).map(i32::cast_unsigned)
 }
 
-/// Gives the place of the journal's last row.
-pub(crate) fn journal_seq(db: &Connection, path: &Path) -> Result<i64, OpenError> {
-    db.query_row("SELECT seq FROM journal_head WHERE id = 1", [], |row| row.get(0))
-        .map_err(|source| OpenError::Database { path: path.to_owned(), step: "read", source })
-}
-
 /// Names the damage in the whole database, at most 100 findings.
 pub(crate) fn quick_check(snapshot: &Snapshot<'_>) -> Result<Vec<String>, ReadError> {
     let findings = snapshot.select("PRAGMA quick_check(100)", (), |row| Ok(row.get::<_, String>(0)?))?;

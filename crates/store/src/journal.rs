@@ -2,14 +2,23 @@
 //!
 //! A row's hash is SHA-256 over its place, time, actor, subject, kind and payload and over the hash of the subject's
 //! previous row; a subject's first row has 32 zero bytes there. Texts stand in it behind their length, so no two
-//! rows give the same bytes. Places are without gaps, and the head keeps the last one; it is written by each commit
-//! and costs one page, where a head per subject would cost a page for each run that takes part.
+//! rows give the same bytes. Places are without gaps.
+//!
+//! # The head
+//!
+//! `journal_head` says up to which place the journal is known to go, and `journal_places` which places up to there
+//! each subject has. Each would cost a page in every commit, so both follow the last row at a distance of less than
+//! [`HEAD_LAG_MAX`] rows, catch up when the writer is idle and when the store is opened or closed, and the few rows
+//! behind the head are found by walking them.
 //!
 //! # What `verify` finds, and what it cannot
 //!
-//! A row that was changed, exchanged, inserted or removed, in the middle or at the end, unless whoever did it also
-//! recomputed every later hash of the subject and the head. No journal without a secret can show that by itself;
-//! [`VerifyReport::root`] is one hash over all of it, to be noted elsewhere and compared.
+//! A row that was changed, exchanged, inserted or removed, in the middle or at the end, unless:
+//!
+//! - the rows cut off the end lie behind the head: less than [`HEAD_LAG_MAX`] of them, while the store is busy or
+//!   after a crash and before the next open;
+//! - whoever did it also recomputed every later hash of the subject, and the head. No journal without a secret can
+//!   show that by itself; [`VerifyReport::root`] is one hash over all of it, to be noted elsewhere and compared.
 //!
 //! # Retention
 //!
@@ -23,7 +32,7 @@ use crate::store::Store;
 use crate::write::{Draft, json_text};
 use adjutant_model::Timestamp;
 use adjutant_model::event::{Event, JournalRow};
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 use sha2::{Digest, Sha256};
 pub use verify::{Broken, Fault, VerifyError, VerifyReport, verify};
 
@@ -32,6 +41,9 @@ pub(crate) type RowHash = [u8; 32];
 
 /// What stands for the previous hash in a subject's first row.
 pub(crate) const NO_PREVIOUS: RowHash = [0; 32];
+
+/// The head is always less than so many rows behind the last one.
+pub(crate) const HEAD_LAG_MAX: i64 = 256;
 
 /// A draft in the form of its row.
 #[derive(Debug)]
@@ -92,7 +104,24 @@ fn event_of_payload(kind: &str, payload: &str) -> Option<Event> {
     serde_json::from_str(&format!("{{\"kind\":\"{kind}\"{comma}{rest}")).ok()
 }
 
-const SELECT: &str = "SELECT seq, at, actor, subject, kind, payload, hash FROM journal";
+/// Brings the head up to the last row, which a crash may have left it behind, and gives its place.
+pub(crate) fn head_recover(db: &Connection) -> rusqlite::Result<i64> {
+    let tx = db.unchecked_transaction()?;
+    let head: i64 = tx.query_row("SELECT seq FROM journal_head WHERE id = 1", (), |row| row.get(0))?;
+    let last: i64 = tx.query_row("SELECT coalesce(max(seq), 0) FROM journal", (), |row| row.get(0))?;
+    if last > head {
+        tx.execute(
+            "INSERT INTO journal_places (subject, seq) SELECT subject, seq FROM journal WHERE seq > ?1",
+            (head,),
+        )?;
+        tx.execute("UPDATE journal_head SET seq = ?1 WHERE id = 1", (last,))?;
+        tx.commit()?;
+    }
+    // Rows that are missing at the end stay missing: a place is never given twice.
+    Ok(last.max(head))
+}
+
+const COLUMNS: &str = "j.seq, j.at, j.actor, j.subject, j.kind, j.payload, j.hash";
 
 impl Store {
     /// Gives the rows about a subject whose place is after `after_seq`, in order; 0 is before the first.
@@ -106,10 +135,21 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<JournalRow>, ReadError> {
         let subject = subject.to_owned();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.read(move |snapshot| {
-            let sql = format!("{SELECT} WHERE subject = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3");
-            snapshot.select(&sql, (subject, after_seq, limit), row_read)
+            let placed = format!(
+                "SELECT {COLUMNS} FROM journal_places p JOIN journal j ON j.seq = p.seq \
+                 WHERE p.subject = ?1 AND p.seq > ?2 ORDER BY p.seq LIMIT ?3"
+            );
+            let behind_the_head = format!(
+                "SELECT {COLUMNS} FROM journal j WHERE j.seq > (SELECT seq FROM journal_head WHERE id = 1) \
+                 AND j.seq > ?2 AND j.subject = ?1 ORDER BY j.seq LIMIT ?3"
+            );
+            let mut rows = Vec::new();
+            for sql in [placed, behind_the_head] {
+                let room = i64::try_from(limit - rows.len()).unwrap_or(i64::MAX);
+                rows.extend(snapshot.select(&sql, (&subject, after_seq, room), row_read)?);
+            }
+            Ok(rows)
         })
         .await
     }
@@ -122,7 +162,7 @@ impl Store {
     pub async fn journal_after(&self, after_seq: i64, limit: usize) -> Result<Vec<JournalRow>, ReadError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.read(move |snapshot: &Snapshot<'_>| {
-            let sql = format!("{SELECT} WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+            let sql = format!("SELECT {COLUMNS} FROM journal j WHERE j.seq > ?1 ORDER BY j.seq LIMIT ?2");
             snapshot.select(&sql, (after_seq, limit), row_read)
         })
         .await

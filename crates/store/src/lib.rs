@@ -25,6 +25,7 @@ mod blobs;
 mod batch;
 mod reader;
 mod recent;
+mod waiting;
 mod writer;
 
 mod dialect;

@@ -97,7 +97,7 @@ CREATE TABLE workspaces (
 );",
     },
     Migration {
-        name: "the journal, its head, and the checkpoints that retention leaves",
+        name: "the journal, the places of each subject, the head, and the checkpoints that retention leaves",
         sql: "CREATE TABLE journal (
     seq INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
@@ -107,7 +107,11 @@ CREATE TABLE workspaces (
     payload TEXT NOT NULL,
     hash BLOB NOT NULL
 );
-CREATE INDEX journal_by_subject ON journal (subject, seq);
+CREATE TABLE journal_places (
+    subject TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (subject, seq)
+);
 CREATE TABLE journal_head (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     seq INTEGER NOT NULL

@@ -77,7 +77,7 @@ CREATE TABLE turns (
     ended_at INTEGER
 );
 
--- The journal, its head, and the checkpoints that retention leaves.
+-- The journal, the places of each subject, the head, and the checkpoints that retention leaves.
 CREATE TABLE journal (
     seq INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
@@ -87,7 +87,11 @@ CREATE TABLE journal (
     payload TEXT NOT NULL,
     hash BLOB NOT NULL
 );
-CREATE INDEX journal_by_subject ON journal (subject, seq);
+CREATE TABLE journal_places (
+    subject TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (subject, seq)
+);
 CREATE TABLE journal_head (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     seq INTEGER NOT NULL

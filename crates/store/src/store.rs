@@ -1,8 +1,9 @@
 //! The store as the rest of the program holds it: opened once, cloned freely, closed in good order.
 
 use crate::dialect;
-use crate::journal::EncodedDraft;
+use crate::journal::{self, EncodedDraft};
 use crate::reader::{ReadError, ReaderPool, Snapshot};
+use crate::waiting::Waiting;
 use crate::write::{Committed, Write, WriteError};
 use crate::writer::{Command, Queued, Writer};
 use adjutant_model::Timestamp;
@@ -139,6 +140,7 @@ struct Inner {
     readers: Arc<ReaderPool>,
     committed: watch::Receiver<i64>,
     health: Arc<Mutex<Health>>,
+    waiting: Waiting,
     path: PathBuf,
 }
 
@@ -153,7 +155,9 @@ impl Store {
     pub fn open(options: StoreOptions, now: Timestamp) -> Result<Store, OpenError> {
         let path = options.path();
         let db = dialect::open_for_writing(&path, now)?;
-        let last_seq = dialect::journal_seq(&db, &path)?;
+        let failed =
+            |source| OpenError::Database { path: path.clone(), step: "brought up to its journal", source };
+        let last_seq = journal::head_recover(&db).map_err(failed)?;
         let health = Arc::new(Mutex::new(Health::default()));
         let (committed_tx, committed) = watch::channel(last_seq);
         let (commands, queue) = mpsc::channel(options.queue_len_max.max(1));
@@ -169,6 +173,7 @@ impl Store {
             readers,
             committed,
             health,
+            waiting: Waiting::default(),
             path,
         };
         Ok(Store { inner: Arc::new(inner) })
@@ -187,8 +192,9 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         let queued = Queued { fence, drafts, statements, reply };
         let commands = self.inner.commands.as_ref().ok_or(WriteError::Closed)?;
+        let _waiting = self.inner.waiting.enter();
         commands.send(Command::Write(queued)).await.map_err(|_| WriteError::Closed)?;
-        answer.await.unwrap_or(Err(WriteError::Closed))
+        self.inner.waiting.answer(answer).await.unwrap_or(Err(WriteError::Closed))
     }
 
     /// Gives the place of the last committed journal row, and wakes whoever watches when there is a new one.

@@ -11,6 +11,8 @@ use crate::store::{Health, WriteFailure};
 use crate::write::{Committed, Fence, Statement, WriteError};
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -20,6 +22,9 @@ const BATCH_ROWS_MAX: usize = 8192;
 /// How long the writer looks for the next write before it sleeps. A sequential flow sends its next step within this
 /// time, and saves the wake-up of a thread.
 const SPIN: Duration = Duration::from_micros(50);
+
+/// When no write comes for so long, the journal's head is brought up to the last row.
+const IDLE: Duration = Duration::from_millis(100);
 
 type Answer = Result<Committed, WriteError>;
 
@@ -88,7 +93,7 @@ impl Writer {
     /// Serves the queue until it is closed.
     pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         let mut closing = None;
-        while let Some(command) = next(&mut queue) {
+        while let Some(command) = self.next(&mut queue) {
             let mut waiting = Vec::new();
             let mut rows = 0;
             let mut taken = Some(command);
@@ -111,6 +116,44 @@ impl Writer {
         let closed = self.close();
         if let Some(reply) = closing {
             drop(reply.send(closed));
+        }
+    }
+
+    /// Gives the next command, and nothing when no more can come. Looks for it a short while, then sleeps; when none
+    /// comes for longer, brings the journal's head up before it sleeps for good.
+    fn next(&mut self, queue: &mut mpsc::Receiver<Command>) -> Option<Command> {
+        let began = Instant::now();
+        while began.elapsed() < SPIN {
+            match queue.try_recv() {
+                Ok(command) => return Some(command),
+                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+                Err(mpsc::error::TryRecvError::Empty) => std::hint::spin_loop(),
+            }
+        }
+        if self.ledger.head_lags() {
+            match receive_within(queue, IDLE) {
+                Received::Command(command) => return Some(command),
+                Received::Closed => return None,
+                Received::Nothing => self.head_catch_up(),
+            }
+        }
+        queue.blocking_recv()
+    }
+
+    /// Brings the head up; when that fails it is tried again after the next write.
+    fn head_catch_up(&mut self) {
+        if self.log == Log::Suspect {
+            return;
+        }
+        if let Err(error) = batch::head_catch_up(&self.db, &mut self.ledger) {
+            tracing::warn!(%error, "the journal's head stays behind");
+            self.suspect(&error);
+        }
+    }
+
+    fn suspect(&mut self, error: &WriteError) {
+        if matches!(error, WriteError::Io(_)) {
+            self.log = Log::Suspect;
         }
     }
 
@@ -163,9 +206,7 @@ impl Writer {
     }
 
     fn refused(&mut self, error: &WriteError, count: usize) {
-        if matches!(error, WriteError::Io(_)) {
-            self.log = Log::Suspect;
-        }
+        self.suspect(error);
         if self.refused == 0 {
             tracing::error!(%error, "the store refuses writes");
         }
@@ -179,22 +220,43 @@ impl Writer {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
     }
 
-    fn close(self) -> Result<(), WriteError> {
+    fn close(mut self) -> Result<(), WriteError> {
+        if self.ledger.head_lags() {
+            self.head_catch_up();
+        }
         let moved = dialect::checkpoint(&self.db).map(drop).map_err(dialect::write_error);
         let closed = self.db.close().map_err(|(_, error)| dialect::write_error(error));
         moved.and(closed)
     }
 }
 
-/// Gives the next command; looks for it a short while before it sleeps, and gives nothing when no more can come.
-fn next(queue: &mut mpsc::Receiver<Command>) -> Option<Command> {
+enum Received {
+    Command(Command),
+    Nothing,
+    Closed,
+}
+
+/// Waits for a command, but no longer than `limit`.
+fn receive_within(queue: &mut mpsc::Receiver<Command>, limit: Duration) -> Received {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut cx = Context::from_waker(&waker);
     let began = Instant::now();
-    while began.elapsed() < SPIN {
-        match queue.try_recv() {
-            Ok(command) => return Some(command),
-            Err(mpsc::error::TryRecvError::Disconnected) => return None,
-            Err(mpsc::error::TryRecvError::Empty) => std::hint::spin_loop(),
+    loop {
+        match queue.poll_recv(&mut cx) {
+            Poll::Ready(Some(command)) => return Received::Command(command),
+            Poll::Ready(None) => return Received::Closed,
+            Poll::Pending => {}
         }
+        let Some(left) = limit.checked_sub(began.elapsed()) else { return Received::Nothing };
+        std::thread::park_timeout(left);
     }
-    queue.blocking_recv()
+}
+
+/// Wakes the writer's thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
 }

@@ -73,7 +73,7 @@ impl Glob {
                 (Some(Part::One), Some(_)) => at += 1,
                 (Some(Part::Char(expected)), Some(found)) if *expected == found => at += 1,
                 (None, None) => return true,
-                (Some(Part::One | Part::Char(_)) | None, Some(_)) => {
+                (Some(Part::Char(_)) | None, Some(_)) => {
                     let Some((after_any, mut from)) = retry.take() else { return false };
                     if from.next().is_none() {
                         return false;

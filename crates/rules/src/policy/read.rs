@@ -13,9 +13,6 @@ const EXPANSION_MAX: usize = 1000;
 pub struct Places<'a> {
     /// Fills `{data_folder}`: the data folder's absolute path without a slash at the end.
     pub data_folder: &'a str,
-    /// Fills `{private}`: the names in the data folder that no tool may touch. A rule with this placeholder becomes
-    /// one rule per name.
-    pub private: &'a [&'a str],
 }
 
 /// Reads the rules of a policy file: `[[rule]]` with `name`, `effect` (`deny` or `allow`), `tool` (a glob),
@@ -126,7 +123,7 @@ fn file_rules(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Vec<Po
     at.object(&["name", "effect", "tool", "params", "reason"], lints);
     let name = filled(at, "name", lints);
     let effect = at.required("effect", lints).and_then(|effect| effect_of(&effect, lints));
-    let tool = at.required("tool", lints).and_then(|tool| globs(&tool, places, lints)?.into_iter().next());
+    let tool = at.required("tool", lints).and_then(|tool| tool_glob(&tool, places, lints));
     let reason = match at.member("reason") {
         Some(reason) => reason.string(lints).map(str::to_owned),
         None => None,
@@ -183,6 +180,11 @@ fn params(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Option<Vec
     valid.then_some(combinations)
 }
 
+fn tool_glob(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Option<String> {
+    at.string(lints)?;
+    globs(at, places, lints)?.pop()
+}
+
 /// Takes a glob or several, with the placeholders filled.
 fn globs(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Option<Vec<String>> {
     let mut globs = Vec::new();
@@ -193,10 +195,10 @@ fn globs(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Option<Vec<
             return None;
         }
         for item in items {
-            globs.extend(expanded(item.string(lints)?, places));
+            globs.push(filled_in(item.string(lints)?, places));
         }
     } else {
-        globs.extend(expanded(at.string(lints)?, places));
+        globs.push(filled_in(at.string(lints)?, places));
     }
     for glob in &globs {
         if let Err(why) = Glob::new(glob) {
@@ -207,13 +209,8 @@ fn globs(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Option<Vec<
     Some(globs)
 }
 
-fn expanded(glob: &str, places: &Places<'_>) -> Vec<String> {
-    let glob = glob.replace("{data_folder}", &Glob::escape(places.data_folder));
-    if glob.contains("{private}") {
-        places.private.iter().map(|name| glob.replace("{private}", &Glob::escape(name))).collect()
-    } else {
-        vec![glob]
-    }
+fn filled_in(glob: &str, places: &Places<'_>) -> String {
+    glob.replace("{data_folder}", &Glob::escape(places.data_folder))
 }
 
 fn invalid_toml(why: &toml::de::Error) -> Lint {

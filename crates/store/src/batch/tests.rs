@@ -78,6 +78,7 @@ fn a_transaction_that_was_left_open_is_rolled_back_first() {
     db.execute_batch("BEGIN; DELETE FROM journal_head;").unwrap();
     commit(&db, &mut ledger, &[note("after").entry()]).unwrap();
     assert_eq!(rows(&db), 1);
+    head_catch_up(&db, &mut ledger).unwrap();
     let head: i64 = db.query_row("SELECT seq FROM journal_head", [], |row| row.get(0)).unwrap();
     assert_eq!(head, 1);
 }

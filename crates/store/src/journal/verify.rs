@@ -1,6 +1,6 @@
 //! Checking the journal from outside: another process, while the daemon writes or when there is none.
 
-use super::{NO_PREVIOUS, RowContent, RowHash};
+use super::{HEAD_LAG_MAX, NO_PREVIOUS, RowContent, RowHash};
 use crate::dialect;
 use rusqlite::{Connection, OptionalExtension, Row};
 use sha2::{Digest, Sha256};
@@ -58,8 +58,12 @@ pub enum Fault {
         /// How many.
         count: u64,
     },
-    /// The row lies beyond the last place that was written.
+    /// The row lies further behind the head than any that was written.
     NeverWritten,
+    /// A checkpoint says that more rows were removed than are missing.
+    NotRemoved,
+    /// The places of the subjects are not those of the rows, so a subject is read with rows missing.
+    WrongPlaces,
     /// A column has the wrong type.
     Unreadable,
     /// The head of the journal is missing.
@@ -74,7 +78,13 @@ impl fmt::Display for Fault {
             }
             Fault::Missing { count: 1 } => f.write_str("the row is missing"),
             Fault::Missing { count } => write!(f, "{count} rows are missing from here on"),
-            Fault::NeverWritten => f.write_str("the row lies beyond the last place that was written"),
+            Fault::NeverWritten => {
+                f.write_str("the row lies further behind the head than any that was written")
+            }
+            Fault::NotRemoved => {
+                f.write_str("a checkpoint says that more rows were removed than are missing")
+            }
+            Fault::WrongPlaces => f.write_str("the places of the subjects are not those of the rows"),
             Fault::Unreadable => f.write_str("a column has the wrong type"),
             Fault::NoHead => f.write_str("the head of the journal is missing"),
         }
@@ -176,6 +186,12 @@ impl Walk {
             db.query_row("SELECT seq FROM journal_head WHERE id = 1", [], |row| row.get(0)).optional()?;
         self.tail(head);
         self.gaps_judge();
+        // A row that was removed leaves its place behind; it is named once, as missing.
+        if let (Some(head), []) = (head, &self.broken[..])
+            && !places_fit(db, head)?
+        {
+            self.note(Broken { seq: 1, subject: String::new(), why: Fault::WrongPlaces });
+        }
         self.broken.sort_by_key(|broken| broken.seq);
         Ok(VerifyReport {
             rows: self.rows,
@@ -229,9 +245,9 @@ impl Walk {
         let Some(head) = head else {
             return self.note(Broken { seq: self.next_seq, subject: String::new(), why: Fault::NoHead });
         };
-        let beyond = u64::try_from((self.next_seq - 1).saturating_sub(head)).unwrap_or(0);
-        if beyond > 0 {
-            self.note(Broken { seq: head + 1, subject: String::new(), why: Fault::NeverWritten });
+        if self.next_seq.saturating_sub(head) > HEAD_LAG_MAX {
+            let seq = head.saturating_add(HEAD_LAG_MAX);
+            self.note(Broken { seq, subject: String::new(), why: Fault::NeverWritten });
         }
         self.gap_before(head.saturating_add(1));
     }
@@ -252,7 +268,7 @@ impl Walk {
             self.note(Broken { seq, subject: String::new(), why: Fault::Missing { count } });
         }
         if missing < explained {
-            self.note(Broken { seq: removed_to, subject: String::new(), why: Fault::NeverWritten });
+            self.note(Broken { seq: removed_to, subject: String::new(), why: Fault::NotRemoved });
         }
     }
 
@@ -262,6 +278,18 @@ impl Walk {
             self.broken.push(broken);
         }
     }
+}
+
+/// Tells whether every row up to the head has its place, and every place its row.
+fn places_fit(db: &Connection, head: i64) -> rusqlite::Result<bool> {
+    let count = |sql| db.query_row(sql, (head,), |row| row.get::<_, i64>(0));
+    let rows = count("SELECT count(*) FROM journal WHERE seq <= ?1")?;
+    let places = count("SELECT count(*) FROM journal_places WHERE ?1 = ?1")?;
+    let both = count(
+        "SELECT count(*) FROM journal_places p JOIN journal j ON j.seq = p.seq AND j.subject = p.subject \
+         WHERE j.seq <= ?1",
+    )?;
+    Ok(rows == places && rows == both)
 }
 
 fn root(heads: &BTreeMap<String, RowHash>) -> String {

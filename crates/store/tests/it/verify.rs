@@ -78,10 +78,16 @@ async fn every_kind_of_tampering_is_found_where_it_was_done() {
         ),
         ("all removed", "DELETE FROM journal", vec![missing(1, 8)]),
         ("two rows exchanged", swap, vec![mismatch(3, "a"), mismatch(5, "a"), mismatch(7, "a")]),
+        ("a row added", insert, vec![mismatch(9, "a")]),
         (
-            "a row added",
-            insert,
-            vec![mismatch(9, "a"), Broken { seq: 9, subject: String::new(), why: Fault::NeverWritten }],
+            "a place removed",
+            "DELETE FROM journal_places WHERE seq = 3",
+            vec![Broken { seq: 1, subject: String::new(), why: Fault::WrongPlaces }],
+        ),
+        (
+            "a head set back",
+            "UPDATE journal_head SET seq = -300",
+            vec![Broken { seq: -44, subject: String::new(), why: Fault::NeverWritten }],
         ),
         (
             "no head",
@@ -104,7 +110,8 @@ async fn a_checkpoint_stands_for_what_retention_removed() {
     let retain = "INSERT INTO journal_checkpoints SELECT 'a', 5, 3, hash FROM journal WHERE seq = 5; \
                   DELETE FROM journal WHERE subject = 'a' AND seq <= 5; \
                   INSERT INTO journal_checkpoints SELECT 'b', 8, 4, hash FROM journal WHERE seq = 8; \
-                  DELETE FROM journal WHERE subject = 'b';";
+                  DELETE FROM journal WHERE subject = 'b'; \
+                  DELETE FROM journal_places WHERE seq NOT IN (SELECT seq FROM journal);";
     let folder = journal_of_eight().await;
     assert_eq!(broken_after(folder.path(), retain), []);
     let store = open(folder.path());

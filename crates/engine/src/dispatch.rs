@@ -1,0 +1,168 @@
+//! Performing a step: a worker at work, its limits, and the answer that goes to the run's owner.
+
+use crate::identity;
+use crate::plane::Core;
+use crate::runs::{RunCommand, panicked};
+use crate::templates;
+use crate::worker::{self, GateAccess, Performed, Progress, WorkerContext};
+use adjutant_model::action::StepBinding;
+use adjutant_model::blueprint::{Agent, AgentSpec, Blueprint};
+use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome, StepPath, WorkspaceRecord};
+use adjutant_model::{RunId, TaskId, Value};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// How many lines of progress may wait; more are dropped, because nobody waits for them.
+const PROGRESS_MAX: usize = 256;
+
+/// A step that is being performed.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    /// Ends it early.
+    pub(crate) cancel: CancellationToken,
+    /// Is cancelled when it has ended and nothing of it is left.
+    pub(crate) ended: CancellationToken,
+}
+
+/// A step to perform.
+pub(crate) struct StepJob {
+    pub(crate) run_id: RunId,
+    pub(crate) task_id: TaskId,
+    pub(crate) agent_override: Option<String>,
+    pub(crate) workspace: Option<WorkspaceRecord>,
+    pub(crate) blueprint: Arc<Blueprint>,
+    pub(crate) path: StepPath,
+    pub(crate) attempt: u32,
+    pub(crate) agent: Arc<str>,
+    pub(crate) input: Value,
+    pub(crate) timeout_ms: Option<u64>,
+    /// What must have ended before this may begin.
+    pub(crate) after: Vec<CancellationToken>,
+    pub(crate) commands: mpsc::Sender<RunCommand>,
+}
+
+/// Gives the name that marks all processes of one attempt of a step.
+pub(crate) fn marker(run_id: &RunId, path: &StepPath, attempt: u32) -> String {
+    format!("{run_id}/{path}#{attempt}")
+}
+
+/// Calls a built-in function; a panic in it is a failure of the step.
+pub(crate) fn function(fn_id: &str, input: &Value) -> StepOutcome {
+    catch_unwind(AssertUnwindSafe(|| worker::function::call(fn_id, input))).unwrap_or_else(|_| panicked())
+}
+
+/// Performs a step apart from its owner, who is told the outcome; a cancelled one tells nothing.
+pub(crate) fn start(core: &Arc<Core>, job: StepJob) -> InFlight {
+    let in_flight = InFlight { cancel: CancellationToken::new(), ended: CancellationToken::new() };
+    let (cancel, ended) = (in_flight.cancel.clone(), in_flight.ended.clone().drop_guard());
+    let core = core.clone();
+    let tasks = core.tasks.clone();
+    tasks.spawn(async move {
+        let (path, attempt, commands) = (job.path.clone(), job.attempt, job.commands.clone());
+        let working = tokio::spawn(perform(core, job, cancel.clone()));
+        let outcome = working.await.unwrap_or_else(|_| panicked());
+        drop(ended);
+        if !cancel.is_cancelled() {
+            // The owner may have ended; then nobody wants the outcome.
+            drop(commands.send(RunCommand::Settled { path, attempt, outcome }).await);
+        }
+    });
+    in_flight
+}
+
+async fn perform(core: Arc<Core>, job: StepJob, cancel: CancellationToken) -> StepOutcome {
+    for predecessor in &job.after {
+        predecessor.cancelled().await;
+    }
+    if cancel.is_cancelled() {
+        return failed(ErrorClass::Gone, "cancelled");
+    }
+    let agent = stand_in(&job);
+    let ctx = match context(&core, &job, &agent, cancel.clone()).await {
+        Ok(ctx) => ctx,
+        Err(failure) => return failure,
+    };
+    let working = worker::perform(&agent, &job.blueprint.templates, job.input, &ctx);
+    let Some(timeout_ms) = job.timeout_ms else { return working.await.outcome };
+    tokio::pin!(working);
+    tokio::select! {
+        Performed { outcome, .. } = &mut working => outcome,
+        () = tokio::time::sleep(Duration::from_millis(timeout_ms)) => {
+            // The worker ends what it started before the step settles.
+            ctx.cancel.cancel();
+            drop(working.await);
+            failed(ErrorClass::Retry, format!("timed out after {timeout_ms} ms"))
+        }
+    }
+}
+
+/// Gives the agent as the run wants it: a request may name another program for agents that are started by template.
+fn stand_in(job: &StepJob) -> Agent {
+    let mut agent = job.blueprint.agents[&*job.agent].clone();
+    if let (Some(name), AgentSpec::Command(spec)) = (&job.agent_override, &mut agent.spec)
+        && spec.template.is_some()
+    {
+        *spec = templates::stand_in(spec, name);
+    }
+    agent
+}
+
+async fn context(
+    core: &Arc<Core>,
+    job: &StepJob,
+    agent: &Agent,
+    cancel: CancellationToken,
+) -> Result<WorkerContext, StepOutcome> {
+    let work_dir = job.workspace.as_ref().map_or_else(|| core.settings.folder.join("scratch"), |w| PathBuf::from(&w.path));
+    let gate = match templates::asks_gate(agent) {
+        true => Some(gate_access(core, job).await?),
+        false => None,
+    };
+    let (progress, received) = mpsc::channel(PROGRESS_MAX);
+    forward(core, job, received);
+    Ok(WorkerContext {
+        run_id: job.run_id.clone(),
+        task_id: job.task_id.clone(),
+        path: job.path.clone(),
+        attempt: job.attempt,
+        work_dir,
+        scratch: core.settings.folder.join("scratch").join(job.run_id.as_str()),
+        env: core.settings.env.clone(),
+        adjutant_exe: core.settings.exe.clone(),
+        gate,
+        settings: core.settings.worker.clone(),
+        // A child, so that a timeout of this attempt does not look like a cancellation by the owner.
+        cancel: cancel.child_token(),
+        progress,
+    })
+}
+
+async fn gate_access(core: &Core, job: &StepJob) -> Result<GateAccess, StepOutcome> {
+    let binding = StepBinding { run_id: job.run_id.clone(), path: job.path.clone(), attempt: job.attempt };
+    let url = core.endpoint().ok_or_else(|| failed(ErrorClass::Retry, "the plane has no address yet"))?;
+    let token = identity::worker_token_create(core, binding)
+        .await
+        .map_err(|error| failed(error.class(), format!("no token for the agent: {error}")))?;
+    Ok(GateAccess { url, token })
+}
+
+/// Hands what the agent says to the owner as long as both live.
+fn forward(core: &Core, job: &StepJob, mut received: mpsc::Receiver<Progress>) {
+    let (path, attempt, commands) = (job.path.clone(), job.attempt, job.commands.clone());
+    core.tasks.spawn(async move {
+        while let Some(progress) = received.recv().await {
+            let command = RunCommand::Progress { path: path.clone(), attempt, progress };
+            if commands.send(command).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn failed(class: ErrorClass, message: impl Into<String>) -> StepOutcome {
+    StepOutcome::Failed(StepFailure { message: message.into(), class, value: None })
+}

@@ -1,0 +1,182 @@
+//! What the plane refuses, and why.
+
+use adjutant_model::run::ErrorClass;
+use adjutant_model::{GoalId, Value};
+use adjutant_rules::document::Lint;
+use adjutant_rules::goal::{GateRefusal, GoalRefusal};
+use adjutant_store::{ReadError, WriteError};
+use thiserror::Error;
+
+/// Why the plane did not do what was asked.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The request says something that cannot be.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The blueprint cannot run.
+    #[error("the blueprint cannot run: {}", lints.first().map(ToString::to_string).unwrap_or_default())]
+    Blueprint {
+        /// Everything that is wrong with it.
+        lints: Vec<Lint>,
+    },
+    /// There is no such thing.
+    #[error("there is no {kind} {id}")]
+    NotFound {
+        /// What was looked for: `run`, `task`, `goal`, `blueprint`, `workspace`.
+        kind: &'static str,
+        /// The id that was given.
+        id: String,
+    },
+    /// The caller's role does not let it.
+    #[error("{0}")]
+    Forbidden(String),
+    /// What was asked does not go together with what is.
+    #[error("{message}")]
+    Conflict {
+        /// Why.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// A goal is not proved.
+    #[error("goal {goal_id} is not proved: {}", refusal.missing.join("; "))]
+    GoalGate {
+        /// The goal.
+        goal_id: GoalId,
+        /// What is missing.
+        refusal: GateRefusal,
+    },
+    /// A goal does not take this.
+    #[error(transparent)]
+    Goal(GoalRefusal),
+    /// A workspace could not be made, read or removed.
+    #[error("{message}")]
+    Workspace {
+        /// Why.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+        /// What may be done about it.
+        class: ErrorClass,
+    },
+    /// Too much at once.
+    #[error("{0} runs are open, and no more are taken at once")]
+    Busy(usize),
+    /// The plane is stopping.
+    #[error("the daemon is stopping and takes no new work")]
+    Stopping,
+    /// The store took nothing; nothing has changed.
+    #[error("the store refused the change, and nothing was changed")]
+    Write(#[from] WriteError),
+    /// The store could not be read.
+    #[error("the store could not be read")]
+    Read(#[from] ReadError),
+}
+
+impl EngineError {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        EngineError::Invalid { message: message.into(), hint: None }
+    }
+
+    pub(crate) fn not_found(kind: &'static str, id: impl ToString) -> Self {
+        EngineError::NotFound { kind, id: id.to_string() }
+    }
+
+    /// Gives what may be done about it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            EngineError::Invalid { .. } | EngineError::Blueprint { .. } | EngineError::Forbidden(_) => ErrorClass::User,
+            EngineError::Conflict { .. } | EngineError::GoalGate { .. } | EngineError::Goal(_) => ErrorClass::User,
+            EngineError::NotFound { .. } => ErrorClass::Gone,
+            EngineError::Busy(_) | EngineError::Stopping => ErrorClass::Retry,
+            EngineError::Workspace { class, .. } => *class,
+            EngineError::Write(error) => error.class(),
+            EngineError::Read(error) => error.class(),
+        }
+    }
+
+    /// Gives the stable name that programs read.
+    pub fn code(&self) -> &'static str {
+        match self {
+            EngineError::Invalid { .. } => "invalid_request",
+            EngineError::Blueprint { .. } => "blueprint_invalid",
+            EngineError::NotFound { .. } => "not_found",
+            EngineError::Forbidden(_) => "forbidden",
+            EngineError::Conflict { .. } => "conflict",
+            EngineError::GoalGate { .. } => "goal_not_proved",
+            EngineError::Goal(refusal) => match refusal.class() {
+                ErrorClass::Gone => "not_found",
+                ErrorClass::User | ErrorClass::Retry | ErrorClass::Bug => "goal_refused",
+            },
+            EngineError::Workspace { .. } => "workspace_failed",
+            EngineError::Busy(_) => "busy",
+            EngineError::Stopping => "stopping",
+            EngineError::Write(WriteError::Full(_)) => "store_full",
+            EngineError::Write(_) => "store_failed",
+            EngineError::Read(_) => "store_unreadable",
+        }
+    }
+
+    /// Gives what to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            EngineError::Invalid { hint, .. }
+            | EngineError::Conflict { hint, .. }
+            | EngineError::Workspace { hint, .. } => hint.clone(),
+            EngineError::Blueprint { .. } => Some("`adjutant blueprint lint FILE` shows every place".to_owned()),
+            EngineError::NotFound { kind, .. } => Some(match *kind {
+                "run" => "`adjutant runs` lists the runs".to_owned(),
+                "goal" => "`adjutant goal list` lists the goals".to_owned(),
+                kind => format!("check the {kind}'s id"),
+            }),
+            EngineError::GoalGate { .. } => Some("`adjutant goal check` runs its checks now".to_owned()),
+            EngineError::Write(WriteError::Full(_)) => {
+                Some("free space on the disk of the data folder; open runs go on by themselves then".to_owned())
+            }
+            EngineError::Write(_) | EngineError::Read(_) => Some("`adjutant doctor` looks at the store".to_owned()),
+            EngineError::Busy(_) => Some("try again when some have ended".to_owned()),
+            EngineError::Forbidden(_) | EngineError::Goal(_) | EngineError::Stopping => None,
+        }
+    }
+
+    /// Gives what programs may want to know besides.
+    pub fn details(&self) -> Option<Value> {
+        let tally = |tally: &adjutant_rules::goal::Tally| {
+            [("verified", Value::from(tally.verified as u64)), ("total", Value::from(tally.total as u64))]
+        };
+        match self {
+            EngineError::GoalGate { refusal, .. } => {
+                let missing = Value::array(refusal.missing.iter().map(|text| Value::from(text.as_str())));
+                let more = [("criteria", Value::object(tally(&refusal.criteria))), ("missing", missing)];
+                Some(Value::object(tally(&refusal.links).into_iter().chain(more)))
+            }
+            EngineError::Blueprint { lints } => {
+                Some(Value::object([("lints", Value::array(lints.iter().map(lint_value)))]))
+            }
+            EngineError::Invalid { .. }
+            | EngineError::NotFound { .. }
+            | EngineError::Forbidden(_)
+            | EngineError::Conflict { .. }
+            | EngineError::Goal(_)
+            | EngineError::Workspace { .. }
+            | EngineError::Busy(_)
+            | EngineError::Stopping
+            | EngineError::Write(_)
+            | EngineError::Read(_) => None,
+        }
+    }
+}
+
+fn lint_value(lint: &Lint) -> Value {
+    Value::object([
+        ("name", Value::from(lint.name)),
+        ("pointer", Value::from(lint.pointer.as_str())),
+        ("message", Value::from(lint.message.as_str())),
+        ("hint", lint.hint.as_deref().map_or(Value::Null, Value::from)),
+    ])
+}

@@ -1,0 +1,113 @@
+//! Where a goal's checks run, and what they say.
+
+use crate::clock;
+use crate::error::EngineError;
+use crate::plane::Core;
+use crate::worker::check::{self, CheckPlace};
+use crate::workspaces;
+use adjutant_model::RunId;
+use adjutant_model::blueprint::{CheckCommand, CheckSpec};
+use adjutant_model::goal::{Evidence, EvidenceSource, Goal};
+use adjutant_rules::goal::Trees;
+use adjutant_sessions::worktree;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
+
+/// A directory that a goal's checks run in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    /// The linked run whose workspace it is.
+    pub(super) link: Option<String>,
+    /// Whether what is found here is the criteria's evidence: so it is in the workspace that was linked last.
+    pub(super) speaks_for_criteria: bool,
+}
+
+/// Gives the workspaces of the linked runs, or the project when there is none.
+pub(super) async fn places(core: &Core, goal: &Goal) -> Result<Vec<Place>, EngineError> {
+    if goal.acceptance.iter().all(|criterion| criterion.check.is_none()) {
+        return Err(EngineError::Conflict {
+            message: format!("goal {} has no check to run", goal.id),
+            hint: Some("a person can sign off its criteria: `adjutant goal sign-off`".to_owned()),
+        });
+    }
+    let mut places = Vec::new();
+    for link in &goal.sessions {
+        let Ok(run_id) = link.session_id.parse::<RunId>() else { continue };
+        let workspace = core.store.run_get(&run_id).await?.and_then(|run| run.workspace);
+        let path = workspace.map(|workspace| PathBuf::from(workspace.path)).filter(|path| path.is_dir());
+        places.extend(path.map(|path| Place { path, link: Some(link.session_id.clone()), speaks_for_criteria: false }));
+    }
+    if places.is_empty() {
+        let project = goal.project.as_ref().map(PathBuf::from);
+        places.extend(project.map(|path| Place { path, link: None, speaks_for_criteria: true }));
+    }
+    match places.last_mut() {
+        Some(last) => last.speaks_for_criteria = true,
+        None => {
+            return Err(EngineError::Conflict {
+                message: format!("goal {} has no place to run its checks in", goal.id),
+                hint: Some("link a run that has a workspace, or make the goal with `--repo`".to_owned()),
+            });
+        }
+    }
+    Ok(places)
+}
+
+/// Runs every check of a goal in a directory, one after the other.
+pub(super) async fn run_all(core: &Core, goal: &Goal, dir: &Path) -> Result<Vec<(usize, Evidence)>, EngineError> {
+    let mut found = Vec::new();
+    for (index, criterion) in goal.acceptance.iter().enumerate() {
+        if let Some(command) = &criterion.check {
+            found.push((index, run(core, goal, command, dir).await?));
+        }
+    }
+    Ok(found)
+}
+
+async fn run(core: &Core, goal: &Goal, command: &str, dir: &Path) -> Result<Evidence, EngineError> {
+    let spec = CheckSpec {
+        command: CheckCommand::Line(command.to_owned()),
+        expect_exit: 0,
+        output_contains: None,
+        timeout_secs: None,
+    };
+    let place = CheckPlace {
+        dir,
+        env: &core.settings.env,
+        settings: &core.settings.worker,
+        marker: format!("{}/check", goal.id),
+        cancel: CancellationToken::new(),
+    };
+    let report = check::execute(&spec, &core.git, place).await.map_err(|message| EngineError::Conflict {
+        message: format!("the check `{command}` could not be run: {message}"),
+        hint: None,
+    })?;
+    Ok(Evidence {
+        source: EvidenceSource::Check { command: command.to_owned() },
+        passed: report.passed,
+        tree: report.tree.clone(),
+        workspace: Some(dir.to_string_lossy().into_owned()),
+        detail: report.summary(),
+        at: clock::now(),
+    })
+}
+
+/// Gives the tree that each workspace named in a goal's evidence has now.
+pub(super) async fn trees(core: &Core, goal: &Goal) -> Result<Trees, EngineError> {
+    let of_criteria = goal.acceptance.iter().filter_map(|criterion| criterion.evidence.as_ref());
+    let of_links = goal.sessions.iter().filter_map(|link| link.evidence.as_ref());
+    let named: BTreeSet<&String> = of_criteria.chain(of_links).filter_map(|e| e.workspace.as_ref()).collect();
+    let mut trees = Trees::new();
+    for workspace in named {
+        // A workspace that is gone has no tree, so what was proved in it is stale.
+        let path = Path::new(workspace);
+        if path.is_dir()
+            && let Some(tree) = worktree::tree_hash(&core.git, path).await.map_err(workspaces::refused)?
+        {
+            trees.insert(workspace.clone(), tree);
+        }
+    }
+    Ok(trees)
+}

@@ -1,0 +1,472 @@
+//! The plane: the one object that doors hold.
+
+use crate::clock;
+use crate::error::EngineError;
+use crate::gate::{Gate, ToolJudged};
+use crate::goals::{self, GoalParams, Goals, SignOff};
+use crate::identity;
+use crate::runs::{self, RunCommand, RunDirectory, ToolEnd};
+use crate::settings::Settings;
+use crate::tasks::{self, TaskParams, TaskStarted};
+use crate::worker::{Progress, Secret};
+use crate::workspaces::{self, WorkspaceInfo};
+use adjutant_model::action::{Caller, StepBinding};
+use adjutant_model::event::{Event, JournalRow};
+use adjutant_model::goal::{Goal, GoalStatus};
+use adjutant_model::policy::ToolCall;
+use adjutant_model::run::{RunRecord, TaskRecord, TurnRecord};
+use adjutant_model::{GoalId, RunId, TaskId, Timestamp};
+use adjutant_rules::document::Lint;
+use adjutant_rules::goal::GoalCommand;
+use adjutant_rules::policy;
+use adjutant_sessions::git::Git;
+use adjutant_sessions::worktree::RemoveMode;
+use adjutant_store::{Draft, OpenError, RunFilter, Store, StoreOptions, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use thiserror::Error;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Why the plane did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The store could not be opened.
+    #[error("the store could not be opened")]
+    Open(#[from] OpenError),
+    /// The policy file cannot be used.
+    #[error("the policy file {} cannot be used: {}", path.display(), lints.first().map(ToString::to_string).unwrap_or_default())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        lints: Vec<Lint>,
+    },
+    /// A file could not be read.
+    #[error("{} could not be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is open could not be resumed.
+    #[error("the open runs could not be resumed")]
+    Resume(#[source] EngineError),
+}
+
+/// The plane; clone it to hold it in another place.
+#[derive(Debug, Clone)]
+pub struct Plane {
+    core: Arc<Core>,
+}
+
+/// What the plane's parts share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) gate: Gate,
+    pub(crate) git: Git,
+    pub(crate) goals: Goals,
+    pub(crate) runs: RunDirectory,
+    /// Every task of the plane but the keeper of goals.
+    pub(crate) tasks: TaskTracker,
+    /// Is cancelled when the plane stops: owners park their runs.
+    pub(crate) stopping: CancellationToken,
+    /// This daemon's name as an owner of runs.
+    pub(crate) owner: String,
+    endpoint: OnceLock<String>,
+    started_at: Timestamp,
+}
+
+impl Core {
+    /// Gives the address that started agents ask the gate at.
+    pub(crate) fn endpoint(&self) -> Option<String> {
+        self.endpoint.get().cloned()
+    }
+}
+
+/// How the plane is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlaneStatus {
+    /// Adjutant's version.
+    pub version: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// How many runs are open.
+    pub runs_open: usize,
+    /// The place of the journal's last row.
+    pub journal_seq: i64,
+    /// Why writes fail, while they do.
+    pub store_failure: Option<String>,
+}
+
+impl Plane {
+    /// Opens the store of the data folder, which the caller has locked.
+    ///
+    /// Nothing runs yet: say where agents find the gate, and then [`Plane::resume`].
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub async fn open(settings: Settings) -> Result<Plane, StartError> {
+        let started_at = clock::now();
+        let store = Store::open(StoreOptions::new(&settings.folder), started_at)?;
+        let gate = Gate::new(read_policy(&settings)?);
+        let (goals, keeper) = Goals::start(store.clone(), settings.folder.clone());
+        tokio::spawn(keeper);
+        let core = Core {
+            git: Git::new(&settings.env),
+            gate,
+            goals,
+            runs: RunDirectory::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            owner: clock::fresh_id().simple().to_string(),
+            endpoint: OnceLock::new(),
+            started_at,
+            store,
+            settings,
+        };
+        Ok(Plane { core: Arc::new(core) })
+    }
+
+    /// Says where started agents find the gate, such as `http://127.0.0.1:4100`; the first one told stays.
+    pub fn endpoint_set(&self, address: String) {
+        let _first = self.core.endpoint.get_or_init(|| address);
+    }
+
+    /// Writes that the daemon has started, and gives every open run an owner again.
+    ///
+    /// # Errors
+    /// [`StartError::Resume`]
+    pub async fn resume(&self) -> Result<(), StartError> {
+        let event = Event::DaemonStarted { version: self.core.settings.version.clone(), pid: std::process::id() };
+        self.note(event).await.map_err(StartError::Resume)?;
+        runs::resume_open(&self.core).await.map_err(StartError::Resume)
+    }
+
+    /// Takes no new work, parks the open runs, and closes the store. The next daemon resumes them.
+    pub async fn stop(&self) {
+        self.core.stopping.cancel();
+        self.core.tasks.close();
+        self.core.tasks.wait().await;
+        if let Err(error) = self.note(Event::DaemonStopped {}).await {
+            tracing::warn!(%error, "the daemon's stop could not be journalled");
+        }
+        if let Err(error) = self.core.store.close().await {
+            tracing::warn!(%error, "the store was not closed in good order; it is made good at the next start");
+        }
+    }
+
+    /// Looks whether the database is whole; gives what is wrong.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn quick_check(&self) -> Result<Vec<String>, EngineError> {
+        Ok(self.core.store.quick_check().await?)
+    }
+
+    /// Tells how the plane is.
+    pub fn status(&self) -> PlaneStatus {
+        PlaneStatus {
+            version: self.core.settings.version.clone(),
+            started_at: self.core.started_at,
+            runs_open: self.core.runs.len(),
+            journal_seq: *self.core.store.committed().borrow(),
+            store_failure: self.core.store.health().writes_failing.map(|failure| failure.error.to_string()),
+        }
+    }
+
+    /// Finds who shows a token; `None` when it is unknown, revoked or over.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn authenticate(&self, secret: &str) -> Result<Option<Caller>, EngineError> {
+        identity::authenticate(&self.core, secret).await
+    }
+
+    /// Makes an owner's token; only its hash is kept.
+    ///
+    /// # Errors
+    /// [`EngineError::Write`]
+    pub async fn owner_token_create(&self) -> Result<Secret, EngineError> {
+        identity::owner_token_create(&self.core).await
+    }
+
+    /// Accepts a task; when this returns its run is durable.
+    ///
+    /// # Errors
+    /// [`EngineError`]; nothing was kept then.
+    pub async fn task_start(&self, caller: &Caller, params: TaskParams) -> Result<TaskStarted, EngineError> {
+        tasks::start(&self.core, caller, params).await
+    }
+
+    /// Gives a task.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn task_get(&self, task_id: &TaskId) -> Result<TaskRecord, EngineError> {
+        self.core.store.task_get(task_id).await?.ok_or_else(|| EngineError::not_found("task", task_id))
+    }
+
+    /// Lists tasks, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn task_list(&self, limit: usize) -> Result<Vec<TaskRecord>, EngineError> {
+        Ok(self.core.store.task_list(limit).await?)
+    }
+
+    /// Gives a run.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn run_get(&self, run_id: &RunId) -> Result<RunRecord, EngineError> {
+        self.core.store.run_get(run_id).await?.ok_or_else(|| EngineError::not_found("run", run_id))
+    }
+
+    /// Lists runs, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn run_list(&self, filter: RunFilter) -> Result<Vec<RunRecord>, EngineError> {
+        Ok(self.core.store.run_list(filter).await?)
+    }
+
+    /// Gives a run's turns behind an index.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn turns(&self, run_id: &RunId, after: Option<u64>, limit: usize) -> Result<Vec<TurnRecord>, EngineError> {
+        self.run_get(run_id).await?;
+        Ok(self.core.store.turns_of(run_id, after, limit).await?)
+    }
+
+    /// Waits until a run is over. Whoever stops waiting changes nothing.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopping`] when the plane stops before the run is over.
+    pub async fn run_ended(&self, run_id: &RunId) -> Result<Arc<RunRecord>, EngineError> {
+        if let Some(mut handle) = self.core.runs.get(run_id)
+            && let Ok(ended) = handle.ended.wait_for(Option::is_some).await
+        {
+            return Ok(ended.clone().expect("it was waited for"));
+        }
+        let run = self.run_get(run_id).await?;
+        if run.status.is_terminal() { Ok(Arc::new(run)) } else { Err(EngineError::Stopping) }
+    }
+
+    /// Cancels a run: what it has in flight is ended. One that is over already is a conflict.
+    ///
+    /// # Errors
+    /// [`EngineError`]
+    pub async fn run_cancel(&self, caller: &Caller, run_id: &RunId, reason: &str) -> Result<RunRecord, EngineError> {
+        let run = self.run_get(run_id).await?;
+        if run.status.is_terminal() {
+            return Err(EngineError::Conflict { message: format!("{run_id} is {} already", run.status), hint: None });
+        }
+        let handle = self.core.runs.get(run_id).ok_or(EngineError::Stopping)?;
+        let (reply, answer) = oneshot::channel();
+        let reason = format!("{}: {reason}", caller.actor());
+        if handle.commands.send(RunCommand::Cancel { reason, reply }).await.is_ok() {
+            // Without an answer the run ended by itself meanwhile; what is in the store counts.
+            drop(answer.await);
+        }
+        self.run_get(run_id).await
+    }
+
+    /// Judges a tool call of the agent that a worker's token was made for.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`] for other tokens, [`EngineError::NotFound`] when the step is not in flight.
+    pub async fn tool_judge(&self, caller: &Caller, call: ToolCall) -> Result<ToolJudged, EngineError> {
+        let binding = binding(caller)?;
+        let (reply, answer) = oneshot::channel();
+        let command = RunCommand::Judge { caller: caller.clone(), binding: binding.clone(), call, reply };
+        self.tell(&binding, command).await?;
+        answer.await.map_err(|_| EngineError::not_found("step in flight", &binding.path))?
+    }
+
+    /// Takes the end of a tool call that was allowed.
+    ///
+    /// # Errors
+    /// As [`Plane::tool_judge`].
+    pub async fn tool_settle(&self, caller: &Caller, turn: u64, end: ToolEnd) -> Result<(), EngineError> {
+        let binding = binding(caller)?;
+        let (reply, answer) = oneshot::channel();
+        self.tell(&binding, RunCommand::ToolSettled { binding: binding.clone(), turn, end, reply }).await?;
+        answer.await.map_err(|_| EngineError::not_found("step in flight", &binding.path))?
+    }
+
+    /// Takes what an agent says or does besides tool calls.
+    ///
+    /// # Errors
+    /// As [`Plane::tool_judge`].
+    pub async fn progress(&self, caller: &Caller, progress: Progress) -> Result<(), EngineError> {
+        let binding = binding(caller)?;
+        let StepBinding { path, attempt, .. } = binding.clone();
+        self.tell(&binding, RunCommand::Progress { path, attempt, progress }).await
+    }
+
+    /// Gives journal rows behind a cursor, the oldest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn events(&self, after: i64, limit: usize) -> Result<Vec<JournalRow>, EngineError> {
+        Ok(self.core.store.journal_after(after, limit).await?)
+    }
+
+    /// Gives a subject's journal rows behind a cursor, the oldest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn events_of(&self, subject: &str, after: i64, limit: usize) -> Result<Vec<JournalRow>, EngineError> {
+        Ok(self.core.store.journal_of(subject, after, limit).await?)
+    }
+
+    /// Gives the place of the journal's last row, and wakes who waits for more.
+    pub fn committed(&self) -> watch::Receiver<i64> {
+        self.core.store.committed()
+    }
+
+    /// Is cancelled when the plane stops.
+    pub fn stopping(&self) -> CancellationToken {
+        self.core.stopping.clone()
+    }
+
+    /// Makes a goal.
+    ///
+    /// # Errors
+    /// [`EngineError::Goal`]
+    pub async fn goal_create(&self, params: GoalParams) -> Result<Goal, EngineError> {
+        self.core.goals.create(params).await
+    }
+
+    /// Gives a goal.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn goal_get(&self, goal_id: &GoalId) -> Result<Goal, EngineError> {
+        self.core.goals.get(goal_id).await
+    }
+
+    /// Lists goals, the oldest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn goal_list(&self, status: Option<GoalStatus>) -> Result<Vec<Goal>, EngineError> {
+        self.core.goals.list(status).await
+    }
+
+    /// Links a session or run to a goal.
+    ///
+    /// # Errors
+    /// [`EngineError::Goal`] when it is linked already.
+    pub async fn goal_link(&self, goal_id: &GoalId, session_id: String, task: String) -> Result<Goal, EngineError> {
+        self.core.goals.link(goal_id, session_id, task).await
+    }
+
+    /// Records a person's word for a criterion.
+    ///
+    /// # Errors
+    /// [`EngineError::Goal`]
+    pub async fn goal_sign_off(&self, goal_id: &GoalId, sign_off: SignOff) -> Result<Goal, EngineError> {
+        goals::sign_off(&self.core, goal_id, sign_off).await
+    }
+
+    /// Leaves a note on a goal.
+    ///
+    /// # Errors
+    /// [`EngineError::Goal`]
+    pub async fn goal_note(&self, goal_id: &GoalId, text: String) -> Result<Goal, EngineError> {
+        self.core.goals.step(goal_id, GoalCommand::Note { text }).await
+    }
+
+    /// Takes a goal to another state; `done` goes through the gate.
+    ///
+    /// # Errors
+    /// [`EngineError::Goal`], [`EngineError::GoalGate`]
+    pub async fn goal_status(
+        &self,
+        goal_id: &GoalId,
+        to: GoalStatus,
+        reason: Option<String>,
+    ) -> Result<Goal, EngineError> {
+        goals::set_status(&self.core, goal_id, to, reason).await
+    }
+
+    /// Runs every check of a goal now and records what they said.
+    ///
+    /// # Errors
+    /// [`EngineError::Conflict`] when there is no check, or no place to run it in.
+    pub async fn goal_check(&self, goal_id: &GoalId) -> Result<Goal, EngineError> {
+        goals::check(&self.core, goal_id).await
+    }
+
+    /// Calls a goal done, when fresh evidence proves it.
+    ///
+    /// # Errors
+    /// [`EngineError::GoalGate`] with all that is missing.
+    pub async fn goal_close(&self, goal_id: &GoalId) -> Result<Goal, EngineError> {
+        goals::close(&self.core, goal_id).await
+    }
+
+    /// Lists the workspaces, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn workspaces(&self) -> Result<Vec<WorkspaceInfo>, EngineError> {
+        workspaces::list(&self.core).await
+    }
+
+    /// Gives what a run's worktree changed since its base.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Workspace`]
+    pub async fn workspace_diff(&self, run_id: &RunId) -> Result<String, EngineError> {
+        workspaces::diff(&self.core, run_id).await
+    }
+
+    /// Removes a run's directory, a worktree only behind a snapshot; gives the snapshot's ref.
+    ///
+    /// # Errors
+    /// [`EngineError::Workspace`] when it holds unsaved work and is not forced.
+    pub async fn workspace_remove(&self, run_id: &RunId, mode: RemoveMode) -> Result<Option<String>, EngineError> {
+        workspaces::remove(&self.core, run_id, mode).await
+    }
+
+    async fn tell(&self, binding: &StepBinding, command: RunCommand) -> Result<(), EngineError> {
+        let gone = || EngineError::not_found("run in flight", &binding.run_id);
+        let handle = self.core.runs.get(&binding.run_id).ok_or_else(gone)?;
+        handle.commands.send(command).await.map_err(|_| gone())
+    }
+
+    async fn note(&self, event: Event) -> Result<(), EngineError> {
+        let mut write = Write::default();
+        let (actor, subject) = ("plane".to_owned(), "plane".to_owned());
+        write.journal(Draft { at: clock::now(), actor, subject, event });
+        self.core.store.write(write).await?;
+        Ok(())
+    }
+}
+
+fn binding(caller: &Caller) -> Result<StepBinding, EngineError> {
+    let needs = || EngineError::Forbidden("only the token of a step in flight calls tools".to_owned());
+    caller.step.clone().ok_or_else(needs)
+}
+
+/// Reads the plane's policy: the file in the data folder, or the shipped one when there is none.
+fn read_policy(settings: &Settings) -> Result<Vec<adjutant_model::policy::PolicyRule>, StartError> {
+    let path = settings.folder.join("policy.toml");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => policy::DEFAULT_POLICY.to_owned(),
+        Err(source) => return Err(StartError::Read { path, source }),
+    };
+    let folder = settings.folder.to_string_lossy();
+    let places = policy::Places { data_folder: folder.trim_end_matches('/') };
+    policy::read_toml(&text, &places).map_err(|lints| StartError::Policy { path, lints })
+}

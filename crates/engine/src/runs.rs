@@ -1,0 +1,106 @@
+//! Open runs: one owner task each, and the directory that finds it.
+//!
+//! ```text
+//!  start ──► Pending ── workspace ready ──► Running ◄──► Waiting
+//!               │                              │            │
+//!               └────────────── done, failed, cancelled ◄───┘
+//! ```
+//!
+//! The owner alone writes its run, each write fenced by its epoch. It takes what has happened in batches, asks the
+//! machine, keeps the transition in one transaction, and performs the effects only when that is durable. Stopping
+//! the daemon parks an owner: the run stays open in the store, and the next daemon folds its journal and goes on.
+
+mod owner;
+
+mod recover;
+
+mod transition;
+
+mod turn_book;
+
+pub(crate) use owner::{Launch, Origin, panicked, start};
+pub(crate) use recover::resume_open;
+
+use crate::error::EngineError;
+use crate::gate::ToolJudged;
+use crate::worker::Progress;
+use adjutant_model::action::{Caller, StepBinding};
+use adjutant_model::policy::ToolCall;
+use adjutant_model::run::{RunRecord, StepOutcome, StepPath};
+use adjutant_model::{RunId, Value};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How many events may wait for an owner before its effects wait.
+const EVENTS_MAX: usize = 1024;
+
+/// What an owner is told.
+#[derive(Debug)]
+pub(crate) enum RunCommand {
+    /// A step has settled.
+    Settled { path: StepPath, attempt: u32, outcome: StepOutcome },
+    /// An agent said or did something worth showing.
+    Progress { path: StepPath, attempt: u32, progress: Progress },
+    /// Stop, and say when that is durable.
+    Cancel { reason: String, reply: oneshot::Sender<()> },
+    /// Judge a tool call of an agent, and answer when the judgement is durable.
+    Judge { caller: Caller, binding: StepBinding, call: ToolCall, reply: oneshot::Sender<Result<ToolJudged, EngineError>> },
+    /// A tool call that was allowed has ended.
+    ToolSettled { binding: StepBinding, turn: u64, end: ToolEnd, reply: oneshot::Sender<Result<(), EngineError>> },
+}
+
+/// How a tool call ended, as its agent tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolEnd {
+    /// How it went.
+    pub went: ToolWent,
+    /// What came out.
+    pub output: Value,
+}
+
+/// How a tool call went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ToolWent {
+    Well,
+    Wrong,
+}
+
+/// The way to an owner; clone it to talk to the run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunHandle {
+    pub(crate) commands: mpsc::Sender<RunCommand>,
+    /// Holds the run's record once it is over; closed without one when the owner was parked.
+    pub(crate) ended: watch::Receiver<Option<Arc<RunRecord>>>,
+}
+
+/// The open runs of this daemon.
+#[derive(Debug, Default)]
+pub(crate) struct RunDirectory {
+    open: Mutex<HashMap<RunId, RunHandle>>,
+}
+
+impl RunDirectory {
+    pub(crate) fn get(&self, run_id: &RunId) -> Option<RunHandle> {
+        self.lock().get(run_id).cloned()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn insert(&self, run_id: RunId, handle: RunHandle) {
+        self.lock().insert(run_id, handle);
+    }
+
+    fn remove(&self, run_id: &RunId) {
+        let removed = self.lock().remove(run_id);
+        drop(removed);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, RunHandle>> {
+        // The map is whole after every single operation on it, so a panic elsewhere does not spoil it.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

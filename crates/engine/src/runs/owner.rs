@@ -1,0 +1,493 @@
+//! The owner of a run: the only task that moves it.
+
+use super::transition::{Dispatch, Timer, Transition, content_hash};
+use super::turn_book::TurnBook;
+use super::{EVENTS_MAX, RunCommand, RunHandle};
+use crate::clock;
+use crate::dispatch::{self, InFlight, StepJob};
+use crate::error::EngineError;
+use crate::plane::Core;
+use crate::workspaces::{self, WorkspacePlan};
+use adjutant_model::blueprint::{AgentSpec, Blueprint};
+use adjutant_model::event::Event;
+use adjutant_model::policy::Judgement;
+use adjutant_model::run::{ErrorClass, FlowError, FlowErrorCode, RunRecord, RunStatus, StepOutcome, StepPath};
+use adjutant_model::{Timestamp, Value};
+use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
+use adjutant_store::{Fence, RunStatusChange, Write, WriteError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How long an owner waits before it offers a write again that the disk refused.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+
+/// A run that is to be owned.
+pub(crate) struct Launch {
+    pub(crate) run: RunRecord,
+    pub(crate) blueprint: Arc<Blueprint>,
+    pub(crate) state: FlowState,
+    pub(crate) origin: Origin,
+}
+
+/// Where a run comes from.
+pub(crate) enum Origin {
+    /// It was asked for just now.
+    New {
+        /// What makes it exist; kept together with its first transition.
+        creation: Write,
+        /// The directory it will work in, when it needs one.
+        workspace: Option<WorkspacePlan>,
+        /// Told when the run is durable, or why it is not.
+        accepted: oneshot::Sender<Result<(), EngineError>>,
+    },
+    /// It was found in the store; its events have been folded.
+    Resumed {
+        turns: super::recover::FoundTurns,
+        workspace: Option<WorkspacePlan>,
+    },
+}
+
+/// Starts the owner of a run and enters it in the directory.
+pub(crate) fn start(core: &Arc<Core>, launch: Launch) -> RunHandle {
+    let (commands, received) = mpsc::channel(EVENTS_MAX);
+    let (ended_tx, ended) = watch::channel(None);
+    let handle = RunHandle { commands: commands.clone(), ended };
+    core.runs.insert(launch.run.id.clone(), handle.clone());
+    let run_id = launch.run.id.clone();
+    let owner_core = core.clone();
+    let owner = async move { Owner::new(owner_core, launch, commands, ended_tx).live(received).await };
+    let directory = core.clone();
+    core.tasks.spawn(async move {
+        // A panic in an owner is a defect of ours: it ends this run's task and nothing else.
+        if tokio::spawn(owner).await.is_err() {
+            tracing::error!(run = %run_id, "the run's owner panicked; the next start of the daemon resumes the run");
+        }
+        directory.runs.remove(&run_id);
+    });
+    handle
+}
+
+struct Owner {
+    core: Arc<Core>,
+    run: RunRecord,
+    blueprint: Arc<Blueprint>,
+    state: FlowState,
+    turns: TurnBook,
+    /// What must be durable before or with the next transition.
+    prefix: Write,
+    /// The run's row is there, so its writes are fenced.
+    exists: bool,
+    accepted: Option<oneshot::Sender<Result<(), EngineError>>>,
+    workspace: Option<WorkspacePlan>,
+    /// Events that wait for the next transition.
+    waiting: VecDeque<FlowEvent>,
+    timers: Vec<Timer>,
+    in_flight: HashMap<(StepPath, u32), InFlight>,
+    commands: mpsc::Sender<RunCommand>,
+    ended: watch::Sender<Option<Arc<RunRecord>>>,
+}
+
+/// Somebody who is answered when the transition is durable.
+type Reply = Box<dyn FnOnce() + Send>;
+
+/// What a wait of the owner ended with.
+enum Woken {
+    Command(RunCommand),
+    TimeToLive,
+    Timer,
+    Stopping,
+}
+
+/// Whether the owner goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Leave,
+}
+
+impl Owner {
+    fn new(
+        core: Arc<Core>,
+        launch: Launch,
+        commands: mpsc::Sender<RunCommand>,
+        ended: watch::Sender<Option<Arc<RunRecord>>>,
+    ) -> Self {
+        let mut owner = Owner {
+            core,
+            run: launch.run,
+            blueprint: launch.blueprint,
+            state: launch.state,
+            turns: TurnBook::default(),
+            prefix: Write::default(),
+            exists: true,
+            accepted: None,
+            workspace: None,
+            waiting: VecDeque::new(),
+            timers: Vec::new(),
+            in_flight: HashMap::new(),
+            commands,
+            ended,
+        };
+        match launch.origin {
+            Origin::New { creation, workspace, accepted } => {
+                owner.prefix = creation;
+                owner.exists = false;
+                owner.accepted = Some(accepted);
+                owner.workspace = workspace;
+            }
+            Origin::Resumed { turns, workspace } => {
+                owner.turns = turns.book;
+                owner.workspace = workspace;
+            }
+        }
+        owner
+    }
+
+    async fn live(mut self, mut received: mpsc::Receiver<RunCommand>) {
+        if self.begin().await == Next::Leave {
+            return self.park().await;
+        }
+        loop {
+            let mut replies = Vec::new();
+            let mut commands = Vec::new();
+            if self.waiting.is_empty() {
+                match self.wait(&mut received).await {
+                    Woken::Command(command) => commands.push(command),
+                    Woken::TimeToLive => self.waiting.push_back(FlowEvent::TtlExpired),
+                    Woken::Timer => self.fire_timers(),
+                    Woken::Stopping => return self.park().await,
+                }
+            } else if self.core.stopping.is_cancelled() {
+                return self.park().await;
+            } else if self.ttl_left().is_zero() {
+                self.waiting.push_back(FlowEvent::TtlExpired);
+            }
+            while commands.len() < EVENTS_MAX {
+                match received.try_recv() {
+                    Ok(command) => commands.push(command),
+                    Err(_) => break,
+                }
+            }
+            if self.advance(commands, &mut replies).await == Next::Leave {
+                return self.park().await;
+            }
+            replies.into_iter().for_each(|reply| reply());
+            if self.run.status.is_terminal() {
+                return self.end().await;
+            }
+        }
+    }
+
+    /// Makes the run durable and its workspace ready, and lets the machine begin or go on.
+    async fn begin(&mut self) -> Next {
+        if let Some(plan) = self.workspace.take() {
+            if !self.exists && self.keep_prefix().await == Next::Leave {
+                return Next::Leave;
+            }
+            match workspaces::provide(&self.core, &self.run, &plan).await {
+                Ok(workspace) => {
+                    self.prefix.run_workspace_set(&self.run.id, &workspace);
+                    self.prefix.journal(self.draft(Event::WorkspaceReady(workspace.clone())));
+                    self.run.workspace = Some(workspace);
+                }
+                Err(error) => return self.fail_to_begin(&error).await,
+            }
+        }
+        if self.run.status == RunStatus::Pending {
+            self.waiting.push_back(FlowEvent::Begun);
+            return Next::GoOn;
+        }
+        self.perform_pending();
+        Next::GoOn
+    }
+
+    /// Keeps the creation alone, because making a workspace takes time.
+    async fn keep_prefix(&mut self) -> Next {
+        let write = std::mem::take(&mut self.prefix);
+        self.keep(write).await
+    }
+
+    async fn fail_to_begin(&mut self, error: &EngineError) -> Next {
+        let message = match error.hint() {
+            Some(hint) => format!("no workspace: {error} ({hint})"),
+            None => format!("no workspace: {error}"),
+        };
+        let error = FlowError { code: FlowErrorCode::StepFailed, message, step: None, reference: None, value: None };
+        let end = FlowEnd::Failed { error, ctx: self.state.ctx().clone() };
+        let mut write = self.fenced();
+        let changed = self.finish(&mut write, &end, clock::now());
+        if self.keep(write).await == Next::Leave {
+            return Next::Leave;
+        }
+        self.run = changed;
+        self.publish();
+        Next::Leave
+    }
+
+    /// Performs again what was in flight when the last owner left.
+    fn perform_pending(&mut self) {
+        let mut dispatches = Vec::new();
+        for effect in self.state.pending() {
+            match effect {
+                FlowEffect::Dispatch { path, attempt, agent, input, timeout_ms } => {
+                    dispatches.push(Dispatch { path, attempt, agent, input, timeout_ms });
+                }
+                FlowEffect::SetTimer { path, attempt, due_at } => self.timers.push(Timer { path, attempt, due_at }),
+                FlowEffect::Yield => self.waiting.push_back(FlowEvent::Resumed),
+                FlowEffect::Abort { .. } | FlowEffect::Finish(_) => unreachable!("neither is ever pending"),
+            }
+        }
+        self.perform(dispatches, Vec::new());
+    }
+
+    async fn wait(&self, received: &mut mpsc::Receiver<RunCommand>) -> Woken {
+        let timer = self.timers.iter().map(|timer| timer.due_at).min().map(clock::until);
+        tokio::select! {
+            biased;
+            command = received.recv() => Woken::Command(command.expect("the owner holds a sender itself")),
+            () = self.core.stopping.cancelled() => Woken::Stopping,
+            () = tokio::time::sleep(self.ttl_left()) => Woken::TimeToLive,
+            () = tokio::time::sleep(timer.unwrap_or_default()), if timer.is_some() => Woken::Timer,
+        }
+    }
+
+    fn ttl_left(&self) -> Duration {
+        clock::until(self.run.created_at.plus_ms(self.run.ttl_ms))
+    }
+
+    fn fire_timers(&mut self) {
+        let now = clock::now();
+        let (due, rest) = std::mem::take(&mut self.timers).into_iter().partition(|timer: &Timer| timer.due_at <= now);
+        self.timers = rest;
+        let due: Vec<Timer> = due;
+        self.waiting.extend(
+            due.into_iter().map(|Timer { path, attempt, .. }| FlowEvent::TimerFired { path, attempt }),
+        );
+    }
+
+    /// Takes what waits and what was said through one transition, keeps it, and performs what follows.
+    async fn advance(&mut self, commands: Vec<RunCommand>, replies: &mut Vec<Reply>) -> Next {
+        let now = clock::now();
+        let mut write = if self.exists { self.fenced() } else { Write::default() };
+        write.append(std::mem::take(&mut self.prefix));
+        let (core, blueprint, run) = (self.core.clone(), self.blueprint.clone(), self.run.clone());
+        let judge = |dispatch: &Dispatch| core.gate.judge_step(&blueprint, &dispatch.agent, &dispatch.input);
+        let mut turn = Transition::new(&run.id, now, self.state.clone(), self.turns.clone(), write);
+        for event in std::mem::take(&mut self.waiting) {
+            turn.take(event, &judge);
+        }
+        for command in commands {
+            self.take_command(command, &mut turn, &judge, replies);
+        }
+        turn.flush();
+        let changed = self.settle_status(&mut turn, now);
+        let Transition { state, turns, write, dispatches, aborted, timers, yielded, .. } = turn;
+        if !write.is_empty() && self.keep(write).await == Next::Leave {
+            return Next::Leave;
+        }
+        self.run = changed;
+        self.state = state;
+        self.turns = turns;
+        self.timers.retain(|timer| !aborted.iter().any(|(path, _)| *path == timer.path));
+        self.timers.extend(timers);
+        if yielded {
+            self.waiting.push_back(FlowEvent::Resumed);
+        }
+        self.perform(dispatches, aborted);
+        Next::GoOn
+    }
+
+    fn take_command(
+        &mut self,
+        command: RunCommand,
+        turn: &mut Transition<'_>,
+        judge: &dyn Fn(&Dispatch) -> Judgement,
+        replies: &mut Vec<Reply>,
+    ) {
+        match command {
+            RunCommand::Settled { path, attempt, outcome } => {
+                self.in_flight.remove(&(path.clone(), attempt));
+                turn.take(FlowEvent::Settled { path, attempt, outcome }, judge);
+            }
+            RunCommand::Progress { path, attempt, progress } => turn.progress(path, attempt, progress),
+            RunCommand::Cancel { reason, reply } => {
+                turn.take(FlowEvent::CancelRequested { reason }, judge);
+                replies.push(Box::new(move || drop(reply.send(()))));
+            }
+            RunCommand::Judge { caller, binding, call, reply } => {
+                if turn.turns.step(&binding.path, binding.attempt).is_none() {
+                    let gone = EngineError::not_found("step in flight", &binding.path);
+                    return drop(reply.send(Err(gone)));
+                }
+                let judgement = self.core.gate.judge(&caller, &call);
+                let judged = turn.tool_judged((binding.path, binding.attempt), &call, judgement);
+                replies.push(Box::new(move || drop(reply.send(Ok(judged)))));
+            }
+            RunCommand::ToolSettled { binding, turn: index, end, reply } => {
+                let settled = turn.tool_settled((&binding.path, binding.attempt), index, end.went, &end.output);
+                let answer = if settled { Ok(()) } else { Err(EngineError::not_found("open tool call", index)) };
+                replies.push(Box::new(move || drop(reply.send(answer))));
+            }
+        }
+    }
+
+    /// Writes the status that follows from the transition, and gives the run as it is then.
+    fn settle_status(&self, turn: &mut Transition<'_>, now: Timestamp) -> RunRecord {
+        if let Some(end) = turn.end.take() {
+            return self.finish(&mut turn.write, &end, now);
+        }
+        let rests = turn.turns.in_flight() == 0 && !turn.yielded && !turn.state.pending().is_empty();
+        let status = if rests { RunStatus::Waiting } else { RunStatus::Running };
+        if status == self.run.status {
+            return self.run.clone();
+        }
+        let event = Event::RunStatusChanged { from: self.run.status, to: status, reason: None, error: None, result_hash: None };
+        turn.write.journal(self.draft_at(event, now));
+        let change = RunStatusChange { status, error: None, result: None, ended_at: None };
+        turn.write.run_status_set(&self.run.id, change);
+        RunRecord { status, ..self.run.clone() }
+    }
+
+    fn finish(&self, write: &mut Write, end: &FlowEnd, now: Timestamp) -> RunRecord {
+        let (status, error, result, reason) = match end {
+            FlowEnd::Done(ctx) => (RunStatus::Done, None, Some(ctx.clone()), None),
+            FlowEnd::Failed { error, ctx } => (RunStatus::Failed, Some(error.clone()), Some(ctx.clone()), None),
+            FlowEnd::Cancelled { reason } => (RunStatus::Cancelled, None, None, Some(reason.clone())),
+        };
+        let change = RunStatusChange { status, error: error.as_ref(), result: result.as_ref(), ended_at: Some(now) };
+        write.run_status_set(&self.run.id, change);
+        write.run_tokens_revoke(&self.run.id, now);
+        let event = Event::RunStatusChanged {
+            from: self.run.status,
+            to: status,
+            reason,
+            error: error.clone(),
+            result_hash: result.as_ref().map(content_hash),
+        };
+        write.journal(self.draft_at(event, now));
+        RunRecord { status, error, result, ended_at: Some(now), ..self.run.clone() }
+    }
+
+    /// Keeps a write, however long the disk refuses it; a new run is refused instead.
+    async fn keep(&mut self, write: Write) -> Next {
+        loop {
+            match self.core.store.write(write.clone()).await {
+                Ok(_) => {
+                    self.exists = true;
+                    if let Some(accepted) = self.accepted.take() {
+                        drop(accepted.send(Ok(())));
+                    }
+                    return Next::GoOn;
+                }
+                Err(error) => {
+                    if let Some(accepted) = self.accepted.take() {
+                        drop(accepted.send(Err(error.into())));
+                        return Next::Leave;
+                    }
+                    if self.refused(&error).await == Next::Leave {
+                        return Next::Leave;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn refused(&self, error: &WriteError) -> Next {
+        if error.class() != ErrorClass::Retry {
+            tracing::error!(run = %self.run.id, %error, "the run cannot be written and is left as it stands in the store");
+            return Next::Leave;
+        }
+        tracing::warn!(run = %self.run.id, %error, "the store refuses the run's next step; it is offered again");
+        tokio::select! {
+            () = self.core.stopping.cancelled() => Next::Leave,
+            () = tokio::time::sleep(STORE_RETRY) => Next::GoOn,
+        }
+    }
+
+    /// Stops what was aborted, then starts what was dispatched; a new step waits until what it replaces has ended.
+    fn perform(&mut self, dispatches: Vec<Dispatch>, aborted: Vec<(StepPath, u32)>) {
+        let mut after = Vec::new();
+        for key in aborted {
+            if let Some(in_flight) = self.in_flight.remove(&key) {
+                in_flight.cancel.cancel();
+                after.push(in_flight.ended);
+            }
+        }
+        for dispatch in dispatches {
+            let agent = &self.blueprint.agents[&*dispatch.agent];
+            if let AgentSpec::Function { fn_id } = &agent.spec {
+                let outcome = dispatch::function(fn_id, &dispatch.input);
+                let Dispatch { path, attempt, .. } = dispatch;
+                self.waiting.push_back(FlowEvent::Settled { path, attempt, outcome });
+            } else {
+                self.perform_apart(dispatch, &after);
+            }
+        }
+    }
+
+    fn perform_apart(&mut self, dispatch: Dispatch, after: &[tokio_util::sync::CancellationToken]) {
+        let key = (dispatch.path.clone(), dispatch.attempt);
+        let job = StepJob {
+            run_id: self.run.id.clone(),
+            task_id: self.run.task_id.clone(),
+            agent_override: self.run.agent_override.clone(),
+            workspace: self.run.workspace.clone(),
+            blueprint: self.blueprint.clone(),
+            path: dispatch.path,
+            attempt: dispatch.attempt,
+            agent: dispatch.agent,
+            input: dispatch.input,
+            timeout_ms: dispatch.timeout_ms,
+            after: after.to_vec(),
+            commands: self.commands.clone(),
+        };
+        self.in_flight.insert(key, dispatch::start(&self.core, job));
+    }
+
+    async fn end(self) {
+        self.publish();
+        self.stop_in_flight().await;
+    }
+
+    /// Leaves the run open in the store; the next owner folds its journal and goes on.
+    async fn park(self) {
+        self.stop_in_flight().await;
+    }
+
+    async fn stop_in_flight(&self) {
+        for in_flight in self.in_flight.values() {
+            in_flight.cancel.cancel();
+        }
+        for in_flight in self.in_flight.values() {
+            in_flight.ended.cancelled().await;
+        }
+    }
+
+    fn publish(&self) {
+        drop(self.ended.send_replace(Some(Arc::new(self.run.clone()))));
+    }
+
+    fn fenced(&self) -> Write {
+        Write::fenced(Fence { run_id: self.run.id.clone(), owner: self.run.owner.clone(), epoch: self.run.epoch })
+    }
+
+    fn draft(&self, event: Event) -> adjutant_store::Draft {
+        self.draft_at(event, clock::now())
+    }
+
+    fn draft_at(&self, event: Event, at: Timestamp) -> adjutant_store::Draft {
+        let subject = self.run.id.as_str().to_owned();
+        adjutant_store::Draft { at, actor: "plane".to_owned(), subject, event }
+    }
+}
+
+/// Gives the outcome of a step whose worker panicked: a defect of ours, told as a failure of the step.
+pub(crate) fn panicked() -> StepOutcome {
+    StepOutcome::Failed(adjutant_model::run::StepFailure {
+        message: "the worker panicked".to_owned(),
+        class: ErrorClass::Bug,
+        value: None::<Value>,
+    })
+}

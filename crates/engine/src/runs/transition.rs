@@ -1,0 +1,311 @@
+//! One transition of a run: what the machine took and wanted, as one write and a list of things to do.
+//!
+//! Nothing here waits or performs; [`Transition::take`] folds events into the next state and collects the turns and
+//! journal rows that make it durable. The shell keeps the write and then performs the effects, in that order.
+
+use super::ToolWent;
+use super::turn_book::TurnBook;
+use crate::gate::ToolJudged;
+use crate::worker::Progress;
+use adjutant_model::event::{Event, FlowInput, TimerSet, TurnStarted};
+use adjutant_model::policy::{Judgement, ToolCall};
+use adjutant_model::run::{
+    ErrorClass, StepFailure, StepOutcome, StepPath, TurnKind, TurnRecord, TurnStatus,
+};
+use adjutant_model::{RunId, Timestamp, Value};
+use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
+use adjutant_rules::limits;
+use adjutant_store::{Draft, TurnSettlement, Write};
+use sha2::{Digest, Sha256};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// A journal row names at most about so many turns.
+const ROW_ENTRIES_MAX: usize = 512;
+
+/// A step that is to be performed once its turn is durable.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Dispatch {
+    pub(super) path: StepPath,
+    pub(super) attempt: u32,
+    pub(super) agent: Arc<str>,
+    pub(super) input: Value,
+    pub(super) timeout_ms: Option<u64>,
+}
+
+/// A timer that is to go off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Timer {
+    pub(super) path: StepPath,
+    pub(super) attempt: u32,
+    pub(super) due_at: Timestamp,
+}
+
+/// The next state of a run, and what follows.
+#[derive(Debug)]
+pub(super) struct Transition<'a> {
+    run_id: &'a RunId,
+    now: Timestamp,
+    pub(super) state: FlowState,
+    pub(super) turns: TurnBook,
+    pub(super) write: Write,
+    pub(super) dispatches: Vec<Dispatch>,
+    pub(super) aborted: Vec<(StepPath, u32)>,
+    pub(super) timers: Vec<Timer>,
+    /// Whether the machine asked to be resumed.
+    pub(super) yielded: bool,
+    pub(super) end: Option<FlowEnd>,
+    row: Row,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    inputs: Vec<FlowInput>,
+    started: Vec<TurnStarted>,
+    timers: Vec<TimerSet>,
+}
+
+impl<'a> Transition<'a> {
+    /// Begins at a state; `write` is what must be durable before anything of this transition.
+    pub(super) fn new(run_id: &'a RunId, now: Timestamp, state: FlowState, turns: TurnBook, write: Write) -> Self {
+        Transition {
+            run_id,
+            now,
+            state,
+            turns,
+            write,
+            dispatches: Vec::new(),
+            aborted: Vec::new(),
+            timers: Vec::new(),
+            yielded: false,
+            end: None,
+            row: Row::default(),
+        }
+    }
+
+    /// Folds one event; `judge` is asked about every step that the machine wants dispatched, and a step that it
+    /// refuses settles at once, as a turn that was rejected.
+    pub(super) fn take(&mut self, event: FlowEvent, judge: &dyn Fn(&Dispatch) -> Judgement) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            self.note_input(&event);
+            let (state, effects) = self.state.step(event, self.now);
+            self.state = state;
+            for effect in effects {
+                self.note_effect(effect, judge, &mut events);
+            }
+        }
+    }
+
+    /// Says which actor caused the rows that are still open, and closes them.
+    pub(super) fn flush(&mut self) {
+        let Row { inputs, started, timers } = std::mem::take(&mut self.row);
+        if !(inputs.is_empty() && started.is_empty() && timers.is_empty()) {
+            self.journal("plane", Event::RunAdvanced { inputs, started, timers });
+        }
+    }
+
+    pub(super) fn journal(&mut self, actor: &str, event: Event) {
+        self.write.journal(Draft {
+            at: self.now,
+            actor: actor.to_owned(),
+            subject: self.run_id.as_str().to_owned(),
+            event,
+        });
+    }
+
+    /// Records a tool call of an agent, with what the gate said of it.
+    pub(super) fn tool_judged(&mut self, step: (StepPath, u32), call: &ToolCall, judgement: Judgement) -> ToolJudged {
+        let (path, attempt) = step;
+        let step_turn = self.turns.step(&path, attempt).unwrap_or_default();
+        let (turn, status) = match judgement.allowed {
+            true => (self.turns.open_tool(step_turn), TurnStatus::Started),
+            false => (self.turns.pass(), TurnStatus::Rejected),
+        };
+        let actor = format!("step:{}/{path}", self.run_id);
+        self.turn_start(TurnRecord {
+            index: turn,
+            kind: TurnKind::Tool,
+            path: path.clone(),
+            attempt,
+            name: call.tool.clone(),
+            status,
+            parameters: limits::turn_text(&call.parameters),
+            output: None,
+            error: refusal(&judgement),
+            rule: judgement.rule.clone(),
+            started_at: self.now,
+            ended_at: (!judgement.allowed).then_some(self.now),
+        });
+        let event = Event::ToolJudged { turn, path, tool: call.tool.clone(), judgement: judgement.clone() };
+        self.journal(&actor, event);
+        ToolJudged { turn, judgement }
+    }
+
+    /// Records the end of a tool call; tells whether it was open.
+    pub(super) fn tool_settled(&mut self, step: (&StepPath, u32), turn: u64, went: ToolWent, output: &Value) -> bool {
+        let Some(step_turn) = self.turns.step(step.0, step.1) else { return false };
+        if !self.turns.close_tool(turn, step_turn) {
+            return false;
+        }
+        let output = limits::turn_text(output);
+        let (status, error) = match went {
+            ToolWent::Well => (TurnStatus::Succeeded, None),
+            ToolWent::Wrong => {
+                let message = "the tool failed".to_owned();
+                (TurnStatus::Failed, Some(StepFailure { message, class: ErrorClass::Retry, value: None }))
+            }
+        };
+        self.turn_settle(turn, status, Some(&output), error.as_ref());
+        let actor = format!("step:{}/{}", self.run_id, step.0);
+        self.journal(&actor, Event::ToolSettled { turn, status, output_hash: Some(content_hash(&output)) });
+        true
+    }
+
+    /// Records what an agent said or did, when its step is still in flight.
+    pub(super) fn progress(&mut self, path: StepPath, attempt: u32, progress: Progress) {
+        if let Some(turn) = self.turns.step(&path, attempt) {
+            let actor = format!("step:{}/{path}", self.run_id);
+            let Progress { what, text } = progress;
+            self.journal(&actor, Event::AgentProgress { turn, path, what, text: limits::progress_text(&text) });
+        }
+    }
+
+    fn note_input(&mut self, event: &FlowEvent) {
+        if self.row.inputs.len() + self.row.started.len() >= ROW_ENTRIES_MAX {
+            self.flush();
+        }
+        let input = match event {
+            FlowEvent::Begun => FlowInput::Begun,
+            FlowEvent::Settled { path, attempt, outcome } => match self.settle(path, *attempt, outcome) {
+                Some(input) => input,
+                // It was aborted or has settled before; the machine ignores it as well.
+                None => return,
+            },
+            FlowEvent::TimerFired { path, attempt } => FlowInput::TimerFired { path: path.clone(), attempt: *attempt },
+            FlowEvent::Resumed => FlowInput::Resumed,
+            FlowEvent::CancelRequested { reason } => FlowInput::CancelRequested { reason: reason.clone() },
+            FlowEvent::TtlExpired => FlowInput::TtlExpired,
+        };
+        self.row.inputs.push(input);
+    }
+
+    fn settle(&mut self, path: &StepPath, attempt: u32, outcome: &StepOutcome) -> Option<FlowInput> {
+        let (turn, left) = self.turns.close_step(path, attempt)?;
+        self.cancel_tools(&left);
+        let (status, class, output_hash) = match outcome {
+            StepOutcome::Done(value) => {
+                self.turn_settle(turn, TurnStatus::Succeeded, Some(value), None);
+                (TurnStatus::Succeeded, None, Some(content_hash(value)))
+            }
+            StepOutcome::Failed(failure) => {
+                self.turn_settle(turn, TurnStatus::Failed, None, Some(failure));
+                (TurnStatus::Failed, Some(failure.class), None)
+            }
+        };
+        Some(FlowInput::Settled { turn, path: path.clone(), attempt, status, class, output_hash })
+    }
+
+    fn note_effect(
+        &mut self,
+        effect: FlowEffect,
+        judge: &dyn Fn(&Dispatch) -> Judgement,
+        events: &mut VecDeque<FlowEvent>,
+    ) {
+        match effect {
+            FlowEffect::Dispatch { path, attempt, agent, input, timeout_ms } => {
+                let dispatch = Dispatch { path, attempt, agent, input, timeout_ms };
+                let judgement = judge(&dispatch);
+                self.start(&dispatch);
+                if judgement.allowed {
+                    self.dispatches.push(dispatch);
+                } else {
+                    events.push_back(self.reject(dispatch, judgement));
+                }
+            }
+            FlowEffect::SetTimer { path, attempt, due_at } => {
+                self.row.timers.push(TimerSet { path: path.clone(), attempt, due_at });
+                self.timers.push(Timer { path, attempt, due_at });
+            }
+            FlowEffect::Abort { path, attempt } => {
+                self.timers.retain(|timer| timer.path != path);
+                self.dispatches.retain(|dispatch| dispatch.path != path);
+                if let Some((turn, left)) = self.turns.close_step(&path, attempt) {
+                    self.cancel_tools(&left);
+                    self.turn_settle(turn, TurnStatus::Cancelled, None, None);
+                }
+                self.aborted.push((path, attempt));
+            }
+            FlowEffect::Yield => self.yielded = true,
+            FlowEffect::Finish(end) => self.end = Some(end),
+        }
+    }
+
+    fn start(&mut self, dispatch: &Dispatch) {
+        if self.row.inputs.len() + self.row.started.len() >= ROW_ENTRIES_MAX {
+            self.flush();
+        }
+        let turn = self.turns.open_step(dispatch.path.clone(), dispatch.attempt);
+        self.turn_start(TurnRecord {
+            index: turn,
+            kind: TurnKind::Step,
+            path: dispatch.path.clone(),
+            attempt: dispatch.attempt,
+            name: dispatch.agent.to_string(),
+            status: TurnStatus::Started,
+            parameters: limits::turn_text(&dispatch.input),
+            output: None,
+            error: None,
+            rule: None,
+            started_at: self.now,
+            ended_at: None,
+        });
+        self.row.started.push(TurnStarted {
+            turn,
+            path: dispatch.path.clone(),
+            attempt: dispatch.attempt,
+            agent: dispatch.agent.to_string(),
+        });
+    }
+
+    /// Settles a step that the gate refused; it is not tried again.
+    fn reject(&mut self, dispatch: Dispatch, judgement: Judgement) -> FlowEvent {
+        let Dispatch { path, attempt, agent, .. } = dispatch;
+        let turn = self.turns.step(&path, attempt).expect("the turn was opened just now");
+        let failure = refusal(&judgement).expect("only refused steps come here");
+        let tool = format!("step:{agent}");
+        self.flush();
+        self.journal("plane", Event::ToolJudged { turn, path: path.clone(), tool, judgement });
+        FlowEvent::Settled { path, attempt, outcome: StepOutcome::Failed(failure) }
+    }
+
+    fn cancel_tools(&mut self, turns: &[u64]) {
+        for turn in turns {
+            self.turn_settle(*turn, TurnStatus::Cancelled, None, None);
+        }
+    }
+
+    fn turn_start(&mut self, turn: TurnRecord) {
+        self.write.turn_start(self.run_id, &turn);
+    }
+
+    fn turn_settle(&mut self, turn: u64, status: TurnStatus, output: Option<&Value>, error: Option<&StepFailure>) {
+        let settlement = TurnSettlement { status, output, error, rule: None, ended_at: self.now };
+        self.write.turn_settle(self.run_id, turn, settlement);
+    }
+}
+
+/// Gives the failure that stands for a refusal.
+fn refusal(judgement: &Judgement) -> Option<StepFailure> {
+    (!judgement.allowed).then(|| StepFailure {
+        message: format!("refused by the gate: {}", judgement.reason),
+        class: ErrorClass::User,
+        value: None,
+    })
+}
+
+/// Gives the SHA-256 of a value's JSON as 64 hex digits.
+pub(super) fn content_hash(value: &Value) -> String {
+    let json = serde_json::to_vec(value).expect("a value is JSON");
+    hex::encode(Sha256::digest(&json))
+}

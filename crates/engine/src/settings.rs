@@ -1,0 +1,42 @@
+//! What the plane is told at its start.
+
+use crate::worker::WorkerSettings;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What the plane is told at its start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The data folder, absolute.
+    pub folder: PathBuf,
+    /// The environment that the daemon was started with; programs get only what the allow-lists let pass.
+    pub env: Arc<[(String, String)]>,
+    /// Adjutant's own program, for agents that are played by it.
+    pub exe: PathBuf,
+    /// Adjutant's version, for the journal and the status.
+    pub version: String,
+    /// Limits of steps.
+    pub worker: WorkerSettings,
+    /// How long a run may take when neither request nor blueprint says, in seconds.
+    pub run_ttl_secs: u64,
+    /// How long a worker's token lives, in seconds.
+    pub worker_token_secs: u64,
+    /// How many runs may be open at once.
+    pub runs_open_max: usize,
+}
+
+impl Settings {
+    /// Gives the defaults for a data folder.
+    pub fn new(folder: PathBuf, exe: PathBuf) -> Self {
+        Settings {
+            folder,
+            env: Arc::from([]),
+            exe,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            worker: WorkerSettings::default(),
+            run_ttl_secs: 1800,
+            worker_token_secs: 1800,
+            runs_open_max: 10_000,
+        }
+    }
+}

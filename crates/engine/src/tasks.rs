@@ -1,0 +1,252 @@
+//! Tasks: from a request to a run that is durable and owned.
+
+use crate::clock;
+use crate::error::EngineError;
+use crate::plane::Core;
+use crate::runs::{self, Launch, Origin};
+use crate::templates;
+use crate::worker::{function, lua};
+use crate::workspaces::WorkspacePlan;
+use adjutant_model::action::Caller;
+use adjutant_model::blueprint::{AgentSpec, Blueprint};
+use adjutant_model::event::Event;
+use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TtlSource};
+use adjutant_model::{GoalId, RunId, TaskId, Value};
+use adjutant_rules::blueprint::{self, Builtins};
+use adjutant_rules::document::Lint;
+use adjutant_rules::flow::{FlowState, Program};
+use adjutant_rules::run::{TtlCascade, ttl};
+use adjutant_store::{Draft, Write};
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Which blueprint a task executes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BlueprintRef {
+    /// The document itself.
+    Inline(Value),
+    /// A blueprint that the plane knows, by id.
+    Id(String),
+}
+
+/// A request to execute a blueprint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskParams {
+    /// What to execute.
+    pub blueprint: BlueprintRef,
+    /// The first context; merged over the blueprint's `default_init_ctx`.
+    pub init_ctx: Value,
+    /// A git repository; the run works in a worktree of it.
+    pub project_root: Option<PathBuf>,
+    /// A directory to work in as it is; goes before `project_root`.
+    pub work_dir: Option<PathBuf>,
+    /// How long the run may take, in seconds.
+    pub ttl_secs: Option<u64>,
+    /// What it is for, in the asker's words.
+    pub goal: Option<String>,
+    /// The goal that the run serves; it is linked when the run is accepted.
+    pub goal_id: Option<GoalId>,
+    /// The program that stands in for agents started by template: `rehearsal`, `claude`, `codex`.
+    pub agent: Option<String>,
+    /// The rest of the request, kept as it came.
+    pub rest: Value,
+}
+
+/// A task that was accepted; its run is durable.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskStarted {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its run.
+    pub run_id: RunId,
+    /// SHA-256 of the blueprint's canonical JSON, as 64 hex digits.
+    pub bound_version: String,
+    /// How long the run may take, in seconds.
+    pub effective_ttl_secs: u64,
+    /// Where that came from.
+    pub ttl_source: TtlSource,
+    /// What is probably not meant in the blueprint.
+    pub warnings: Vec<Lint>,
+}
+
+/// Reads a blueprint with the functions, chunks and templates that this plane has.
+///
+/// # Errors
+/// All lints of a blueprint that cannot run.
+pub fn read_blueprint(document: &Value) -> Result<(Blueprint, Vec<Lint>), Vec<Lint>> {
+    let functions: Vec<&str> = function::NAMES.iter().map(|(name, _)| *name).collect();
+    let builtins = Builtins { functions: &functions, lua: lua::BUILTINS, templates: templates::NAMES };
+    blueprint::read(document, &builtins)
+}
+
+/// Accepts a task: checks everything, makes the run durable, and lets it begin.
+pub(crate) async fn start(core: &Arc<Core>, caller: &Caller, params: TaskParams) -> Result<TaskStarted, EngineError> {
+    if core.stopping.is_cancelled() {
+        return Err(EngineError::Stopping);
+    }
+    if core.runs.len() >= core.settings.runs_open_max {
+        return Err(EngineError::Busy(core.runs.len()));
+    }
+    let document = document_of(core, &params.blueprint).await?;
+    let (blueprint, warnings) = read_blueprint(&document).map_err(|lints| EngineError::Blueprint { lints })?;
+    check_agent(params.agent.as_deref())?;
+    if !matches!(params.init_ctx, Value::Object(_) | Value::Null) && blueprint.default_init_ctx.is_some() {
+        return Err(EngineError::invalid("`init_ctx` must be an object, because the blueprint has a `default_init_ctx`"));
+    }
+    let cascade = TtlCascade {
+        request_secs: params.ttl_secs,
+        metadata_secs: blueprint.metadata.default_run_ttl_secs,
+        default_secs: core.settings.run_ttl_secs,
+    };
+    let (ttl_ms, ttl_source) = ttl(cascade).map_err(|refusal| EngineError::invalid(refusal.to_string()))?;
+    let request = kept_request(&params);
+    let workspace = workspace_plan(&blueprint, &request)?;
+    if let Some(plan) = &workspace {
+        plan.check().await?;
+    }
+    if let Some(goal_id) = &params.goal_id {
+        core.goals.get(goal_id).await?;
+    }
+
+    let now = clock::now();
+    let version = blueprint::hash(&document);
+    let task = TaskRecord {
+        id: TaskId::new(clock::fresh_id()),
+        goal: params.goal.clone(),
+        blueprint_id: blueprint.id.clone(),
+        blueprint_hash: version.clone(),
+        input: params.init_ctx.clone(),
+        request,
+        created_at: now,
+    };
+    let run = RunRecord {
+        id: RunId::new(clock::fresh_id()),
+        task_id: task.id.clone(),
+        status: RunStatus::Pending,
+        owner: core.owner.clone(),
+        epoch: 1,
+        blueprint_id: blueprint.id.clone(),
+        blueprint_hash: version.clone(),
+        ttl_ms,
+        ttl_source,
+        workspace: None,
+        goal_id: params.goal_id.clone(),
+        agent_override: params.agent.clone(),
+        error: None,
+        result: None,
+        created_at: now,
+        ended_at: None,
+    };
+    let started = TaskStarted {
+        task_id: task.id.clone(),
+        run_id: run.id.clone(),
+        bound_version: version,
+        effective_ttl_secs: ttl_ms / 1000,
+        ttl_source,
+        warnings,
+    };
+    let creation = creation(caller, &document, &task, &run);
+    let state = FlowState::new(Program::compile(&blueprint.flow), first_context(&blueprint, &task.input));
+    let (accepted, answer) = oneshot::channel();
+    let origin = Origin::New { creation, workspace, accepted };
+    runs::start(core, Launch { run, blueprint: Arc::new(blueprint), state, origin });
+    // An owner that left without an answer was told to stop before the run was durable.
+    answer.await.map_err(|_| EngineError::Stopping)??;
+    if let Some(goal_id) = params.goal_id {
+        let what = params.goal.unwrap_or_else(|| "a run".to_owned());
+        core.goals.link(&goal_id, started.run_id.to_string(), what).await?;
+    }
+    Ok(started)
+}
+
+fn creation(caller: &Caller, document: &Value, task: &TaskRecord, run: &RunRecord) -> Write {
+    let mut write = Write::default();
+    write.blueprint_put(&run.blueprint_hash, &run.blueprint_id, &blueprint::canonical(document));
+    write.task_create(task);
+    write.run_create(run);
+    write.journal(Draft {
+        at: run.created_at,
+        actor: caller.actor(),
+        subject: run.id.as_str().to_owned(),
+        event: Event::RunCreated {
+            task_id: task.id.clone(),
+            blueprint_id: run.blueprint_id.clone(),
+            blueprint_hash: run.blueprint_hash.clone(),
+            input_hash: hex::encode(Sha256::digest(task.input.to_string().as_bytes())),
+            ttl_ms: run.ttl_ms,
+            goal_id: run.goal_id.clone(),
+        },
+    });
+    write
+}
+
+async fn document_of(core: &Core, reference: &BlueprintRef) -> Result<Value, EngineError> {
+    match reference {
+        BlueprintRef::Inline(document) => Ok(document.clone()),
+        BlueprintRef::Id(id) => {
+            core.settings.blueprints.get(id).cloned().ok_or_else(|| EngineError::not_found("blueprint", id))
+        }
+    }
+}
+
+fn check_agent(agent: Option<&str>) -> Result<(), EngineError> {
+    match agent {
+        Some(name) if !templates::NAMES.contains(&name) => Err(EngineError::Invalid {
+            message: format!("there is no agent `{name}`"),
+            hint: Some(format!("agents: {}", templates::NAMES.join(", "))),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Gives a blueprint that a run is pinned to.
+pub(crate) async fn blueprint_of(core: &Core, hash: &str) -> Result<Blueprint, EngineError> {
+    let text = core.store.blueprint_get(hash).await?.ok_or_else(|| EngineError::not_found("blueprint", hash))?;
+    let document: Value = serde_json::from_str(&text).map_err(|error| EngineError::Conflict {
+        message: format!("blueprint {hash} is damaged: {error}"),
+        hint: None,
+    })?;
+    read_blueprint(&document).map(|(blueprint, _)| blueprint).map_err(|lints| EngineError::Blueprint { lints })
+}
+
+/// Gives the context that a run begins with: the request's over the blueprint's own.
+pub(crate) fn first_context(blueprint: &Blueprint, input: &Value) -> Value {
+    match (&blueprint.default_init_ctx, input) {
+        (Some(Value::Object(below)), Value::Object(over)) => {
+            Value::Object(below.iter().chain(over.iter()).map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
+        (Some(below), Value::Null) => below.clone(),
+        (None, Value::Null) => Value::object::<Arc<str>>([]),
+        (Some(_) | None, input) => input.clone(),
+    }
+}
+
+/// Gives the directory a run needs: the one it asked for, or a scratch folder when an agent starts a program.
+pub(crate) fn workspace_plan(blueprint: &Blueprint, request: &Value) -> Result<Option<WorkspacePlan>, EngineError> {
+    let path = |key: &str| request.get(key).and_then(Value::as_str).map(PathBuf::from);
+    if let Some(dir) = path("work_dir") {
+        return Ok(Some(WorkspacePlan::Given { path: dir }));
+    }
+    if let Some(project) = path("project_root") {
+        return Ok(Some(WorkspacePlan::Worktree { project }));
+    }
+    let starts_programs = blueprint.agents.values().any(|agent| match agent.spec {
+        AgentSpec::Command(_) | AgentSpec::Check(_) => true,
+        AgentSpec::Function { .. } | AgentSpec::Lua(_) => false,
+    });
+    Ok(starts_programs.then_some(WorkspacePlan::Scratch))
+}
+
+/// Gives what the store keeps of a request besides its context.
+fn kept_request(params: &TaskParams) -> Value {
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| Value::from(path.to_string_lossy().into_owned()));
+    let mut request = params.rest.as_object().cloned().unwrap_or_default();
+    for (key, value) in [("project_root", path(&params.project_root)), ("work_dir", path(&params.work_dir))] {
+        if let Some(value) = value {
+            request.insert(key.into(), value);
+        }
+    }
+    Value::Object(request)
+}

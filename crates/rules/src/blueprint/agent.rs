@@ -1,0 +1,183 @@
+//! Agents: who does the steps.
+
+use super::Builtins;
+use super::command::{agent_command, arguments};
+use super::fields::{argument, closest, fields, optional, text, texts};
+use crate::document::{Cursor, Lints};
+use adjutant_model::blueprint::{Agent, AgentSpec, CheckCommand, CheckSpec, LuaSpec, Profile};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A chunk may hold between 1 MiB and 4 GiB.
+const LUA_BYTES: (u64, u64) = (1 << 20, 1 << 32);
+/// A chunk may run a day.
+const LUA_MS_MAX: u64 = 86_400_000;
+/// A check may run a day.
+const CHECK_SECS_MAX: u64 = 86_400;
+/// An agent's name is at most so many characters.
+const NAME_MAX: usize = 128;
+
+const KINDS: &str = "kinds: function, lua, command, check";
+const UNSUPPORTED: &[&str] = &["meta", "runner", "runner_ref", "verdict", "lints", "max_concurrency"];
+const UNSUPPORTED_PROFILE: &[&str] = &["effort", "extras", "version_hash", "worker_binding"];
+
+/// What agents may name.
+pub(super) struct Known<'k> {
+    pub(super) builtins: &'k Builtins<'k>,
+    pub(super) templates: &'k [&'k str],
+}
+
+/// The agents of a document.
+pub(super) struct Agents {
+    /// Those that could be read.
+    pub(super) read: BTreeMap<String, Agent>,
+    /// The names of all, so that a mistake inside one is not reported as its absence too.
+    pub(super) names: BTreeSet<String>,
+}
+
+/// Reads `agents`.
+pub(super) fn agents(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Agents {
+    let mut agents = Agents { read: BTreeMap::new(), names: BTreeSet::new() };
+    let Some(list) = optional(at, "agents") else { return agents };
+    for entry in list.elements(lints) {
+        let spec = fields(&entry, &["name", "kind", "spec", "profile", "description"], UNSUPPORTED, lints)
+            .and_then(|()| agent_spec(&entry, known, lints));
+        let profile = profile(&entry, lints);
+        let Some(name_at) = entry.required("name", lints) else { continue };
+        let Some(name) = name_at.string(lints) else { continue };
+        if !is_name(name) {
+            let message = format!("an agent's name is 1 to {NAME_MAX} characters without line ends");
+            lints.error(&name_at, "invalid-name", message);
+        } else if !agents.names.insert(name.to_owned()) {
+            lints.error(&name_at, "duplicate-agent-name", format!("a second agent is called `{name}`"));
+        } else if let Some(spec) = spec {
+            agents.read.insert(name.to_owned(), Agent { name: name.to_owned(), spec, profile });
+        }
+    }
+    agents
+}
+
+/// Notes that a name is none of the known ones: `(lint, what it names, the name)`.
+pub(super) fn unknown_name(
+    at: &Cursor<'_>,
+    (lint, what, name): (&'static str, &str, &str),
+    known: &[&str],
+    lints: &mut Lints,
+) {
+    let known_text = if known.is_empty() { "there is none".to_owned() } else { format!("known: {}", known.join(", ")) };
+    let hint = match closest(name, known) {
+        Some(meant) => format!("did you mean `{meant}`? {known_text}"),
+        None => known_text,
+    };
+    lints.error_with_hint(at, lint, format!("unknown {what} `{name}`"), hint);
+}
+
+fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(char::is_control)
+}
+
+fn profile(at: &Cursor<'_>, lints: &mut Lints) -> Profile {
+    let description = text(at, "description", lints);
+    let Some(profile) = optional(at, "profile") else { return Profile { description, ..Profile::default() } };
+    if fields(&profile, &["system_prompt", "model", "tools", "description"], UNSUPPORTED_PROFILE, lints).is_none() {
+        return Profile::default();
+    }
+    Profile {
+        system_prompt: text(&profile, "system_prompt", lints).filter(|prompt| !prompt.is_empty()),
+        model: text(&profile, "model", lints).filter(|model| !model.is_empty()),
+        tools: texts(&profile, "tools", lints),
+        description: text(&profile, "description", lints).or(description),
+    }
+}
+
+fn agent_spec(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Option<AgentSpec> {
+    let kind_at = at.required("kind", lints)?;
+    let kind = kind_at.string(lints)?;
+    match kind {
+        "function" | "rust_fn" | "lua" | "command" | "subprocess" | "check" => {}
+        "agent_block" => {
+            let hint = "an agent that is hosted is of kind `session`";
+            lints.error_with_hint(&kind_at, "unsupported-kind", "agents of kind `agent_block` do not exist here", hint);
+            return None;
+        }
+        "session" | "operator" => {
+            let message = format!("agents of kind `{kind}` cannot do steps yet");
+            let hint = "a `command` with a template starts an agent program in print mode";
+            lints.error_with_hint(&kind_at, "unsupported-kind", message, hint);
+            return None;
+        }
+        other => {
+            lints.error_with_hint(&kind_at, "unknown-kind", format!("unknown agent kind `{other}`"), KINDS);
+            return None;
+        }
+    }
+    let spec_at = at.required("spec", lints)?;
+    match kind {
+        "function" | "rust_fn" => function(&spec_at, known, lints),
+        "lua" => lua(&spec_at, at, known, lints),
+        "check" => check(&spec_at, lints),
+        // Only the two names of a command are left.
+        _ => agent_command(&spec_at, known.templates, lints).map(AgentSpec::Command),
+    }
+}
+
+fn function(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Option<AgentSpec> {
+    fields(at, &["fn_id"], &[], lints)?;
+    let id_at = at.required("fn_id", lints)?;
+    let id = id_at.string(lints)?;
+    if !known.builtins.functions.contains(&id) {
+        unknown_name(&id_at, ("unknown-function", "function", id), known.builtins.functions, lints);
+        return None;
+    }
+    Some(AgentSpec::Function { fn_id: id.to_owned() })
+}
+
+fn lua(at: &Cursor<'_>, agent: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Option<AgentSpec> {
+    fields(at, &["source", "fn_id", "label", "memory_bytes", "timeout_ms"], &[], lints)?;
+    let label = text(at, "label", lints);
+    let memory_bytes = optional(at, "memory_bytes").and_then(|c| c.whole(LUA_BYTES.0, LUA_BYTES.1, lints));
+    let timeout_ms = optional(at, "timeout_ms").and_then(|c| c.whole(1, LUA_MS_MAX, lints));
+    let (source, default_label) = match (optional(at, "source"), optional(at, "fn_id")) {
+        (Some(source), None) => {
+            let name = agent.member("name").and_then(|name| name.value().as_str()).unwrap_or("chunk");
+            (source.string(lints)?, name)
+        }
+        (None, Some(id_at)) => {
+            let id = id_at.string(lints)?;
+            let Some((id, source)) = known.builtins.lua.iter().find(|(known, _)| *known == id) else {
+                let ids: Vec<&str> = known.builtins.lua.iter().map(|(id, _)| *id).collect();
+                unknown_name(&id_at, ("unknown-function", "chunk", id), &ids, lints);
+                return None;
+            };
+            (*source, *id)
+        }
+        (Some(_), Some(id_at)) => {
+            lints.error(&id_at, "two-sources", "write either `source` or `fn_id`");
+            return None;
+        }
+        (None, None) => {
+            lints.error(at, "missing-field", "a chunk needs `source` or `fn_id`");
+            return None;
+        }
+    };
+    let label = label.filter(|label| !label.is_empty()).unwrap_or_else(|| default_label.to_owned());
+    Some(AgentSpec::Lua(LuaSpec { source: source.to_owned(), label, memory_bytes, timeout_ms }))
+}
+
+fn check(at: &Cursor<'_>, lints: &mut Lints) -> Option<AgentSpec> {
+    fields(at, &["command", "expect_exit", "output_contains", "timeout_secs"], &[], lints)?;
+    let expect_exit = optional(at, "expect_exit").and_then(|c| c.whole(0, 255, lints)).unwrap_or(0);
+    let output_contains = text(at, "output_contains", lints);
+    let timeout_secs = optional(at, "timeout_secs").and_then(|c| c.whole(1, CHECK_SECS_MAX, lints));
+    let command_at = at.required("command", lints)?;
+    let command = if command_at.value().as_array().is_some() {
+        CheckCommand::Argv(arguments(&command_at, lints))
+    } else {
+        let line = argument(&command_at, lints)?;
+        if line.trim().is_empty() {
+            lints.error(&command_at, "empty", "no command is given");
+        }
+        CheckCommand::Line(line)
+    };
+    let expect_exit = i32::try_from(expect_exit).expect("the range ends at 255");
+    Some(AgentSpec::Check(CheckSpec { command, expect_exit, output_contains, timeout_secs }))
+}
