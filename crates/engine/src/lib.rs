@@ -27,5 +27,6 @@ pub mod templates;
 pub mod worker;
 
 pub use error::EngineError;
+pub use runs::{ToolEnd, ToolWent};
 pub use plane::Plane;
 pub use settings::Settings;

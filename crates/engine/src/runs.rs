@@ -61,9 +61,10 @@ pub struct ToolEnd {
 
 /// How a tool call went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum ToolWent {
+    /// As it should.
     Well,
+    /// It failed.
     Wrong,
 }
 

@@ -1,6 +1,8 @@
 //! What the plane is told at its start.
 
 use crate::worker::WorkerSettings;
+use adjutant_model::Value;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ pub struct Settings {
     pub exe: PathBuf,
     /// Adjutant's version, for the journal and the status.
     pub version: String,
+    /// The blueprints that are built in, by id.
+    pub blueprints: BTreeMap<String, Value>,
     /// Limits of steps.
     pub worker: WorkerSettings,
     /// How long a run may take when neither request nor blueprint says, in seconds.
@@ -33,6 +37,7 @@ impl Settings {
             env: Arc::from([]),
             exe,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            blueprints: BTreeMap::new(),
             worker: WorkerSettings::default(),
             run_ttl_secs: 1800,
             worker_token_secs: 1800,

@@ -76,7 +76,7 @@ pub struct TaskStarted {
 /// # Errors
 /// All lints of a blueprint that cannot run.
 pub fn read_blueprint(document: &Value) -> Result<(Blueprint, Vec<Lint>), Vec<Lint>> {
-    let functions: Vec<&str> = function::NAMES.iter().map(|(name, _)| *name).collect();
+    let functions: Vec<&str> = function::names().collect();
     let builtins = Builtins { functions: &functions, lua: lua::BUILTINS, templates: templates::NAMES };
     blueprint::read(document, &builtins)
 }

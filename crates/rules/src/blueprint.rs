@@ -79,8 +79,16 @@ const UNSUPPORTED: &[&str] = &[
 ];
 
 fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Option<Blueprint> {
-    const KNOWN: &[&str] =
-        &["schema_version", "id", "flow", "agents", "templates", "subprocesses", "metadata", "default_init_ctx"];
+    const KNOWN: &[&str] = &[
+        "schema_version",
+        "id",
+        "flow",
+        "agents",
+        "templates",
+        "subprocesses",
+        "metadata",
+        "default_init_ctx",
+    ];
     fields(at, KNOWN, UNSUPPORTED, lints)?;
     if let Some(version) = optional(at, "schema_version") {
         check_schema_version(&version, lints);
@@ -88,7 +96,8 @@ fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Opt
     let id = at.required("id", lints).and_then(|id| read_id(&id, lints));
     let flow = at.required("flow", lints).and_then(|flow| flow::read::node(&flow, lints));
     let templates = command::templates(at, lints);
-    let template_names: Vec<&str> = templates.names.iter().map(String::as_str).chain(builtins.templates.iter().copied()).collect();
+    let template_names: Vec<&str> =
+        templates.names.iter().map(String::as_str).chain(builtins.templates.iter().copied()).collect();
     let known = agent::Known { builtins, templates: &template_names };
     let agents = agent::agents(at, &known, lints);
     if let Some(flow) = &flow {
@@ -99,11 +108,11 @@ fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Opt
         Some(metadata) => read_metadata(&metadata, lints),
         None => Metadata::default(),
     };
-    let default_init_ctx = optional(at, "default_init_ctx").and_then(|ctx| {
+    let default_init_ctx = optional(at, "default_init_ctx").map(|ctx| {
         if ctx.value().as_object().is_none() {
             ctx.wrong_type("an object", lints);
         }
-        Some(ctx.value().clone())
+        ctx.value().clone()
     });
     Some(Blueprint {
         id: id?,
@@ -130,7 +139,8 @@ fn check_schema_version(at: &Cursor<'_>, lints: &mut Lints) {
     if !is_semver(version) {
         lints.error(at, "invalid-version", "expected a semantic version such as 0.1.0");
     } else if !version.starts_with("0.") {
-        let message = format!("the document's schema {version} is newer than 0.x, which is what can be read here");
+        let message =
+            format!("the document's schema {version} is newer than 0.x, which is what can be read here");
         lints.error(at, "schema-too-new", message);
     }
 }
@@ -153,7 +163,8 @@ fn read_metadata(at: &Cursor<'_>, lints: &mut Lints) -> Metadata {
         description: fields::text(at, "description", lints),
         tags: fields::texts(at, "tags", lints),
         version_label,
-        default_run_ttl_secs: optional(at, "default_run_ttl_secs").and_then(|c| c.whole(1, TTL_SECS_MAX, lints)),
+        default_run_ttl_secs: optional(at, "default_run_ttl_secs")
+            .and_then(|c| c.whole(1, TTL_SECS_MAX, lints)),
     }
 }
 

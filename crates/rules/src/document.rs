@@ -79,7 +79,14 @@ impl Lints {
         self.0
     }
 
-    fn push(&mut self, level: LintLevel, at: &Cursor<'_>, name: &'static str, message: String, hint: Option<String>) {
+    fn push(
+        &mut self,
+        level: LintLevel,
+        at: &Cursor<'_>,
+        name: &'static str,
+        message: String,
+        hint: Option<String>,
+    ) {
         self.0.push(Lint { level, name, pointer: at.pointer(), message, hint });
     }
 }
@@ -147,7 +154,12 @@ impl<'a> Cursor<'a> {
             if !known.contains(&&**key) {
                 let at = Cursor { value, step: Some((self, Token::Key(key))) };
                 let message = format!("unknown field `{key}`");
-                lints.error_with_hint(&at, "unknown-field", message, format!("known here: {}", known.join(", ")));
+                lints.error_with_hint(
+                    &at,
+                    "unknown-field",
+                    message,
+                    format!("known here: {}", known.join(", ")),
+                );
             }
         }
         Some(object)
@@ -202,7 +214,9 @@ impl<'a> Cursor<'a> {
     pub fn whole(&self, min: u64, max: u64, lints: &mut Lints) -> Option<u64> {
         let number = match self.value {
             Value::Number(n) => n.as_u64().or_else(|| {
-                n.as_f64().filter(|f| f.fract() == 0.0 && *f >= 0.0 && *f <= 9_007_199_254_740_992.0).map(|f| f as u64)
+                n.as_f64()
+                    .filter(|f| f.fract() == 0.0 && *f >= 0.0 && *f <= 9_007_199_254_740_992.0)
+                    .map(|f| f as u64)
             }),
             _ => None,
         };
@@ -216,6 +230,10 @@ impl<'a> Cursor<'a> {
     /// Notes that the value here is not `expected`.
     pub fn wrong_type(&self, expected: &str, lints: &mut Lints) {
         let shown: String = self.value.to_string().chars().take(40).collect();
-        lints.error(self, "wrong-type", format!("expected {expected}, found {} `{shown}`", self.value.type_name()));
+        lints.error(
+            self,
+            "wrong-type",
+            format!("expected {expected}, found {} `{shown}`", self.value.type_name()),
+        );
     }
 }

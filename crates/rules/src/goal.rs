@@ -224,10 +224,14 @@ pub fn step(goal: &Goal, command: GoalCommand, now: Timestamp) -> Result<(Goal, 
     let mut next = goal.clone();
     let events = match command {
         GoalCommand::Link { session_id, task } => link(&mut next, session_id, task)?,
-        GoalCommand::SetLink { session_id, state, evidence } => set_link(&mut next, session_id, state, evidence)?,
+        GoalCommand::SetLink { session_id, state, evidence } => {
+            set_link(&mut next, LinkChange { session_id, state, evidence })?
+        }
         GoalCommand::AddEvidence { criterion, evidence } => add_evidence(&mut next, criterion, evidence)?,
         GoalCommand::Note { text } => note(&mut next, text)?,
-        GoalCommand::SetStatus { to, reason, trees } => set_status(&mut next, to, reason, &trees)?,
+        GoalCommand::SetStatus { to, reason, trees } => {
+            set_status(&mut next, StatusChange { to, reason, trees })?
+        }
     };
     if !events.is_empty() {
         next.updated = now;
@@ -272,12 +276,14 @@ fn link(goal: &mut Goal, session_id: String, task: String) -> Result<Vec<Event>,
     Ok(events)
 }
 
-fn set_link(
-    goal: &mut Goal,
+struct LinkChange {
     session_id: String,
     state: LinkState,
     evidence: Option<Evidence>,
-) -> Result<Vec<Event>, GoalRefusal> {
+}
+
+fn set_link(goal: &mut Goal, change: LinkChange) -> Result<Vec<Event>, GoalRefusal> {
+    let LinkChange { session_id, state, evidence } = change;
     if goal.status == GoalStatus::Abandoned {
         return Err(GoalRefusal::Closed { status: goal.status });
     }
@@ -332,12 +338,14 @@ fn note(goal: &mut Goal, text: String) -> Result<Vec<Event>, GoalRefusal> {
     Ok(vec![Event::GoalNoted { note }])
 }
 
-fn set_status(
-    goal: &mut Goal,
+struct StatusChange {
     to: GoalStatus,
     reason: Option<String>,
-    trees: &Trees,
-) -> Result<Vec<Event>, GoalRefusal> {
+    trees: Trees,
+}
+
+fn set_status(goal: &mut Goal, change: StatusChange) -> Result<Vec<Event>, GoalRefusal> {
+    let StatusChange { to, reason, trees } = change;
     if goal.status == to {
         return Ok(Vec::new());
     }
@@ -345,7 +353,7 @@ fn set_status(
         return Err(GoalRefusal::Transition { from: goal.status, to });
     }
     if to == GoalStatus::Done {
-        gate(goal, trees)?;
+        gate(goal, &trees)?;
     }
     Ok(vec![enter(goal, to, reason)])
 }

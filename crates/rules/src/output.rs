@@ -133,7 +133,9 @@ fn judge(spec: &OutputSpec, document: Document) -> Result<Value, String> {
     if let OkFrom::Pointer(pointer) = &spec.ok_from {
         match document.value.pointer(pointer) {
             Some(Value::Bool(true)) => {}
-            Some(other) => return Err(format!("the output says {} at {pointer}, not true", quote(&other.to_string()))),
+            Some(other) => {
+                return Err(format!("the output says {} at {pointer}, not true", quote(&other.to_string())));
+            }
             None => return Err(format!("the output has nothing at {pointer}, where success should stand")),
         }
     }
@@ -165,9 +167,12 @@ fn whole(value: Value) -> Document {
 fn json(text: &str, finished: &Finished<'_>) -> Result<Value, String> {
     if finished.stdout_truncated {
         let kept = finished.stdout.len();
-        return Err(format!("standard output is longer than the {kept} bytes that are kept, so its JSON is cut"));
+        return Err(format!(
+            "standard output is longer than the {kept} bytes that are kept, so its JSON is cut"
+        ));
     }
-    let value = serde_json::from_str::<Value>(text).map_err(|why| format!("standard output is not JSON: {why}"))?;
+    let value =
+        serde_json::from_str::<Value>(text).map_err(|why| format!("standard output is not JSON: {why}"))?;
     if value.depth() > adjutant_model::value::DEPTH_MAX {
         return Err(format!("standard output nests deeper than {}", adjutant_model::value::DEPTH_MAX));
     }
@@ -192,7 +197,8 @@ fn trimmed(text: &str) -> &str {
 }
 
 fn stats(spec: &StatsSpec, document: &Document) -> Stats {
-    let at = |pointer: &Option<String>| pointer.as_deref().and_then(|pointer| document.value.pointer(pointer));
+    let at =
+        |pointer: &Option<String>| pointer.as_deref().and_then(|pointer| document.value.pointer(pointer));
     let mut stats = document.stats.clone();
     if let Some(usage) = at(&spec.usage_ptr) {
         stats.input_tokens = count(usage.get("input_tokens"));
@@ -210,7 +216,9 @@ fn stats(spec: &StatsSpec, document: &Document) -> Stats {
 fn count(value: Option<&Value>) -> Option<u64> {
     match value {
         Some(Value::Number(number)) => number.as_u64(),
-        Some(Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) | None => None,
+        Some(Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) | None => {
+            None
+        }
     }
 }
 

@@ -81,7 +81,8 @@ impl Source {
     /// lines is shown by its key, or by its first line when it has none.
     pub fn place(&self, lint: Lint) -> PlacedLint {
         let found = self.tree.find(&lint.pointer);
-        let about_key = found.exact && matches!(lint.name, "unknown-field" | "unsupported-field" | "unread-field");
+        let about_key =
+            found.exact && matches!(lint.name, "unknown-field" | "unsupported-field" | "unread-field");
         let lines = self.text.get(found.value.bytes.clone()).unwrap_or("").lines().count();
         let span = match found.key {
             Some(key) if about_key || lines > 1 => key.clone(),
@@ -110,21 +111,32 @@ pub fn read(text: &str) -> Result<Source, Vec<PlacedLint>> {
     };
     let value = tree.as_ref().and_then(|tree| tree.value(&mut problems));
     match (tree, value) {
-        (Some(tree), Some(value)) if problems.0.is_empty() => Ok(Source { text: text.to_owned(), value, tree }),
+        (Some(tree), Some(value)) if problems.0.is_empty() => {
+            Ok(Source { text: text.to_owned(), value, tree })
+        }
         _ => Err(told_by(text, json_error, problems.0)),
     }
 }
 
-/// Lets JSON's own error speak for a text that is meant as JSON, when it got further than the YAML reader.
+/// Lets JSON's own error speak for a text that is meant as JSON, unless the YAML reader got further.
 fn told_by(text: &str, json_error: Option<serde_json::Error>, lints: Vec<PlacedLint>) -> Vec<PlacedLint> {
-    let meant_as_json = text.trim_start().starts_with(['{', '[']);
     let syntax = lints.first().filter(|placed| placed.lint.name == SYNTAX);
     match (json_error, syntax) {
-        (Some(error), Some(yaml)) if meant_as_json => {
+        (Some(error), Some(yaml)) if is_meant_as_json(text) => {
             let json = json::syntax_error(text, &error);
-            if json.span.bytes.start >= yaml.span.bytes.start { vec![json] } else { lints }
+            if json.span.line >= yaml.span.line { vec![json] } else { lints }
         }
         (Some(_) | None, Some(_) | None) => lints,
+    }
+}
+
+/// Tells whether a text begins as JSON does: a bracket, and then a quoted key, a value or another bracket.
+fn is_meant_as_json(text: &str) -> bool {
+    let text = text.trim_start();
+    match (text.strip_prefix('{'), text.strip_prefix('[')) {
+        (Some(rest), _) => rest.trim_start().starts_with('"'),
+        (None, Some(rest)) => rest.trim_start().starts_with(['"', '{', '[']),
+        (None, None) => false,
     }
 }
 
@@ -140,7 +152,13 @@ impl Problems {
         self.note_with_hint(name, span, message, None);
     }
 
-    fn note_with_hint(&mut self, name: &'static str, span: Span, message: impl Into<String>, hint: Option<&str>) {
+    fn note_with_hint(
+        &mut self,
+        name: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        hint: Option<&str>,
+    ) {
         if self.0.len() < LINTS_MAX {
             let (message, hint) = (message.into(), hint.map(str::to_owned));
             let lint = Lint { level: LintLevel::Error, name, pointer: String::new(), message, hint };

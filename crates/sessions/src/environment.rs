@@ -1,40 +1,30 @@
-//! The environment that a started program sees: what is named, and nothing else.
+//! The environment that started programs get: a short list passes, and nothing else by accident.
+//!
+//! Keys and secrets in the environment of the plane are not for every program that an agent starts. This file is
+//! given the environment; it never reads it.
 
 use std::collections::BTreeMap;
 
 /// The variables that always pass.
-pub const ALWAYS: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR"];
+pub const PASSED_VARIABLES: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
 
-/// Gives a program's whole environment: what passes of `from`, and `extra` over it.
+/// Gives the environment of a program: what [`PASSED_VARIABLES`] and `allow` let pass of `from`, and `extra` over it.
 ///
-/// A name in `allow` that ends in `*` lets every variable pass that begins so.
-pub fn cleaned(from: &[(String, String)], allow: &[&str], extra: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    let passes = |name: &str| {
-        ALWAYS.contains(&name)
-            || allow.iter().any(|pattern| match pattern.strip_suffix('*') {
-                Some(prefix) => name.starts_with(prefix),
-                None => name == *pattern,
-            })
-    };
-    let passed = from.iter().filter(|(name, _)| passes(name) && !extra.contains_key(name)).cloned();
-    passed.chain(extra.iter().map(|(name, value)| (name.clone(), value.clone()))).collect()
+/// Names are compared exactly. The result is sorted by name and has each name once; of a name that comes twice in
+/// `from` the last wins. A name that no program could read, empty or with `=` or NUL in it, is left out, and so is a
+/// value with NUL in it.
+pub fn environment(
+    allow: &[&str],
+    from: impl Iterator<Item = (String, String)>,
+    extra: &BTreeMap<String, String>,
+) -> Vec<(String, String)> {
+    let passes = |name: &str| PASSED_VARIABLES.contains(&name) || allow.contains(&name);
+    let mut passed: BTreeMap<String, String> = from.filter(|(name, _)| passes(name)).collect();
+    passed.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
+    passed.retain(|name, value| is_representable(name, value));
+    passed.into_iter().collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_named_passes_and_extras_win() {
-        let from = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
-        };
-        let given = from(&[("PATH", "/bin"), ("SECRET", "x"), ("CLAUDE_A", "1"), ("CLAUD", "2"), ("LANG", "C")]);
-        let extra = BTreeMap::from([("LANG".to_owned(), "de".to_owned())]);
-        assert_eq!(
-            cleaned(&given, &["CLAUDE_*"], &extra),
-            from(&[("PATH", "/bin"), ("CLAUDE_A", "1"), ("LANG", "de")])
-        );
-        assert_eq!(cleaned(&given, &[], &BTreeMap::new()), from(&[("PATH", "/bin"), ("LANG", "C")]));
-    }
+fn is_representable(name: &str, value: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
 }

@@ -1,137 +1,147 @@
-//! One way to call the `git` program: pinned settings, arguments as they are, errors with what git said.
+//! The one way to call the `git` program.
+//!
+//! Arguments are arrays, the environment is pinned, and what the project or its user configured to happen beside the
+//! point does not: no hooks, no pager, no prompt, no background maintenance, no file monitor. No `GIT_…` variable
+//! gets through from outside, so a plane that was started from a git hook works on the repository it is told.
 
-use crate::environment;
-use crate::process::{self, Exit, ProcessSpec, SpawnError};
+use crate::process::SpawnError;
 use adjutant_model::run::ErrorClass;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-/// No call of ours works this long on a healthy repository.
-const TIMEOUT: Duration = Duration::from_secs(300);
-/// What of git's output is kept; a diff beyond it is cut.
-const OUTPUT_BYTES_MAX: usize = 16 << 20;
-
-/// The `git` program as it is called here.
+/// How git is called; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Git {
-    env: Vec<(String, String)>,
+    env: Arc<[(String, String)]>,
+    marker: Option<String>,
+    timeout: Duration,
+    cancel: CancellationToken,
 }
 
-/// Why git did not do it.
-#[derive(Debug, Error)]
+/// The version of the `git` program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GitVersion {
+    /// The first number.
+    pub major: u32,
+    /// The second number.
+    pub minor: u32,
+    /// The third number, 0 when it is not said.
+    pub patch: u32,
+}
+
+impl GitVersion {
+    /// The oldest version that Adjutant works with: it marks a worktree that is being made.
+    pub const OLDEST: GitVersion = GitVersion { major: 2, minor: 38, patch: 0 };
+}
+
+impl fmt::Display for GitVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// Why a call of git failed.
+#[derive(Debug, thiserror::Error)]
 pub enum GitError {
     /// It could not be started.
     #[error("git could not be started")]
     Spawn(#[from] SpawnError),
     /// It said no.
-    #[error("git {command} failed in {}: {said}", dir.display())]
+    #[error("`git {command}` failed in {}: {stderr_tail}", dir.display())]
     Failed {
-        /// The subcommand.
+        /// Its subcommand.
         command: String,
-        /// Where.
+        /// Where it ran.
         dir: PathBuf,
-        /// The end of what it said.
-        said: String,
+        /// Its exit code; `None` when a signal ended it.
+        code: Option<i32>,
+        /// The end of what it wrote to standard error.
+        stderr_tail: String,
     },
-    /// It took too long.
-    #[error("git {command} did not end within {} s in {}", TIMEOUT.as_secs(), dir.display())]
+    /// It took too long and was ended.
+    #[error("`git {command}` did not end within {} s", after.as_secs())]
     TimedOut {
-        /// The subcommand.
+        /// Its subcommand.
         command: String,
-        /// Where.
-        dir: PathBuf,
+        /// The limit.
+        after: Duration,
+    },
+    /// It was cancelled.
+    #[error("`git {command}` was cancelled")]
+    Cancelled {
+        /// Its subcommand.
+        command: String,
+    },
+    /// Its output is not what this version of Adjutant understands.
+    #[error("the output of `git {command}` cannot be read: {what}")]
+    Output {
+        /// Its subcommand.
+        command: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A file beside git could not be read or written.
+    #[error("{} cannot be used", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
 }
 
 impl GitError {
-    /// Gives what may be done about it.
+    /// Tells what may be done about it.
     pub fn class(&self) -> ErrorClass {
         match self {
             GitError::Spawn(error) => error.class(),
-            GitError::Failed { .. } => ErrorClass::User,
-            GitError::TimedOut { .. } => ErrorClass::Retry,
+            GitError::Failed { .. } | GitError::File { .. } => ErrorClass::User,
+            GitError::TimedOut { .. } | GitError::Cancelled { .. } => ErrorClass::Retry,
+            GitError::Output { .. } => ErrorClass::Bug,
         }
     }
 
-    /// Tells whether another git held a lock, so that trying again may help.
-    pub(crate) fn is_lock(&self) -> bool {
-        match self {
-            GitError::Failed { said, .. } => {
-                said.contains(".lock") || said.contains("could not lock") || said.contains("cannot lock")
-            }
-            GitError::Spawn(_) | GitError::TimedOut { .. } => false,
-        }
+    /// Says what a person can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        todo!()
     }
 }
 
 impl Git {
-    /// Takes the environment that `PATH` and `HOME` are found in.
-    pub fn new(from: &[(String, String)]) -> Self {
-        let pinned = [
-            ("GIT_CONFIG_NOSYSTEM", "1"),
-            ("GIT_TERMINAL_PROMPT", "0"),
-            ("GIT_OPTIONAL_LOCKS", "0"),
-            ("LC_ALL", "C"),
-            // Our own commits are snapshots; a person's name would be a lie.
-            ("GIT_AUTHOR_NAME", "Adjutant"),
-            ("GIT_AUTHOR_EMAIL", "adjutant@localhost"),
-            ("GIT_COMMITTER_NAME", "Adjutant"),
-            ("GIT_COMMITTER_EMAIL", "adjutant@localhost"),
-        ];
-        let extra: BTreeMap<String, String> = pinned.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        Git { env: environment::cleaned(from, &[], &extra) }
+    /// Takes the environment that git runs with, as [`crate::environment()`] gives it; `PATH` and `HOME` matter. Every
+    /// `GIT_…` in it is left out. Without further words a call may take ten minutes.
+    pub fn new(env: &[(String, String)]) -> Self {
+        let _ = env;
+        todo!()
     }
 
-    /// Gives the same git with one more variable.
-    pub(crate) fn with(&self, name: &str, value: &str) -> Self {
-        let mut env = self.env.clone();
-        env.push((name.to_owned(), value.to_owned()));
-        Git { env }
+    /// Marks what is started, so that [`crate::process::sweep_prefix`] finds it after a crash.
+    pub fn with_marker(mut self, marker: impl Into<String>) -> Self {
+        self.marker = Some(marker.into());
+        self
     }
 
-    /// Runs a subcommand and gives its output without the last newline.
+    /// Ends calls when `cancel` is cancelled.
+    pub fn with_cancel(mut self, cancel: CancellationToken) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
+    /// Limits how long one call may take.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Asks git for its version.
     ///
     /// # Errors
-    /// [`GitError`]
-    pub async fn text(&self, dir: &Path, args: &[&str]) -> Result<String, GitError> {
-        let output = self.bytes(dir, args).await?;
-        Ok(String::from_utf8_lossy(&output).trim_end_matches('\n').to_owned())
-    }
-
-    /// Runs a subcommand and gives its output.
-    ///
-    /// # Errors
-    /// [`GitError`]
-    pub async fn bytes(&self, dir: &Path, args: &[&str]) -> Result<Vec<u8>, GitError> {
-        // Hooks of the project are for its people; a snapshot must not run them.
-        let pinned = ["git", "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "commit.gpgSign=false"];
-        let argv = pinned.iter().chain(args).map(|arg| (*arg).to_owned()).collect();
-        let spec = ProcessSpec {
-            timeout: Some(TIMEOUT),
-            stdout_bytes_max: OUTPUT_BYTES_MAX,
-            ..ProcessSpec::new(argv, dir.to_owned(), self.env.clone())
-        };
-        let outcome = process::run(spec, CancellationToken::new(), None).await?;
-        let (command, dir) = (args.first().copied().unwrap_or_default().to_owned(), dir.to_owned());
-        match (outcome.ended_by, outcome.exit) {
-            (process::EndedBy::Timeout, _) => Err(GitError::TimedOut { command, dir }),
-            (process::EndedBy::Itself | process::EndedBy::Cancelled, Exit::Code(0)) => Ok(outcome.stdout),
-            (process::EndedBy::Itself | process::EndedBy::Cancelled, _) => {
-                let said = outcome.stderr_tail.trim().replace('\n', "; ");
-                Err(GitError::Failed { command, dir, said })
-            }
-        }
-    }
-
-    /// Tells whether a subcommand succeeds; not being startable is an error all the same.
-    pub(crate) async fn succeeds(&self, dir: &Path, args: &[&str]) -> Result<bool, GitError> {
-        match self.bytes(dir, args).await {
-            Ok(_) => Ok(true),
-            Err(GitError::Failed { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// [`GitError`]; [`GitError::Spawn`] when git is not installed.
+    pub async fn version(&self) -> Result<GitVersion, GitError> {
+        todo!()
     }
 }

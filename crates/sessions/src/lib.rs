@@ -1,16 +1,21 @@
-//! The hands of Adjutant: processes and workspaces.
+//! The hands of Adjutant: processes and git worktrees.
 //!
-//! Only this crate starts programs. It reads neither clock nor environment for itself: whoever calls says what a
-//! program may see, and how long it may take.
-
-pub mod process;
+//! Only this crate starts processes. [`process::run`] takes a program to its end and tells the truth about it;
+//! [`git::Git`] is the one way to call git; [`worktree`] makes, reads, keeps and removes the directories that runs
+//! work in. Nothing here reads the environment, knows of runs or decides what happens next: it is told.
 
 pub mod environment;
 
-mod sweep;
+pub mod process;
 
 pub mod git;
 
 pub mod worktree;
 
-pub use sweep::{sweep, sweep_prefix};
+pub use environment::{PASSED_VARIABLES, environment};
+pub use git::{Git, GitError, GitVersion};
+pub use process::{EFFECT_VARIABLE, EndedBy, Exit, Outcome, ProcessSpec, SpawnError, Swept};
+pub use worktree::{
+    BranchFate, Diff, Removal, RemoveError, RemoveMode, RemoveParams, Snapshot, SnapshotParams, Unsaved,
+    WorkspaceStatus, WorktreeError, WorktreeParams,
+};

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 const LOOK: Duration = Duration::from_micros(200);
 
 /// How many looks, some microseconds, before it lets other tasks run.
-const LOOKS: u32 = 1;
+const LOOKS: u32 = 500;
 
 /// How many writes are under way.
 #[derive(Debug, Default)]

@@ -314,7 +314,9 @@ impl Owner {
             RunCommand::Progress { path, attempt, progress } => turn.progress(path, attempt, progress),
             RunCommand::Cancel { reason, reply } => {
                 turn.take(FlowEvent::CancelRequested { reason }, judge);
-                replies.push(Box::new(move || drop(reply.send(()))));
+                replies.push(Box::new(move || {
+                    let _nobody_waits = reply.send(());
+                }));
             }
             RunCommand::Judge { caller, binding, call, reply } => {
                 if turn.turns.step(&binding.path, binding.attempt).is_none() {

@@ -56,19 +56,31 @@ pub(super) fn agents(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> A
     agents
 }
 
-/// Notes that a name is none of the known ones: `(lint, what it names, the name)`.
-pub(super) fn unknown_name(
-    at: &Cursor<'_>,
-    (lint, what, name): (&'static str, &str, &str),
-    known: &[&str],
-    lints: &mut Lints,
-) {
-    let known_text = if known.is_empty() { "there is none".to_owned() } else { format!("known: {}", known.join(", ")) };
-    let hint = match closest(name, known) {
-        Some(meant) => format!("did you mean `{meant}`? {known_text}"),
-        None => known_text,
-    };
-    lints.error_with_hint(at, lint, format!("unknown {what} `{name}`"), hint);
+/// A name that is none of the known ones.
+pub(super) struct Unknown<'n> {
+    /// The lint.
+    pub(super) lint: &'static str,
+    /// What the name should have named.
+    pub(super) what: &'static str,
+    /// The name.
+    pub(super) name: &'n str,
+    /// What it could have been.
+    pub(super) known: &'n [&'n str],
+}
+
+impl Unknown<'_> {
+    /// Notes it as an error, with the name that was probably meant.
+    pub(super) fn refuse(&self, at: &Cursor<'_>, lints: &mut Lints) {
+        let known = match self.known {
+            [] => "there is none".to_owned(),
+            known => format!("known: {}", known.join(", ")),
+        };
+        let hint = match closest(self.name, self.known) {
+            Some(meant) => format!("did you mean `{meant}`? {known}"),
+            None => known,
+        };
+        lints.error_with_hint(at, self.lint, format!("unknown {} `{}`", self.what, self.name), hint);
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -78,7 +90,9 @@ fn is_name(name: &str) -> bool {
 fn profile(at: &Cursor<'_>, lints: &mut Lints) -> Profile {
     let description = text(at, "description", lints);
     let Some(profile) = optional(at, "profile") else { return Profile { description, ..Profile::default() } };
-    if fields(&profile, &["system_prompt", "model", "tools", "description"], UNSUPPORTED_PROFILE, lints).is_none() {
+    if fields(&profile, &["system_prompt", "model", "tools", "description"], UNSUPPORTED_PROFILE, lints)
+        .is_none()
+    {
         return Profile::default();
     }
     Profile {
@@ -96,7 +110,12 @@ fn agent_spec(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Option<A
         "function" | "rust_fn" | "lua" | "command" | "subprocess" | "check" => {}
         "agent_block" => {
             let hint = "an agent that is hosted is of kind `session`";
-            lints.error_with_hint(&kind_at, "unsupported-kind", "agents of kind `agent_block` do not exist here", hint);
+            lints.error_with_hint(
+                &kind_at,
+                "unsupported-kind",
+                "agents of kind `agent_block` do not exist here",
+                hint,
+            );
             return None;
         }
         "session" | "operator" => {
@@ -125,7 +144,8 @@ fn function(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Option<Age
     let id_at = at.required("fn_id", lints)?;
     let id = id_at.string(lints)?;
     if !known.builtins.functions.contains(&id) {
-        unknown_name(&id_at, ("unknown-function", "function", id), known.builtins.functions, lints);
+        let known = known.builtins.functions;
+        Unknown { lint: "unknown-function", what: "function", name: id, known }.refuse(&id_at, lints);
         return None;
     }
     Some(AgentSpec::Function { fn_id: id.to_owned() })
@@ -145,7 +165,8 @@ fn lua(at: &Cursor<'_>, agent: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints
             let id = id_at.string(lints)?;
             let Some((id, source)) = known.builtins.lua.iter().find(|(known, _)| *known == id) else {
                 let ids: Vec<&str> = known.builtins.lua.iter().map(|(id, _)| *id).collect();
-                unknown_name(&id_at, ("unknown-function", "chunk", id), &ids, lints);
+                Unknown { lint: "unknown-function", what: "chunk", name: id, known: &ids }
+                    .refuse(&id_at, lints);
                 return None;
             };
             (*source, *id)

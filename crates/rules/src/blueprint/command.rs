@@ -1,5 +1,6 @@
 //! Programs: commands of agents, and the templates that they share.
 
+use super::agent::Unknown;
 use super::fields::{argument, fields, optional, text};
 use super::fill::{WORDS, unknown_words};
 use crate::document::{Cursor, Lints};
@@ -10,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A command may take seven days, which is also the longest time to live of a run.
 const TIMEOUT_MS_MAX: u64 = 604_800_000;
 
-const FIELDS: [&str; 9] = ["program", "args", "argv", "use_stdin", "stdin", "env", "cwd", "timeout_ms", "output"];
+const FIELDS: [&str; 9] =
+    ["program", "args", "argv", "use_stdin", "stdin", "env", "cwd", "timeout_ms", "output"];
 const UNSUPPORTED: &[&str] = &["stream_mode"];
 
 /// The templates of a document.
@@ -36,7 +38,11 @@ pub(super) fn templates(at: &Cursor<'_>, lints: &mut Lints) -> Templates {
             if name.trim().is_empty() {
                 lints.error(&name_at, "empty", "a template needs a name");
             } else if !templates.names.insert(name.to_owned()) {
-                lints.error(&name_at, "duplicate-template-name", format!("a second template is called `{name}`"));
+                lints.error(
+                    &name_at,
+                    "duplicate-template-name",
+                    format!("a second template is called `{name}`"),
+                );
             } else if let Some(spec) = spec {
                 templates.read.insert(name.to_owned(), spec);
             }
@@ -64,7 +70,12 @@ pub(super) fn agent_command(at: &Cursor<'_>, templates: &[&str], lints: &mut Lin
     if let Some(template_at) = optional(at, "template") {
         spec.template = template_at.string(lints).map(str::to_owned);
         if let Some(name) = spec.template.as_deref().filter(|name| !templates.contains(name)) {
-            super::agent::unknown_name(&template_at, ("unknown-template", "template", name), templates, lints);
+            super::agent::unknown_name(
+                &template_at,
+                ("unknown-template", "template", name),
+                templates,
+                lints,
+            );
         }
     } else if spec.argv.is_empty() && !has_argv(at) {
         lints.error(at, "missing-field", "a command needs `program`, `argv` or `template`");
@@ -73,13 +84,17 @@ pub(super) fn agent_command(at: &Cursor<'_>, templates: &[&str], lints: &mut Lin
 }
 
 fn has_argv(at: &Cursor<'_>) -> bool {
-    optional(at, "argv").is_some() || optional(at, "program").is_some()
+    ["argv", "program", "args"].iter().any(|key| optional(at, key).is_some())
 }
 
 fn command(at: &Cursor<'_>, lints: &mut Lints) -> CommandSpec {
     let use_stdin = optional(at, "use_stdin").and_then(|flag| flag.boolean(lints));
     if let (Some(true), Some(stdin)) = (use_stdin, optional(at, "stdin")) {
-        lints.error(&stdin, "two-sources", "with `use_stdin` the step's input is on standard input, so `stdin` cannot be");
+        lints.error(
+            &stdin,
+            "two-sources",
+            "with `use_stdin` the step's input is on standard input, so `stdin` cannot be",
+        );
     }
     CommandSpec {
         template: None,
@@ -169,12 +184,15 @@ fn output_spec(at: &Cursor<'_>, lints: &mut Lints) -> OutputSpec {
     let format = optional(at, "format").and_then(|format| output_format(&format, lints)).unwrap_or_default();
     let ok_from = match optional(at, "ok_from") {
         Some(at) if at.value().as_str() == Some("exit_code") => OkFrom::ExitCode,
-        Some(at) => pointer(&at, "`exit_code` or a JSON pointer", lints).map(OkFrom::Pointer).unwrap_or_default(),
+        Some(at) => {
+            pointer(&at, "`exit_code` or a JSON pointer", lints).map(OkFrom::Pointer).unwrap_or_default()
+        }
         None => OkFrom::ExitCode,
     };
     let result_ptr = optional(at, "result_ptr").and_then(|at| pointer(&at, "a JSON pointer", lints));
     let spec = OutputSpec { format, result_ptr, ok_from, stats: stats_spec(at, lints) };
-    let points = spec.result_ptr.is_some() || spec.ok_from != OkFrom::ExitCode || spec.stats != StatsSpec::default();
+    let points =
+        spec.result_ptr.is_some() || spec.ok_from != OkFrom::ExitCode || spec.stats != StatsSpec::default();
     if spec.format == OutputFormat::Text && points {
         lints.error(at, "pointer-into-text", "text has no places that a pointer could point at");
     }
@@ -238,7 +256,9 @@ fn refuse_unknown_words_in(at: &Cursor<'_>, lints: &mut Lints) {
             }
         }
         Value::Array(_) => at.elements(lints).iter().for_each(|item| refuse_unknown_words_in(item, lints)),
-        Value::Object(_) => at.entries(lints).iter().for_each(|(_, item)| refuse_unknown_words_in(item, lints)),
+        Value::Object(_) => {
+            at.entries(lints).iter().for_each(|(_, item)| refuse_unknown_words_in(item, lints))
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -18,7 +18,12 @@ pub(super) fn fields(at: &Cursor<'_>, known: &[&str], unsupported: &[&str], lint
             lints.error_with_hint(&member, "unknown-field", message, hint);
         } else if !says_nothing(key, member.value()) {
             let message = format!("the field `{key}` is not supported here");
-            lints.error_with_hint(&member, "unsupported-field", message, "remove it: it would change nothing");
+            lints.error_with_hint(
+                &member,
+                "unsupported-field",
+                message,
+                "remove it: it would change nothing",
+            );
         }
     }
     at.value().as_object().map(|_| ())
@@ -91,7 +96,8 @@ pub(super) fn is_id(text: &str) -> bool {
 pub(super) fn is_semver(text: &str) -> bool {
     let (text, build) = text.split_once('+').map_or((text, None), |(head, build)| (head, Some(build)));
     let (core, pre) = text.split_once('-').map_or((text, None), |(core, pre)| (core, Some(pre)));
-    let is_plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    let is_plain =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     let is_number = |part: &str| {
         let plain = part.len() == 1 || !part.starts_with('0');
         !part.is_empty() && part.len() <= 9 && plain && part.bytes().all(|b| b.is_ascii_digit())

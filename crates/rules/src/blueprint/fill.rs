@@ -106,7 +106,11 @@ pub(super) fn unknown_words(text: &str) -> Vec<&str> {
 enum Piece<'t> {
     Text(&'t str),
     /// `{word}` of lowercase letters and underscores.
-    Braces { text: &'t str, word: &'t str, after_dollar: bool },
+    Braces {
+        text: &'t str,
+        word: &'t str,
+        after_dollar: bool,
+    },
 }
 
 fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {

@@ -33,7 +33,9 @@ pub(super) fn check(flow: &Node, declared: &BTreeSet<String>, lints: &mut Lints)
 /// Warns of agents that no step calls.
 pub(super) fn warn_unused(flow: &Node, at: &Cursor<'_>, lints: &mut Lints) {
     let called: BTreeSet<&str> = calls(flow).into_iter().map(|(_, agent)| agent).collect();
-    let Some(agents) = at.member("agents").filter(|agents| agents.value().as_array().is_some()) else { return };
+    let Some(agents) = at.member("agents").filter(|agents| agents.value().as_array().is_some()) else {
+        return;
+    };
     for agent in agents.elements(lints) {
         let Some(name_at) = agent.member("name") else { continue };
         if let Some(name) = name_at.value().as_str().filter(|name| !called.contains(name)) {

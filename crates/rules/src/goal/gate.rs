@@ -93,7 +93,9 @@ fn check_proved(criterion: &Criterion, command: &str, trees: &Trees) -> Result<(
     match &evidence.source {
         EvidenceSource::Check { command: ran } if ran == command => {}
         EvidenceSource::Check { .. } | EvidenceSource::SignOff { .. } => {
-            return Err(format!("the check `{command}` has not run; other evidence does not stand in for it"));
+            return Err(format!(
+                "the check `{command}` has not run; other evidence does not stand in for it"
+            ));
         }
     }
     if !evidence.passed {

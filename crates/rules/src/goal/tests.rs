@@ -1,1 +1,307 @@
 use super::*;
+use adjutant_model::id::Uuid;
+
+const NOW: i64 = 1_000;
+const LATER: i64 = 2_000;
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_unix_ms(ms)
+}
+
+fn goal(acceptance: &[(&str, Option<&str>)]) -> Goal {
+    let acceptance = acceptance
+        .iter()
+        .map(|(text, check)| CriterionSpec { text: (*text).to_owned(), check: check.map(str::to_owned) })
+        .collect();
+    let new = NewGoal {
+        id: GoalId::new(Uuid::nil()),
+        description: "ship it".to_owned(),
+        acceptance,
+        project: None,
+    };
+    create(new, at(NOW)).expect("the goal is valid").0
+}
+
+#[track_caller]
+fn then(goal: &Goal, command: GoalCommand) -> Goal {
+    step(goal, command, at(LATER)).expect("the command is allowed").0
+}
+
+fn link(id: &str) -> GoalCommand {
+    GoalCommand::Link { session_id: id.to_owned(), task: "do it".to_owned() }
+}
+
+fn set(id: &str, state: LinkState, evidence: Option<Evidence>) -> GoalCommand {
+    GoalCommand::SetLink { session_id: id.to_owned(), state, evidence }
+}
+
+fn go(to: GoalStatus) -> GoalCommand {
+    GoalCommand::SetStatus { to, reason: None, trees: trees("t1") }
+}
+
+fn evidence(source: EvidenceSource, passed: bool, tree: Option<&str>) -> Evidence {
+    Evidence {
+        source,
+        passed,
+        tree: tree.map(str::to_owned),
+        workspace: tree.map(|_| "w".to_owned()),
+        detail: String::new(),
+        at: at(NOW),
+    }
+}
+
+fn check(command: &str, passed: bool) -> Evidence {
+    evidence(EvidenceSource::Check { command: command.to_owned() }, passed, Some("t1"))
+}
+
+fn sign_off() -> Evidence {
+    evidence(EvidenceSource::SignOff { person: "Ada".to_owned() }, true, None)
+}
+
+fn trees(tree: &str) -> Trees {
+    Trees::from([("w".to_owned(), tree.to_owned())])
+}
+
+#[test]
+fn a_new_goal_is_pending_and_keeps_its_criteria() {
+    let goal = goal(&[("tests pass", Some("make test")), ("", Some("make lint")), ("looks good", None)]);
+    assert_eq!((goal.status, goal.progress, goal.sessions.len()), (GoalStatus::Pending, 0, 0));
+    assert_eq!(goal.created, goal.updated);
+    let texts: Vec<_> = goal.acceptance.iter().map(|criterion| criterion.text.as_str()).collect();
+    assert_eq!(texts, ["tests pass", "make lint", "looks good"]);
+}
+
+#[test]
+fn a_goal_that_says_nothing_or_too_much_is_not_made() {
+    let new = |description: &str, criterion: CriterionSpec, count: usize| NewGoal {
+        id: GoalId::new(Uuid::nil()),
+        description: description.to_owned(),
+        acceptance: vec![criterion; count],
+        project: None,
+    };
+    let text = |text: &str| CriterionSpec { text: text.to_owned(), check: None };
+    let blank_check = CriterionSpec { text: "x".to_owned(), check: Some(" ".to_owned()) };
+    let rows = [
+        (new(" \n", text("x"), 1), GoalRefusal::Blank { what: "description" }),
+        (new("x", text(""), 1), GoalRefusal::Blank { what: "criterion" }),
+        (new("x", blank_check, 1), GoalRefusal::Blank { what: "check" }),
+        (new(&"x".repeat(TEXT_MAX + 1), text("x"), 1), GoalRefusal::TooLong { what: "description" }),
+        (new("x", text("x"), ITEMS_MAX + 1), GoalRefusal::TooMany { what: "criteria" }),
+    ];
+    for (new, expected) in rows {
+        assert_eq!(create(new, at(NOW)), Err(expected));
+    }
+}
+
+#[test]
+fn each_of_the_25_transitions_is_allowed_or_refused_as_the_table_says() {
+    use GoalStatus::{Abandoned, Blocked, Done, InProgress, Pending};
+    let table = [
+        (Pending, ".xxxx"),
+        (InProgress, "..xxx"),
+        (Blocked, ".x.xx"),
+        (Done, ".x..."),
+        (Abandoned, ".x..."),
+    ];
+    for (from, row) in table {
+        for (to, cell) in GoalStatus::ALL.into_iter().zip(row.chars()) {
+            assert_eq!(can(from, to), cell == 'x', "{from:?} → {to:?}");
+            let goal = Goal { status: from, ..goal(&[]) };
+            let found = step(&goal, go(to), at(LATER));
+            match (from == to, cell, to) {
+                (true, _, _) => assert_eq!(found, Ok((goal, Vec::new()))),
+                (false, 'x', Done) => {
+                    assert!(matches!(found, Err(GoalRefusal::Gate(_))), "{from:?} → {to:?}")
+                }
+                (false, 'x', _) => {
+                    let (next, events) = found.expect("the table allows it");
+                    assert_eq!((next.status, next.updated), (to, at(LATER)));
+                    assert_eq!(events, [Event::GoalStatusChanged { from, to, reason: None }]);
+                }
+                (false, _, _) => assert_eq!(found, Err(GoalRefusal::Transition { from, to })),
+            }
+        }
+    }
+}
+
+#[test]
+fn progress_is_the_floor_of_the_verified_share() {
+    for (verified, total, expected) in
+        [(0, 0, 0), (0, 3, 0), (1, 3, 33), (2, 3, 66), (2, 4, 50), (3, 3, 100), (199, 200, 99)]
+    {
+        let links: Vec<GoalLink> = (0..total)
+            .map(|index| GoalLink {
+                session_id: index.to_string(),
+                task: String::new(),
+                state: if index < verified { LinkState::Verified } else { LinkState::Running },
+                evidence: None,
+            })
+            .collect();
+        assert_eq!(progress(&links), expected, "{verified}/{total}");
+    }
+}
+
+#[test]
+fn linking_starts_a_goal_and_works_once_per_session() {
+    let (goal, events) = step(&goal(&[]), link("run_1"), at(LATER)).expect("the link is new");
+    assert_eq!(goal.status, GoalStatus::InProgress);
+    assert_eq!(goal.sessions[0].state, LinkState::Launched);
+    assert_eq!(goal.sessions[0].evidence, None);
+    let started =
+        Event::GoalStatusChanged { from: GoalStatus::Pending, to: GoalStatus::InProgress, reason: None };
+    assert_eq!(events, [Event::GoalLinked { session_id: "run_1".to_owned() }, started]);
+    let twice = step(&goal, link("run_1"), at(LATER));
+    assert_eq!(twice, Err(GoalRefusal::DuplicateLink { session_id: "run_1".to_owned() }));
+    let blocked = then(&goal, go(GoalStatus::Blocked));
+    assert_eq!(then(&blocked, link("run_2")).status, GoalStatus::Blocked);
+    let abandoned = then(&goal, go(GoalStatus::Abandoned));
+    assert_eq!(
+        step(&abandoned, link("run_2"), at(LATER)),
+        Err(GoalRefusal::Closed { status: GoalStatus::Abandoned })
+    );
+}
+
+#[test]
+fn a_link_is_verified_by_passed_evidence_alone() {
+    let linked = then(&goal(&[]), link("run_1"));
+    let nobody = evidence(EvidenceSource::SignOff { person: " ".to_owned() }, true, None);
+    let rows = [
+        (set("run_1", LinkState::Verified, None), Err(GoalRefusal::EvidenceMissing)),
+        (set("run_1", LinkState::Verified, Some(check("c", false))), Err(GoalRefusal::EvidenceFailed)),
+        (set("run_1", LinkState::Verified, Some(nobody)), Err(GoalRefusal::AnonymousSignOff)),
+        (
+            set("run_9", LinkState::Running, None),
+            Err(GoalRefusal::UnknownLink { session_id: "run_9".to_owned() }),
+        ),
+        (set("run_1", LinkState::Running, None), Ok(0)),
+        (set("run_1", LinkState::Failed, Some(check("c", false))), Ok(0)),
+        (set("run_1", LinkState::Verified, Some(check("c", true))), Ok(100)),
+        (set("run_1", LinkState::Verified, Some(sign_off())), Ok(100)),
+    ];
+    for (command, expected) in rows {
+        let found = step(&linked, command.clone(), at(LATER)).map(|(goal, _)| goal.progress);
+        assert_eq!(found, expected, "{command:?}");
+    }
+}
+
+#[test]
+fn what_has_failed_must_be_proved_anew() {
+    let verified = then(&then(&goal(&[]), link("r")), set("r", LinkState::Verified, Some(sign_off())));
+    assert_eq!(then(&verified, set("r", LinkState::Verified, None)).progress, 100);
+    let failed = then(&verified, set("r", LinkState::Failed, None));
+    assert_eq!(failed.progress, 0);
+    let again = step(&failed, set("r", LinkState::Verified, None), at(LATER));
+    assert_eq!(again, Err(GoalRefusal::EvidenceMissing));
+}
+
+#[test]
+fn notes_and_evidence_are_kept_and_checked() {
+    let start = goal(&[("c", Some("make test"))]);
+    let noted = then(&start, GoalCommand::Note { text: "look here".to_owned() });
+    assert_eq!(noted.notes, ["look here"]);
+    let blank = step(&start, GoalCommand::Note { text: "\t".to_owned() }, at(LATER));
+    assert_eq!(blank, Err(GoalRefusal::Blank { what: "note" }));
+    let add = |criterion| GoalCommand::AddEvidence { criterion, evidence: check("make test", true) };
+    let missing = step(&start, add(1), at(LATER));
+    assert_eq!(missing, Err(GoalRefusal::UnknownCriterion { criterion: 1, count: 1 }));
+    let (proved, events) = step(&start, add(0), at(LATER)).expect("the criterion is there");
+    assert_eq!(proved.acceptance[0].evidence, Some(check("make test", true)));
+    assert_eq!(events, [Event::GoalEvidence { criterion: 0, evidence: check("make test", true) }]);
+}
+
+/// What a goal is made of for the gate: criteria with evidence, and links with state and evidence.
+type Case<'a> = (&'a [(&'a str, Option<&'a str>, Option<Evidence>)], &'a [(LinkState, Option<Evidence>)]);
+
+fn case((criteria, links): Case<'_>) -> Goal {
+    let plain: Vec<_> = criteria.iter().map(|(text, check, _)| (*text, *check)).collect();
+    let mut goal = goal(&plain);
+    for (criterion, (_, _, evidence)) in goal.acceptance.iter_mut().zip(criteria) {
+        criterion.evidence = evidence.clone();
+    }
+    let link = |(index, (state, evidence)): (usize, &(LinkState, Option<Evidence>))| GoalLink {
+        session_id: format!("r{index}"),
+        task: String::new(),
+        state: *state,
+        evidence: evidence.clone(),
+    };
+    goal.sessions = links.iter().enumerate().map(link).collect();
+    goal
+}
+
+#[test]
+fn the_gate_opens_when_everything_is_proved_and_says_what_is_missing() {
+    let verified = || (LinkState::Verified, Some(check("c", true)));
+    let stale = || Evidence { tree: Some("t0".to_owned()), ..check("c", true) };
+    let gone = || Evidence { workspace: Some("elsewhere".to_owned()), ..check("c", true) };
+    let unbound = || Evidence { tree: None, ..check("c", true) };
+    let signed_tree =
+        || Evidence { tree: Some("t0".to_owned()), workspace: Some("w".to_owned()), ..sign_off() };
+    let rows: &[(Case<'_>, &str)] = &[
+        ((&[], &[]), "links 0/0, criteria 0/0): a linked session or run, or a criterion with a check"),
+        ((&[], &[verified()]), "open"),
+        ((&[], &[verified(), (LinkState::Running, None)]), "links 1/2, criteria 0/0): `r1` is not verified"),
+        ((&[], &[(LinkState::Failed, None)]), "links 0/1, criteria 0/0): `r0` failed"),
+        ((&[], &[(LinkState::Verified, None)]), "links 0/1, criteria 0/0): `r0` is verified by nothing"),
+        (
+            (&[], &[(LinkState::Verified, Some(stale()))]),
+            "`r0` must be verified again: the tree of w has changed since",
+        ),
+        (
+            (&[], &[(LinkState::Verified, Some(gone()))]),
+            "`r0` must be verified again: the workspace elsewhere is gone",
+        ),
+        ((&[], &[(LinkState::Verified, Some(unbound()))]), "`r0` must be verified again: it names no tree"),
+        ((&[], &[(LinkState::Verified, Some(sign_off()))]), "open"),
+        (
+            (&[], &[(LinkState::Verified, Some(signed_tree()))]),
+            "`r0` must be verified again: the tree of w has changed",
+        ),
+        ((&[("x", Some("c"), None)], &[]), "links 0/0, criteria 0/1): the check `c` has not run"),
+        ((&[("x", Some("c"), Some(check("c", true)))], &[]), "open"),
+        ((&[("x", Some("c"), Some(check("c", false)))], &[]), "the check `c` failed"),
+        ((&[("x", Some("c"), Some(check("true", true)))], &[]), "other evidence does not stand in for it"),
+        ((&[("x", Some("c"), Some(sign_off()))], &[verified()]), "other evidence does not stand in for it"),
+        (
+            (&[("x", Some("c"), Some(stale()))], &[]),
+            "the check `c` must run again: the tree of w has changed since",
+        ),
+        ((&[("x", Some("c"), None)], &[verified()]), "links 1/1, criteria 0/1): the check `c` has not run"),
+        ((&[("x", None, None)], &[verified()]), "open"),
+        ((&[("x", None, Some(sign_off()))], &[]), "links 0/0, criteria 1/1): a linked session or run"),
+        ((&[("x", None, Some(sign_off())), ("y", Some("c"), Some(check("c", true)))], &[]), "open"),
+        (
+            (&[("x", None, None), ("y", Some("c"), Some(check("c", true)))], &[]),
+            "links 0/0, criteria 1/2): \"x\" needs a verified link or a sign-off",
+        ),
+        (
+            (&[("x", None, Some(signed_tree())), ("y", Some("c"), Some(check("c", true)))], &[]),
+            "\"x\" must be signed off again: the tree of w has changed since",
+        ),
+    ];
+    for (given, expected) in rows {
+        let goal = case(*given);
+        let found =
+            gate(&goal, &trees("t1")).map_or_else(|refusal| refusal.to_string(), |()| "open".to_owned());
+        assert!(found.contains(expected), "{found}\nexpected {expected}");
+        let closed = step(&goal, GoalCommand::close(trees("t1")), at(LATER));
+        assert_eq!(closed.is_ok_and(|(goal, _)| goal.status == GoalStatus::Done), *expected == "open");
+    }
+}
+
+#[test]
+fn a_done_goal_is_reopened_by_what_fails_and_by_hand() {
+    let proved =
+        case((&[("x", Some("c"), Some(check("c", true)))], &[(LinkState::Verified, Some(sign_off()))]));
+    let done = then(&proved, GoalCommand::close(trees("t1")));
+    let rows = [
+        (GoalCommand::AddEvidence { criterion: 0, evidence: check("c", false) }, GoalStatus::InProgress),
+        (GoalCommand::AddEvidence { criterion: 0, evidence: check("c", true) }, GoalStatus::Done),
+        (set("r0", LinkState::Failed, None), GoalStatus::InProgress),
+        (go(GoalStatus::InProgress), GoalStatus::InProgress),
+        (GoalCommand::Note { text: "thanks".to_owned() }, GoalStatus::Done),
+    ];
+    for (command, expected) in rows {
+        assert_eq!(then(&done, command.clone()).status, expected, "{command:?}");
+    }
+    assert_eq!(step(&done, link("r1"), at(LATER)), Err(GoalRefusal::Closed { status: GoalStatus::Done }));
+}

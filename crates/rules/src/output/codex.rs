@@ -24,7 +24,9 @@ pub(super) fn document(text: &str) -> Result<Document, String> {
             Some("item.completed") if text_at(&line, "/item/type") == Some("agent_message") => {
                 said = text_at(&line, "/item/text").map(str::to_owned).or(said);
             }
-            Some("turn.completed") => turn = Turn::Completed { usage: line.get("usage").cloned().unwrap_or_default() },
+            Some("turn.completed") => {
+                turn = Turn::Completed { usage: line.get("usage").cloned().unwrap_or_default() }
+            }
             Some("turn.failed") => {
                 let why = text_at(&line, "/error/message").unwrap_or("no reason given");
                 turn = Turn::Failed { why: quote(why.trim()) };

@@ -6,7 +6,11 @@ const LEN_MAX: usize = 4096;
 
 /// A glob that has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glob(Vec<Part>);
+pub struct Glob {
+    parts: Vec<Part>,
+    /// The longest run of plain characters; a text without it cannot match, which is quick to find out.
+    literal: String,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -50,13 +54,16 @@ impl Glob {
         match parts.len() {
             0 => Err(InvalidGlob::Empty),
             len if len > LEN_MAX => Err(InvalidGlob::TooLong),
-            _ => Ok(Glob(parts)),
+            _ => Ok(Glob { literal: longest_literal(&parts), parts }),
         }
     }
 
     /// Tells whether it matches the whole of `text`; takes at most the product of their lengths.
     pub fn is_match(&self, text: &str) -> bool {
-        let parts = &self.0;
+        if !text.contains(&self.literal) {
+            return false;
+        }
+        let parts = &self.parts;
         let mut rest = text.chars();
         let mut at = 0;
         // Where to go on when what follows the last `*` does not fit: the `*` then takes one character more.
@@ -98,4 +105,14 @@ impl Glob {
         }
         escaped
     }
+}
+
+fn longest_literal(parts: &[Part]) -> String {
+    let literals = parts.split(|part| !matches!(part, Part::Char(_)));
+    let longest = literals.max_by_key(|run| run.len()).unwrap_or_default();
+    let character = |part: &Part| match part {
+        Part::Char(c) => Some(*c),
+        Part::One | Part::Any => None,
+    };
+    longest.iter().filter_map(character).collect()
 }

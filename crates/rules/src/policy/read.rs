@@ -146,7 +146,12 @@ fn effect_of(at: &Cursor<'_>, lints: &mut Lints) -> Option<PolicyEffect> {
         "deny" => Some(PolicyEffect::Deny),
         "allow" => Some(PolicyEffect::Allow),
         other => {
-            lints.error_with_hint(at, "unknown-effect", format!("unknown effect `{other}`"), "effects: deny, allow");
+            lints.error_with_hint(
+                at,
+                "unknown-effect",
+                format!("unknown effect `{other}`"),
+                "effects: deny, allow",
+            );
             None
         }
     }
@@ -167,7 +172,11 @@ fn params(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Option<Vec
             continue;
         };
         if combinations.len() * globs.len() > EXPANSION_MAX {
-            lints.error(&place, "too-many", format!("this rule stands for more than {EXPANSION_MAX} combinations"));
+            lints.error(
+                &place,
+                "too-many",
+                format!("this rule stands for more than {EXPANSION_MAX} combinations"),
+            );
             return None;
         }
         let with = |head: &Vec<(String, String)>| {
@@ -231,6 +240,8 @@ fn value_of(toml: toml::Value) -> Value {
         toml::Value::Boolean(flag) => Value::Bool(flag),
         toml::Value::Datetime(instant) => Value::from(instant.to_string()),
         toml::Value::Array(items) => Value::array(items.into_iter().map(value_of)),
-        toml::Value::Table(table) => Value::object(table.into_iter().map(|(key, value)| (key, value_of(value)))),
+        toml::Value::Table(table) => {
+            Value::object(table.into_iter().map(|(key, value)| (key, value_of(value))))
+        }
     }
 }

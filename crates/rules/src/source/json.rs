@@ -21,7 +21,8 @@ pub(super) fn tree(text: &str, problems: &mut Problems) -> Option<Tree> {
 
 /// Says where JSON stopped being JSON.
 pub(super) fn syntax_error(text: &str, error: &serde_json::Error) -> PlacedLint {
-    let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let line_start: usize =
+        text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let at = text.floor_char_boundary((line_start + error.column().saturating_sub(1)).min(text.len()));
     let column = text[line_start.min(at)..at].chars().count() + 1;
     let full = error.to_string();

@@ -210,7 +210,11 @@ impl<'p> Builder<'p> {
     pub(super) fn value(&mut self, tree: Tree, anchor: usize) -> Result<(), Stop> {
         self.nodes += 1;
         if self.nodes > 2 * NODES_MAX {
-            self.problems.note("too-large", tree.span, format!("the document has more than {NODES_MAX} values"));
+            self.problems.note(
+                "too-large",
+                tree.span,
+                format!("the document has more than {NODES_MAX} values"),
+            );
             return Err(Stop);
         }
         let tree = match anchor {
@@ -230,7 +234,11 @@ impl<'p> Builder<'p> {
         let content = match self.anchors.get(&anchor) {
             Some(target) => Content::Alias(target.clone()),
             None => {
-                self.problems.note("recursive-alias", span.clone(), "this alias stands inside of what it names");
+                self.problems.note(
+                    "recursive-alias",
+                    span.clone(),
+                    "this alias stands inside of what it names",
+                );
                 Content::Scalar(Value::Null)
             }
         };

@@ -25,7 +25,11 @@ pub(super) fn tree(text: &str, problems: &mut Problems) -> Option<Tree> {
             documents += 1;
         }
         if documents > 1 {
-            builder.problems.note("several-documents", span, "a second document begins here; only one is read");
+            builder.problems.note(
+                "several-documents",
+                span,
+                "a second document begins here; only one is read",
+            );
             return None;
         }
         if build(&mut builder, event, span).is_err() {
@@ -82,7 +86,10 @@ fn read_scalar(
         (None, ScalarStyle::Plain) => scalar::plain(text).map_err(invalid),
         (
             None,
-            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted | ScalarStyle::Literal | ScalarStyle::Folded,
+            ScalarStyle::SingleQuoted
+            | ScalarStyle::DoubleQuoted
+            | ScalarStyle::Literal
+            | ScalarStyle::Folded,
         ) => Ok(Value::from(text)),
     }
 }
@@ -133,7 +140,8 @@ struct Places {
 
 impl Places {
     fn new(text: &str) -> Self {
-        let bytes = if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(at, _)| at).collect() };
+        let bytes =
+            if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(at, _)| at).collect() };
         Places { bytes, len: text.len() }
     }
 

@@ -1,0 +1,121 @@
+//! The programs that can stand in for an agent: how each is started, and what it may see.
+
+use adjutant_model::blueprint::{Agent, AgentSpec, CommandSpec, OutputFormat, OutputSpec, Profile};
+use std::path::{Path, PathBuf};
+
+/// The names of the built-in templates.
+pub const NAMES: &[&str] = &["rehearsal", "claude", "codex"];
+
+/// The word that stands for Adjutant's own program in a template.
+pub(crate) const OWN_PROGRAM: &str = "adjutant";
+
+/// Switches off what a program would do besides its work; harmless to let pass to every agent program.
+const OPT_OUTS: &[&str] = &["DISABLE_*", "DO_NOT_TRACK", "NO_PROXY", "no_proxy", "HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE"];
+
+/// Gives a built-in template for an agent with this profile.
+pub fn builtin(name: &str, profile: &Profile) -> Option<CommandSpec> {
+    let (argv, format) = match name {
+        "rehearsal" => (vec![OWN_PROGRAM, "rehearsal", "--prompt", "{prompt}"], OutputFormat::StreamJson),
+        "claude" => (claude(profile), OutputFormat::StreamJson),
+        "codex" => (codex(profile), OutputFormat::CodexJson),
+        _ => return None,
+    };
+    Some(CommandSpec {
+        argv: argv.into_iter().map(str::to_owned).collect(),
+        use_stdin: Some(false),
+        output: Some(OutputSpec { format, ..OutputSpec::default() }),
+        ..CommandSpec::default()
+    })
+}
+
+/// Print mode, with the tools that edit and run; its own permission dialog cannot be answered there.
+fn claude(profile: &Profile) -> Vec<&'static str> {
+    let mut argv = vec!["claude", "-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "acceptEdits"];
+    argv.extend(profile.model.as_ref().map(|_| ["--model", "{model}"]).into_iter().flatten());
+    argv.extend(profile.system_prompt.as_ref().map(|_| ["--append-system-prompt", "{system}"]).into_iter().flatten());
+    let tools = if profile.tools.is_empty() { "Bash,Edit,Write,Read,Glob,Grep" } else { "{tools_csv}" };
+    // The option takes several values, so the prompt stands behind `--`.
+    argv.extend(["--allowedTools", tools, "--", "{prompt}"]);
+    argv
+}
+
+fn codex(profile: &Profile) -> Vec<&'static str> {
+    let mut argv = vec!["codex", "exec", "--json", "--skip-git-repo-check", "--sandbox", "workspace-write"];
+    argv.extend(profile.model.as_ref().map(|_| ["--model", "{model}"]).into_iter().flatten());
+    argv.extend(["--", "{prompt}"]);
+    argv
+}
+
+/// Gives the command with another program in its template's place; what was said for the old one goes.
+pub(crate) fn stand_in(spec: &CommandSpec, name: &str) -> CommandSpec {
+    CommandSpec {
+        template: Some(name.to_owned()),
+        argv: Vec::new(),
+        use_stdin: None,
+        stdin: None,
+        output: None,
+        ..spec.clone()
+    }
+}
+
+/// Tells whether an agent asks the gate before each of its tool calls, and so gets a token for it.
+pub fn asks_gate(agent: &Agent) -> bool {
+    match &agent.spec {
+        AgentSpec::Command(spec) => spec.template.as_deref() == Some("rehearsal"),
+        AgentSpec::Function { .. } | AgentSpec::Lua(_) | AgentSpec::Check(_) => false,
+    }
+}
+
+/// Gives the variables besides the usual ones that a template's program needs.
+pub(crate) fn allowed(name: &str, env: &[(String, String)]) -> Vec<String> {
+    let own: &[&str] = match name {
+        "claude" => &["ANTHROPIC_*", "CLAUDE_*", "ENABLE_TOOL_SEARCH", "AWS_*", "GOOGLE_*", "CLOUD_ML_REGION"],
+        "codex" => &["CODEX_*", "OPENAI_*"],
+        "rehearsal" => &["ADJUTANT_REHEARSAL"],
+        _ => return Vec::new(),
+    };
+    let mut names: Vec<String> = own.iter().chain(OPT_OUTS).map(|name| (*name).to_owned()).collect();
+    if name == "codex" {
+        names.extend(codex_env_keys(env));
+    }
+    names
+}
+
+/// Gives the variables that Codex' own settings take keys from: `env_key = "NAME"` of a model provider.
+fn codex_env_keys(env: &[(String, String)]) -> Vec<String> {
+    let var = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| Path::new(value));
+    let home: Option<PathBuf> = var("CODEX_HOME").map(Path::to_owned).or_else(|| Some(var("HOME")?.join(".codex")));
+    let text = home.and_then(|home| std::fs::read_to_string(home.join("config.toml")).ok()).unwrap_or_default();
+    env_keys(&text)
+}
+
+fn env_keys(config: &str) -> Vec<String> {
+    config
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("env_key")?.trim_start().strip_prefix('='))
+        .map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn model_and_prompts_are_named_only_when_the_profile_names_them() {
+        let bare = builtin("claude", &Profile::default()).expect("it is built in").argv;
+        assert!(!bare.iter().any(|arg| arg == "--model"));
+        assert_eq!(bare[bare.len() - 2..], ["--", "{prompt}"]);
+        let profile = Profile { model: Some("m".to_owned()), ..Profile::default() };
+        let named = builtin("codex", &profile).expect("it is built in").argv;
+        assert!(named.windows(2).any(|pair| pair == ["--model", "{model}"]));
+        assert_eq!(builtin("nobody", &profile), None);
+    }
+
+    #[test]
+    fn the_keys_of_codex_providers_are_found_in_its_settings() {
+        let config = "[model_providers.stub]\nname = \"x\"\nenv_key = \"STUB_KEY\"\n  env_key='OTHER'\n# env_key_x\n";
+        assert_eq!(env_keys(config), ["STUB_KEY", "OTHER"]);
+    }
+}

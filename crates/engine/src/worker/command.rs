@@ -1,0 +1,232 @@
+//! Commands: a program in the run's workspace, its output read as the spec says.
+
+use super::{Performed, Progress, WorkerContext, failed};
+use crate::templates;
+use adjutant_model::Value;
+use adjutant_model::blueprint::{Agent, AgentSpec, CommandSpec, OutputFormat, OutputSpec};
+use adjutant_model::run::ErrorClass;
+use adjutant_rules::blueprint::{Fillings, MissingSource, fill, placeholders};
+use adjutant_rules::output::{self, Ending, Finished, Stats};
+use adjutant_sessions::environment;
+use adjutant_sessions::process::{self, EndedBy, Exit, Outcome, ProcessSpec};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A step's value is at most so large; more output than that fails a JSON step and cuts a text.
+const STDOUT_BYTES_MAX: usize = 8 << 20;
+/// How many lines of a program may wait to be read for progress.
+const LINES_MAX: usize = 256;
+
+/// Why a command cannot be started as it is described.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the agent `{0}` is no command")]
+    NotACommand(String),
+    #[error("there is no template `{0}`")]
+    UnknownTemplate(String),
+    #[error(transparent)]
+    Missing(#[from] MissingSource),
+    #[error("the directory `{0}` is not in the workspace")]
+    Outside(String),
+    #[error("the system prompt could not be written: {0}")]
+    SystemFile(io::Error),
+}
+
+/// Runs a command step.
+pub async fn run(
+    agent: &Agent,
+    templates: &BTreeMap<String, CommandSpec>,
+    input: &Value,
+    ctx: &WorkerContext,
+) -> Performed {
+    let (spec, process) = match prepare(agent, templates, input, ctx) {
+        Ok(prepared) => prepared,
+        Err(refusal) => return Performed::without_stats(failed(ErrorClass::User, refusal.to_string())),
+    };
+    let output = spec.output.unwrap_or_default();
+    let timeout = process.timeout;
+    let (lines, received) = mpsc::channel(LINES_MAX);
+    let telling = tokio::spawn(tell(output.format, received, ctx.progress.clone()));
+    let outcome = process::run(process, ctx.cancel.clone(), Some(lines)).await;
+    // The sender is gone, so this ends as soon as the last line was told.
+    drop(telling.await);
+    match outcome {
+        Ok(outcome) => interpret(&output, &outcome, timeout),
+        Err(error) => Performed::without_stats(failed(error.class(), error.to_string())),
+    }
+}
+
+fn prepare(
+    agent: &Agent,
+    templates: &BTreeMap<String, CommandSpec>,
+    input: &Value,
+    ctx: &WorkerContext,
+) -> Result<(CommandSpec, ProcessSpec), Refusal> {
+    let AgentSpec::Command(own) = &agent.spec else { return Err(Refusal::NotACommand(agent.name.clone())) };
+    let template = match &own.template {
+        None => None,
+        Some(name) => Some(
+            templates
+                .get(name)
+                .cloned()
+                .or_else(|| templates::builtin(name, &agent.profile))
+                .ok_or_else(|| Refusal::UnknownTemplate(name.clone()))?,
+        ),
+    };
+    let spec = fill(own, template.as_ref());
+    let texts = Texts::new(agent, &spec, input, ctx)?;
+    let fillings = texts.fillings(agent);
+    let filled = |text: &String| placeholders(text, &fillings);
+    let mut argv = spec.argv.iter().map(filled).collect::<Result<Vec<_>, _>>()?;
+    if let Some(program) = argv.first_mut().filter(|program| *program == templates::OWN_PROGRAM) {
+        *program = ctx.adjutant_exe.to_string_lossy().into_owned();
+    }
+    let stdin = match (&spec.stdin, spec.use_stdin) {
+        (Some(text), _) => Some(placeholders(text, &fillings)?.into_bytes()),
+        (None, Some(false)) => None,
+        (None, Some(true) | None) => Some(input.to_string().into_bytes()),
+    };
+    let process = ProcessSpec {
+        stdin,
+        timeout: spec.timeout_ms.map(Duration::from_millis).or(ctx.settings.command_timeout),
+        grace: ctx.settings.grace,
+        stdout_bytes_max: STDOUT_BYTES_MAX,
+        stderr_bytes_max: ctx.settings.output_kept_bytes,
+        marker: Some(crate::dispatch::marker(&ctx.run_id, &ctx.path, ctx.attempt)),
+        ..ProcessSpec::new(argv, directory(&ctx.work_dir, spec.cwd.as_deref())?, env(&spec, &fillings, ctx)?)
+    };
+    Ok((spec, process))
+}
+
+/// The texts that placeholders stand for.
+struct Texts {
+    prompt: String,
+    tools_csv: String,
+    work_dir: String,
+    attempt: String,
+    system_file: Option<String>,
+    task_id: String,
+}
+
+impl Texts {
+    fn new(agent: &Agent, spec: &CommandSpec, input: &Value, ctx: &WorkerContext) -> Result<Self, Refusal> {
+        let wants_file = spec.argv.iter().chain(&spec.stdin).chain(spec.env.values()).any(|text| text.contains("{system_file}"));
+        let system_file = match (&agent.profile.system_prompt, wants_file) {
+            (Some(text), true) => Some(system_file(&ctx.scratch, &ctx.path.to_string(), text).map_err(Refusal::SystemFile)?),
+            (Some(_) | None, _) => None,
+        };
+        Ok(Texts {
+            prompt: prompt(input),
+            tools_csv: agent.profile.tools.join(","),
+            work_dir: ctx.work_dir.to_string_lossy().into_owned(),
+            attempt: ctx.attempt.to_string(),
+            system_file,
+            task_id: ctx.task_id.to_string(),
+        })
+    }
+
+    fn fillings<'a>(&'a self, agent: &'a Agent) -> Fillings<'a> {
+        Fillings {
+            prompt: Some(&self.prompt),
+            system: agent.profile.system_prompt.as_deref(),
+            system_file: self.system_file.as_deref(),
+            model: agent.profile.model.as_deref(),
+            tools_csv: Some(&self.tools_csv),
+            work_dir: Some(&self.work_dir),
+            task_id: Some(&self.task_id),
+            attempt: Some(&self.attempt),
+        }
+    }
+}
+
+/// A prompt is the input when that is a text, else its member `prompt`, else its JSON.
+fn prompt(input: &Value) -> String {
+    match input.as_str().or_else(|| input.get("prompt").and_then(Value::as_str)) {
+        Some(text) => text.to_owned(),
+        None => input.to_string(),
+    }
+}
+
+/// Writes the system prompt where only this user can read it.
+fn system_file(scratch: &Path, step: &str, text: &str) -> io::Result<String> {
+    std::fs::create_dir_all(scratch)?;
+    let path = scratch.join(format!("system-{}.txt", step.replace(['/', '#'], "-")));
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    io::Write::write_all(&mut file, text.as_bytes())?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+fn directory(work_dir: &Path, below: Option<&str>) -> Result<PathBuf, Refusal> {
+    let Some(below) = below else { return Ok(work_dir.to_owned()) };
+    let outside = || Refusal::Outside(below.to_owned());
+    // Resolved, because a link in the workspace may lead out of it.
+    let found = work_dir.join(below).canonicalize().map_err(|_| outside())?;
+    let root = work_dir.canonicalize().map_err(|_| outside())?;
+    if found.starts_with(root) { Ok(found) } else { Err(outside()) }
+}
+
+fn env(spec: &CommandSpec, fillings: &Fillings<'_>, ctx: &WorkerContext) -> Result<Vec<(String, String)>, Refusal> {
+    let mut extra = BTreeMap::from([
+        ("ADJUTANT_RUN".to_owned(), ctx.run_id.to_string()),
+        ("ADJUTANT_STEP".to_owned(), ctx.path.to_string()),
+        ("ADJUTANT_ATTEMPT".to_owned(), ctx.attempt.to_string()),
+    ]);
+    for (name, text) in &spec.env {
+        extra.insert(name.clone(), placeholders(text, fillings)?);
+    }
+    if let Some(gate) = &ctx.gate {
+        extra.insert("ADJUTANT_URL".to_owned(), gate.url.clone());
+        extra.insert("ADJUTANT_TOKEN".to_owned(), gate.token.reveal().to_owned());
+    }
+    let allowed = spec.template.as_deref().map(|name| templates::allowed(name, &ctx.env)).unwrap_or_default();
+    let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
+    Ok(environment::cleaned(&ctx.env, &allowed, &extra))
+}
+
+async fn tell(format: OutputFormat, mut lines: mpsc::Receiver<String>, to: mpsc::Sender<Progress>) {
+    while let Some(line) = lines.recv().await {
+        for progress in output::progress(format, &line) {
+            // Nobody waits for progress: when the channel is full it is lost.
+            drop(to.try_send(Progress { what: progress.what.as_str().to_owned(), text: progress.text }));
+        }
+    }
+}
+
+fn interpret(spec: &OutputSpec, outcome: &Outcome, timeout: Option<Duration>) -> Performed {
+    let ending = match (outcome.ended_by, outcome.exit) {
+        (EndedBy::Timeout, _) => {
+            let after = timeout.unwrap_or_default().as_millis();
+            Ending::TimedOut { after_ms: u64::try_from(after).unwrap_or(u64::MAX) }
+        }
+        (EndedBy::Cancelled, _) => Ending::Cancelled,
+        (EndedBy::Itself, Exit::Code(code)) => Ending::Exited { code },
+        (EndedBy::Itself, Exit::Signal(signal)) => Ending::Signalled { signal },
+    };
+    let finished = Finished {
+        ending,
+        stdout: &outcome.stdout,
+        stdout_truncated: outcome.stdout_truncated,
+        stderr_tail: outcome.stderr_tail.as_bytes(),
+    };
+    let (outcome, stats) = output::interpret(spec, &finished);
+    Performed { outcome, stats: stats_value(&stats) }
+}
+
+fn stats_value(stats: &Stats) -> Option<Value> {
+    let entries: Vec<(&str, Value)> = [
+        stats.model.as_deref().map(|model| ("model", Value::from(model))),
+        stats.input_tokens.map(|n| ("input_tokens", Value::from(n))),
+        stats.output_tokens.map(|n| ("output_tokens", Value::from(n))),
+        stats.num_turns.map(|n| ("num_turns", Value::from(n))),
+        stats.cost_usd.and_then(Value::from_f64).map(|cost| ("cost_usd", cost)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!entries.is_empty()).then(|| Value::object(entries))
+}
