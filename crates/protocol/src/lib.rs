@@ -1,1 +1,16 @@
-//! .
+//! The wire: types, error codes and the client that the faces use.
+//!
+//! A client builds against this crate alone, without the engine.
+
+pub mod error;
+
+pub mod http;
+
+pub mod discovery;
+
+pub mod client;
+
+mod sse;
+
+pub use client::{Client, ClientError};
+pub use error::{ApiError, ErrorCode, ExitCode};

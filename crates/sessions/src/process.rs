@@ -16,13 +16,35 @@ pub use descendants::{Swept, sweep, sweep_prefix};
 pub use error::SpawnError;
 pub use output::LINE_BYTES_MAX;
 
+use descendants::Hunt;
+use output::{Drain, Drained};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// The environment variable that marks a program and what it starts, so that it can be found again.
 pub const EFFECT_VARIABLE: &str = "ADJUTANT_EFFECT";
+
+/// How long the output may stay open after a program's own end before what holds it open is ended.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// How long what a program left behind may take to end after TERM, when the program's own grace is not shorter.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+
+/// How long the kernel may take to end a program after KILL.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the output may stay open when all that could be ended has ended.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A program to run.
 #[derive(Debug, Clone)]
@@ -120,12 +142,171 @@ pub struct Outcome {
 /// is dropped nevertheless kills the group at once.
 ///
 /// # Errors
-/// [`SpawnError`] when the program could not be started; a program that started always has an [`Outcome`].
+/// [`SpawnError`] when the program could not be started, or does not end even by KILL.
 pub async fn run(
     spec: ProcessSpec,
     cancel: CancellationToken,
     lines: Option<mpsc::Sender<String>>,
 ) -> Result<Outcome, SpawnError> {
-    let _ = (spec, cancel, lines);
-    todo!()
+    if cancel.is_cancelled() {
+        return Err(SpawnError::Cancelled { program: spec.argv.first().cloned().unwrap_or_default() });
+    }
+    let started = Instant::now();
+    let mut running = Running::start(&spec, lines)?;
+    let (status, ended_by) = running.wait(&spec, &cancel).await?;
+    let duration = started.elapsed();
+    let swept = running.sweep(ended_by, spec.grace).await;
+    let (stdout, stderr) = running.drained().await;
+    Ok(Outcome {
+        exit: Exit::of(status),
+        ended_by,
+        stdout: stdout.tail,
+        stdout_truncated: stdout.truncated,
+        stderr_tail: String::from_utf8_lossy(&stderr.tail).into_owned(),
+        duration,
+        descendants_killed: swept.killed,
+        descendants_alive: swept.alive,
+        lines_dropped: stdout.lines_dropped,
+    })
+}
+
+impl Exit {
+    fn of(status: ExitStatus) -> Exit {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, Some(signal)) => Exit::Signal(signal),
+            (None, None) => unreachable!("a process that was waited for without WUNTRACED exited or was signalled"),
+        }
+    }
+}
+
+/// A program that was started and everything that goes with it.
+struct Running {
+    program: String,
+    child: Child,
+    group: GroupGuard,
+    hunt: Hunt,
+    stdout: Drain,
+    stderr: Drain,
+    _stdin: AbortOnDropHandle<()>,
+}
+
+impl Running {
+    fn start(spec: &ProcessSpec, lines: Option<mpsc::Sender<String>>) -> Result<Running, SpawnError> {
+        let program = spec.argv.first().filter(|program| !program.is_empty()).ok_or(SpawnError::EmptyCommand)?;
+        let mut child = command(spec, program).spawn().map_err(|source| SpawnError::explain(spec, source))?;
+        let lost = || SpawnError::Lost { program: program.clone() };
+        let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).ok_or_else(lost)?;
+        let group = GroupGuard(Some(leader));
+        let stdout = child.stdout.take().ok_or_else(lost)?;
+        let stderr = child.stderr.take().ok_or_else(lost)?;
+        Ok(Running {
+            program: program.clone(),
+            group,
+            hunt: Hunt::of_group(leader, spec.marker.as_deref()),
+            stdout: Drain::start(stdout, spec.stdout_bytes_max, lines),
+            stderr: Drain::start(stderr, spec.stderr_tail_bytes, None),
+            _stdin: AbortOnDropHandle::new(tokio::spawn(feed(child.stdin.take(), spec.stdin.clone()))),
+            child,
+        })
+    }
+
+    /// Waits for the end, and brings it about when time is up or somebody cancels.
+    async fn wait(
+        &mut self,
+        spec: &ProcessSpec,
+        cancel: &CancellationToken,
+    ) -> Result<(ExitStatus, EndedBy), SpawnError> {
+        let stopped = tokio::select! {
+            biased;
+            status = self.child.wait() => return Ok((self.ended(status)?, EndedBy::Itself)),
+            why = stop(spec.timeout, cancel) => why,
+        };
+        self.hunt.term().await;
+        if let Ok(status) = timeout(spec.grace, self.child.wait()).await {
+            return Ok((self.ended(status)?, stopped));
+        }
+        self.hunt.kill_group();
+        match timeout(KILL_PATIENCE, self.child.wait()).await {
+            Ok(status) => Ok((self.ended(status)?, stopped)),
+            Err(_) => Err(SpawnError::Unkillable { program: self.program.clone(), pid: self.child.id() }),
+        }
+    }
+
+    fn ended(&mut self, status: io::Result<ExitStatus>) -> Result<ExitStatus, SpawnError> {
+        let status = status.map_err(|_| SpawnError::Lost { program: self.program.clone() })?;
+        // From here on the leader's pid is free for others; what is left of the group is found by looking.
+        self.group.0 = None;
+        Ok(status)
+    }
+
+    /// Ends what is left of the program.
+    async fn sweep(&mut self, ended_by: EndedBy, grace: Duration) -> Swept {
+        // A helper of a program that ended by itself, such as the `tee` behind its output, may be about to write the
+        // last bytes.
+        if ended_by == EndedBy::Itself {
+            self.drains_ended_within(LINGER).await;
+        }
+        self.hunt.clone().end(grace.min(LEFTOVER_GRACE)).await
+    }
+
+    async fn drains_ended_within(&mut self, limit: Duration) {
+        let began = Instant::now();
+        if self.stdout.ended_within(limit).await {
+            self.stderr.ended_within(limit.saturating_sub(began.elapsed())).await;
+        }
+    }
+
+    /// Gives the output, even when a process that could not be ended still holds it open.
+    async fn drained(mut self) -> (Drained, Drained) {
+        self.drains_ended_within(DRAIN_PATIENCE).await;
+        (self.stdout.finish(), self.stderr.finish())
+    }
+}
+
+/// Kills the group when whoever ran it does not wait for its end.
+struct GroupGuard(Option<Pid>);
+
+impl Drop for GroupGuard {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // A group that has ended already is what is wanted.
+            kill_process_group(group, Signal::KILL).ok();
+        }
+    }
+}
+
+fn command(spec: &ProcessSpec, program: &str) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(&spec.argv[1..])
+        .current_dir(&spec.cwd)
+        .env_clear()
+        .envs(spec.env.iter().map(|(name, value)| (name, value)))
+        .stdin(if spec.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    if let Some(marker) = &spec.marker {
+        command.env(EFFECT_VARIABLE, marker);
+    }
+    command
+}
+
+async fn feed(pipe: Option<ChildStdin>, bytes: Vec<u8>) {
+    if let Some(mut pipe) = pipe {
+        // A program need not read what it is given.
+        pipe.write_all(&bytes).await.ok();
+    }
+}
+
+async fn stop(limit: Option<Duration>, cancel: &CancellationToken) -> EndedBy {
+    let Some(limit) = limit else {
+        cancel.cancelled().await;
+        return EndedBy::Cancelled;
+    };
+    match timeout(limit, cancel.cancelled()).await {
+        Ok(()) => EndedBy::Cancelled,
+        Err(_) => EndedBy::Timeout,
+    }
 }

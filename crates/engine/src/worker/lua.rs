@@ -16,7 +16,7 @@ use adjutant_model::Value;
 use adjutant_model::blueprint::LuaSpec;
 use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome};
 use adjutant_rules::limits;
-use convert::Converter;
+use convert::{Bounds, Converter};
 use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, MultiValue, VmState};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -29,6 +29,9 @@ pub const BUILTINS: &[(&str, &str)] = &[];
 
 /// An error's text keeps so many bytes.
 const MESSAGE_BYTES_MAX: usize = 2 << 10;
+
+/// The table that a chunk raises may weigh so much.
+const ERROR_BYTES_MAX: usize = 64 << 10;
 
 /// How long a chunk may take to notice that it has to stop.
 const STOP_MAX: Duration = Duration::from_secs(2);
@@ -131,17 +134,21 @@ fn run(job: &Job) -> Result<Value, Failure> {
     let went_well = matches!(results.next(), Some(mlua::Value::Boolean(true)));
     let first = results.next().unwrap_or(mlua::Value::Nil);
     if !went_well {
-        return Err(raised(&first, &converter));
+        return Err(raised(&first, &converter, &job.stop));
     }
-    converter.to_json(&first, job.memory_bytes).map_err(|error| Failure::chunk(error.to_string()))
+    let bounds = Bounds { bytes_max: job.memory_bytes, stop: &job.stop };
+    converter.to_json(&first, bounds).map_err(|error| match job.stop.why() {
+        Some(why) => Failure::Stopped { why, place: String::new() },
+        None => Failure::chunk(error.to_string()),
+    })
 }
 
 /// Gives what a chunk raised, whatever type it has.
-fn raised(error: &mlua::Value, converter: &Converter) -> Failure {
+fn raised(error: &mlua::Value, converter: &Converter, stop: &Stop) -> Failure {
     match error {
         mlua::Value::String(text) => Failure::chunk(plain(&text.to_string_lossy())),
         mlua::Value::Error(error) => Failure::chunk(told(error)),
-        mlua::Value::Table(_) => match converter.to_json(error, MESSAGE_BYTES_MAX * 32) {
+        mlua::Value::Table(_) => match converter.to_json(error, Bounds { bytes_max: ERROR_BYTES_MAX, stop }) {
             Ok(value) => {
                 let message = value.get("message").and_then(Value::as_str).unwrap_or("the chunk failed with a table");
                 Failure::Chunk { message: message.to_owned(), value: Some(value) }
@@ -214,15 +221,8 @@ impl Stop {
     /// Notes that the chunk was stopped, and the line of the function that was running.
     fn hit(&self, lua: &Lua) {
         self.place.get_or_init(|| {
-            let line = |level| {
-                lua.inspect_stack(level, |frame| {
-                    let source = frame.source();
-                    let label = source.short_src.as_deref().map(str::to_owned);
-                    Some(format!("{}:{}: ", label?, frame.current_line()?))
-                })
-            };
-            // A library function on top has no line; whoever called it has.
-            (0..4).find_map(|level| line(level).flatten()).unwrap_or_default()
+            // A library function on top has no line of the chunk; whoever called it has.
+            (0..4).find_map(|level| lua.inspect_stack(level, line).flatten()).unwrap_or_default()
         });
     }
 
@@ -230,6 +230,12 @@ impl Stop {
         let place = self.place.get()?.clone();
         Some(Failure::Stopped { why: self.why()?, place })
     }
+}
+
+fn line(frame: &mlua::debug::Debug<'_>) -> Option<String> {
+    let source = frame.source();
+    let label = source.short_src.as_deref().filter(|label| *label != sandbox::GUARDS_LABEL)?;
+    Some(format!("{label}:{}: ", frame.current_line()?))
 }
 
 /// Stops the chunk when its caller stops waiting.

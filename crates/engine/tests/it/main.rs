@@ -1,4 +1,11 @@
-//! The engine from outside, with real programs, repositories and stores.
+//! The plane as a whole, with a real store, real processes and real git.
+
+mod harness;
+
+mod goals;
+mod recovery;
+mod runs;
+mod workers;
 
 mod worker_fixture;
 mod worker_lua;

@@ -61,7 +61,7 @@ async fn chunks_give_what_they_compute() {
         ("return string.find('a.b', '.', 1, true)", "null", "2"),
         ("local t = {3, 1, 2} table.sort(t) return t", "null", "[1,2,3]"),
         ("local t = {3, 1, 2} table.sort(t, function(a, b) return a > b end) return t", "null", "[3,2,1]"),
-        ("return string.rep('ab', 3, '-')", "null", "\"ab-ab-ab\""),
+        ("return ('ab'):rep(3)", "null", "\"ababab\""),
         ("return table.move({1, 2, 3}, 2, 3, 1)", "null", "[2,3,3]"),
         ("x = 1 return x", "null", "1"),
         ("return setmetatable({a = 1}, {__index = function() return 2 end})", "null", "{\"a\":1}"),
@@ -98,7 +98,7 @@ async fn what_has_no_json_form_is_refused_with_its_place() {
         let failure = failure(fixture.lua(source, Value::Null).await);
         assert_eq!((failure.message.as_str(), failure.class), (message, ErrorClass::User), "{source}");
     }
-    for (input, place) in [("[9007199254740993]", "input[1]"), ("{\"a\":-18446744073709551615}", "input.a"), ("18446744073709551615", "input")] {
+    for (input, place) in [("[9007199254740993]", "input[1]"), ("{\"a\":-9007199254740993}", "input.a"), ("18446744073709551615", "input")] {
         let failure = failure(fixture.lua("return 1", json(input)).await);
         assert!(failure.message.starts_with(&format!("{place} is ")), "{input}: {}", failure.message);
         assert!(failure.message.contains("beyond ±2^53"), "{input}: {}", failure.message);
@@ -131,18 +131,10 @@ async fn errors_carry_the_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunk_can_reach_nothing_but_what_computes() {
     let fixture = Fixture::new();
-    let source = "
-        local found = array {}
-        for _, name in {'os', 'io', 'package', 'debug', 'require', 'load', 'loadstring', 'loadfile', 'dofile',
-            'getfenv', 'setfenv', 'newproxy', 'collectgarbage', 'gcinfo', '_G', 'vector', 'integer'} do
-            if getmetatable(string) ~= nil or (...)[name] ~= nil then table.insert(found, name) end
-        end
-        return found";
     // The globals are looked up by name one at a time, because there is no table of them.
-    for name in ["os", "io", "package", "debug", "require", "load", "loadstring", "getfenv", "setfenv", "newproxy", "collectgarbage", "_G"] {
+    for name in "os io package debug require load loadstring loadfile dofile getfenv setfenv newproxy collectgarbage gcinfo _G".split(' ') {
         assert_eq!(done(fixture.lua(&format!("return {name} == nil"), Value::Null).await), Value::Bool(true), "{name}");
     }
-    assert_eq!(done(fixture.lua(source, json("{}")).await), json("[]"));
     for source in [
         "string.find = nil",
         "getmetatable('').__index = nil",
@@ -156,7 +148,7 @@ async fn a_chunk_can_reach_nothing_but_what_computes() {
         assert!(failure.message.contains("readonly"), "{source}: {}", failure.message);
     }
     let bytecode = failure(fixture.lua("\u{6}\u{3}abc", Value::Null).await);
-    assert!(bytecode.message.starts_with("chunk:1: "), "{}", bytecode.message);
+    assert!(bytecode.message.contains("binary chunk"), "{}", bytecode.message);
     // One chunk leaves nothing behind for the next.
     done(fixture.lua("shared = 1", Value::Null).await);
     assert_eq!(done(fixture.lua("return shared", Value::Null).await), Value::Null);
@@ -304,7 +296,7 @@ async fn the_spec_sets_the_limits_of_a_chunk() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sources_that_nest_without_end_are_refused() {
     let fixture = Fixture::new();
-    for (open, middle, close) in [("(", "1", ")"), ("{", "", "}"), ("-", "1", ""), ("1 ..", "1", ""), ("function() return ", "1", " end")] {
+    for (open, middle, close) in [("(", "1", ")"), ("{", "", "}"), ("- ", "1", ""), ("1 ..", "1", ""), ("function() return ", "1", " end")] {
         let source = format!("return {}{middle}{}", open.repeat(20_000), close.repeat(20_000));
         let failure = failure(fixture.lua(&source, Value::Null).await);
         assert!(failure.message.starts_with("chunk:"), "{open}: {}", failure.message);

@@ -70,12 +70,8 @@ pub(super) fn agent_command(at: &Cursor<'_>, templates: &[&str], lints: &mut Lin
     if let Some(template_at) = optional(at, "template") {
         spec.template = template_at.string(lints).map(str::to_owned);
         if let Some(name) = spec.template.as_deref().filter(|name| !templates.contains(name)) {
-            super::agent::unknown_name(
-                &template_at,
-                ("unknown-template", "template", name),
-                templates,
-                lints,
-            );
+            Unknown { lint: "unknown-template", what: "template", name, known: templates }
+                .refuse(&template_at, lints);
         }
     } else if spec.argv.is_empty() && !has_argv(at) {
         lints.error(at, "missing-field", "a command needs `program`, `argv` or `template`");

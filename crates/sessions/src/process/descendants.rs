@@ -1,4 +1,21 @@
 //! Finding and ending what a program left behind.
+//!
+//! A process group is easily left (`setsid`, a double fork), an inherited environment is not. So the descendants of
+//! a program are the members of its group, the processes that carry its marker, and the children of both.
+
+use super::EFFECT_VARIABLE;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+/// How long a descendant that outlived its program may take to end after TERM.
+const TERM_GRACE: Duration = Duration::from_secs(1);
+
+/// How long the kernel may take to end a process after KILL.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often is looked whether they have ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,17 +29,264 @@ pub struct Swept {
 
 /// Ends every process of this user that carries `marker` in its environment, and their children: TERM, a second, KILL.
 ///
-/// For effects that a killed daemon left behind. Never ends the calling process. Finds processes on Linux only;
-/// elsewhere it does nothing. A process that replaced its environment is found only while its parent is.
+/// For effects that a killed daemon left behind. Never ends the calling process; an empty marker sweeps nothing.
+/// Finds processes on Linux only; elsewhere it does nothing. A process that replaced its environment is found only
+/// while its parent is.
 pub async fn sweep(marker: &str) -> Swept {
-    let _ = marker;
-    todo!()
+    sweep_mark(Mark::Exactly(marker.to_owned())).await
 }
 
 /// Ends every process of this user whose marker begins with `prefix`, as [`sweep`] does.
 ///
 /// The prefix should end with a separator, so that `run_1` does not sweep `run_12`. An empty one sweeps nothing.
 pub async fn sweep_prefix(prefix: &str) -> Swept {
-    let _ = prefix;
-    todo!()
+    sweep_mark(Mark::Prefix(prefix.to_owned())).await
+}
+
+async fn sweep_mark(mark: Mark) -> Swept {
+    if mark.is_empty() {
+        return Swept::default();
+    }
+    let hunt = Hunt { group: None, mark: Some(mark), known: HashSet::new() };
+    hunt.end(TERM_GRACE).await
+}
+
+/// Which processes carry the marker.
+#[derive(Debug, Clone)]
+pub(super) enum Mark {
+    /// Those whose marker is this one.
+    Exactly(String),
+    /// Those whose marker begins so.
+    Prefix(String),
+}
+
+impl Mark {
+    fn is_empty(&self) -> bool {
+        match self {
+            Mark::Exactly(text) | Mark::Prefix(text) => text.is_empty(),
+        }
+    }
+
+    /// Tells whether an environment, as the kernel shows it, has the marker.
+    fn is_in(&self, environ: &[u8]) -> bool {
+        environ.split(|byte| *byte == 0).any(|entry| {
+            let value = entry.strip_prefix(EFFECT_VARIABLE.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+            value.is_some_and(|value| match self {
+                Mark::Exactly(text) => value == text.as_bytes(),
+                Mark::Prefix(text) => value.starts_with(text.as_bytes()),
+            })
+        })
+    }
+}
+
+/// A process that cannot be taken for a later one with the same pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Process {
+    pid: Pid,
+    started_ticks: u64,
+}
+
+/// The descendants of one program, or of all that carry a mark.
+#[derive(Debug, Clone)]
+pub(super) struct Hunt {
+    group: Option<Pid>,
+    mark: Option<Mark>,
+    // Descendants that were seen as such: when their parent has ended nothing else may tell.
+    known: HashSet<Process>,
+}
+
+impl Hunt {
+    /// Begins with a program that leads its own group.
+    pub(super) fn of_group(leader: Pid, marker: Option<&str>) -> Hunt {
+        Hunt {
+            group: Some(leader),
+            mark: marker.map(|marker| Mark::Exactly(marker.to_owned())).filter(|mark| !mark.is_empty()),
+            known: HashSet::new(),
+        }
+    }
+
+    /// Notes who belongs to it now, and asks all of them and the leader to end.
+    pub(super) async fn term(&mut self) {
+        let found = self.find().await;
+        self.signal_group(Signal::TERM);
+        for process in found {
+            self.known.insert(process);
+            signal(process, Signal::TERM);
+        }
+    }
+
+    /// Kills the group, its leader included.
+    pub(super) fn kill_group(&self) {
+        self.signal_group(Signal::KILL);
+    }
+
+    /// Ends all that are left, and says how many there were. The leader is not counted.
+    pub(super) async fn end(mut self, grace: Duration) -> Swept {
+        let began = Instant::now();
+        let mut asked = HashSet::new();
+        loop {
+            let found = self.find().await;
+            if found.is_empty() {
+                return Swept { killed: asked.len(), alive: 0 };
+            }
+            if began.elapsed() > grace + KILL_PATIENCE {
+                let alive = found.len();
+                return Swept { killed: asked.len().saturating_sub(alive), alive };
+            }
+            let kill = began.elapsed() >= grace;
+            for process in found {
+                self.known.insert(process);
+                let is_new = asked.insert(process);
+                if kill {
+                    signal(process, Signal::KILL);
+                } else if is_new {
+                    signal(process, Signal::TERM);
+                }
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    async fn find(&self) -> Vec<Process> {
+        let hunt = self.clone();
+        tokio::task::spawn_blocking(move || system::find(&hunt)).await.unwrap_or_default()
+    }
+
+    fn signal_group(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // A group that is gone, or has only members that became another user's, is no error here: what is left
+            // is counted when it is looked for again.
+            kill_process_group(group, signal).ok();
+        }
+    }
+}
+
+fn signal(process: Process, signal: Signal) {
+    // It may have ended since it was found; what is left is counted when it is looked for again.
+    kill_process(process.pid, signal).ok();
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    //! Reading `/proc`.
+
+    use super::{Hunt, Process};
+    use rustix::process::{Pid, getpid};
+    use std::collections::{BTreeMap, HashSet};
+    use std::fs;
+
+    /// A line of the process table.
+    struct Row {
+        process: Process,
+        parent: i32,
+        is_hit: bool,
+    }
+
+    /// Gives the processes that a hunt is for and that are alive, without its leader and the caller.
+    pub(super) fn find(hunt: &Hunt) -> Vec<Process> {
+        let rows = table(hunt);
+        let mut children: BTreeMap<i32, Vec<Process>> = BTreeMap::new();
+        for row in &rows {
+            children.entry(row.parent).or_default().push(row.process);
+        }
+        let mut open: Vec<Process> = rows.iter().filter(|row| row.is_hit).map(|row| row.process).collect();
+        let mut found = HashSet::new();
+        while let Some(process) = open.pop() {
+            if process.pid != getpid() && found.insert(process) {
+                open.extend(children.get(&process.pid.as_raw_nonzero().get()).into_iter().flatten());
+            }
+        }
+        found.into_iter().filter(|process| Some(process.pid) != hunt.group).collect()
+    }
+
+    fn table(hunt: &Hunt) -> Vec<Row> {
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+            .filter_map(|pid| row(hunt, Pid::from_raw(pid)?))
+            .collect()
+    }
+
+    fn row(hunt: &Hunt, pid: Pid) -> Option<Row> {
+        let folder = format!("/proc/{}", pid.as_raw_nonzero());
+        let stat = Stat::parse(&fs::read(format!("{folder}/stat")).ok()?)?;
+        // A zombie has ended; its parent has only not asked yet.
+        if matches!(stat.state, b'Z' | b'X') {
+            return None;
+        }
+        let process = Process { pid, started_ticks: stat.started_ticks };
+        let in_group = hunt.group.is_some_and(|group| group.as_raw_nonzero().get() == stat.group);
+        let is_marked = || {
+            let mark = hunt.mark.as_ref()?;
+            // Another user's environment cannot be read, and another user's process is not ours.
+            fs::read(format!("{folder}/environ")).ok().map(|environ| mark.is_in(&environ))
+        };
+        let is_hit = in_group || hunt.known.contains(&process) || is_marked().unwrap_or(false);
+        Some(Row { process, parent: stat.parent, is_hit })
+    }
+
+    /// What is needed of `/proc/<pid>/stat`, see proc_pid_stat(5).
+    pub(super) struct Stat {
+        pub(super) state: u8,
+        pub(super) parent: i32,
+        pub(super) group: i32,
+        pub(super) started_ticks: u64,
+    }
+
+    impl Stat {
+        pub(super) fn parse(line: &[u8]) -> Option<Stat> {
+            // The name is in parentheses and may hold anything, parentheses and spaces included.
+            let name_end = line.iter().rposition(|byte| *byte == b')')?;
+            let rest = std::str::from_utf8(line.get(name_end + 1..)?).ok()?;
+            let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+            Some(Stat {
+                state: *fields.first()?.as_bytes().first()?,
+                parent: fields.get(1)?.parse().ok()?,
+                group: fields.get(2)?.parse().ok()?,
+                started_ticks: fields.get(19)?.parse().ok()?,
+            })
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    //! Systems that do not show other processes' environments: only the group is known.
+
+    use super::{Hunt, Process};
+    use rustix::process::{Signal, kill_process_group, test_kill_process_group};
+
+    /// Kills what is left of the group; there is no list of who that is.
+    pub(super) fn find(hunt: &Hunt) -> Vec<Process> {
+        if let Some(group) = hunt.group.filter(|group| test_kill_process_group(*group).is_ok()) {
+            kill_process_group(group, Signal::KILL).ok();
+        }
+        Vec::new()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::system::Stat;
+    use super::*;
+
+    #[test]
+    fn a_process_name_cannot_forge_the_fields() {
+        let line = b"42 (a) R 1 7 (b) S 10 20 20 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987 1 1\n";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!((stat.state, stat.parent, stat.group, stat.started_ticks), (b'S', 10, 20, 987));
+        assert!(Stat::parse(b"").is_none());
+        assert!(Stat::parse(b"42 (x)").is_none());
+    }
+
+    #[test]
+    fn a_mark_is_read_from_its_own_variable_only() {
+        let environ = b"PATH=/bin\0ADJUTANT_EFFECT=run_1/a\0NOTE=ADJUTANT_EFFECT=run_2/a\0XADJUTANT_EFFECT=run_3\0";
+        let exactly = |text: &str| Mark::Exactly(text.to_owned()).is_in(environ);
+        let prefix = |text: &str| Mark::Prefix(text.to_owned()).is_in(environ);
+        assert!(exactly("run_1/a"));
+        assert!(!exactly("run_1/"), "a part is not the whole");
+        assert!(prefix("run_1/"));
+        assert!(!prefix("run_2/") && !prefix("run_3") && !prefix("run_11"));
+    }
 }

@@ -1,10 +1,11 @@
-//! Why a program could not be started.
+//! Why a program could not be run, told so that a person knows what to change.
 
+use super::ProcessSpec;
 use adjutant_model::run::ErrorClass;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a program could not be started.
+/// Why a program could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
     /// There is nothing to start.
@@ -17,7 +18,7 @@ pub enum SpawnError {
         program: String,
     },
     /// The program was searched and is nowhere.
-    #[error("the program `{program}` was not found{}", searched(*.in_path))]
+    #[error("the program `{program}` was not found{}", searched(*in_path))]
     NotFound {
         /// The program.
         program: String,
@@ -53,6 +54,20 @@ pub enum SpawnError {
         #[source]
         source: io::Error,
     },
+    /// It was killed and did not end: it became another user's, or is stuck in the kernel.
+    #[error("`{program}`{} was killed and does not end", of_pid(*pid))]
+    Unkillable {
+        /// The program.
+        program: String,
+        /// Its pid.
+        pid: Option<u32>,
+    },
+    /// It was started, and then the system did not say what became of it.
+    #[error("the end of `{program}` could not be observed")]
+    Lost {
+        /// The program.
+        program: String,
+    },
 }
 
 /// Where a program was searched.
@@ -71,7 +86,28 @@ fn searched(path: SearchedPath) -> &'static str {
     }
 }
 
+fn of_pid(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (pid {pid})"))
+}
+
 impl SpawnError {
+    /// Finds out what the system meant; it says "not found" of four different things.
+    pub(super) fn explain(spec: &ProcessSpec, source: io::Error) -> SpawnError {
+        let program = spec.argv.first().cloned().unwrap_or_default();
+        if !spec.cwd.is_dir() {
+            return SpawnError::CwdMissing { program, cwd: spec.cwd.clone() };
+        }
+        match (source.kind(), located(spec, &program)) {
+            (io::ErrorKind::NotFound, Some(path)) => SpawnError::InterpreterMissing { path },
+            (io::ErrorKind::PermissionDenied, Some(path)) => SpawnError::NotExecutable { path },
+            (io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied, None) => {
+                let in_path = if program.contains('/') { SearchedPath::No } else { SearchedPath::Yes };
+                SpawnError::NotFound { program, in_path }
+            }
+            _ => SpawnError::Io { program, source },
+        }
+    }
+
     /// Tells what may be done about it.
     pub fn class(&self) -> ErrorClass {
         match self {
@@ -80,11 +116,21 @@ impl SpawnError {
             | SpawnError::NotExecutable { .. }
             | SpawnError::InterpreterMissing { .. } => ErrorClass::User,
             SpawnError::CwdMissing { .. } => ErrorClass::Gone,
-            SpawnError::Cancelled { .. } => ErrorClass::Retry,
+            SpawnError::Cancelled { .. } | SpawnError::Unkillable { .. } => ErrorClass::Retry,
+            SpawnError::Lost { .. } => ErrorClass::Bug,
             SpawnError::Io { source, .. } => match source.kind() {
                 io::ErrorKind::InvalidInput | io::ErrorKind::ArgumentListTooLong => ErrorClass::User,
                 _ => ErrorClass::Retry,
             },
         }
     }
+}
+
+/// Gives the first file that the program's name could mean, executable or not.
+fn located(spec: &ProcessSpec, program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(spec.cwd.join(program)).filter(|path| path.exists());
+    }
+    let (_, path) = spec.env.iter().find(|(name, _)| name == "PATH")?;
+    path.split(':').map(|folder| spec.cwd.join(folder).join(program)).find(|path| path.exists())
 }

@@ -10,6 +10,7 @@
 //! - Strings must be UTF-8. Functions, coroutines, buffers, NaN, infinities, lists with holes, tables that mix
 //!   positions and names, and tables that hold themselves have no JSON form: the error names the place.
 
+use super::Stop;
 use adjutant_model::Value;
 use adjutant_model::value::{DEPTH_MAX, Number, Object};
 use mlua::{Function, Lua, Table};
@@ -94,11 +95,19 @@ impl Converter {
         })
     }
 
-    /// Makes JSON of at most about so many bytes.
-    pub(super) fn to_json(&self, value: &mlua::Value, bytes_max: usize) -> Result<Value, ConvertError> {
-        let mut reading = Reading { mark: &self.mark, place: Place::new("result"), above: Vec::new(), bytes_left: bytes_max };
+    /// Makes JSON.
+    pub(super) fn to_json(&self, value: &mlua::Value, bounds: Bounds<'_>) -> Result<Value, ConvertError> {
+        let mut reading = Reading { mark: &self.mark, place: Place::new("result"), above: Vec::new(), bounds };
         reading.json(value)
     }
+}
+
+/// What a reading may cost: a table that stands in many places takes little memory only as long as it is Luau's.
+pub(super) struct Bounds<'b> {
+    /// About how many bytes the JSON may weigh.
+    pub(super) bytes_max: usize,
+    /// Ends the reading early.
+    pub(super) stop: &'b Stop,
 }
 
 /// One reading of a machine's value; no code of the script runs in it.
@@ -107,8 +116,7 @@ struct Reading<'c> {
     place: Place,
     /// The tables that hold the one being read.
     above: Vec<*const c_void>,
-    /// What is left of the bound: a table may stand in many places and take little memory as long as it is Luau's.
-    bytes_left: usize,
+    bounds: Bounds<'c>,
 }
 
 impl Reading<'_> {
@@ -207,9 +215,12 @@ impl Reading<'_> {
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), ConvertError> {
-        match self.bytes_left.checked_sub(bytes) {
+        if self.bounds.stop.why().is_some() {
+            return Err(self.place.error("was not read to its end"));
+        }
+        match self.bounds.bytes_max.checked_sub(bytes) {
             Some(left) => {
-                self.bytes_left = left;
+                self.bounds.bytes_max = left;
                 Ok(())
             }
             None => Err(self.place.error("is where the result grows beyond the memory limit")),
@@ -219,10 +230,13 @@ impl Reading<'_> {
 
 /// Gives the number as the machine has it; `None` when it may not be the same.
 fn float(number: &Number) -> Option<f64> {
+    let integer = number.as_i64().map(i64::unsigned_abs).or_else(|| number.as_u64());
     let float = number.as_f64()?;
-    let may_be_rounded = float.fract() == 0.0 && float.abs() > EXACT_MAX && float.abs() < INTEGER_END;
-    // The largest integers round up to the end itself.
-    (!may_be_rounded && (number.is_f64() || float.abs() <= EXACT_MAX)).then_some(float)
+    let exact = match integer {
+        Some(magnitude) => magnitude <= EXACT_MAX as u64,
+        None => float.fract() != 0.0 || float.abs() <= EXACT_MAX || float.abs() >= INTEGER_END,
+    };
+    exact.then_some(float)
 }
 
 /// Where a value stands, as a script would write it: `result.items[3]`.

@@ -48,6 +48,8 @@ const PRINTED_MAX: u32 = 100;
 /// Bounds what cannot be stopped while it works: a plain search and a split compare up to text × pattern bytes, a
 /// sort without a function compares whole strings, and a repetition or move may count to billions without a check.
 const GUARDS: &str = include_str!("guards.luau");
+/// What the guards are called in a stack.
+pub(super) const GUARDS_LABEL: &str = "guards";
 
 /// Makes a machine that holds at most so many bytes, and what converts values for it.
 pub(super) fn machine(memory_bytes: usize, progress: &mpsc::Sender<Progress>) -> mlua::Result<(Lua, Converter)> {
@@ -60,7 +62,7 @@ pub(super) fn machine(memory_bytes: usize, progress: &mpsc::Sender<Progress>) ->
         | StdLib::BUFFER;
     let lua = Lua::new_with(libraries, LuaOptions::default())?;
     lua.set_memory_limit(memory_bytes)?;
-    lua.load(GUARDS).set_name("=guards").exec()?;
+    lua.load(GUARDS).set_name(format!("={GUARDS_LABEL}")).exec()?;
     keep_only(&lua, GLOBALS)?;
     let converter = Converter::new(&lua)?;
     lua.globals().raw_set("null", mlua::Value::NULL)?;

@@ -1,0 +1,277 @@
+//! The client of the HTTP door.
+
+use crate::error::ApiError;
+use crate::http;
+use crate::sse::SseParser;
+use futures_util::{Stream, StreamExt};
+use reqwest::{Method, RequestBuilder, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::pin::Pin;
+use std::time::Duration;
+use thiserror::Error;
+
+/// How long a connection may take; the daemon is on this machine.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a request was not answered as it should.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The daemon could not be reached, or went away.
+    #[error("the daemon does not answer at {address}")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// What went wrong on the way.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The daemon said no.
+    #[error("{error}")]
+    Api {
+        /// What it said.
+        error: ApiError,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The answer makes no sense.
+    #[error("the daemon's answer cannot be read: {0}")]
+    Protocol(String),
+}
+
+/// A client of one daemon.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    address: String,
+    token: String,
+}
+
+/// The events of the journal as they come.
+pub type EventStream = Pin<Box<dyn Stream<Item = Result<http::EventView, ClientError>> + Send>>;
+
+impl Client {
+    /// Makes a client for a daemon's address and a token.
+    ///
+    /// # Errors
+    /// [`ClientError::Protocol`] when the HTTP library cannot be set up.
+    pub fn new(address: impl Into<String>, token: impl Into<String>) -> Result<Self, ClientError> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .no_proxy()
+            .build()
+            .map_err(|error| ClientError::Protocol(error.to_string()))?;
+        Ok(Client { http, address: address.into(), token: token.into() })
+    }
+
+    /// Gives the daemon's address.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Asks whether the daemon answers.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn health(&self) -> Result<http::HealthView, ClientError> {
+        self.get("/v1/healthz").await
+    }
+
+    /// Gives how the daemon is.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn status(&self) -> Result<http::StatusView, ClientError> {
+        self.get("/v1/status").await
+    }
+
+    /// Starts a task and does not wait for its run.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn task_start(&self, params: &http::TaskParams) -> Result<http::TaskDetachedView, ClientError> {
+        let params = http::TaskParams { detach: true, timeout_secs: None, ..params.clone() };
+        self.post("/v1/tasks", &params).await
+    }
+
+    /// Starts a task and waits until its run is done.
+    ///
+    /// # Errors
+    /// [`ClientError`], also when the run failed.
+    pub async fn task_run(&self, params: &http::TaskParams) -> Result<http::TaskDoneView, ClientError> {
+        let params = http::TaskParams { detach: false, ..params.clone() };
+        self.post("/v1/tasks", &params).await
+    }
+
+    /// Lists runs, the newest first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn runs(&self, limit: usize) -> Result<http::RunsView, ClientError> {
+        self.get(&format!("/v1/runs?limit={limit}")).await
+    }
+
+    /// Gives a run.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn run(&self, run_id: &str) -> Result<http::RunView, ClientError> {
+        self.get(&format!("/v1/runs/{run_id}")).await
+    }
+
+    /// Cancels a run.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn run_cancel(&self, run_id: &str, reason: Option<String>) -> Result<http::RunView, ClientError> {
+        self.post(&format!("/v1/runs/{run_id}/cancel"), &http::CancelParams { reason }).await
+    }
+
+    /// Gives a page of a run's trace, behind a turn's index, and whether there may be more.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn trace(&self, run_id: &str, after: Option<u64>) -> Result<Vec<http::TurnView>, ClientError> {
+        let after = after.map_or_else(String::new, |after| format!("?after={after}"));
+        let text = self.text(&format!("/v1/runs/{run_id}/trace{after}")).await?;
+        text.lines().map(|line| serde_json::from_str(line).map_err(|error| ClientError::Protocol(error.to_string()))).collect()
+    }
+
+    /// Follows the journal behind a cursor, of one subject or of all.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
+    pub async fn events(&self, after: i64, subject: Option<&str>) -> Result<EventStream, ClientError> {
+        let subject = subject.map_or_else(String::new, |subject| format!("&subject={subject}"));
+        let response = self.send(self.request(Method::GET, &format!("/v1/events?after={after}{subject}"))).await?;
+        let address = self.address.clone();
+        let mut parser = SseParser::default();
+        let events = response.bytes_stream().flat_map(move |chunk| {
+            let found = match chunk {
+                Ok(chunk) => parser.push(&chunk).iter().map(|event| read(event.data.as_bytes())).collect(),
+                Err(source) => vec![Err(ClientError::Unreachable { address: address.clone(), source })],
+            };
+            futures_util::stream::iter(found)
+        });
+        Ok(Box::pin(events))
+    }
+
+    /// Makes a goal.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn goal_create(&self, params: &http::GoalParams) -> Result<http::GoalView, ClientError> {
+        self.post("/v1/goals", params).await
+    }
+
+    /// Lists goals.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn goals(&self, status: Option<&str>) -> Result<http::GoalsView, ClientError> {
+        let status = status.map_or_else(String::new, |status| format!("?status={status}"));
+        self.get(&format!("/v1/goals{status}")).await
+    }
+
+    /// Gives a goal.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn goal(&self, goal_id: &str) -> Result<http::GoalView, ClientError> {
+        self.get(&format!("/v1/goals/{goal_id}")).await
+    }
+
+    /// Does one thing to a goal: `links`, `evidence`, `notes`, `status`, `check` or `close`.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn goal_do(&self, goal_id: &str, what: &str, params: &(impl Serialize + Sync)) -> Result<http::GoalView, ClientError> {
+        self.post(&format!("/v1/goals/{goal_id}/{what}"), params).await
+    }
+
+    /// Lists workspaces.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn workspaces(&self) -> Result<http::WorkspacesView, ClientError> {
+        self.get("/v1/workspaces").await
+    }
+
+    /// Gives what a run's worktree changed.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn workspace_diff(&self, run_id: &str) -> Result<String, ClientError> {
+        self.text(&format!("/v1/workspaces/{run_id}/diff")).await
+    }
+
+    /// Removes a run's workspace; `force` gives up unsaved work, of which a snapshot stays.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn workspace_remove(&self, run_id: &str, force: bool) -> Result<http::RemovedView, ClientError> {
+        let request = self.request(Method::DELETE, &format!("/v1/workspaces/{run_id}?force={force}"));
+        self.answer(request).await
+    }
+
+    /// Asks the gate about a tool call.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn gate_judge(&self, params: &http::JudgeParams) -> Result<http::JudgementView, ClientError> {
+        self.post("/v1/gate/judge", params).await
+    }
+
+    /// Tells the gate how a tool call ended.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn gate_settle(&self, turn: u64, params: &http::SettleParams) -> Result<Value, ClientError> {
+        self.post(&format!("/v1/gate/turns/{turn}/settle"), params).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.answer(self.request(Method::GET, path)).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &(impl Serialize + Sync)) -> Result<T, ClientError> {
+        self.answer(self.request(Method::POST, path).json(body)).await
+    }
+
+    async fn text(&self, path: &str) -> Result<String, ClientError> {
+        let response = self.send(self.request(Method::GET, path)).await?;
+        response.text().await.map_err(|source| self.unreachable(source))
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let response = self.send(request).await?;
+        let body = response.bytes().await.map_err(|source| self.unreachable(source))?;
+        read(&body)
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.address)).bearer_auth(&self.token)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|source| self.unreachable(source))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status().as_u16();
+        let body = response.bytes().await.map_err(|source| self.unreachable(source))?;
+        match serde_json::from_slice(&body) {
+            Ok(error) => Err(ClientError::Api { error, status }),
+            Err(_) => Err(ClientError::Protocol(format!("status {status}: {}", String::from_utf8_lossy(&body)))),
+        }
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Unreachable { address: self.address.clone(), source }
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(body).map_err(|error| ClientError::Protocol(error.to_string()))
+}

@@ -1,0 +1,23 @@
+//! The types of the HTTP door: `…Params` go in, `…View` come out. JSON of any shape is a [`serde_json::Value`].
+
+mod events;
+mod gate;
+mod goals;
+mod runs;
+mod status;
+mod tasks;
+mod workspaces;
+
+pub use events::EventView;
+pub use gate::{JudgeParams, JudgementView, ProgressParams, SettleParams};
+pub use goals::{
+    CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView, GoalsView, LinkParams,
+    LinkView, NoteParams,
+};
+pub use runs::{CancelParams, FlowErrorView, RunView, RunsView, TurnErrorView, TurnView};
+pub use status::{HealthView, StatusView};
+pub use tasks::{
+    BlueprintRefParams, OperatorParams, TaskDetachedView, TaskDoneView, TaskInfoView, TaskParams, TaskRunsView, TaskView,
+    VersionSelectorParams,
+};
+pub use workspaces::{RemovedView, WorkspaceEntryView, WorkspaceView, WorkspacesView};

@@ -1,0 +1,198 @@
+//! Goals on the wire.
+
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use std::fmt;
+use utoipa::ToSchema;
+
+/// A new goal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GoalParams {
+    /// The intent.
+    pub description: String,
+    /// What proves it.
+    #[serde(default)]
+    pub acceptance: Vec<CriterionParams>,
+    /// A directory in the project's repository; checks run there when no linked run has a workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+}
+
+/// A criterion: a text, or `{text, check?}`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct CriterionParams {
+    /// For people.
+    pub text: String,
+    /// A command line that proves it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for CriterionParams {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CriterionVisitor)
+    }
+}
+
+struct CriterionVisitor;
+
+impl<'de> Visitor<'de> for CriterionVisitor {
+    type Value = CriterionParams;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or {text, check}")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<CriterionParams, E> {
+        Ok(CriterionParams { text: text.to_owned(), check: None })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CriterionParams, A::Error> {
+        let (mut text, mut check) = (None, None);
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "text" => text = Some(map.next_value()?),
+                "check" => check = map.next_value()?,
+                _ => return Err(de::Error::unknown_field(&key, &["text", "check"])),
+            }
+        }
+        if text.is_none() && check.is_none() {
+            return Err(de::Error::missing_field("text"));
+        }
+        Ok(CriterionParams { text: text.unwrap_or_default(), check })
+    }
+}
+
+/// A goal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct GoalView {
+    /// Its id.
+    pub id: String,
+    /// The intent.
+    pub description: String,
+    /// `pending`, `inProgress`, `blocked`, `done` or `abandoned`.
+    pub status: String,
+    /// What proves it.
+    pub acceptance: Vec<CriterionView>,
+    /// The sessions and runs linked to it.
+    pub sessions: Vec<LinkView>,
+    /// `floor(100·verified/total)` of the links.
+    pub progress: u8,
+    /// The project's repository.
+    pub project: Option<String>,
+    /// What people said, the oldest first.
+    pub notes: Vec<String>,
+    /// When it was made, RFC 3339.
+    pub created: String,
+    /// When it last changed, RFC 3339.
+    pub updated: String,
+}
+
+/// A page of goals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct GoalsView {
+    /// The goals, the oldest first.
+    pub goals: Vec<GoalView>,
+}
+
+/// A criterion with its last proof.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CriterionView {
+    /// For people.
+    pub text: String,
+    /// A command line that proves it.
+    pub check: Option<String>,
+    /// The last proof.
+    pub evidence: Option<EvidenceView>,
+}
+
+/// A session or run that works on a goal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LinkView {
+    /// A session's or run's id.
+    pub session_id: String,
+    /// What it was to do.
+    pub task: String,
+    /// `launched`, `running`, `verified` or `failed`.
+    pub state: String,
+    /// What verified it.
+    pub evidence: Option<EvidenceView>,
+}
+
+/// What a check or a person said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EvidenceView {
+    /// `{type: "check", command}` or `{type: "sign_off", person}`.
+    pub source: Value,
+    /// Whether it speaks for the criterion.
+    pub passed: bool,
+    /// The git tree it is about.
+    pub tree: Option<String>,
+    /// The workspace that has that tree.
+    pub workspace: Option<String>,
+    /// Exit code, output or words.
+    pub detail: String,
+    /// When it was produced, RFC 3339.
+    pub at: String,
+}
+
+/// Work to link to a goal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkParams {
+    /// A session's or run's id.
+    pub session_id: String,
+    /// What it is to do.
+    #[serde(default)]
+    pub task: String,
+}
+
+/// A person's word for a criterion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceParams {
+    /// Which criterion, from 0.
+    pub criterion: usize,
+    /// Who says so.
+    pub person: String,
+    /// What they say.
+    pub words: String,
+}
+
+/// A note.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoteParams {
+    /// What is said.
+    pub note: String,
+}
+
+/// Another state for a goal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GoalStatusParams {
+    /// `inProgress`, `blocked`, `done` or `abandoned`.
+    pub status: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_criterion_is_a_text_or_an_object() {
+        let read = |json: &str| serde_json::from_str::<CriterionParams>(json);
+        let made = |text: &str, check: Option<&str>| CriterionParams { text: text.to_owned(), check: check.map(str::to_owned) };
+        assert_eq!(read(r#""fast""#).expect("a text"), made("fast", None));
+        assert_eq!(read(r#"{"text":"fast","check":"true"}"#).expect("an object"), made("fast", Some("true")));
+        assert_eq!(read(r#"{"check":"true"}"#).expect("an object"), made("", Some("true")));
+        for wrong in ["{}", "3", r#"{"text":"a","chek":"b"}"#] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

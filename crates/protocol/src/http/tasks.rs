@@ -1,0 +1,199 @@
+//! Tasks on the wire.
+
+use super::{RunView, WorkspaceView};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// A request to execute a blueprint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskParams {
+    /// What to execute.
+    pub blueprint: BlueprintRefParams,
+    /// The first context, of any shape; merged over the blueprint's `default_init_ctx`.
+    pub init_ctx: Value,
+    /// A directory in a git repository; the run works in a worktree of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_root: Option<String>,
+    /// A directory to work in as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_dir: Option<String>,
+    /// Kept with the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_metadata: Option<Value>,
+    /// How long the run may take, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_secs: Option<u64>,
+    /// Who operates the run; kept with the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorParams>,
+    /// A connected operator; there is none yet, so naming one is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_sid: Option<String>,
+    /// Kept with the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_desc: Option<String>,
+    /// Kept with the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_slot: Option<String>,
+    /// How long the request waits for the run, in seconds; 3600 unless said otherwise. Not with `detach`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_secs: Option<u64>,
+    /// What it is for, in the asker's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<String>,
+    /// Kept with the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_policy: Option<String>,
+    /// Answer as soon as the run is durable.
+    #[serde(default)]
+    pub detach: bool,
+    /// The goal that the run serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal_id: Option<String>,
+    /// The program that stands in for agents started by template: `rehearsal`, `claude`, `codex`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+}
+
+/// Which blueprint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum BlueprintRefParams {
+    /// The document itself.
+    Inline {
+        /// The blueprint.
+        value: Value,
+    },
+    /// One that the daemon knows.
+    Id {
+        /// Its id.
+        id: String,
+        /// Which version of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<VersionSelectorParams>,
+    },
+}
+
+/// Which version of a blueprint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum VersionSelectorParams {
+    /// The newest.
+    Latest,
+    /// One by its hash.
+    Fixed {
+        /// 64 hex digits.
+        value: String,
+    },
+    /// The highest label that a requirement lets through.
+    SemverReq {
+        /// Such as `^1.2`.
+        req: String,
+    },
+}
+
+/// Who operates a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorParams {
+    /// `main_ai`, `automate` or `composite`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// A name for the journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Kept with the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spawn_hook_id: Option<String>,
+    /// Kept with the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub senior_bridge_id: Option<String>,
+    /// Kept with the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_backend_id: Option<String>,
+    /// Kinds by agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_agent_kinds: Option<BTreeMap<String, String>>,
+}
+
+/// A task whose run is done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskDoneView {
+    /// The task.
+    pub task_id: String,
+    /// Its run.
+    pub run_id: String,
+    /// `done`.
+    pub status: String,
+    /// The context that the run ended with.
+    pub final_ctx: Value,
+    /// SHA-256 of the blueprint's canonical JSON, as 64 hex digits.
+    pub bound_version: String,
+    /// How long the run might have taken, in seconds.
+    pub effective_ttl_secs: u64,
+    /// `request_body`, `bp_metadata` or `server_default`.
+    pub ttl_source: String,
+    /// Where it worked and what for.
+    pub info: TaskInfoView,
+}
+
+/// Where a run worked and what for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskInfoView {
+    /// The run.
+    pub run_id: String,
+    /// What it is for, in the asker's words.
+    pub goal: Option<String>,
+    /// The project's repository.
+    pub project_root: Option<String>,
+    /// The directory that the run worked in.
+    pub work_dir: Option<String>,
+    /// The directory with its branch.
+    pub workspace: Option<WorkspaceView>,
+}
+
+/// A task whose run goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskDetachedView {
+    /// The task.
+    pub task_id: String,
+    /// Its run.
+    pub run_id: String,
+    /// `running`.
+    pub status: String,
+    /// SHA-256 of the blueprint's canonical JSON, as 64 hex digits.
+    pub bound_version: String,
+    /// How long the run may take, in seconds.
+    pub effective_ttl_secs: u64,
+    /// `request_body`, `bp_metadata` or `server_default`.
+    pub ttl_source: String,
+}
+
+/// A task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskView {
+    /// Its id.
+    pub id: String,
+    /// What it is for, in the asker's words.
+    pub goal: Option<String>,
+    /// The blueprint's own id.
+    pub blueprint_id: String,
+    /// SHA-256 of the blueprint's canonical JSON, as 64 hex digits.
+    pub bound_version: String,
+    /// The context it brought.
+    pub input_ctx: Value,
+    /// When it was accepted, RFC 3339.
+    pub created_at: String,
+}
+
+/// A task and its runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskRunsView {
+    /// The task.
+    pub task: TaskView,
+    /// Its runs, the newest first.
+    pub runs: Vec<RunView>,
+}
