@@ -26,6 +26,8 @@ pub mod workspaces;
 pub mod templates;
 pub mod worker;
 
+pub use adjutant_sessions::worktree::RemoveMode;
+pub use adjutant_store::RunFilter;
 pub use error::EngineError;
 pub use runs::{ToolEnd, ToolWent};
 pub use plane::Plane;

@@ -39,9 +39,13 @@ fn claude(profile: &Profile) -> Vec<&'static str> {
     argv
 }
 
+/// Codex' own sandbox keeps writes in the workspace. The system prompt is a TOML text, with quotes that hardly any
+/// prompt contains; one that does is taken as it stands, quotes included.
 fn codex(profile: &Profile) -> Vec<&'static str> {
     let mut argv = vec!["codex", "exec", "--json", "--skip-git-repo-check", "--sandbox", "workspace-write"];
     argv.extend(profile.model.as_ref().map(|_| ["--model", "{model}"]).into_iter().flatten());
+    let instructions = profile.system_prompt.as_ref().map(|_| ["--config", "developer_instructions='''{system}'''"]);
+    argv.extend(instructions.into_iter().flatten());
     argv.extend(["--", "{prompt}"]);
     argv
 }
@@ -89,13 +93,15 @@ fn codex_env_keys(env: &[(String, String)]) -> Vec<String> {
     env_keys(&text)
 }
 
+/// Finds `env_key = "NAME"`, in a table or inline; a name that only a comment gives does no harm.
 fn env_keys(config: &str) -> Vec<String> {
-    config
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("env_key")?.trim_start().strip_prefix('='))
-        .map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
-        .filter(|name| !name.is_empty())
-        .collect()
+    let value = |after: &str| {
+        let after = after.trim_start().strip_prefix('=')?.trim_start();
+        let quote = after.chars().next().filter(|c| ['"', '\''].contains(c))?;
+        let (name, _) = after[1..].split_once(quote)?;
+        (!name.is_empty()).then(|| name.to_owned())
+    };
+    config.lines().flat_map(|line| line.split("env_key").skip(1)).filter_map(value).collect()
 }
 
 #[cfg(test)]
@@ -115,7 +121,15 @@ mod tests {
 
     #[test]
     fn the_keys_of_codex_providers_are_found_in_its_settings() {
-        let config = "[model_providers.stub]\nname = \"x\"\nenv_key = \"STUB_KEY\"\n  env_key='OTHER'\n# env_key_x\n";
-        assert_eq!(env_keys(config), ["STUB_KEY", "OTHER"]);
+        let config = "
+            [model_providers.stub]
+            name = \"x\"
+            env_key = \"STUB_KEY\" # where the key is
+              env_key='OTHER'
+            env_key_instructions = \"ask\"
+            env_key =
+            [model_providers]
+            inline = { name = \"y\", env_key = \"INLINE\" }";
+        assert_eq!(env_keys(config), ["STUB_KEY", "OTHER", "INLINE"]);
     }
 }

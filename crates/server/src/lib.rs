@@ -1,1 +1,18 @@
-//! .
+//! The doors of Adjutant: HTTP.
+//!
+//! A door checks who asks and what the request says, and hands it to the plane; it decides nothing and keeps
+//! nothing. Every error leaves in one form.
+
+mod answer;
+
+mod auth;
+
+mod body;
+
+mod convert;
+
+mod http;
+
+mod serve;
+
+pub use serve::{Listeners, openapi_json, router, serve};

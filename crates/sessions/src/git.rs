@@ -4,13 +4,40 @@
 //! point does not: no hooks, no pager, no prompt, no background maintenance, no file monitor. No `GIT_…` variable
 //! gets through from outside, so a plane that was started from a git hook works on the repository it is told.
 
-use crate::process::SpawnError;
+use crate::process::{self, EndedBy, Exit, Outcome, ProcessSpec, SpawnError};
 use adjutant_model::run::ErrorClass;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How long one call may take unless something else is said; a checkout of a large repository takes minutes.
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How much output one call may have; the list of a million files fits.
+const OUTPUT_BYTES_MAX: usize = 256 << 20;
+
+/// What is set whatever the environment says.
+const PINNED_ENV: [(&str, &str); 4] = [
+    ("LC_ALL", "C"),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    // Reading must not take the index lock from under an agent.
+    ("GIT_OPTIONAL_LOCKS", "0"),
+];
+
+/// What is configured whatever the repository and the user say.
+const PINNED_CONFIG: [&str; 8] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.quotePath=false",
+    "core.safecrlf=false",
+    "color.ui=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "advice.addEmbeddedRepo=false",
+];
 
 /// How git is called; cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,8 +60,17 @@ pub struct GitVersion {
 }
 
 impl GitVersion {
-    /// The oldest version that Adjutant works with: it marks a worktree that is being made.
-    pub const OLDEST: GitVersion = GitVersion { major: 2, minor: 38, patch: 0 };
+    /// The oldest version that Adjutant works with: the first with `git add --sparse`.
+    pub const OLDEST: GitVersion = GitVersion { major: 2, minor: 34, patch: 0 };
+
+    /// Reads what `git --version` prints, vendors' additions included.
+    fn parse(text: &str) -> Option<GitVersion> {
+        let mut numbers = text.trim().strip_prefix("git version ")?.split(['.', ' ', '-']);
+        let major = numbers.next()?.parse().ok()?;
+        let minor = numbers.next()?.parse().ok()?;
+        let patch = numbers.next().and_then(|patch| patch.parse().ok()).unwrap_or(0);
+        Some(GitVersion { major, minor, patch })
+    }
 }
 
 impl fmt::Display for GitVersion {
@@ -83,6 +119,12 @@ pub enum GitError {
         /// What is wrong with it.
         what: String,
     },
+    /// Not a full ref name outside branches, tags and remotes.
+    #[error("`{refname}` is not a ref that a snapshot can be kept under")]
+    RefName {
+        /// What was given.
+        refname: String,
+    },
     /// A file beside git could not be read or written.
     #[error("{} cannot be used", path.display())]
     File {
@@ -99,7 +141,7 @@ impl GitError {
     pub fn class(&self) -> ErrorClass {
         match self {
             GitError::Spawn(error) => error.class(),
-            GitError::Failed { .. } | GitError::File { .. } => ErrorClass::User,
+            GitError::Failed { .. } | GitError::File { .. } | GitError::RefName { .. } => ErrorClass::User,
             GitError::TimedOut { .. } | GitError::Cancelled { .. } => ErrorClass::Retry,
             GitError::Output { .. } => ErrorClass::Bug,
         }
@@ -107,7 +149,72 @@ impl GitError {
 
     /// Says what a person can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
-        todo!()
+        match self {
+            GitError::Spawn(SpawnError::NotFound { .. }) => Some("install git, or put its folder into PATH".to_owned()),
+            GitError::Failed { stderr_tail, dir, .. } => failure_hint(stderr_tail, dir),
+            GitError::TimedOut { .. } => {
+                Some("see whether the disk is slow, or a filter such as git-lfs waits for the network".to_owned())
+            }
+            GitError::Spawn(_)
+            | GitError::Cancelled { .. }
+            | GitError::Output { .. }
+            | GitError::RefName { .. }
+            | GitError::File { .. } => None,
+        }
+    }
+}
+
+/// Knows the failures that people meet. Nothing but the words for a person depends on git's words.
+fn failure_hint(stderr: &str, dir: &Path) -> Option<String> {
+    if stderr.contains("dubious ownership") {
+        let dir = dir.display();
+        return Some(format!(
+            "the repository is another user's; if you trust it: git config --global --add safe.directory '{dir}'"
+        ));
+    }
+    if stderr.contains(".lock': File exists") {
+        return Some(
+            "another git works on this repository, or one was killed: wait, or remove the lock file".to_owned(),
+        );
+    }
+    stderr.contains("No space left on device").then(|| "free some disk space".to_owned())
+}
+
+/// One call of git.
+#[derive(Debug, Clone)]
+pub(crate) struct Call<'a> {
+    dir: &'a Path,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    stdin: Vec<u8>,
+}
+
+impl<'a> Call<'a> {
+    /// Takes the directory and the arguments, the subcommand first.
+    pub(crate) fn new(dir: &'a Path, args: &[&str]) -> Self {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Call { dir, args, env: Vec::new(), stdin: Vec::new() }
+    }
+
+    /// Sets a variable for this call.
+    pub(crate) fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Gives standard input.
+    pub(crate) fn with_stdin(mut self, stdin: Vec<u8>) -> Self {
+        self.stdin = stdin;
+        self
+    }
+
+    fn command(&self) -> String {
+        self.args.first().cloned().unwrap_or_default()
+    }
+
+    /// Says that the output is not as it should be.
+    pub(crate) fn unreadable(&self, what: impl Into<String>) -> GitError {
+        GitError::Output { command: self.command(), what: what.into() }
     }
 }
 
@@ -115,8 +222,16 @@ impl Git {
     /// Takes the environment that git runs with, as [`crate::environment()`] gives it; `PATH` and `HOME` matter. Every
     /// `GIT_…` in it is left out. Without further words a call may take ten minutes.
     pub fn new(env: &[(String, String)]) -> Self {
-        let _ = env;
-        todo!()
+        let inherited = env.iter().filter(|(name, _)| {
+            !name.starts_with("GIT_") && PINNED_ENV.iter().all(|(pinned, _)| pinned != name)
+        });
+        let pinned = PINNED_ENV.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self {
+            env: inherited.cloned().chain(pinned).collect(),
+            marker: None,
+            timeout: TIMEOUT,
+            cancel: CancellationToken::new(),
+        }
     }
 
     /// Marks what is started, so that [`crate::process::sweep_prefix`] finds it after a crash.
@@ -142,6 +257,98 @@ impl Git {
     /// # Errors
     /// [`GitError`]; [`GitError::Spawn`] when git is not installed.
     pub async fn version(&self) -> Result<GitVersion, GitError> {
-        todo!()
+        let call = Call::new(Path::new("/"), &["--version"]);
+        let text = self.line(&call).await?;
+        GitVersion::parse(&text).ok_or_else(|| call.unreadable(text))
+    }
+
+    /// Calls git and gives its output; any exit code but 0 is an error.
+    pub(crate) async fn output(&self, call: &Call<'_>) -> Result<Vec<u8>, GitError> {
+        let outcome = self.run(call).await?;
+        match outcome.exit {
+            Exit::Code(0) => Ok(outcome.stdout),
+            Exit::Code(_) | Exit::Signal(_) => Err(failed(call, &outcome)),
+        }
+    }
+
+    /// Calls git and gives its output as text without the line end.
+    pub(crate) async fn line(&self, call: &Call<'_>) -> Result<String, GitError> {
+        let output = String::from_utf8(self.output(call).await?).map_err(|_| call.unreadable("it is not UTF-8"))?;
+        Ok(output.strip_suffix('\n').unwrap_or(&output).to_owned())
+    }
+
+    /// Calls git and gives its output as a number.
+    pub(crate) async fn count(&self, call: &Call<'_>) -> Result<usize, GitError> {
+        let line = self.line(call).await?;
+        line.parse().map_err(|_| call.unreadable(line))
+    }
+
+    /// Asks git a question that it answers by exit code: 0 is yes and gives the output's text, 1 is no.
+    pub(crate) async fn ask(&self, call: &Call<'_>) -> Result<Option<String>, GitError> {
+        let outcome = self.run(call).await?;
+        match outcome.exit {
+            Exit::Code(0) => Ok(Some(String::from_utf8_lossy(&outcome.stdout).trim_end_matches('\n').to_owned())),
+            Exit::Code(1) => Ok(None),
+            Exit::Code(_) | Exit::Signal(_) => Err(failed(call, &outcome)),
+        }
+    }
+
+    /// Gives the commit that a revision names; whatever the text, it is never taken for an option.
+    pub(crate) async fn commit_of(&self, dir: &Path, revision: &str) -> Result<Option<String>, GitError> {
+        let commit = format!("{revision}^{{commit}}");
+        self.ask(&Call::new(dir, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])).await
+    }
+
+    async fn run(&self, call: &Call<'_>) -> Result<Outcome, GitError> {
+        let mut argv = vec!["git".to_owned()];
+        argv.extend(PINNED_CONFIG.iter().flat_map(|config| ["-c".to_owned(), (*config).to_owned()]));
+        argv.extend(call.args.iter().cloned());
+        let spec = ProcessSpec {
+            env: self.env.iter().chain(&call.env).cloned().collect(),
+            stdin: call.stdin.clone(),
+            timeout: Some(self.timeout),
+            stdout_bytes_max: OUTPUT_BYTES_MAX,
+            marker: self.marker.clone(),
+            ..ProcessSpec::new(argv, call.dir.to_owned())
+        };
+        let outcome = process::run(spec, self.cancel.clone(), None).await?;
+        match outcome.ended_by {
+            EndedBy::Itself if outcome.stdout_truncated => Err(call.unreadable("it is too long")),
+            EndedBy::Itself => Ok(outcome),
+            EndedBy::Timeout => Err(GitError::TimedOut { command: call.command(), after: self.timeout }),
+            EndedBy::Cancelled => Err(GitError::Cancelled { command: call.command() }),
+        }
+    }
+}
+
+fn failed(call: &Call<'_>, outcome: &Outcome) -> GitError {
+    let code = match outcome.exit {
+        Exit::Code(code) => Some(code),
+        Exit::Signal(_) => None,
+    };
+    let stderr_tail = outcome.stderr_tail.trim().to_owned();
+    GitError::Failed { command: call.command(), dir: call.dir.to_owned(), code, stderr_tail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_all_vendors_are_read() {
+        let table = [
+            ("git version 2.47.3\n", Some((2, 47, 3))),
+            ("git version 2.39.2 (Apple Git-143)", Some((2, 39, 2))),
+            ("git version 2.43.0.windows.1", Some((2, 43, 0))),
+            ("git version 2.50.0-rc1", Some((2, 50, 0))),
+            ("git version 3.0", Some((3, 0, 0))),
+            ("hub version 2.14", None),
+            ("", None),
+        ];
+        for (text, expected) in table {
+            let version = GitVersion::parse(text).map(|v| (v.major, v.minor, v.patch));
+            assert_eq!(version, expected, "{text:?}");
+        }
+        assert!(GitVersion::parse("git version 2.9.5").unwrap() < GitVersion::OLDEST);
     }
 }

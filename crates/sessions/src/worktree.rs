@@ -8,10 +8,13 @@ mod create;
 mod remove;
 mod snapshot;
 mod status;
+
+mod place;
+mod registry;
 mod tree;
 
 pub use create::{WorktreeError, WorktreeParams, create};
-pub use remove::{BranchFate, Removal, RemoveError, RemoveMode, RemoveParams, Unsaved, remove};
+pub use remove::{BranchFate, Removal, RemoveError, RemoveMode, RemoveParams, remove};
 pub use snapshot::{Snapshot, SnapshotParams, snapshot};
-pub use status::{Diff, WorkspaceStatus, diff, head, status};
+pub use status::{Diff, Unsaved, WorkspaceStatus, diff, head, status, unsaved};
 pub use tree::tree_hash;

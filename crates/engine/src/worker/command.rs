@@ -21,6 +21,9 @@ const STDOUT_BYTES_MAX: usize = 8 << 20;
 /// How many lines of a program may wait to be read for progress.
 const LINES_MAX: usize = 256;
 
+/// Linux takes single arguments up to here: 32 pages, with the NUL behind it.
+const ARGUMENT_BYTES_MAX: usize = (128 << 10) - 1;
+
 /// Why a command cannot be started as it is described.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
@@ -34,6 +37,8 @@ enum Refusal {
     Outside(String),
     #[error("the system prompt could not be written: {0}")]
     SystemFile(io::Error),
+    #[error("an argument is {0} bytes long and the system takes {ARGUMENT_BYTES_MAX}; pass it on standard input")]
+    ArgumentTooLong(usize),
 }
 
 /// Runs a command step.
@@ -85,6 +90,9 @@ fn prepare(
     if let Some(program) = argv.first_mut().filter(|program| *program == templates::OWN_PROGRAM) {
         *program = ctx.adjutant_exe.to_string_lossy().into_owned();
     }
+    if let Some(long) = argv.iter().map(String::len).find(|len| *len > ARGUMENT_BYTES_MAX) {
+        return Err(Refusal::ArgumentTooLong(long));
+    }
     let stdin = match (&spec.stdin, spec.use_stdin) {
         (Some(text), _) => Some(placeholders(text, &fillings)?.into_bytes()),
         (None, Some(false)) => None,
@@ -105,7 +113,7 @@ fn prepare(
 /// The texts that placeholders stand for.
 struct Texts {
     prompt: String,
-    tools_csv: String,
+    tools_csv: Option<String>,
     work_dir: String,
     attempt: String,
     system_file: Option<String>,
@@ -121,7 +129,7 @@ impl Texts {
         };
         Ok(Texts {
             prompt: prompt(input),
-            tools_csv: agent.profile.tools.join(","),
+            tools_csv: (!agent.profile.tools.is_empty()).then(|| agent.profile.tools.join(",")),
             work_dir: ctx.work_dir.to_string_lossy().into_owned(),
             attempt: ctx.attempt.to_string(),
             system_file,
@@ -135,7 +143,7 @@ impl Texts {
             system: agent.profile.system_prompt.as_deref(),
             system_file: self.system_file.as_deref(),
             model: agent.profile.model.as_deref(),
-            tools_csv: Some(&self.tools_csv),
+            tools_csv: self.tools_csv.as_deref(),
             work_dir: Some(&self.work_dir),
             task_id: Some(&self.task_id),
             attempt: Some(&self.attempt),
@@ -171,14 +179,16 @@ fn directory(work_dir: &Path, below: Option<&str>) -> Result<PathBuf, Refusal> {
 }
 
 fn env(spec: &CommandSpec, fillings: &Fillings<'_>, ctx: &WorkerContext) -> Result<Vec<(String, String)>, Refusal> {
-    let mut extra = BTreeMap::from([
+    let mut extra = BTreeMap::new();
+    for (name, text) in &spec.env {
+        extra.insert(name.clone(), placeholders(text, fillings)?);
+    }
+    // After the spec's own, so that no blueprint can pass a step off as another.
+    extra.extend([
         ("ADJUTANT_RUN".to_owned(), ctx.run_id.to_string()),
         ("ADJUTANT_STEP".to_owned(), ctx.path.to_string()),
         ("ADJUTANT_ATTEMPT".to_owned(), ctx.attempt.to_string()),
     ]);
-    for (name, text) in &spec.env {
-        extra.insert(name.clone(), placeholders(text, fillings)?);
-    }
     if let Some(gate) = &ctx.gate {
         extra.insert("ADJUTANT_URL".to_owned(), gate.url.clone());
         extra.insert("ADJUTANT_TOKEN".to_owned(), gate.token.reveal().to_owned());

@@ -7,5 +7,7 @@ mod recovery;
 mod runs;
 mod workers;
 
+mod worker_check;
+mod worker_command;
 mod worker_fixture;
 mod worker_lua;

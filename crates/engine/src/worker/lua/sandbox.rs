@@ -7,8 +7,10 @@
 use super::super::Progress;
 use super::convert::Converter;
 use adjutant_rules::limits;
+use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Lua, LuaOptions, MultiValue, StdLib};
 use std::cell::Cell;
+use std::sync::LazyLock;
 use tokio::sync::mpsc;
 
 /// The globals of a chunk, besides `null`, `array` and `print`.
@@ -47,7 +49,9 @@ const PRINTED_MAX: u32 = 100;
 
 /// Bounds what cannot be stopped while it works: a plain search and a split compare up to text × pattern bytes, a
 /// sort without a function compares whole strings, and a repetition or move may count to billions without a check.
-const GUARDS: &str = include_str!("guards.luau");
+static GUARDS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    Compiler::new().compile(include_str!("guards.luau")).expect("the guards are part of the program and compile")
+});
 /// What the guards are called in a stack.
 pub(super) const GUARDS_LABEL: &str = "guards";
 
@@ -62,7 +66,7 @@ pub(super) fn machine(memory_bytes: usize, progress: &mpsc::Sender<Progress>) ->
         | StdLib::BUFFER;
     let lua = Lua::new_with(libraries, LuaOptions::default())?;
     lua.set_memory_limit(memory_bytes)?;
-    lua.load(GUARDS).set_name(format!("={GUARDS_LABEL}")).exec()?;
+    lua.load(GUARDS.as_slice()).set_name(format!("={GUARDS_LABEL}")).set_mode(ChunkMode::Binary).exec()?;
     keep_only(&lua, GLOBALS)?;
     let converter = Converter::new(&lua)?;
     lua.globals().raw_set("null", mlua::Value::NULL)?;

@@ -1,0 +1,131 @@
+//! Who asks: a token on every route but health, and no request that a foreign page has sent.
+
+use crate::answer::Refusal;
+use adjutant_engine::Plane;
+use adjutant_model::action::Role;
+use adjutant_protocol::{ApiError, ErrorCode};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+/// Marks requests that came through the Unix socket, which no page can reach.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ThroughSocket;
+
+/// Refuses what a page of another origin may have sent: a name that is not this machine's loopback was resolved to
+/// it, or the browser says that the page is another's.
+pub(crate) async fn own_origin(request: Request, next: Next) -> Response {
+    let through_socket = request.extensions().get::<ThroughSocket>().is_some();
+    match foreign(request.headers()) {
+        Some(what) if !through_socket => {
+            let error = ApiError::new(ErrorCode::Forbidden, what);
+            Refusal::from(error.hinted("use the address in daemon.json, from this machine")).into_response()
+        }
+        Some(_) | None => next.run(request).await,
+    }
+}
+
+/// Finds the caller of a token and lets it through where its role may go.
+pub(crate) async fn caller(State(plane): State<Plane>, mut request: Request, next: Next) -> Response {
+    let Some(secret) = bearer(request.headers()) else {
+        let error = ApiError::new(ErrorCode::Unauthenticated, "a token is needed");
+        return Refusal::from(error.hinted("send `Authorization: Bearer TOKEN`; the owner's is the file `token` in the data folder"))
+            .into_response();
+    };
+    let caller = match plane.authenticate(secret).await {
+        Ok(Some(caller)) => caller,
+        Ok(None) => {
+            let error = ApiError::new(ErrorCode::Unauthenticated, "the token is not good for this daemon");
+            return Refusal::from(error.hinted("it was revoked, is over, or belongs to another data folder")).into_response();
+        }
+        Err(error) => return Refusal::from(error).into_response(),
+    };
+    if !may(caller.role, request.method(), request.uri().path()) {
+        let error = format!("the role {} may not do this", caller.role.as_str());
+        return Refusal::new(ErrorCode::Forbidden, error).into_response();
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// Tells where a role may go.
+fn may(role: Role, method: &Method, path: &str) -> bool {
+    let at_gate = path.starts_with("/v1/gate/");
+    match role {
+        Role::Host => true,
+        Role::Operator => !at_gate,
+        Role::Worker => at_gate,
+        Role::Observer | Role::Senior => method == Method::GET,
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then(|| secret.trim())
+}
+
+/// Says what is foreign about a request.
+fn foreign(headers: &HeaderMap) -> Option<String> {
+    let host = match headers.get(header::HOST).map(|host| host.to_str()) {
+        Some(Ok(host)) => host,
+        Some(Err(_)) | None => return Some("the request names no host".to_owned()),
+    };
+    if !is_loopback(host) {
+        return Some(format!("the host `{host}` is not this daemon's"));
+    }
+    let origin = headers.get(header::ORIGIN)?.to_str().unwrap_or("?");
+    (origin != format!("http://{host}")).then(|| format!("the origin `{origin}` is not this daemon's"))
+}
+
+/// Tells whether a `Host` header names this machine's loopback, with any port.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    ["127.0.0.1", "localhost", "::1"].contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn only_loopback_names_and_own_origins_pass() {
+        for (host, origin, passes) in [
+            (Some("127.0.0.1:80"), None, true),
+            (Some("localhost"), None, true),
+            (Some("[::1]:4100"), None, true),
+            (Some("127.0.0.1:80"), Some("http://127.0.0.1:80"), true),
+            (Some("127.0.0.1:80"), Some("http://127.0.0.1:81"), false),
+            (Some("127.0.0.1:80"), Some("null"), false),
+            (Some("evil.example:80"), None, false),
+            (Some("127.0.0.1.evil.example"), None, false),
+            (None, None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [(header::HOST, host), (header::ORIGIN, origin)] {
+                if let Some(value) = value {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+            }
+            assert_eq!(foreign(&headers).is_none(), passes, "{host:?} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_role_goes_only_where_it_may() {
+        for (role, method, path, goes) in [
+            (Role::Host, Method::POST, "/v1/tasks", true),
+            (Role::Worker, Method::POST, "/v1/gate/judge", true),
+            (Role::Worker, Method::GET, "/v1/runs", false),
+            (Role::Observer, Method::GET, "/v1/runs", true),
+            (Role::Observer, Method::POST, "/v1/tasks", false),
+            (Role::Operator, Method::POST, "/v1/gate/judge", false),
+        ] {
+            assert_eq!(may(role, &method, path), goes, "{role:?} {method} {path}");
+        }
+    }
+}

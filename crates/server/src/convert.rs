@@ -1,0 +1,195 @@
+//! Between the plane's nouns and the wire, by hand, so that either side can change alone.
+
+use adjutant_engine::workspaces::WorkspaceInfo;
+use adjutant_model::event::JournalRow;
+use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, LinkState};
+use adjutant_model::policy::GateStage;
+use adjutant_model::run::{
+    ErrorClass, FlowError, RunRecord, StepFailure, TaskRecord, TtlSource, TurnKind, TurnRecord, WorkspaceKind, WorkspaceRecord,
+};
+use adjutant_protocol::http;
+use serde_json::Value;
+
+pub(crate) fn task(task: &TaskRecord) -> http::TaskView {
+    http::TaskView {
+        id: task.id.to_string(),
+        goal: task.goal.clone(),
+        blueprint_id: task.blueprint_id.clone(),
+        bound_version: task.blueprint_hash.clone(),
+        input_ctx: (&task.input).into(),
+        created_at: task.created_at.to_string(),
+    }
+}
+
+pub(crate) fn run(run: &RunRecord) -> http::RunView {
+    http::RunView {
+        id: run.id.to_string(),
+        task_id: run.task_id.to_string(),
+        status: run.status.as_str().to_owned(),
+        blueprint_id: run.blueprint_id.clone(),
+        bound_version: run.blueprint_hash.clone(),
+        epoch: run.epoch,
+        ttl_secs: run.ttl_ms / 1000,
+        ttl_source: ttl_source(run.ttl_source).to_owned(),
+        workspace: run.workspace.as_ref().map(workspace),
+        goal_id: run.goal_id.as_ref().map(ToString::to_string),
+        agent: run.agent_override.clone(),
+        error: run.error.as_ref().map(flow_error),
+        final_ctx: run.result.as_ref().map(Into::into),
+        created_at: run.created_at.to_string(),
+        ended_at: run.ended_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn ttl_source(source: TtlSource) -> &'static str {
+    match source {
+        TtlSource::RequestBody => "request_body",
+        TtlSource::BpMetadata => "bp_metadata",
+        TtlSource::ServerDefault => "server_default",
+    }
+}
+
+pub(crate) fn flow_error(error: &FlowError) -> http::FlowErrorView {
+    http::FlowErrorView {
+        code: error.code.as_str().to_owned(),
+        message: error.message.clone(),
+        step: error.step.as_ref().map(ToString::to_string),
+        agent: error.reference.as_ref().map(ToString::to_string),
+        value: error.value.as_ref().map(Into::into),
+    }
+}
+
+pub(crate) fn workspace(workspace: &WorkspaceRecord) -> http::WorkspaceView {
+    let kind = match workspace.kind {
+        WorkspaceKind::Worktree => "worktree",
+        WorkspaceKind::Scratch => "scratch",
+        WorkspaceKind::Given => "given",
+    };
+    http::WorkspaceView {
+        kind: kind.to_owned(),
+        path: workspace.path.clone(),
+        project: workspace.project.clone(),
+        branch: workspace.branch.clone(),
+        base: workspace.base.clone(),
+        node: workspace.node.clone(),
+    }
+}
+
+pub(crate) fn workspace_entry(info: &WorkspaceInfo) -> http::WorkspaceEntryView {
+    http::WorkspaceEntryView {
+        run_id: info.run_id.to_string(),
+        run_status: info.run_status.as_str().to_owned(),
+        workspace: workspace(&info.workspace),
+        changed_files: info.unsaved.as_ref().map(|unsaved| unsaved.changed_files as u64),
+        unmerged_commits: info.unsaved.as_ref().map(|unsaved| unsaved.unmerged_commits as u64),
+    }
+}
+
+pub(crate) fn turn(turn: &TurnRecord) -> http::TurnView {
+    let kind = match turn.kind {
+        TurnKind::Step => "step",
+        TurnKind::Tool => "tool",
+    };
+    http::TurnView {
+        index: turn.index,
+        kind: kind.to_owned(),
+        path: turn.path.to_string(),
+        attempt: turn.attempt,
+        name: turn.name.clone(),
+        status: turn.status.as_str().to_owned(),
+        parameters: (&turn.parameters).into(),
+        output: turn.output.as_ref().map(Into::into),
+        error: turn.error.as_ref().map(turn_error),
+        rule: turn.rule.clone(),
+        started_at: turn.started_at.to_string(),
+        ended_at: turn.ended_at.map(|at| at.to_string()),
+    }
+}
+
+fn turn_error(failure: &StepFailure) -> http::TurnErrorView {
+    let class = match failure.class {
+        ErrorClass::Retry => "retry",
+        ErrorClass::User => "user",
+        ErrorClass::Gone => "gone",
+        ErrorClass::Bug => "bug",
+    };
+    http::TurnErrorView {
+        message: failure.message.clone(),
+        class: class.to_owned(),
+        value: failure.value.as_ref().map(Into::into),
+    }
+}
+
+pub(crate) fn event(row: &JournalRow) -> http::EventView {
+    let mut payload = serde_json::to_value(&row.event).expect("an event is JSON");
+    if let Value::Object(fields) = &mut payload {
+        fields.remove("kind");
+    }
+    http::EventView {
+        seq: row.seq,
+        at: row.at.to_string(),
+        actor: row.actor.clone(),
+        subject: row.subject.clone(),
+        kind: row.event.kind().to_owned(),
+        payload,
+    }
+}
+
+pub(crate) fn gate_stage(stage: GateStage) -> &'static str {
+    match stage {
+        GateStage::Capability => "capability",
+        GateStage::Validation => "validation",
+        GateStage::Policy => "policy",
+        GateStage::Breaker => "breaker",
+        GateStage::Approval => "approval",
+    }
+}
+
+pub(crate) fn goal(goal: &Goal) -> http::GoalView {
+    http::GoalView {
+        id: goal.id.to_string(),
+        description: goal.description.clone(),
+        status: goal.status.as_str().to_owned(),
+        acceptance: goal.acceptance.iter().map(criterion).collect(),
+        sessions: goal.sessions.iter().map(link).collect(),
+        progress: goal.progress,
+        project: goal.project.clone(),
+        notes: goal.notes.clone(),
+        created: goal.created.to_string(),
+        updated: goal.updated.to_string(),
+    }
+}
+
+fn criterion(criterion: &Criterion) -> http::CriterionView {
+    http::CriterionView {
+        text: criterion.text.clone(),
+        check: criterion.check.clone(),
+        evidence: criterion.evidence.as_ref().map(evidence),
+    }
+}
+
+fn link(link: &GoalLink) -> http::LinkView {
+    let state = match link.state {
+        LinkState::Launched => "launched",
+        LinkState::Running => "running",
+        LinkState::Verified => "verified",
+        LinkState::Failed => "failed",
+    };
+    http::LinkView {
+        session_id: link.session_id.clone(),
+        task: link.task.clone(),
+        state: state.to_owned(),
+        evidence: link.evidence.as_ref().map(evidence),
+    }
+}
+
+fn evidence(evidence: &Evidence) -> http::EvidenceView {
+    http::EvidenceView {
+        source: serde_json::to_value(&evidence.source).expect("a source is JSON"),
+        passed: evidence.passed,
+        tree: evidence.tree.clone(),
+        workspace: evidence.workspace.clone(),
+        detail: evidence.detail.clone(),
+        at: evidence.at.to_string(),
+    }
+}

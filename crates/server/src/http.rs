@@ -1,0 +1,9 @@
+//! The routes, a file for each resource.
+
+pub(crate) mod events;
+pub(crate) mod gate;
+pub(crate) mod goals;
+pub(crate) mod runs;
+pub(crate) mod status;
+pub(crate) mod tasks;
+pub(crate) mod workspaces;

@@ -1,0 +1,94 @@
+//! `/v1/events`: the journal as it grows.
+//!
+//! A reader has a cursor and reads pages from it at its own pace; it misses nothing and slows nobody. When there is
+//! no more it waits for the store to say that something was committed.
+
+use crate::answer::Answer;
+use crate::convert;
+use adjutant_engine::Plane;
+use adjutant_model::event::JournalRow;
+use adjutant_protocol::{ApiError, http};
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::Stream;
+use serde::Deserialize;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+/// How many rows are read at once.
+const PAGE: usize = 256;
+/// A comment goes out so often, so that both sides notice a dead connection.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Where to begin.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventsQuery {
+    /// Behind this `seq`; a `Last-Event-ID` goes before. Without either: from now on.
+    #[serde(default)]
+    after: Option<i64>,
+    /// Only what is about this: a run's or goal's id, or `plane`.
+    #[serde(default)]
+    subject: Option<String>,
+}
+
+struct Feed {
+    plane: Plane,
+    committed: tokio::sync::watch::Receiver<i64>,
+    subject: Option<String>,
+    cursor: i64,
+    page: VecDeque<JournalRow>,
+}
+
+/// Streams the journal as server-sent events: `id` is the `seq`, `event` the kind, `data` the row.
+#[utoipa::path(get, path = "/v1/events", tag = "events", params(EventsQuery), responses(
+    (status = 200, description = "A stream of rows.", body = http::EventView, content_type = "text/event-stream"),
+    (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError)))]
+pub(crate) async fn stream(
+    State(plane): State<Plane>,
+    headers: HeaderMap,
+    Query(query): Query<EventsQuery>,
+) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
+    let last_seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let committed = plane.committed();
+    let cursor = last_seen.or(query.after).unwrap_or_else(|| *committed.borrow());
+    let feed = Feed { plane, committed, subject: query.subject, cursor, page: VecDeque::new() };
+    let rows = futures_util::stream::unfold(feed, async |mut feed| feed.next().await.map(|row| (row, feed)));
+    let events = futures_util::StreamExt::map(rows, |row| {
+        let view = convert::event(&row);
+        let data = serde_json::to_string(&view).expect("an event is JSON");
+        Ok(Event::default().id(view.seq.to_string()).event(view.kind).data(data))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+}
+
+impl Feed {
+    /// Gives the next row, however long that takes; `None` when the plane stops or the store cannot be read, upon
+    /// which the client comes back with its cursor.
+    async fn next(&mut self) -> Option<JournalRow> {
+        loop {
+            if let Some(row) = self.page.pop_front() {
+                self.cursor = row.seq;
+                return Some(row);
+            }
+            self.committed.mark_unchanged();
+            self.page = self.read().await?.into();
+            if self.page.is_empty() {
+                tokio::select! {
+                    changed = self.committed.changed() => changed.ok()?,
+                    () = self.plane.stopping().cancelled_owned() => return None,
+                }
+            }
+        }
+    }
+
+    async fn read(&self) -> Option<Vec<JournalRow>> {
+        let read = match &self.subject {
+            Some(subject) => self.plane.events_of(subject, self.cursor, PAGE).await,
+            None => self.plane.events(self.cursor, PAGE).await,
+        };
+        read.inspect_err(|error| tracing::warn!(%error, "a reader of the journal is sent away")).ok()
+    }
+}

@@ -1,0 +1,122 @@
+//! `/v1/runs`
+
+use crate::answer::{Answer, Refusal};
+use crate::body::{JsonBody, id};
+use crate::convert;
+use adjutant_engine::{Plane, RunFilter};
+use adjutant_model::action::Caller;
+use adjutant_model::run::RunStatus;
+use adjutant_model::{RunId, TaskId};
+use adjutant_protocol::{ApiError, http};
+use axum::extract::{Path, Query, State};
+use axum::response::IntoResponse;
+use axum::{Extension, Json};
+use serde::Deserialize;
+
+const LIMIT_MAX: usize = 1000;
+
+pub(crate) fn of_task(task_id: TaskId) -> RunFilter {
+    RunFilter { task_id: Some(task_id), limit: LIMIT_MAX, ..RunFilter::default() }
+}
+
+/// Which runs.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunsQuery {
+    /// Of this task.
+    #[serde(default)]
+    task_id: Option<String>,
+    /// In this state.
+    #[serde(default)]
+    status: Option<String>,
+    /// At most so many, up to 1000; 100 unless said otherwise.
+    #[serde(default)]
+    limit: Option<usize>,
+    /// Behind this run: the `next_cursor` of the last page.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+/// Lists runs, the newest first.
+#[utoipa::path(get, path = "/v1/runs", tag = "runs", params(RunsQuery), responses(
+    (status = 200, body = http::RunsView), (status = 400, body = ApiError), (status = 401, body = ApiError),
+    (status = 403, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn list(State(plane): State<Plane>, Query(query): Query<RunsQuery>) -> Answer<Json<http::RunsView>> {
+    let status = match &query.status {
+        Some(text) => Some(RunStatus::parse(text).ok_or_else(|| {
+            let known = RunStatus::ALL.map(RunStatus::as_str).join(", ");
+            Refusal::invalid(format!("there is no status `{text}`; known: {known}"))
+        })?),
+        None => None,
+    };
+    let limit = query.limit.unwrap_or(100).clamp(1, LIMIT_MAX);
+    let filter = RunFilter {
+        task_id: query.task_id.as_deref().map(id).transpose()?,
+        status,
+        before: query.cursor.as_deref().map(id).transpose()?,
+        after: None,
+        limit,
+    };
+    let runs = plane.run_list(filter).await?;
+    let next_cursor = runs.last().filter(|_| runs.len() == limit).map(|run| run.id.to_string());
+    Ok(Json(http::RunsView { runs: runs.iter().map(convert::run).collect(), next_cursor }))
+}
+
+/// Gives a run.
+#[utoipa::path(get, path = "/v1/runs/{id}", tag = "runs", params(("id" = String, Path, description = "The run's id.")), responses(
+    (status = 200, body = http::RunView), (status = 400, body = ApiError), (status = 401, body = ApiError),
+    (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn get(State(plane): State<Plane>, Path(text): Path<String>) -> Answer<Json<http::RunView>> {
+    Ok(Json(convert::run(&plane.run_get(&id::<RunId>(&text)?).await?)))
+}
+
+/// Which turns.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TraceQuery {
+    /// Behind this index.
+    #[serde(default)]
+    after: Option<u64>,
+    /// At most so many, up to 1000, which it is unless said otherwise.
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+/// Gives a run's trace as JSON Lines, one turn a line; the header `x-next-cursor` is the `after` of the next page.
+#[utoipa::path(get, path = "/v1/runs/{id}/trace", tag = "runs",
+    params(("id" = String, Path, description = "The run's id."), TraceQuery), responses(
+    (status = 200, description = "Lines of turns.", body = http::TurnView, content_type = "application/x-ndjson"),
+    (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError),
+    (status = 404, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn trace(
+    State(plane): State<Plane>,
+    Path(text): Path<String>,
+    Query(query): Query<TraceQuery>,
+) -> Answer<impl IntoResponse> {
+    let limit = query.limit.unwrap_or(LIMIT_MAX).clamp(1, LIMIT_MAX);
+    let turns = plane.turns(&id::<RunId>(&text)?, query.after, limit).await?;
+    let mut lines = String::new();
+    for turn in &turns {
+        lines.push_str(&serde_json::to_string(&convert::turn(turn)).expect("a turn is JSON"));
+        lines.push('\n');
+    }
+    let next = turns.last().filter(|_| turns.len() == limit).map(|turn| turn.index.to_string());
+    Ok(([("content-type", "application/x-ndjson".to_owned()), ("x-next-cursor", next.unwrap_or_default())], lines))
+}
+
+/// Cancels a run: what it has in flight is ended.
+#[utoipa::path(post, path = "/v1/runs/{id}/cancel", tag = "runs", params(("id" = String, Path, description = "The run's id.")),
+    request_body = http::CancelParams, responses(
+    (status = 200, body = http::RunView), (status = 400, body = ApiError), (status = 401, body = ApiError),
+    (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError),
+    (status = 413, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn cancel(
+    State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+    JsonBody(params): JsonBody<http::CancelParams>,
+) -> Answer<Json<http::RunView>> {
+    let reason = params.reason.unwrap_or_else(|| "asked to".to_owned());
+    let run = plane.run_cancel(&caller, &id(&text)?, &reason).await?;
+    Ok(Json(convert::run(&run)))
+}

@@ -1,0 +1,198 @@
+//! `/v1/tasks`
+
+use crate::answer::{Answer, Refusal};
+use crate::body::{JsonBody, id};
+use crate::convert;
+use adjutant_engine::Plane;
+use adjutant_engine::tasks::{BlueprintRef, TaskParams, TaskStarted};
+use adjutant_model::action::Caller;
+use adjutant_model::run::{RunRecord, RunStatus};
+use adjutant_model::{RunId, TaskId, Value};
+use adjutant_protocol::{ApiError, ErrorCode, http};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A request waits so long for its run unless it says otherwise.
+const SYNC_TIMEOUT_SECS: u64 = 3600;
+/// A page has at most so many entries.
+const LIMIT_MAX: usize = 1000;
+
+/// Executes a blueprint: waits for its run, or answers at once with `detach`.
+#[utoipa::path(post, path = "/v1/tasks", tag = "tasks", request_body = http::TaskParams, responses(
+    (status = 200, description = "The run is done.", body = http::TaskDoneView),
+    (status = 202, description = "The run is durable and goes on.", body = http::TaskDetachedView),
+    (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError),
+    (status = 404, body = ApiError), (status = 409, description = "The run was cancelled.", body = ApiError),
+    (status = 413, body = ApiError), (status = 422, description = "The blueprint cannot run, or its flow failed.", body = ApiError),
+    (status = 429, body = ApiError), (status = 503, body = ApiError), (status = 504, body = ApiError)))]
+pub(crate) async fn create(
+    State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(params): JsonBody<http::TaskParams>,
+) -> Answer<Response> {
+    let timeout = sync_timeout(&params)?;
+    let goal = params.goal.clone();
+    let started = plane.task_start(&caller, task_params(params)?).await?;
+    let Some(timeout) = timeout else {
+        return Ok((StatusCode::ACCEPTED, Json(detached(&started))).into_response());
+    };
+    // The run has an owner of its own: a client that goes away ends this wait and nothing else.
+    match tokio::time::timeout(timeout, plane.run_ended(&started.run_id)).await {
+        Ok(ended) => done(&started, goal, &*ended?).map(|done| Json(done).into_response()),
+        Err(_) => Err(timed_out(&plane, &caller, &started, timeout).await),
+    }
+}
+
+/// Gives how long the request waits; `None` when it does not.
+fn sync_timeout(params: &http::TaskParams) -> Answer<Option<Duration>> {
+    if let Some(sid) = &params.operator_sid {
+        return Err(Refusal::invalid(format!("no operator `{sid}` is known")));
+    }
+    match (params.detach, params.timeout_secs) {
+        (true, Some(_)) => Err(Refusal::invalid("`timeout_secs` does not go with `detach`")),
+        (true, None) => Ok(None),
+        (false, Some(0)) => Err(Refusal::invalid("`timeout_secs` must be 1 or more")),
+        (false, secs) => Ok(Some(Duration::from_secs(secs.unwrap_or(SYNC_TIMEOUT_SECS)))),
+    }
+}
+
+fn task_params(params: http::TaskParams) -> Answer<TaskParams> {
+    let blueprint = match &params.blueprint {
+        http::BlueprintRefParams::Inline { value } => BlueprintRef::Inline(Value::from(value.clone())),
+        http::BlueprintRefParams::Id { id, version: None | Some(http::VersionSelectorParams::Latest) } => {
+            BlueprintRef::Id(id.clone())
+        }
+        http::BlueprintRefParams::Id { version: Some(_), .. } => {
+            return Err(Refusal::invalid("built-in blueprints have no older versions; leave `version` out"));
+        }
+    };
+    let path = |text: &Option<String>| text.as_ref().map(PathBuf::from);
+    let rest = json!({
+        "task_metadata": params.task_metadata, "operator": params.operator, "operator_desc": params.operator_desc,
+        "operator_slot": params.operator_slot, "check_policy": params.check_policy,
+    });
+    Ok(TaskParams {
+        blueprint,
+        init_ctx: Value::from(params.init_ctx),
+        project_root: path(&params.project_root),
+        work_dir: path(&params.work_dir),
+        ttl_secs: params.ttl_secs,
+        goal: params.goal,
+        goal_id: params.goal_id.as_deref().map(id).transpose()?,
+        agent: params.agent,
+        rest: Value::from(rest),
+    })
+}
+
+fn detached(started: &TaskStarted) -> http::TaskDetachedView {
+    http::TaskDetachedView {
+        task_id: started.task_id.to_string(),
+        run_id: started.run_id.to_string(),
+        status: "running".to_owned(),
+        bound_version: started.bound_version.clone(),
+        effective_ttl_secs: started.effective_ttl_secs,
+        ttl_source: convert::ttl_source(started.ttl_source).to_owned(),
+    }
+}
+
+fn done(started: &TaskStarted, goal: Option<String>, run: &RunRecord) -> Answer<http::TaskDoneView> {
+    if run.status != RunStatus::Done {
+        return Err(not_done(run).into());
+    }
+    let workspace = run.workspace.as_ref().map(convert::workspace);
+    Ok(http::TaskDoneView {
+        task_id: started.task_id.to_string(),
+        run_id: started.run_id.to_string(),
+        status: "done".to_owned(),
+        final_ctx: run.result.as_ref().map_or(serde_json::Value::Null, Into::into),
+        bound_version: started.bound_version.clone(),
+        effective_ttl_secs: started.effective_ttl_secs,
+        ttl_source: convert::ttl_source(started.ttl_source).to_owned(),
+        info: http::TaskInfoView {
+            run_id: started.run_id.to_string(),
+            goal,
+            project_root: workspace.as_ref().and_then(|workspace| workspace.project.clone()),
+            work_dir: workspace.as_ref().map(|workspace| workspace.path.clone()),
+            workspace,
+        },
+    })
+}
+
+/// Says why a run that ended is not done.
+fn not_done(run: &RunRecord) -> ApiError {
+    let ids = |details: serde_json::Value| Some(with_ids(details, &run.task_id, &run.id));
+    let hint = Some(format!("`adjutant trace {}` shows every turn", run.id));
+    match &run.error {
+        Some(error) => ApiError {
+            error: format!("the run failed: {error}"),
+            code: ErrorCode::FlowFailed.as_str().to_owned(),
+            hint,
+            details: ids(json!({
+                "failed_step": error.step.as_ref().map(ToString::to_string),
+                "verdict_value": error.value.as_ref().map(serde_json::Value::from),
+                "partial_ctx": run.result.as_ref().map(serde_json::Value::from),
+                "flow_error": convert::flow_error(error),
+            })),
+        },
+        None => ApiError {
+            error: format!("the run is {}", run.status),
+            code: ErrorCode::RunCancelled.as_str().to_owned(),
+            hint,
+            details: ids(json!({})),
+        },
+    }
+}
+
+async fn timed_out(plane: &Plane, caller: &Caller, started: &TaskStarted, timeout: Duration) -> Refusal {
+    let waited = format!("its request waited {} s", timeout.as_secs());
+    let error = match plane.run_cancel(caller, &started.run_id, &waited).await {
+        Ok(_) => format!("the run took longer than {} s and was cancelled", timeout.as_secs()),
+        Err(_) => format!("the run took longer than {} s", timeout.as_secs()),
+    };
+    let details = Some(with_ids(json!({}), &started.task_id, &started.run_id));
+    let hint = Some("use `detach`, or a longer `timeout_secs`".to_owned());
+    ApiError { error, code: ErrorCode::Timeout.as_str().to_owned(), hint, details }.into()
+}
+
+fn with_ids(mut details: serde_json::Value, task_id: &TaskId, run_id: &RunId) -> serde_json::Value {
+    details["task_id"] = json!(task_id.as_str());
+    details["run_id"] = json!(run_id.as_str());
+    details
+}
+
+/// How many entries.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    /// At most so many, up to 1000; 100 unless said otherwise.
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+/// Lists tasks, the newest first.
+#[utoipa::path(get, path = "/v1/tasks", tag = "tasks", params(ListQuery), responses(
+    (status = 200, body = Vec<http::TaskView>), (status = 400, body = ApiError), (status = 401, body = ApiError),
+    (status = 403, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn list(State(plane): State<Plane>, Query(query): Query<ListQuery>) -> Answer<Json<Vec<http::TaskView>>> {
+    let tasks = plane.task_list(query.limit.unwrap_or(100).min(LIMIT_MAX)).await?;
+    Ok(Json(tasks.iter().map(convert::task).collect()))
+}
+
+/// Gives a task and its runs.
+#[utoipa::path(get, path = "/v1/tasks/{id}", tag = "tasks", params(("id" = String, Path, description = "The task's id.")), responses(
+    (status = 200, body = http::TaskRunsView), (status = 400, body = ApiError), (status = 401, body = ApiError),
+    (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn get(State(plane): State<Plane>, Path(text): Path<String>) -> Answer<Json<http::TaskRunsView>> {
+    let task_id: TaskId = id(&text)?;
+    let task = plane.task_get(&task_id).await?;
+    let filter = super::runs::of_task(task_id);
+    let runs: Vec<Arc<RunRecord>> = plane.run_list(filter).await?.into_iter().map(Arc::new).collect();
+    Ok(Json(http::TaskRunsView { task: convert::task(&task), runs: runs.iter().map(|run| convert::run(run)).collect() }))
+}

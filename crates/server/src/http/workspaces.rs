@@ -1,0 +1,55 @@
+//! `/v1/workspaces`
+
+use crate::answer::Answer;
+use crate::body::id;
+use crate::convert;
+use adjutant_engine::{Plane, RemoveMode};
+use adjutant_model::RunId;
+use adjutant_protocol::{ApiError, http};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+
+/// Lists workspaces, the newest first.
+#[utoipa::path(get, path = "/v1/workspaces", tag = "workspaces", responses(
+    (status = 200, body = http::WorkspacesView), (status = 401, body = ApiError), (status = 403, body = ApiError),
+    (status = 503, body = ApiError)))]
+pub(crate) async fn list(State(plane): State<Plane>) -> Answer<Json<http::WorkspacesView>> {
+    let workspaces = plane.workspaces().await?;
+    Ok(Json(http::WorkspacesView { workspaces: workspaces.iter().map(convert::workspace_entry).collect() }))
+}
+
+/// Gives what a run's worktree changed since its base, untracked files included.
+#[utoipa::path(get, path = "/v1/workspaces/{run}/diff", tag = "workspaces", params(("run" = String, Path, description = "The run's id.")), responses(
+    (status = 200, body = String, content_type = "text/plain"), (status = 400, body = ApiError), (status = 401, body = ApiError),
+    (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 422, body = ApiError), (status = 500, body = ApiError),
+    (status = 503, body = ApiError)))]
+pub(crate) async fn diff(State(plane): State<Plane>, Path(text): Path<String>) -> Answer<String> {
+    Ok(plane.workspace_diff(&id(&text)?).await?)
+}
+
+/// How much may be given up.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RemoveQuery {
+    /// Give up unsaved work; a snapshot of it stays.
+    #[serde(default)]
+    force: bool,
+}
+
+/// Removes the workspace of a run that is over; a worktree only behind a snapshot.
+#[utoipa::path(delete, path = "/v1/workspaces/{run}", tag = "workspaces",
+    params(("run" = String, Path, description = "The run's id."), RemoveQuery), responses(
+    (status = 200, body = http::RemovedView), (status = 400, body = ApiError), (status = 401, body = ApiError),
+    (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError),
+    (status = 422, description = "It holds unsaved work.", body = ApiError), (status = 500, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn remove(
+    State(plane): State<Plane>,
+    Path(text): Path<String>,
+    Query(query): Query<RemoveQuery>,
+) -> Answer<Json<http::RemovedView>> {
+    let run_id: RunId = id(&text)?;
+    let mode = if query.force { RemoveMode::Forced } else { RemoveMode::Careful };
+    let snapshot_ref = plane.workspace_remove(&run_id, mode).await?;
+    Ok(Json(http::RemovedView { run_id: run_id.to_string(), snapshot_ref }))
+}

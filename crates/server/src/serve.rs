@@ -1,0 +1,125 @@
+//! The router, its document, and serving it.
+
+use crate::answer::Refusal;
+use crate::auth::{self, ThroughSocket};
+use crate::http::{events, gate, goals, runs, status, tasks, workspaces};
+use adjutant_engine::Plane;
+use adjutant_protocol::ErrorCode;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use std::io;
+use std::sync::OnceLock;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// A body is at most so large.
+const BODY_BYTES_MAX: usize = 2 << 20;
+
+/// Where the daemon listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// On loopback.
+    pub tcp: TcpListener,
+    /// In the data folder.
+    pub unix: UnixListener,
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Adjutant",
+    description = "A control plane for coding agents. Every route but health needs `Authorization: Bearer TOKEN`.",
+    license(name = "MIT OR Apache-2.0")
+))]
+struct Document;
+
+/// Gives the OpenAPI document as JSON.
+pub fn openapi_json() -> String {
+    static JSON: OnceLock<String> = OnceLock::new();
+    JSON.get_or_init(|| documented().1.to_pretty_json().expect("the document is JSON") + "\n").clone()
+}
+
+/// Makes the router of the HTTP door.
+pub fn router(plane: Plane) -> Router {
+    let open = Router::new().route("/v1/healthz", axum::routing::get(status::health));
+    let document = axum::routing::get(async || ([("content-type", "application/json")], openapi_json()));
+    documented()
+        .0
+        .route("/openapi.json", document)
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(plane.clone(), auth::caller))
+        .merge(open)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(contained))
+        .layer(middleware::from_fn(auth::own_origin))
+        .with_state(plane)
+}
+
+fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(tasks::create, tasks::list))
+        .routes(routes!(tasks::get))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::get))
+        .routes(routes!(runs::trace))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(events::stream))
+        .routes(routes!(goals::create, goals::list))
+        .routes(routes!(goals::get))
+        .routes(routes!(goals::link))
+        .routes(routes!(goals::evidence))
+        .routes(routes!(goals::note))
+        .routes(routes!(goals::set_status))
+        .routes(routes!(goals::check))
+        .routes(routes!(goals::close))
+        .routes(routes!(gate::judge))
+        .routes(routes!(gate::settle))
+        .routes(routes!(gate::progress))
+        .routes(routes!(workspaces::list))
+        .routes(routes!(workspaces::diff))
+        .routes(routes!(workspaces::remove))
+        .routes(routes!(status::status))
+        .split_for_parts();
+    // Health is routed apart, because it needs no token.
+    let health = OpenApiRouter::<Plane>::new().routes(routes!(status::health)).into_openapi();
+    document.merge(health);
+    let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+    (router, document)
+}
+
+/// Serves the router on both listeners until `shutdown`; open streams end with the plane.
+///
+/// # Errors
+/// What a listener said when it could not be served.
+pub async fn serve(listeners: Listeners, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+    let through_socket = router.clone().layer(Extension(ThroughSocket));
+    let tcp = axum::serve(listeners.tcp, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let unix = axum::serve(listeners.unix, through_socket).with_graceful_shutdown(shutdown.cancelled_owned());
+    let (tcp, unix) = tokio::join!(tcp.into_future(), unix.into_future());
+    tcp.and(unix)
+}
+
+/// A handler that panics answers like any other error, and the daemon lives.
+async fn contained(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Refusal::new(ErrorCode::Internal, "the request met a defect of the daemon").into_response(),
+    }
+}
+
+async fn no_route(request: Request) -> Refusal {
+    Refusal::new(ErrorCode::NotFound, format!("there is no route {}", request.uri().path()))
+}
+
+async fn no_method(request: Request) -> Refusal {
+    let error = format!("{} does not take {}", request.uri().path(), request.method());
+    Refusal::new(ErrorCode::MethodNotAllowed, error)
+}

@@ -1,0 +1,82 @@
+//! What a repository knows of its worktrees.
+
+use crate::git::{Call, Git, GitError};
+use std::path::{Path, PathBuf};
+
+/// What a repository knows of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// Nothing.
+    Unknown,
+    /// git was making a worktree there and did not get to the end.
+    HalfMade,
+    /// A worktree was made there; its directory may have gone since.
+    Made,
+}
+
+/// Says what a repository knows of a path.
+pub(super) async fn registered(git: &Git, project: &Path, path: &Path) -> Result<Entry, GitError> {
+    Ok(entry_of(&list(git, project).await?, path))
+}
+
+/// Tells whether any worktree of a repository is on a branch, given by its full ref name.
+pub(super) async fn is_checked_out(git: &Git, project: &Path, refname: &str) -> Result<bool, GitError> {
+    let wanted = format!("branch {refname}");
+    Ok(list(git, project).await?.lines().any(|line| line == wanted))
+}
+
+/// Makes a repository forget a worktree whose directory is gone.
+pub(super) async fn unregister(git: &Git, project: &Path, path: &Path) -> Result<(), GitError> {
+    let path = path.to_string_lossy();
+    // Twice: once for what is not clean, once for what is locked.
+    git.output(&Call::new(project, &["worktree", "remove", "--force", "--force", "--", &path])).await?;
+    Ok(())
+}
+
+/// Gives the top of the working tree that a directory is in, links resolved; `None` when there is none.
+pub(super) async fn top_of(git: &Git, dir: &Path) -> Option<PathBuf> {
+    let top = git.line(&Call::new(dir, &["rev-parse", "--show-toplevel"])).await.ok()?;
+    PathBuf::from(top).canonicalize().ok()
+}
+
+/// Lists the worktrees: blocks of lines, each with the path first. Not `-z`, which older versions of git lack: a path
+/// of ours never has a line end in it, and another's can only be missed.
+async fn list(git: &Git, project: &Path) -> Result<String, GitError> {
+    let output = git.output(&Call::new(project, &["worktree", "list", "--porcelain"])).await?;
+    Ok(String::from_utf8_lossy(&output).into_owned())
+}
+
+fn entry_of(list: &str, path: &Path) -> Entry {
+    let is_ours = |block: &&str| {
+        block.lines().next().and_then(|line| line.strip_prefix("worktree ")).is_some_and(|at| Path::new(at) == path)
+    };
+    match list.split("\n\n").find(is_ours) {
+        None => Entry::Unknown,
+        // The reason that git itself gives while it makes a worktree.
+        Some(block) if block.lines().any(|line| line == "locked initializing") => Entry::HalfMade,
+        Some(_) => Entry::Made,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worktree_that_git_did_not_finish_is_told_from_a_finished_one() {
+        let list = "worktree /p\nHEAD aaaa\nbranch refs/heads/main\n\n\
+            worktree /w/with space\nHEAD aaaa\nbranch refs/heads/x\n\n\
+            worktree /w/half\nHEAD 0000\ndetached\nlocked initializing\n\n\
+            worktree /w/locked\nHEAD aaaa\ndetached\nlocked by me\n\n";
+        let table = [
+            ("/w/with space", Entry::Made),
+            ("/w/half", Entry::HalfMade),
+            ("/w/locked", Entry::Made),
+            ("/w/hal", Entry::Unknown),
+            ("/w", Entry::Unknown),
+        ];
+        for (path, expected) in table {
+            assert_eq!(entry_of(list, Path::new(path)), expected, "{path}");
+        }
+    }
+}
