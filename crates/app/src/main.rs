@@ -1,1 +1,18 @@
-fn main() {}
+//! The `adjutant` binary: command line, composition root, rehearsal agent.
+//!
+//! Only this crate reads the environment and the home folder, prints, and ends the process.
+
+mod bench;
+mod cli;
+mod config;
+mod daemon;
+mod exit;
+mod launch;
+mod progress;
+mod rehearsal;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    exit::report(cli::main())
+}

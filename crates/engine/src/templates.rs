@@ -10,7 +10,8 @@ pub const NAMES: &[&str] = &["rehearsal", "claude", "codex"];
 pub(crate) const OWN_PROGRAM: &str = "adjutant";
 
 /// Switches off what a program would do besides its work; harmless to let pass to every agent program.
-const OPT_OUTS: &[&str] = &["DISABLE_*", "DO_NOT_TRACK", "NO_PROXY", "no_proxy", "HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE"];
+const OPT_OUTS: &[&str] =
+    &["DISABLE_*", "DO_NOT_TRACK", "NO_PROXY", "no_proxy", "HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE"];
 
 /// Gives a built-in template for an agent with this profile.
 pub fn builtin(name: &str, profile: &Profile) -> Option<CommandSpec> {
@@ -30,9 +31,19 @@ pub fn builtin(name: &str, profile: &Profile) -> Option<CommandSpec> {
 
 /// Print mode, with the tools that edit and run; its own permission dialog cannot be answered there.
 fn claude(profile: &Profile) -> Vec<&'static str> {
-    let mut argv = vec!["claude", "-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "acceptEdits"];
+    let mut argv = vec![
+        "claude",
+        "-p",
+        "--output-format",
+        "stream-json",
+        "--verbose",
+        "--permission-mode",
+        "acceptEdits",
+    ];
     argv.extend(profile.model.as_ref().map(|_| ["--model", "{model}"]).into_iter().flatten());
-    argv.extend(profile.system_prompt.as_ref().map(|_| ["--append-system-prompt", "{system}"]).into_iter().flatten());
+    argv.extend(
+        profile.system_prompt.as_ref().map(|_| ["--append-system-prompt", "{system}"]).into_iter().flatten(),
+    );
     let tools = if profile.tools.is_empty() { "Bash,Edit,Write,Read,Glob,Grep" } else { "{tools_csv}" };
     // The option takes several values, so the prompt stands behind `--`.
     argv.extend(["--allowedTools", tools, "--", "{prompt}"]);
@@ -44,7 +55,8 @@ fn claude(profile: &Profile) -> Vec<&'static str> {
 fn codex(profile: &Profile) -> Vec<&'static str> {
     let mut argv = vec!["codex", "exec", "--json", "--skip-git-repo-check", "--sandbox", "workspace-write"];
     argv.extend(profile.model.as_ref().map(|_| ["--model", "{model}"]).into_iter().flatten());
-    let instructions = profile.system_prompt.as_ref().map(|_| ["--config", "developer_instructions='''{system}'''"]);
+    let instructions =
+        profile.system_prompt.as_ref().map(|_| ["--config", "developer_instructions='''{system}'''"]);
     argv.extend(instructions.into_iter().flatten());
     argv.extend(["--", "{prompt}"]);
     argv
@@ -73,7 +85,9 @@ pub fn asks_gate(agent: &Agent) -> bool {
 /// Gives the variables besides the usual ones that a template's program needs.
 pub(crate) fn allowed(name: &str, env: &[(String, String)]) -> Vec<String> {
     let own: &[&str] = match name {
-        "claude" => &["ANTHROPIC_*", "CLAUDE_*", "ENABLE_TOOL_SEARCH", "AWS_*", "GOOGLE_*", "CLOUD_ML_REGION"],
+        "claude" => {
+            &["ANTHROPIC_*", "CLAUDE_*", "ENABLE_TOOL_SEARCH", "AWS_*", "GOOGLE_*", "CLOUD_ML_REGION"]
+        }
         "codex" => &["CODEX_*", "OPENAI_*"],
         "rehearsal" => &["ADJUTANT_REHEARSAL"],
         _ => return Vec::new(),
@@ -88,8 +102,10 @@ pub(crate) fn allowed(name: &str, env: &[(String, String)]) -> Vec<String> {
 /// Gives the variables that Codex' own settings take keys from: `env_key = "NAME"` of a model provider.
 fn codex_env_keys(env: &[(String, String)]) -> Vec<String> {
     let var = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| Path::new(value));
-    let home: Option<PathBuf> = var("CODEX_HOME").map(Path::to_owned).or_else(|| Some(var("HOME")?.join(".codex")));
-    let text = home.and_then(|home| std::fs::read_to_string(home.join("config.toml")).ok()).unwrap_or_default();
+    let home: Option<PathBuf> =
+        var("CODEX_HOME").map(Path::to_owned).or_else(|| Some(var("HOME")?.join(".codex")));
+    let text =
+        home.and_then(|home| std::fs::read_to_string(home.join("config.toml")).ok()).unwrap_or_default();
     env_keys(&text)
 }
 

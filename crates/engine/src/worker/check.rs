@@ -127,6 +127,9 @@ pub async fn execute(spec: &CheckSpec, git: &Git, place: CheckPlace<'_>) -> Resu
         ..ProcessSpec::new(argv, place.dir.to_owned(), env)
     };
     let outcome = process::run(process, place.cancel, None).await.map_err(|error| error.to_string())?;
+    if outcome.ended_by == EndedBy::Cancelled {
+        return Err("the check was cancelled".to_owned());
+    }
     let stdout = String::from_utf8_lossy(&outcome.stdout);
     let output = [stdout.trim_end(), outcome.stderr_tail.trim_end()].join("\n");
     let output = output.trim();

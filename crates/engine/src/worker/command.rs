@@ -37,7 +37,9 @@ enum Refusal {
     Outside(String),
     #[error("the system prompt could not be written: {0}")]
     SystemFile(io::Error),
-    #[error("an argument is {0} bytes long and the system takes {ARGUMENT_BYTES_MAX}; pass it on standard input")]
+    #[error(
+        "an argument is {0} bytes long and the system takes {ARGUMENT_BYTES_MAX}; pass it on standard input"
+    )]
     ArgumentTooLong(usize),
 }
 
@@ -122,9 +124,16 @@ struct Texts {
 
 impl Texts {
     fn new(agent: &Agent, spec: &CommandSpec, input: &Value, ctx: &WorkerContext) -> Result<Self, Refusal> {
-        let wants_file = spec.argv.iter().chain(&spec.stdin).chain(spec.env.values()).any(|text| text.contains("{system_file}"));
+        let wants_file = spec
+            .argv
+            .iter()
+            .chain(&spec.stdin)
+            .chain(spec.env.values())
+            .any(|text| text.contains("{system_file}"));
         let system_file = match (&agent.profile.system_prompt, wants_file) {
-            (Some(text), true) => Some(system_file(&ctx.scratch, &ctx.path.to_string(), text).map_err(Refusal::SystemFile)?),
+            (Some(text), true) => {
+                Some(system_file(&ctx.scratch, &ctx.path.to_string(), text).map_err(Refusal::SystemFile)?)
+            }
             (Some(_) | None, _) => None,
         };
         Ok(Texts {
@@ -178,7 +187,11 @@ fn directory(work_dir: &Path, below: Option<&str>) -> Result<PathBuf, Refusal> {
     if found.starts_with(root) { Ok(found) } else { Err(outside()) }
 }
 
-fn env(spec: &CommandSpec, fillings: &Fillings<'_>, ctx: &WorkerContext) -> Result<Vec<(String, String)>, Refusal> {
+fn env(
+    spec: &CommandSpec,
+    fillings: &Fillings<'_>,
+    ctx: &WorkerContext,
+) -> Result<Vec<(String, String)>, Refusal> {
     let mut extra = BTreeMap::new();
     for (name, text) in &spec.env {
         extra.insert(name.clone(), placeholders(text, fillings)?);

@@ -19,14 +19,42 @@ pub struct Function {
 
 /// All functions, by name.
 pub const FUNCTIONS: [Function; 8] = [
-    Function { name: "assert", doc: "{that: boolean, message?} → true; fails with the message when `that` is false", call: assert },
-    Function { name: "count", doc: "{of: array, equals?} → how many elements there are, or how many equal `equals`", call: count },
-    Function { name: "fail", doc: "{message, value?} → always fails with the message and the value", call: fail },
-    Function { name: "flatten", doc: "array of arrays → one array, one level down; other elements stay", call: flatten },
-    Function { name: "format", doc: "{template: \"text {a.b}\", values} → text; {{ and }} stand for braces", call: format_text },
+    Function {
+        name: "assert",
+        doc: "{that: boolean, message?} → true; fails with the message when `that` is false",
+        call: assert,
+    },
+    Function {
+        name: "count",
+        doc: "{of: array, equals?} → how many elements there are, or how many equal `equals`",
+        call: count,
+    },
+    Function {
+        name: "fail",
+        doc: "{message, value?} → always fails with the message and the value",
+        call: fail,
+    },
+    Function {
+        name: "flatten",
+        doc: "array of arrays → one array, one level down; other elements stay",
+        call: flatten,
+    },
+    Function {
+        name: "format",
+        doc: "{template: \"text {a.b}\", values} → text; {{ and }} stand for braces",
+        call: format_text,
+    },
     Function { name: "identity", doc: "anything → the same", call: identity },
-    Function { name: "merge", doc: "array of objects → one object; the last of equal keys wins", call: merge },
-    Function { name: "pluck", doc: "{from: array, at: pointer} → what the RFC 6901 pointer finds in each element", call: pluck },
+    Function {
+        name: "merge",
+        doc: "array of objects → one object; the last of equal keys wins",
+        call: merge,
+    },
+    Function {
+        name: "pluck",
+        doc: "{from: array, at: pointer} → what the RFC 6901 pointer finds in each element",
+        call: pluck,
+    },
 ];
 
 /// Gives the function with this name.
@@ -45,7 +73,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn call(name: &str, input: &Value) -> StepOutcome {
     let result = match find(name) {
         Some(function) => (function.call)(input),
-        None => Err(user(format!("there is no function `{name}`; known: {}", names().collect::<Vec<_>>().join(", ")))),
+        None => Err(user(format!(
+            "there is no function `{name}`; known: {}",
+            names().collect::<Vec<_>>().join(", ")
+        ))),
     };
     match result {
         Ok(value) => StepOutcome::Done(value),
@@ -74,7 +105,10 @@ fn pluck(input: &Value) -> Result<Value, StepFailure> {
     let items = members.array("from")?;
     let pointer = members.text("at")?;
     if !(pointer.is_empty() || pointer.starts_with('/')) {
-        return Err(user(format!("pluck: `at` must be an RFC 6901 pointer such as `/name`, found `{}`", clip(pointer))));
+        return Err(user(format!(
+            "pluck: `at` must be an RFC 6901 pointer such as `/name`, found `{}`",
+            clip(pointer)
+        )));
     }
     let found = items.iter().enumerate().map(|(index, item)| {
         let value = item.pointer(pointer).cloned();
@@ -85,7 +119,9 @@ fn pluck(input: &Value) -> Result<Value, StepFailure> {
 
 fn flatten(input: &Value) -> Result<Value, StepFailure> {
     let items = input.as_array().ok_or_else(|| wants("flatten", "an array", input))?;
-    Ok(Value::array(items.iter().flat_map(|item| item.as_array().unwrap_or(std::slice::from_ref(item))).cloned()))
+    Ok(Value::array(
+        items.iter().flat_map(|item| item.as_array().unwrap_or(std::slice::from_ref(item))).cloned(),
+    ))
 }
 
 fn count(input: &Value) -> Result<Value, StepFailure> {
@@ -147,8 +183,9 @@ fn format_text(input: &Value) -> Result<Value, StepFailure> {
             continue;
         }
         let path = tail.strip_prefix('{').and_then(|tail| tail.split_once('}'));
-        let (path, after) =
-            path.ok_or_else(|| user(format!("format: a brace stands alone at `{}`; write it twice", clip(tail))))?;
+        let (path, after) = path.ok_or_else(|| {
+            user(format!("format: a brace stands alone at `{}`; write it twice", clip(tail)))
+        })?;
         push_plain(&mut text, lookup(values, path)?);
         rest = after;
     }
@@ -186,7 +223,9 @@ impl<'a> Members<'a> {
         let form = format!("an object with {}", known.join(", "));
         let object = input.as_object().ok_or_else(|| wants(function, &form, input))?;
         match object.iter().find(|(key, _)| !known.contains(&&***key)) {
-            Some((key, _)) => Err(user(format!("{function}: wants {form}, found the unknown key `{}`", clip(key)))),
+            Some((key, _)) => {
+                Err(user(format!("{function}: wants {form}, found the unknown key `{}`", clip(key))))
+            }
             None => Ok(Self { function, object }),
         }
     }

@@ -86,7 +86,9 @@ fn outcome(ended: Result<Result<Value, Failure>, tokio::task::JoinError>, timeou
     let (class, message, value) = match ended {
         Ok(Ok(value)) => return StepOutcome::Done(value),
         Ok(Err(Failure::Chunk { message, value })) => (ErrorClass::User, message, value),
-        Ok(Err(Failure::Stopped { why, place })) => (why.class(), format!("{place}{}", why.told(timeout)), None),
+        Ok(Err(Failure::Stopped { why, place })) => {
+            (why.class(), format!("{place}{}", why.told(timeout)), None)
+        }
         Err(_) => (ErrorClass::Bug, "the Luau machine panicked".to_owned(), None),
     };
     StepOutcome::Failed(StepFailure { message: limits::cut(&message, MESSAGE_BYTES_MAX), class, value })
@@ -148,13 +150,18 @@ fn raised(error: &mlua::Value, converter: &Converter, stop: &Stop) -> Failure {
     match error {
         mlua::Value::String(text) => Failure::chunk(plain(&text.to_string_lossy())),
         mlua::Value::Error(error) => Failure::chunk(told(error)),
-        mlua::Value::Table(_) => match converter.to_json(error, Bounds { bytes_max: ERROR_BYTES_MAX, stop }) {
-            Ok(value) => {
-                let message = value.get("message").and_then(Value::as_str).unwrap_or("the chunk failed with a table");
-                Failure::Chunk { message: message.to_owned(), value: Some(value) }
+        mlua::Value::Table(_) => {
+            match converter.to_json(error, Bounds { bytes_max: ERROR_BYTES_MAX, stop }) {
+                Ok(value) => {
+                    let message = value
+                        .get("message")
+                        .and_then(Value::as_str)
+                        .unwrap_or("the chunk failed with a table");
+                    Failure::Chunk { message: message.to_owned(), value: Some(value) }
+                }
+                Err(_) => Failure::chunk("the chunk failed with a table that has no JSON form"),
             }
-            Err(_) => Failure::chunk("the chunk failed with a table that has no JSON form"),
-        },
+        }
         other => Failure::chunk(format!("the chunk failed with a {} instead of a text", other.type_name())),
     }
 }
@@ -207,7 +214,8 @@ impl Why {
 impl Stop {
     fn request(&self, why: Why) {
         // The first reason stays; it is the one that people are told.
-        let _already_requested = self.why.compare_exchange(0, why as u8, Ordering::Relaxed, Ordering::Relaxed);
+        let _already_requested =
+            self.why.compare_exchange(0, why as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn why(&self) -> Option<Why> {

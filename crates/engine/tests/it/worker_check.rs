@@ -8,7 +8,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 fn line(command: &str) -> CheckSpec {
-    CheckSpec { command: CheckCommand::Line(command.to_owned()), expect_exit: 0, output_contains: None, timeout_secs: None }
+    CheckSpec {
+        command: CheckCommand::Line(command.to_owned()),
+        expect_exit: 0,
+        output_contains: None,
+        timeout_secs: None,
+    }
 }
 
 async fn check(fixture: &Fixture, spec: CheckSpec) -> Value {
@@ -17,9 +22,10 @@ async fn check(fixture: &Fixture, spec: CheckSpec) -> Value {
 
 fn git(dir: &Path, args: &[&str]) -> String {
     let identity = ["-c", "user.name=t", "-c", "user.email=t@t"];
-    let output = Command::new("git").args(identity).args(args).current_dir(dir).output().unwrap();
+    let output =
+        Command::new("git").args(identity).args(args).current_dir(dir).output().expect("git is there");
     assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    String::from_utf8(output.stdout).expect("git says UTF-8").trim().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +44,14 @@ async fn a_check_passes_by_exit_code_and_output() {
         (with("echo 12 passed >&2", 0, Some("12 passed")), true, 0),
         (with("echo 11 passed", 0, Some("12 passed")), false, 0),
         (with("echo 12 passed; exit 1", 0, Some("12 passed")), false, 1),
-        (CheckSpec { command: CheckCommand::Argv(vec!["test".to_owned(), "-d".to_owned(), ".".to_owned()]), ..line("") }, true, 0),
+        (
+            CheckSpec {
+                command: CheckCommand::Argv(vec!["test".to_owned(), "-d".to_owned(), ".".to_owned()]),
+                ..line("")
+            },
+            true,
+            0,
+        ),
     ] {
         let told = check(&fixture, spec.clone()).await;
         assert_eq!(told.get("passed"), Some(&Value::Bool(passed)), "{spec:?}");
@@ -87,7 +100,10 @@ async fn a_check_names_the_tree_it_looked_at() {
     let status = git(dir, &["status", "--porcelain"]);
     assert_eq!(status, "?? untracked.txt", "the index is left alone");
     let writes = check(&fixture, line("echo three > written.txt")).await;
-    assert_eq!((writes.get("tree"), writes.get("tree_changed")), (dirty.get("tree"), Some(&Value::Bool(true))));
+    assert_eq!(
+        (writes.get("tree"), writes.get("tree_changed")),
+        (dirty.get("tree"), Some(&Value::Bool(true)))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

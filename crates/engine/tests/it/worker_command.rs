@@ -4,7 +4,9 @@ use crate::worker_fixture::{Fixture, done, failure, json};
 use adjutant_engine::templates;
 use adjutant_engine::worker::{GateAccess, Secret};
 use adjutant_model::Value;
-use adjutant_model::blueprint::{Agent, AgentSpec, CommandSpec, OkFrom, OutputFormat, OutputSpec, Profile, StatsSpec};
+use adjutant_model::blueprint::{
+    Agent, AgentSpec, CommandSpec, OkFrom, OutputFormat, OutputSpec, Profile, StatsSpec,
+};
 use adjutant_model::run::ErrorClass;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -25,9 +27,9 @@ fn template(name: &str) -> CommandSpec {
 /// Puts a program in front of all others on the `PATH`.
 fn install(fixture: &mut Fixture, name: &str, script: &str) {
     let bin = fixture.root.path().join("bin");
-    std::fs::create_dir_all(&bin).unwrap();
-    std::fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(bin.join(name), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::create_dir_all(&bin).expect("a folder can be made");
+    std::fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).expect("a file can be written");
+    std::fs::set_permissions(bin.join(name), PermissionsExt::from_mode(0o755)).expect("it is ours");
     let path = |(key, value): &(String, String)| match key.as_str() {
         "PATH" => (key.clone(), format!("{}:{value}", bin.display())),
         _ => (key.clone(), value.clone()),
@@ -51,17 +53,39 @@ async fn placeholders_are_filled_wherever_a_command_has_text() {
     };
     let ctx = &fixture.ctx;
     let script = "printf '%s|' \"$@\"; printf '%s|' \"$FROM_ENV\"; cat";
-    let mut spec = argv(&["sh", "-c", script, "sh", "{prompt}", "{system}", "{model}", "{tools_csv}", "{work_dir}", "{task_id}", "{attempt}"]);
+    let mut spec = argv(&[
+        "sh",
+        "-c",
+        script,
+        "sh",
+        "{prompt}",
+        "{system}",
+        "{model}",
+        "{tools_csv}",
+        "{work_dir}",
+        "{task_id}",
+        "{attempt}",
+    ]);
     spec.env.insert("FROM_ENV".to_owned(), "{model}-{attempt}".to_owned());
     spec.stdin = Some("${model} {unknown} {model}".to_owned());
-    let expected = format!("hi|be kind|m1|Read,Edit|{}|{}|1|m1-1|${{model}} {{unknown}} m1", ctx.work_dir.display(), ctx.task_id);
+    let expected = format!(
+        "hi|be kind|m1|Read,Edit|{}|{}|1|m1-1|${{model}} {{unknown}} m1",
+        ctx.work_dir.display(),
+        ctx.task_id
+    );
     assert_eq!(done(fixture.command(spec, Value::from("hi")).await), Value::from(expected));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_prompt_is_a_text_or_the_member_prompt_or_json() {
     let fixture = Fixture::new();
-    for (input, prompt) in [("\"a b\"", "a b"), ("{\"prompt\":\"do\",\"x\":1}", "do"), ("{\"x\":[1]}", "{\"x\":[1]}"), ("null", "null"), ("{\"prompt\":1}", "{\"prompt\":1}")] {
+    for (input, prompt) in [
+        ("\"a b\"", "a b"),
+        ("{\"prompt\":\"do\",\"x\":1}", "do"),
+        ("{\"x\":[1]}", "{\"x\":[1]}"),
+        ("null", "null"),
+        ("{\"prompt\":1}", "{\"prompt\":1}"),
+    ] {
         let mut spec = argv(&["printf", "%s", "{prompt}"]);
         spec.output = Some(OutputSpec { format: OutputFormat::Text, ..OutputSpec::default() });
         assert_eq!(done(fixture.command(spec, json(input)).await), Value::from(prompt), "{input}");
@@ -85,7 +109,8 @@ async fn standard_input_is_the_input_or_a_text_or_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_environment_is_what_is_allowed_and_what_is_ours() {
     let mut fixture = Fixture::new();
-    let mut spec = sh("env | grep -v -e '^PWD=' -e '^_=' -e '^SHLVL=' -e '^ADJUTANT_EFFECT=' -e '^PATH=' | sort");
+    let mut spec =
+        sh("env | grep -v -e '^PWD=' -e '^_=' -e '^SHLVL=' -e '^ADJUTANT_EFFECT=' -e '^PATH=' | sort");
     spec.env.insert("MINE".to_owned(), "1".to_owned());
     spec.env.insert("ADJUTANT_STEP".to_owned(), "forged".to_owned());
     let home = fixture.root.path().display().to_string();
@@ -149,7 +174,10 @@ async fn what_cannot_be_started_says_why() {
         assert_eq!(failure.class, ErrorClass::User, "{said}");
     }
     let long = failure(fixture.command(argv(&["echo", "{prompt}"]), Value::from("x".repeat(200_000))).await);
-    assert_eq!(long.message, "an argument is 200000 bytes long and the system takes 131071; pass it on standard input");
+    assert_eq!(
+        long.message,
+        "an argument is 200000 bytes long and the system takes 131071; pass it on standard input"
+    );
     let fits = Value::from("x".repeat(131_071));
     assert_eq!(done(fixture.command(argv(&["echo", "{prompt}"]), fits.clone()).await), fits);
 }
@@ -160,7 +188,9 @@ async fn a_failure_has_the_code_or_signal_and_the_tails() {
     let exited = failure(fixture.command(sh("echo out; echo broken >&2; exit 3"), Value::Null).await);
     assert_eq!(exited.message, "the command exited with code 3: broken");
     let value = exited.value.unwrap();
-    for (key, expected) in [("code", "3"), ("signal", "null"), ("stdout_tail", "\"out\\n\""), ("stderr_tail", "\"broken\\n\"")] {
+    for (key, expected) in
+        [("code", "3"), ("signal", "null"), ("stdout_tail", "\"out\\n\""), ("stderr_tail", "\"broken\\n\"")]
+    {
         assert_eq!(value.get(key), Some(&json(expected)), "{key}");
     }
     let killed = failure(fixture.command(sh("kill -KILL $$"), Value::Null).await);
@@ -206,28 +236,46 @@ async fn a_cancelled_command_ends_with_all_it_started() {
 /// Counts the living processes that carry a marker which begins so.
 fn marked(prefix: &str) -> usize {
     let wanted = format!("ADJUTANT_EFFECT={prefix}").into_bytes();
-    let environs = std::fs::read_dir("/proc").unwrap().filter_map(|entry| std::fs::read(entry.ok()?.path().join("environ")).ok());
-    environs.filter(|environ| environ.split(|byte| *byte == 0).any(|entry| entry.starts_with(&wanted))).count()
+    let environs = std::fs::read_dir("/proc")
+        .expect("Linux has it")
+        .filter_map(|entry| std::fs::read(entry.ok()?.path().join("environ")).ok());
+    environs
+        .filter(|environ| environ.split(|byte| *byte == 0).any(|entry| entry.starts_with(&wanted)))
+        .count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn output_is_read_as_the_spec_says() {
     let fixture = Fixture::new();
-    let printing = |text: &str, output: OutputSpec| CommandSpec { stdin: Some(text.to_owned()), output: Some(output), ..argv(&["cat"]) };
+    let printing = |text: &str, output: OutputSpec| CommandSpec {
+        stdin: Some(text.to_owned()),
+        output: Some(output),
+        ..argv(&["cat"])
+    };
     let document = "{\"ok\":true,\"result\":{\"n\":1},\"usage\":{\"input_tokens\":5,\"output_tokens\":7},\"model\":\"m\"}";
     let pointed = OutputSpec {
         format: OutputFormat::Json,
         result_ptr: Some("/result/n".to_owned()),
         ok_from: OkFrom::Pointer("/ok".to_owned()),
-        stats: StatsSpec { usage_ptr: Some("/usage".to_owned()), model_ptr: Some("/model".to_owned()), num_turns_ptr: None },
+        stats: StatsSpec {
+            usage_ptr: Some("/usage".to_owned()),
+            model_ptr: Some("/model".to_owned()),
+            num_turns_ptr: None,
+        },
     };
-    let performed = fixture.perform(AgentSpec::Command(printing(document, pointed.clone())), Value::Null).await;
+    let performed =
+        fixture.perform(AgentSpec::Command(printing(document, pointed.clone())), Value::Null).await;
     assert_eq!(done(performed.outcome), Value::from(1_i64));
     assert_eq!(performed.stats, Some(json("{\"input_tokens\":5,\"output_tokens\":7,\"model\":\"m\"}")));
-    let refused = failure(fixture.command(printing("{\"ok\":false,\"result\":1}", pointed), Value::Null).await);
+    let refused =
+        failure(fixture.command(printing("{\"ok\":false,\"result\":1}", pointed), Value::Null).await);
     assert!(refused.message.contains("/ok"), "{}", refused.message);
     let json_only = OutputSpec { format: OutputFormat::Json, ..OutputSpec::default() };
-    assert!(failure(fixture.command(printing("words", json_only), Value::Null).await).message.contains("not JSON"));
+    assert!(
+        failure(fixture.command(printing("words", json_only), Value::Null).await)
+            .message
+            .contains("not JSON")
+    );
     let text = OutputSpec { format: OutputFormat::Text, ..OutputSpec::default() };
     assert_eq!(done(fixture.command(printing("[1]", text), Value::Null).await), Value::from("[1]"));
 }
@@ -260,7 +308,10 @@ printf '{"type":"result","is_error":false,"num_turns":2,"result":"%s; %s %s %s"}
 async fn claude_is_started_in_print_mode_with_what_it_needs() {
     let mut fixture = Fixture::new();
     install(&mut fixture, "claude", CLAUDE);
-    add_env(&mut fixture, &[("ANTHROPIC_BASE_URL", "http://model"), ("DISABLE_TELEMETRY", "1"), ("OPENAI_API_KEY", "other")]);
+    add_env(
+        &mut fixture,
+        &[("ANTHROPIC_BASE_URL", "http://model"), ("DISABLE_TELEMETRY", "1"), ("OPENAI_API_KEY", "other")],
+    );
     fixture.profile.model = Some("m1".to_owned());
     let performed = fixture.perform(AgentSpec::Command(template("claude")), Value::from("--fix it")).await;
     assert_eq!(
@@ -307,7 +358,11 @@ async fn a_rehearsal_is_played_by_our_own_program_and_asks_the_gate() {
     fixture.ctx.adjutant_exe = fixture.root.path().join("bin/player");
     let told = done(fixture.command(template("rehearsal"), Value::from("fix")).await);
     assert_eq!(told, Value::from("rehearsal --prompt fix"));
-    let agent = |name: &str| Agent { name: "a".to_owned(), spec: AgentSpec::Command(template(name)), profile: Profile::default() };
+    let agent = |name: &str| Agent {
+        name: "a".to_owned(),
+        spec: AgentSpec::Command(template(name)),
+        profile: Profile::default(),
+    };
     assert!(templates::asks_gate(&agent("rehearsal")));
     assert!(!templates::asks_gate(&agent("claude")));
 }

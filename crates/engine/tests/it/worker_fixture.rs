@@ -23,9 +23,9 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir().expect("a folder can be made");
         let work_dir = root.path().join("work");
-        std::fs::create_dir(&work_dir).unwrap();
+        std::fs::create_dir(&work_dir).expect("a folder can be made");
         let (sender, progress) = mpsc::channel(256);
         let uuid = Uuid::new_v4();
         let path = std::env::vars_os().find(|(name, _)| name == "PATH").expect("tests have a PATH").1;
@@ -37,7 +37,7 @@ impl Fixture {
             work_dir,
             scratch: root.path().join("scratch"),
             env: [
-                ("PATH".to_owned(), path.into_string().unwrap()),
+                ("PATH".to_owned(), path.into_string().expect("the PATH is UTF-8")),
                 ("HOME".to_owned(), root.path().to_string_lossy().into_owned()),
                 ("HIDDEN_KEY".to_owned(), "hidden".to_owned()),
             ]
@@ -57,7 +57,12 @@ impl Fixture {
     }
 
     pub(crate) async fn lua(&self, source: &str, input: Value) -> StepOutcome {
-        let spec = LuaSpec { source: source.to_owned(), label: "chunk".to_owned(), memory_bytes: None, timeout_ms: None };
+        let spec = LuaSpec {
+            source: source.to_owned(),
+            label: "chunk".to_owned(),
+            memory_bytes: None,
+            timeout_ms: None,
+        };
         self.perform(AgentSpec::Lua(spec), input).await.outcome
     }
 
@@ -67,7 +72,7 @@ impl Fixture {
 }
 
 pub(crate) fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap()
+    serde_json::from_str(text).expect("the test writes JSON")
 }
 
 #[track_caller]

@@ -91,14 +91,21 @@ async fn what_has_no_json_form_is_refused_with_its_place() {
         ("return {[0] = 1}", "result mixes positions and names"),
         ("return {[true] = 1}", "result has a key that is a boolean"),
         ("local t = array {} t.a = 1 return t", "result is an array that has names besides positions"),
-        ("local t = {} t.a = {t} return t", "result.a[1] is a table that holds itself"),
+        (
+            "local t = {} t.a = {t} return t",
+            "result.a[1] is a table that holds itself and so nests deeper than any JSON",
+        ),
         ("return {a = '\\255'}", "result.a is a text that is not UTF-8"),
         ("return {['\\255'] = 1}", "result is a text that is not UTF-8"),
     ] {
         let failure = failure(fixture.lua(source, Value::Null).await);
         assert_eq!((failure.message.as_str(), failure.class), (message, ErrorClass::User), "{source}");
     }
-    for (input, place) in [("[9007199254740993]", "input[1]"), ("{\"a\":-9007199254740993}", "input.a"), ("18446744073709551615", "input")] {
+    for (input, place) in [
+        ("[9007199254740993]", "input[1]"),
+        ("{\"a\":-9007199254740993}", "input.a"),
+        ("18446744073709551615", "input"),
+    ] {
         let failure = failure(fixture.lua("return 1", json(input)).await);
         assert!(failure.message.starts_with(&format!("{place} is ")), "{input}: {}", failure.message);
         assert!(failure.message.contains("beyond ±2^53"), "{input}: {}", failure.message);
@@ -117,7 +124,10 @@ async fn errors_carry_the_line() {
         ("error({message = 'bad', code = 1})", "bad"),
         ("error(nil)", "the chunk failed with a nil instead of a text"),
         ("error(print)", "the chunk failed with a function instead of a text"),
-        ("error(setmetatable({}, {__tostring = function() error('x') end}))", "the chunk failed with a table"),
+        (
+            "error(setmetatable({}, {__tostring = function() error('x') end}))",
+            "the chunk failed with a table",
+        ),
         ("local t = {} t.t = t error(t)", "the chunk failed with a table that has no JSON form"),
         ("error(error)", "the chunk failed with a function instead of a text"),
     ] {
@@ -157,7 +167,11 @@ async fn a_chunk_can_reach_nothing_but_what_computes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn print_is_progress_and_bounded() {
     let mut fixture = Fixture::new();
-    done(fixture.lua("print('a', 1, null ~= nil) for _ = 1, 1000 do print(('x'):rep(5000)) end", Value::Null).await);
+    done(
+        fixture
+            .lua("print('a', 1, null ~= nil) for _ = 1, 1000 do print(('x'):rep(5000)) end", Value::Null)
+            .await,
+    );
     let first = fixture.progress.recv().await.unwrap();
     assert_eq!((first.what.as_str(), first.text.as_str()), ("said", "a 1 true"));
     let mut count = 1;
@@ -174,13 +188,22 @@ const HOSTILE: &[(&str, &str)] = &[
     ("a loop of calls", "local function f() end while true do f() end"),
     ("a hidden loop", "while true do pcall(function() while true do end end) end"),
     ("a hidden stop", "pcall(function() while true do end end) return 'survived'"),
-    ("a stop hidden by a handler", "xpcall(function() while true do end end, function() while true do end end) return 1"),
-    ("a stop hidden in a coroutine", "local c = coroutine.wrap(function() while true do end end) pcall(c) return 1"),
+    (
+        "a stop hidden by a handler",
+        "xpcall(function() while true do end end, function() while true do end end) return 1",
+    ),
+    (
+        "a stop hidden in a coroutine",
+        "local c = coroutine.wrap(function() while true do end end) pcall(c) return 1",
+    ),
     ("coroutines without end", "while true do coroutine.wrap(function() coroutine.yield() end)() end"),
     ("nested coroutines", "local function f() return coroutine.wrap(f)() end return f()"),
     ("a pattern that backtracks", "return string.find(('a'):rep(40000), ('a*'):rep(30) .. 'b')"),
     ("a hidden pattern", "while true do pcall(string.match, ('a'):rep(40000), ('.-'):rep(30) .. 'b') end"),
-    ("a substitution without end", "return string.gsub(('a'):rep(1e7), '.', function() while true do end end)"),
+    (
+        "a substitution without end",
+        "return string.gsub(('a'):rep(1e7), '.', function() while true do end end)",
+    ),
     ("a plain search", "local a = ('a'):rep(2^24) return a:find(('a'):rep(2^23) .. 'b', 1, true)"),
     ("a split", "local a = ('a'):rep(2^24) return #a:split(('a'):rep(2^23) .. 'b')"),
     (
@@ -188,23 +211,38 @@ const HOSTILE: &[(&str, &str)] = &[
         "local a = ('a'):rep(2^22) local x, y, t = a .. 'x', a .. 'y', {}
          for i = 1, 2^20 do t[i] = i % 2 == 0 and x or y end table.sort(t) return #t",
     ),
-    ("a sort without order", "local t = table.create(1e6, 1) table.sort(t, function() while true do end end)"),
+    (
+        "a sort without order",
+        "local t = table.create(1e6, 1) table.sort(t, function() while true do end end)",
+    ),
     ("a text of gigabytes", "return #string.rep('x', 2^31)"),
     ("a text that doubles", "local s = 'x' while true do s = s .. s end"),
     ("an empty text, often", "return string.rep('', 2^31 - 1)"),
     ("a move over nothing", "return table.move({}, 1, 2^31 - 2, 2)"),
     ("a huge table", "return #table.create(2^30, 0)"),
     ("tables without end", "local t = {} while true do t = {t, t, t} end"),
-    ("a hidden lack of memory", "local t = {} while true do pcall(function() t[#t + 1] = ('x'):rep(2^20) .. #t end) end"),
+    (
+        "a hidden lack of memory",
+        "local t = {} while true do pcall(function() t[#t + 1] = ('x'):rep(2^20) .. #t end) end",
+    ),
     ("a huge buffer", "return buffer.len(buffer.create(2^30))"),
     ("recursion", "local function f() return 1 + f() end return f()"),
     ("recursion by pcall", "local function f() pcall(f) f() end f()"),
-    ("recursion by metatable", "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k .. 'x'] end return t.x"),
+    (
+        "recursion by metatable",
+        "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k .. 'x'] end return t.x",
+    ),
     ("an index that leads to itself", "local t = {} setmetatable(t, {__index = t}) return t.x.y"),
     ("an iterator without end", "for _ in function() return 1 end do end"),
-    ("a text from a metatable", "return tostring(setmetatable({}, {__tostring = function() while true do end end}))"),
+    (
+        "a text from a metatable",
+        "return tostring(setmetatable({}, {__tostring = function() while true do end end}))",
+    ),
     ("an error of megabytes", "error(('x'):rep(2^25))"),
-    ("an error from a table that prints itself", "error(setmetatable({}, {__tostring = function() while true do end end}), 0)"),
+    (
+        "an error from a table that prints itself",
+        "error(setmetatable({}, {__tostring = function() while true do end end}), 0)",
+    ),
     ("a result that doubles", "local t = {1} for _ = 1, 60 do t = {t, t} end return t"),
     ("a result of long texts", "local s, t = ('x'):rep(2^24), {} for i = 1, 1000 do t[i] = s end return t"),
     ("a finalizer", "setmetatable({}, {__gc = function() while true do end end}) return 1 + nil"),
@@ -222,7 +260,11 @@ async fn hostile_chunks_end_in_an_error_in_time() {
         let began = Instant::now();
         let failure = failure(fixture.lua(source, Value::Null).await);
         let took = began.elapsed();
-        println!("{:>5} ms  {name}: {}", took.as_millis(), &failure.message[..failure.message.len().min(100)]);
+        println!(
+            "{:>5} ms  {name}: {}",
+            took.as_millis(),
+            &failure.message[..failure.message.len().min(100)]
+        );
         assert!(took < LIMIT + Duration::from_secs(2), "{name} took {took:?}");
         assert!(failure.message.len() <= 2048, "{name}: {} bytes", failure.message.len());
         assert!(!failure.message.contains("did not stop"), "{name}: {}", failure.message);
@@ -236,7 +278,8 @@ async fn a_stopped_chunk_says_where_and_may_be_tried_again() {
     fixture.ctx.settings.lua_timeout = Duration::from_millis(50);
     let failure = failure(fixture.lua("local x = 0\nwhile true do\nx += 1\nend", Value::Null).await);
     assert!(
-        failure.message.starts_with("chunk:") && failure.message.ends_with(": the chunk took longer than 50 ms"),
+        failure.message.starts_with("chunk:")
+            && failure.message.ends_with(": the chunk took longer than 50 ms"),
         "{}",
         failure.message
     );
@@ -247,7 +290,8 @@ async fn a_stopped_chunk_says_where_and_may_be_tried_again() {
 async fn a_cancelled_chunk_ends_at_once() {
     let mut fixture = Fixture::new();
     let cancel = fixture.ctx.cancel.clone();
-    let (began, source) = (Instant::now(), "print('begun') while true do pcall(function() while true do end end) end");
+    let (began, source) =
+        (Instant::now(), "print('begun') while true do pcall(function() while true do end end) end");
     let (outcome, ()) = {
         let Fixture { progress, .. } = &mut fixture;
         let (_, mut swap) = tokio::sync::mpsc::channel(1);
@@ -288,7 +332,10 @@ async fn the_spec_sets_the_limits_of_a_chunk() {
     let hungry = "return #string.rep('x', 2^24)";
     let small = fixture.perform(spec(hungry, Some(4 << 20), None), Value::Null).await.outcome;
     assert!(failure(small).message.contains("memory limit"));
-    assert_eq!(done(fixture.perform(spec(hungry, None, None), Value::Null).await.outcome), Value::from(1_u64 << 24));
+    assert_eq!(
+        done(fixture.perform(spec(hungry, None, None), Value::Null).await.outcome),
+        Value::from(1_u64 << 24)
+    );
     let short = fixture.perform(spec("while true do end", None, Some(20)), Value::Null).await.outcome;
     assert!(failure(short).message.ends_with("longer than 20 ms"));
 }
@@ -296,7 +343,13 @@ async fn the_spec_sets_the_limits_of_a_chunk() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sources_that_nest_without_end_are_refused() {
     let fixture = Fixture::new();
-    for (open, middle, close) in [("(", "1", ")"), ("{", "", "}"), ("- ", "1", ""), ("1 ..", "1", ""), ("function() return ", "1", " end")] {
+    for (open, middle, close) in [
+        ("(", "1", ")"),
+        ("{", "", "}"),
+        ("- ", "1", ""),
+        ("1 ..", "1", ""),
+        ("function() return ", "1", " end"),
+    ] {
         let source = format!("return {}{middle}{}", open.repeat(20_000), close.repeat(20_000));
         let failure = failure(fixture.lua(&source, Value::Null).await);
         assert!(failure.message.starts_with("chunk:"), "{open}: {}", failure.message);
@@ -306,7 +359,7 @@ async fn sources_that_nest_without_end_are_refused() {
 }
 
 fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells it");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
+    line.trim().trim_end_matches(" kB").parse().expect("it is a number")
 }

@@ -48,8 +48,8 @@ pub async fn snapshot(git: &Git, params: SnapshotParams<'_>) -> Result<Option<Sn
         return kept(older.clone());
     }
     let commit = commit(git, dir, CommitParams { tree: &tree, head: &head, older: older.as_deref() }).await?;
-    // The old value guards against somebody else's snapshot in between; no value means that there must be none.
-    let expected = older.unwrap_or_else(|| "0".repeat(commit.len()));
+    // The old value guards against somebody else's snapshot in between; an empty one means that there is none yet.
+    let expected = older.unwrap_or_default();
     git.output(&Call::new(dir, &["update-ref", refname, &commit, &expected])).await?;
     kept(commit)
 }

@@ -46,14 +46,34 @@ fn functions_say_what_they_want() {
     refuses("merge", "1", "merge: wants an array of objects, found number `1`");
     refuses("merge", "[{},[]]", "merge: element 1: wants an object, found array `[]`");
     refuses("pluck", r#"{"from":[]}"#, "pluck: `at` is missing");
-    refuses("pluck", r#"{"from":[],"at":"a"}"#, "pluck: `at` must be an RFC 6901 pointer such as `/name`, found `a`");
+    refuses(
+        "pluck",
+        r#"{"from":[],"at":"a"}"#,
+        "pluck: `at` must be an RFC 6901 pointer such as `/name`, found `a`",
+    );
     refuses("pluck", r#"{"from":[{}],"at":"/a"}"#, "pluck: element 0: there is nothing at `/a`");
-    refuses("pluck", r#"{"from":[],"at":"","x":1}"#, "pluck: wants an object with from, at, found the unknown key `x`");
+    refuses(
+        "pluck",
+        r#"{"from":[],"at":"","x":1}"#,
+        "pluck: wants an object with from, at, found the unknown key `x`",
+    );
     refuses("flatten", "{}", "flatten: wants an array, found object `{}`");
     refuses("count", r#"{"of":"abc"}"#, "count: `of`: wants an array, found string `\"abc\"`");
-    refuses("format", r#"{"template":"{a.b}","values":{"a":1}}"#, "format: there is nothing at `{a.b}` in `values`");
-    refuses("format", r#"{"template":"a } b","values":1}"#, "format: a brace stands alone at `} b`; write it twice");
-    refuses("format", r#"{"template":"a {b","values":1}"#, "format: a brace stands alone at `{b`; write it twice");
+    refuses(
+        "format",
+        r#"{"template":"{a.b}","values":{"a":1}}"#,
+        "format: there is nothing at `{a.b}` in `values`",
+    );
+    refuses(
+        "format",
+        r#"{"template":"a } b","values":1}"#,
+        "format: a brace stands alone at `} b`; write it twice",
+    );
+    refuses(
+        "format",
+        r#"{"template":"a {b","values":1}"#,
+        "format: a brace stands alone at `{b`; write it twice",
+    );
     refuses("assert", r#"{"that":false}"#, "assertion failed");
     refuses("assert", r#"{"that":false,"message":"no coins"}"#, "no coins");
     refuses("assert", r#"{"that":1}"#, "assert: `that`: wants true or false, found number `1`");

@@ -69,7 +69,9 @@ impl Converter {
             Value::Null => mlua::Value::NULL,
             Value::Bool(b) => mlua::Value::Boolean(*b),
             Value::Number(number) => mlua::Value::Number(float(number).ok_or_else(|| place.inexact(number))?),
-            Value::String(text) => mlua::Value::String(place.checked(self.lua.create_string(text.as_bytes()))?),
+            Value::String(text) => {
+                mlua::Value::String(place.checked(self.lua.create_string(text.as_bytes()))?)
+            }
             Value::Array(array) => {
                 let items = array.as_slice();
                 let table = place.checked(self.lua.create_table_with_capacity(items.len(), 0))?;
@@ -97,7 +99,8 @@ impl Converter {
 
     /// Makes JSON.
     pub(super) fn to_json(&self, value: &mlua::Value, bounds: Bounds<'_>) -> Result<Value, ConvertError> {
-        let mut reading = Reading { mark: &self.mark, place: Place::new("result"), above: Vec::new(), bounds };
+        let mut reading =
+            Reading { mark: &self.mark, place: Place::new("result"), above: Vec::new(), bounds };
         reading.json(value)
     }
 }
@@ -155,7 +158,7 @@ impl Reading<'_> {
     fn table(&mut self, table: &Table) -> Result<Value, ConvertError> {
         let own = table.to_pointer();
         if self.above.contains(&own) {
-            return Err(self.place.error("is a table that holds itself"));
+            return Err(self.place.error("is a table that holds itself and so nests deeper than any JSON"));
         }
         if self.above.len() >= usize::from(DEPTH_MAX) {
             return Err(self.place.error(format!("nests deeper than {DEPTH_MAX}")));
@@ -166,7 +169,9 @@ impl Reading<'_> {
         let value = match first {
             None if marked => Value::array([]),
             Some((mlua::Value::Integer(_) | mlua::Value::Number(_), _)) => self.array(table)?,
-            Some(_) if marked => return Err(self.place.error("is an array that has names besides positions")),
+            Some(_) if marked => {
+                return Err(self.place.error("is an array that has names besides positions"));
+            }
             Some(_) | None => self.object(table)?,
         };
         self.above.pop();
@@ -268,7 +273,9 @@ impl Place {
     }
 
     fn inexact(&self, number: impl fmt::Display) -> ConvertError {
-        self.error(format!("is {number}, and whole numbers beyond ±2^53 are not exact in Luau; pass it as a text"))
+        self.error(format!(
+            "is {number}, and whole numbers beyond ±2^53 are not exact in Luau; pass it as a text"
+        ))
     }
 
     fn checked<T>(&self, result: mlua::Result<T>) -> Result<T, ConvertError> {

@@ -50,13 +50,18 @@ const PRINTED_MAX: u32 = 100;
 /// Bounds what cannot be stopped while it works: a plain search and a split compare up to text × pattern bytes, a
 /// sort without a function compares whole strings, and a repetition or move may count to billions without a check.
 static GUARDS: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    Compiler::new().compile(include_str!("guards.luau")).expect("the guards are part of the program and compile")
+    Compiler::new()
+        .compile(include_str!("guards.luau"))
+        .expect("the guards are part of the program and compile")
 });
 /// What the guards are called in a stack.
 pub(super) const GUARDS_LABEL: &str = "guards";
 
 /// Makes a machine that holds at most so many bytes, and what converts values for it.
-pub(super) fn machine(memory_bytes: usize, progress: &mpsc::Sender<Progress>) -> mlua::Result<(Lua, Converter)> {
+pub(super) fn machine(
+    memory_bytes: usize,
+    progress: &mpsc::Sender<Progress>,
+) -> mlua::Result<(Lua, Converter)> {
     let libraries = StdLib::COROUTINE
         | StdLib::TABLE
         | StdLib::STRING
@@ -78,7 +83,8 @@ pub(super) fn machine(memory_bytes: usize, progress: &mpsc::Sender<Progress>) ->
 
 fn keep_only(lua: &Lua, names: &[&str]) -> mlua::Result<()> {
     let globals = lua.globals();
-    let found: Vec<String> = globals.pairs::<String, mlua::Value>().map(|pair| Ok(pair?.0)).collect::<mlua::Result<_>>()?;
+    let found: Vec<String> =
+        globals.pairs::<String, mlua::Value>().map(|pair| Ok(pair?.0)).collect::<mlua::Result<_>>()?;
     for name in found.iter().filter(|name| !names.contains(&name.as_str())) {
         globals.raw_set(name.as_str(), mlua::Value::Nil)?;
     }

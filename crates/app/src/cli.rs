@@ -1,0 +1,138 @@
+//! The command line. Every command but a few is a client of the HTTP door.
+
+mod blueprint;
+pub(crate) mod demo;
+mod doctor;
+mod goals;
+mod ids;
+mod journal;
+mod run;
+mod runs;
+mod workspaces;
+
+use crate::{bench, config, daemon, launch, rehearsal};
+use adjutant_protocol::{Client, ExitCode as Code};
+use anyhow::{Context, Result};
+use clap::{CommandFactory, Parser, Subcommand};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
+
+/// A control plane for coding agents: it starts them in isolated git worktrees, judges their tool calls, records
+/// every turn, and calls a goal done only when checks that it ran itself have proved it.
+#[derive(Debug, Parser)]
+#[command(name = "adjutant", version, max_term_width = 110)]
+struct Cli {
+    /// The data folder; by default ADJUTANT_HOME, or `adjutant` below the XDG data folder.
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the main job on a sample project: an agent fixes a failing test, checks prove it, a goal closes.
+    Demo(demo::DemoArgs),
+    /// Execute a blueprint and follow it.
+    Run(run::RunArgs),
+    /// List runs, the newest first.
+    Runs(runs::RunsArgs),
+    /// Show a run.
+    Show(runs::ShowArgs),
+    /// Show every turn of a run.
+    Trace(runs::TraceArgs),
+    /// Cancel a run: what it has in flight is ended.
+    Cancel(runs::CancelArgs),
+    /// Goals: made, checked, closed by proof.
+    #[command(subcommand)]
+    Goal(goals::GoalCommand),
+    /// Blueprints.
+    #[command(subcommand)]
+    Blueprint(blueprint::BlueprintCommand),
+    /// Workspaces: what agents worked in.
+    #[command(subcommand)]
+    Workspace(workspaces::WorkspaceCommand),
+    /// The journal: what happened, in order.
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
+    /// Run the daemon in the foreground.
+    Serve {
+        /// The loopback address to listen on; port 0 picks a free one.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: String,
+    },
+    /// Stop the daemon; open runs go on at its next start.
+    Stop,
+    /// Show whether the daemon runs and how it is.
+    Status,
+    /// Look at everything that Adjutant needs.
+    Doctor,
+    /// Measure this machine.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// Play a script as an agent would: try a blueprint without spending tokens.
+    Rehearsal(rehearsal::RehearsalArgs),
+    /// Print the OpenAPI document of the HTTP door.
+    Openapi,
+    /// Print a shell's completions.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command line.
+pub(crate) fn main() -> Result<Code> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way as well.
+            let code = if error.use_stderr() { Code::Usage } else { Code::Ok };
+            error.print().context("nothing can be printed")?;
+            return Ok(code);
+        }
+    };
+    let filter = EnvFilter::try_new(config::var("ADJUTANT_LOG").unwrap_or_else(|| "info".to_owned())).unwrap_or_default();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
+    runtime.block_on(dispatch(cli))
+}
+
+/// A flat match: each arm hands over to its command.
+async fn dispatch(cli: Cli) -> Result<Code> {
+    let folder = || config::data_folder(cli.home.as_deref());
+    match cli.command {
+        Command::Demo(args) => demo::run(&connect(&cli.home).await?, args).await,
+        Command::Run(args) => run::run(&cli.home, args).await,
+        Command::Runs(args) => runs::list(&connect(&cli.home).await?, args).await,
+        Command::Show(args) => runs::show(&connect(&cli.home).await?, args).await,
+        Command::Trace(args) => runs::trace(&connect(&cli.home).await?, args).await,
+        Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
+        Command::Goal(command) => goals::run(&connect(&cli.home).await?, command).await,
+        Command::Blueprint(command) => blueprint::run(command),
+        Command::Workspace(command) => workspaces::run(&connect(&cli.home).await?, command).await,
+        Command::Journal(command) => journal::run(&folder()?, command),
+        Command::Serve { listen } => daemon::serve(&folder()?, &listen).await,
+        Command::Stop => doctor::stop(&folder()?).await,
+        Command::Status => doctor::status(&folder()?).await,
+        Command::Doctor => doctor::doctor(&folder()?).await,
+        Command::Bench(command) => bench::run(command).await,
+        Command::Rehearsal(args) => rehearsal::run(args).await,
+        Command::Openapi => print(adjutant_server::openapi_json().trim_end()),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "adjutant", &mut io::stdout());
+            Ok(Code::Ok)
+        }
+    }
+}
+
+async fn connect(home: &Option<PathBuf>) -> Result<Client> {
+    launch::client(&config::data_folder(home.as_deref())?).await
+}
+
+/// Prints a text and its line end.
+fn print(text: &str) -> Result<Code> {
+    writeln!(io::stdout().lock(), "{text}")?;
+    Ok(Code::Ok)
+}

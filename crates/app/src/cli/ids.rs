@@ -1,0 +1,63 @@
+//! Ids as people type them: whole, or any part at the beginning or end that only one thing has.
+
+use crate::exit::Failure;
+use adjutant_protocol::{Client, ExitCode as Code};
+use anyhow::Result;
+
+/// How many of the newest runs are looked through.
+const LOOK_AT: usize = 1000;
+/// A run's id is so long.
+const RUN_ID_LEN: usize = 36;
+
+/// Finds the run that is meant.
+pub(crate) async fn run(client: &Client, given: &str) -> Result<String> {
+    if given.len() == RUN_ID_LEN {
+        return Ok(given.to_owned());
+    }
+    let runs = client.runs(LOOK_AT).await?.runs;
+    pick("run", given, runs.iter().map(|run| run.id.as_str()))
+}
+
+/// Finds the goal that is meant.
+pub(crate) async fn goal(client: &Client, given: &str) -> Result<String> {
+    let goals = client.goals(None).await?.goals;
+    pick("goal", given, goals.iter().map(|goal| goal.id.as_str()))
+}
+
+fn pick<'a>(kind: &str, given: &str, ids: impl Iterator<Item = &'a str>) -> Result<String> {
+    let bare = |id: &'a str| id.split_once(['_', '-']).map_or(id, |(_, digits)| digits);
+    let matches = |id: &&'a str| !given.is_empty() && (id.starts_with(given) || bare(id).starts_with(given) || id.ends_with(given));
+    let found: Vec<&str> = ids.filter(matches).collect();
+    match found.as_slice() {
+        [one] => Ok((*one).to_owned()),
+        [] => Err(Failure::new(Code::NotFound, format!("there is no {kind} `{given}`")).hinted(list_hint(kind)).into()),
+        [first, second, ..] => {
+            let message = format!("`{given}` may be {first} or {second}");
+            Err(Failure::usage(message).hinted("give more of the id").into())
+        }
+    }
+}
+
+fn list_hint(kind: &str) -> String {
+    match kind {
+        "goal" => "`adjutant goal list` lists them".to_owned(),
+        _ => "`adjutant runs` lists them".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_only_one_has_is_enough() {
+        let ids = ["run_0123", "run_0199", "run_4499"];
+        let pick = |given| pick("run", given, ids.into_iter()).ok();
+        assert_eq!(pick("run_0123").as_deref(), Some("run_0123"));
+        assert_eq!(pick("44").as_deref(), Some("run_4499"));
+        assert_eq!(pick("23").as_deref(), Some("run_0123"));
+        for unclear in ["99", "01", "", "nope"] {
+            assert_eq!(pick(unclear), None, "{unclear}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! `adjutant run`: execute a blueprint and follow it.
+
+use super::ids;
+use crate::exit::Failure;
+use crate::progress::{self, View};
+use crate::{config, launch};
+use adjutant_protocol::http::{BlueprintRefParams, RunView, TaskDetachedView, TaskParams};
+use adjutant_protocol::{Client, ExitCode as Code};
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+
+/// What to run, in what, with what.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// A blueprint's file (YAML or JSON), or the id of a built-in one.
+    #[arg(value_name = "FILE|ID")]
+    blueprint: String,
+    /// The project: a directory in a git repository; the run works in a worktree of it.
+    #[arg(long, value_name = "DIR", conflicts_with = "work_dir")]
+    repo: Option<PathBuf>,
+    /// A directory to work in as it is, without a worktree.
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+    /// A value of the first context; JSON when it parses, else text.
+    #[arg(long = "input", value_name = "KEY=VALUE")]
+    inputs: Vec<String>,
+    /// A file with the first context as JSON; `--input` goes over it.
+    #[arg(long, value_name = "FILE")]
+    input_file: Option<PathBuf>,
+    /// The program that stands in for agents started by template: rehearsal, claude, codex.
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
+    /// The goal that the run serves.
+    #[arg(long, value_name = "GOAL")]
+    goal: Option<String>,
+    /// How long the run may take, in seconds.
+    #[arg(long, value_name = "SECS")]
+    ttl: Option<u64>,
+    /// Return as soon as the run is durable.
+    #[arg(long, conflicts_with = "follow")]
+    detach: bool,
+    /// Follow the run to its end, which is what happens without `--detach`.
+    #[arg(long)]
+    follow: bool,
+    /// Print events as JSON lines, and the run last.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(home: &Option<PathBuf>, args: RunArgs) -> Result<Code> {
+    // What is wrong with the request is said before a daemon is started for it.
+    let mut params = params(&args)?;
+    let client = launch::client(&config::data_folder(home.as_deref())?).await?;
+    if let Some(goal) = &args.goal {
+        params.goal_id = Some(ids::goal(&client, goal).await?);
+    }
+    let started = client.task_start(&params).await?;
+    if args.detach {
+        return detached(&started, args.json);
+    }
+    let view = View::choose(args.json);
+    let ended = follow(&client, &started.run_id, view).await?;
+    if view == View::Json {
+        super::print(&serde_json::to_string(&ended)?)?;
+    } else {
+        for line in next_steps(&ended) {
+            super::print(&line)?;
+        }
+    }
+    Ok(if ended.status == "done" { Code::Ok } else { Code::Failed })
+}
+
+/// Follows a run to its end.
+pub(crate) async fn follow(client: &Client, run_id: &str, view: View) -> Result<RunView> {
+    progress::follow(client, run_id, view).await?;
+    Ok(client.run(run_id).await?)
+}
+
+fn detached(started: &TaskDetachedView, json: bool) -> Result<Code> {
+    if json {
+        return super::print(&serde_json::to_string(started)?);
+    }
+    super::print(&format!("{} is accepted; `adjutant show {}` shows it", started.run_id, started.run_id))
+}
+
+fn params(args: &RunArgs) -> Result<TaskParams> {
+    Ok(TaskParams {
+        blueprint: blueprint(&args.blueprint)?,
+        init_ctx: input(args)?,
+        project_root: args.repo.as_deref().map(directory).transpose()?,
+        work_dir: args.work_dir.as_deref().map(directory).transpose()?,
+        task_metadata: None,
+        ttl_secs: args.ttl,
+        operator: None,
+        operator_sid: None,
+        operator_desc: None,
+        operator_slot: None,
+        timeout_secs: None,
+        goal: None,
+        check_policy: None,
+        detach: true,
+        goal_id: None,
+        agent: args.agent.clone(),
+    })
+}
+
+/// Takes a file when there is one, and an id when it looks like one.
+fn blueprint(given: &str) -> Result<BlueprintRefParams> {
+    let path = Path::new(given);
+    if path.is_file() {
+        return Ok(BlueprintRefParams::Inline { value: super::blueprint::checked(path)? });
+    }
+    if given.contains(['/', '\\']) || path.extension().is_some_and(|ext| ["yaml", "yml", "json"].contains(&&*ext.to_string_lossy())) {
+        let failure = Failure::new(Code::NotFound, format!("there is no blueprint file {given}"));
+        return Err(failure.hinted("check the path; built-in blueprints go by their id").into());
+    }
+    Ok(BlueprintRefParams::Id { id: given.to_owned(), version: None })
+}
+
+fn input(args: &RunArgs) -> Result<Value> {
+    let mut input = match &args.input_file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            serde_json::from_str::<Map<String, Value>>(&text)
+                .map_err(|error| Failure::usage(format!("{} is not a JSON object: {error}", path.display())))?
+        }
+        None => Map::new(),
+    };
+    for pair in &args.inputs {
+        let (key, value) = pair.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
+            Failure::usage(format!("`--input {pair}` is not KEY=VALUE"))
+        })?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        input.insert(key.to_owned(), value);
+    }
+    Ok(Value::Object(input))
+}
+
+fn directory(path: &Path) -> Result<String> {
+    let found = path.canonicalize().map_err(|error| {
+        Failure::new(Code::NotFound, format!("the directory {} cannot be used: {error}", path.display())).hinted("check the path")
+    })?;
+    Ok(found.to_string_lossy().into_owned())
+}
+
+/// Says where to look next.
+pub(crate) fn next_steps(run: &RunView) -> Vec<String> {
+    let mut lines = vec![format!("every turn:    adjutant trace {}", run.id)];
+    if let Some(workspace) = &run.workspace
+        && let (Some(branch), Some(project)) = (&workspace.branch, &workspace.project)
+    {
+        lines.push(format!("what changed:  adjutant workspace diff {}", run.id));
+        lines.push(format!("take it over:  git -C {project} merge {branch}"));
+        lines.push(format!("clean up:      adjutant workspace rm {}", run.id));
+    }
+    lines
+}

@@ -1,0 +1,137 @@
+//! `adjutant runs | show | trace | cancel`
+
+use super::{ids, print};
+use crate::progress::visible;
+use adjutant_protocol::http::{RunView, TurnView};
+use adjutant_protocol::{Client, ExitCode as Code};
+use anyhow::Result;
+use clap::Args;
+
+/// How much of a value a line shows.
+const SHOWN_CHARS: usize = 160;
+
+/// How many runs.
+#[derive(Debug, Args)]
+pub(crate) struct RunsArgs {
+    /// At most so many.
+    #[arg(long, default_value_t = 20)]
+    limit: usize,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which run.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// A run's id, or a part that only one has.
+    run: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which run.
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// A run's id, or a part that only one has.
+    run: String,
+    /// Print a JSON line for every turn, complete.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which run.
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    /// A run's id, or a part that only one has.
+    run: String,
+    /// For the journal.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+pub(crate) async fn list(client: &Client, args: RunsArgs) -> Result<Code> {
+    let runs = client.runs(args.limit).await?;
+    if args.json {
+        return print(&serde_json::to_string(&runs)?);
+    }
+    if runs.runs.is_empty() {
+        return print("no runs yet; `adjutant demo` makes one");
+    }
+    for run in &runs.runs {
+        print(&format!("{}  {:<11} {:<24} {}", run.id, run.status, run.blueprint_id, run.created_at))?;
+    }
+    Ok(Code::Ok)
+}
+
+pub(crate) async fn show(client: &Client, args: ShowArgs) -> Result<Code> {
+    let run = client.run(&ids::run(client, &args.run).await?).await?;
+    if args.json {
+        return print(&serde_json::to_string(&run)?);
+    }
+    for (name, value) in rows(&run) {
+        print(&format!("{name:<11} {value}"))?;
+    }
+    Ok(Code::Ok)
+}
+
+fn rows(run: &RunView) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("run", run.id.clone()),
+        ("status", run.status.clone()),
+        ("blueprint", format!("{} at {}", run.blueprint_id, &run.bound_version[..12])),
+        ("accepted", run.created_at.clone()),
+        ("ttl", format!("{} s ({})", run.ttl_secs, run.ttl_source)),
+    ];
+    rows.extend(run.ended_at.iter().map(|at| ("ended", at.clone())));
+    rows.extend(run.error.iter().map(|error| {
+        let place = error.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"));
+        ("error", visible(&format!("{}{place} [{}]", error.message, error.code)))
+    }));
+    if let Some(workspace) = &run.workspace {
+        rows.push(("workspace", workspace.path.clone()));
+        rows.extend(workspace.branch.iter().map(|branch| ("branch", branch.clone())));
+    }
+    rows.extend(run.goal_id.iter().map(|goal| ("goal", goal.clone())));
+    rows.extend(run.agent.iter().map(|agent| ("agent", agent.clone())));
+    rows.extend(run.final_ctx.iter().map(|ctx| ("result", short(ctx))));
+    rows
+}
+
+pub(crate) async fn trace(client: &Client, args: TraceArgs) -> Result<Code> {
+    let run_id = ids::run(client, &args.run).await?;
+    let mut after = None;
+    loop {
+        let turns = client.trace(&run_id, after).await?;
+        let Some(last) = turns.last() else { return Ok(Code::Ok) };
+        after = Some(last.index);
+        for turn in &turns {
+            let line = if args.json { serde_json::to_string(turn)? } else { turn_line(turn) };
+            print(&line)?;
+        }
+    }
+}
+
+fn turn_line(turn: &TurnView) -> String {
+    let what = match (&turn.error, &turn.output) {
+        (Some(error), _) => visible(&error.message),
+        (None, Some(output)) => short(output),
+        (None, None) => String::new(),
+    };
+    let name = if turn.kind == "tool" { format!("  tool {} {}", turn.name, short(&turn.parameters)) } else { turn.name.clone() };
+    format!("{:>5}  {:<9} {:<24} {name}  {what}", turn.index, turn.status, turn.path)
+}
+
+pub(crate) async fn cancel(client: &Client, args: CancelArgs) -> Result<Code> {
+    let run = client.run_cancel(&ids::run(client, &args.run).await?, args.reason).await?;
+    print(&format!("{} is {}", run.id, run.status))
+}
+
+fn short(value: &serde_json::Value) -> String {
+    let text = visible(&value.to_string());
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

@@ -1,0 +1,46 @@
+//! What the environment says: the data folder, and what started programs may see of the rest.
+
+use crate::exit::Failure;
+use std::path::{Path, PathBuf};
+
+/// A socket's path may not be longer on every system.
+const SOCKET_PATH_MAX: usize = 100;
+
+/// Reads a variable that says something.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub(crate) fn var(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Gives the whole environment, as far as it is text.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+/// Gives the data folder: as asked for, `ADJUTANT_HOME`, or below the XDG data folder. It is absolute.
+pub(crate) fn data_folder(asked: Option<&Path>) -> Result<PathBuf, Failure> {
+    let chosen = asked
+        .map(Path::to_owned)
+        .or_else(|| var("ADJUTANT_HOME").map(PathBuf::from))
+        .or_else(|| var("XDG_DATA_HOME").map(|data| Path::new(&data).join("adjutant")))
+        .or_else(|| var("HOME").map(|home| Path::new(&home).join(".local/share/adjutant")));
+    let chosen = chosen.ok_or_else(|| {
+        Failure::usage("no data folder: neither ADJUTANT_HOME nor HOME is set").hinted("say where with `--home DIR`")
+    })?;
+    std::path::absolute(&chosen).map_err(|error| Failure::usage(format!("the data folder {}: {error}", chosen.display())))
+}
+
+/// Gives the socket's path: in the data folder, or in the runtime folder when that is too long for a socket.
+pub(crate) fn socket_path(folder: &Path) -> PathBuf {
+    let path = folder.join("adjutant.sock");
+    if path.as_os_str().len() <= SOCKET_PATH_MAX {
+        return path;
+    }
+    let runtime = var("XDG_RUNTIME_DIR").map_or_else(|| std::env::temp_dir().join(format!("adjutant-{}", user())), PathBuf::from);
+    let name = adjutant_rules::blueprint::hash(&adjutant_model::Value::from(folder.to_string_lossy().into_owned()));
+    runtime.join(format!("adjutant-{}.sock", &name[..16]))
+}
+
+fn user() -> u32 {
+    rustix::process::getuid().as_raw()
+}

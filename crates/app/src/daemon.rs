@@ -1,0 +1,184 @@
+//! The daemon: one process that owns a data folder and answers until it is told to stop.
+//!
+//! Order matters. The lock first, so that nobody else touches the store; then the store; then the listeners, because
+//! agents of resumed runs ask the gate; then the runs; and `daemon.json` last, when everything answers.
+
+use crate::cli::demo;
+use crate::config;
+use crate::exit::Failure;
+use adjutant_engine::{Plane, Settings};
+use adjutant_protocol::ExitCode as Code;
+use adjutant_protocol::discovery::{DAEMON_FILE, DaemonFile, TOKEN_FILE};
+use adjutant_server::Listeners;
+use adjutant_store::{LockError, StoreLock};
+use anyhow::{Context, Result};
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Runs the daemon until it is told to stop by a signal.
+pub(crate) async fn serve(folder: &Path, listen: &str) -> Result<Code> {
+    let _lock = lock(folder)?;
+    // What an earlier daemon left behind points at nobody.
+    remove(&folder.join(DAEMON_FILE))?;
+    let tcp = listen_tcp(listen).await?;
+    let socket = config::socket_path(folder);
+    let unix = listen_unix(&socket)?;
+    let address = format!("http://{}", tcp.local_addr().context("the listener has no address")?);
+
+    let plane = Plane::open(settings(folder)?).await.map_err(|error| anyhow::Error::new(error).context(unusable(folder)))?;
+    token(&plane, folder).await?;
+    plane.endpoint_set(address.clone());
+    plane.resume().await?;
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(adjutant_server::serve(Listeners { tcp, unix }, adjutant_server::router(plane.clone()), shutdown.clone()));
+    announce(folder, &address, &socket, &plane)?;
+    tracing::info!(%address, folder = %folder.display(), "ready");
+    look_at_the_store(plane.clone());
+
+    told_to_stop().await?;
+    tracing::info!("stopping; open runs go on at the next start");
+    remove(&folder.join(DAEMON_FILE))?;
+    plane.stop().await;
+    shutdown.cancel();
+    serving.await.context("the door panicked")??;
+    remove(&socket)?;
+    Ok(Code::Ok)
+}
+
+fn lock(folder: &Path) -> Result<StoreLock> {
+    StoreLock::acquire(folder).map_err(|error| {
+        let hint = match &error {
+            LockError::Held { .. } => "`adjutant status` talks to it, `adjutant stop` ends it",
+            LockError::Folder { .. } | LockError::NotWritable { .. } | LockError::Lock { .. } => {
+                "check the folder's owner and mode, or choose another with ADJUTANT_HOME or --home"
+            }
+        };
+        Failure::new(Code::Failed, chain(&error)).hinted(hint).into()
+    })
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+fn unusable(folder: &Path) -> String {
+    format!("the data folder {} cannot be used", folder.display())
+}
+
+fn settings(folder: &Path) -> Result<Settings> {
+    let exe = std::env::current_exe().context("Adjutant's own program is not found")?;
+    let mut settings = Settings::new(folder.to_owned(), exe);
+    settings.env = Arc::from(config::environment());
+    settings.blueprints = demo::builtin_blueprints();
+    Ok(settings)
+}
+
+async fn listen_tcp(listen: &str) -> Result<TcpListener> {
+    let address: std::net::SocketAddr = listen.parse().map_err(|_| {
+        Failure::usage(format!("`{listen}` is no address to listen on")).hinted("such as 127.0.0.1:0, which picks a free port")
+    })?;
+    if !address.ip().is_loopback() {
+        let failure = Failure::usage(format!("{address} is not on loopback, and there is no TLS yet"));
+        return Err(failure.hinted("listen on 127.0.0.1 and forward the port over ssh").into());
+    }
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::new(Code::Failed, format!("cannot listen on {address}: {error}")).hinted("port 0 picks a free one").into()
+    })
+}
+
+fn listen_unix(path: &Path) -> Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| unusable(folder))?;
+    }
+    // We hold the lock, so whoever bound this is gone.
+    remove(path)?;
+    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(|| unusable(path))?;
+    Ok(listener)
+}
+
+/// Sees that the `token` file holds an owner's token that the store knows; makes both when there is none.
+async fn token(plane: &Plane, folder: &Path) -> Result<()> {
+    let path = folder.join(TOKEN_FILE);
+    if let Some(secret) = read_if_there(&path)? {
+        if plane.authenticate(secret.trim()).await?.is_some() {
+            return Ok(());
+        }
+        tracing::warn!("the token file does not belong to this store; it gets a new token");
+    }
+    let secret = plane.owner_token_create().await?;
+    write_private(&path, secret.reveal().as_bytes())
+}
+
+fn announce(folder: &Path, address: &str, socket: &Path, plane: &Plane) -> Result<()> {
+    let status = plane.status();
+    let file = DaemonFile {
+        address: address.to_owned(),
+        socket: socket.to_string_lossy().into_owned(),
+        pid: std::process::id(),
+        version: status.version,
+        started_at: status.started_at.to_string(),
+    };
+    write_private(&folder.join(DAEMON_FILE), serde_json::to_string_pretty(&file)?.as_bytes())
+}
+
+/// Puts a file in place in one move, readable by its owner alone.
+fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    let folder = path.parent().context("a file is in a folder")?;
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o600)).tempfile_in(folder)?;
+        file.write_all(content)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Reads a file; `None` when it is not there.
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn look_at_the_store(plane: Plane) {
+    tokio::spawn(async move {
+        match plane.quick_check().await {
+            Ok(wrong) if wrong.is_empty() => tracing::debug!("the store is whole"),
+            Ok(wrong) => tracing::error!(?wrong, "the store is damaged; stop the daemon and restore a backup"),
+            Err(error) => tracing::warn!(%error, "the store could not be looked at"),
+        }
+    });
+}
+
+async fn told_to_stop() -> Result<()> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! The one place where an error is printed and becomes an exit code.
+
+use adjutant_protocol::{ClientError, ErrorCode, ExitCode as Code};
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// An error with what to do about it and how the process ends.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Code,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Failure { code, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Code::Usage, message)
+    }
+
+    #[must_use]
+    pub(crate) fn hinted(self, hint: impl Into<String>) -> Self {
+        Failure { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Prints what went wrong, once, and gives the exit code. A reader that has gone is no error.
+pub(crate) fn report(result: anyhow::Result<Code>) -> ExitCode {
+    let error = match result {
+        Ok(code) => return ExitCode::from(code.number()),
+        Err(error) => error,
+    };
+    if is_broken_pipe(&error) {
+        return ExitCode::SUCCESS;
+    }
+    let failure = failure_of(&error);
+    let mut stderr = io::stderr().lock();
+    // When even standard error has gone there is nobody left to tell.
+    drop(writeln!(stderr, "error: {}", failure.message));
+    if let Some(hint) = &failure.hint {
+        drop(writeln!(stderr, "hint: {hint}"));
+    }
+    ExitCode::from(failure.code.number())
+}
+
+fn failure_of(error: &anyhow::Error) -> Failure {
+    let message = format!("{error:#}");
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return Failure { code: failure.code, message, hint: failure.hint.clone() };
+    }
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Api { error, .. }) => {
+            let code = ErrorCode::parse(&error.code).map_or(Code::Failed, ErrorCode::exit);
+            Failure { code, message, hint: error.hint.clone() }
+        }
+        Some(ClientError::Unreachable { .. }) => {
+            Failure::new(Code::Unreachable, message).hinted("`adjutant status` shows whether it runs, `adjutant serve` starts it")
+        }
+        Some(ClientError::Protocol(_)) => Failure::new(Code::Bug, message),
+        None => Failure::new(Code::Failed, message),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
