@@ -55,6 +55,12 @@ pub(crate) fn report(result: anyhow::Result<Code>) -> ExitCode {
     ExitCode::from(failure.code.number())
 }
 
+/// Ends the process with a code that a script chose, which may be none of ours.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that ends the process")]
+pub(crate) fn exit_as_told(code: u8) -> ! {
+    std::process::exit(i32::from(code))
+}
+
 fn failure_of(error: &anyhow::Error) -> Failure {
     let message = format!("{error:#}");
     if let Some(failure) = error.downcast_ref::<Failure>() {

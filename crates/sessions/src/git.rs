@@ -150,11 +150,13 @@ impl GitError {
     /// Says what a person can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            GitError::Spawn(SpawnError::NotFound { .. }) => Some("install git, or put its folder into PATH".to_owned()),
-            GitError::Failed { stderr_tail, dir, .. } => failure_hint(stderr_tail, dir),
-            GitError::TimedOut { .. } => {
-                Some("see whether the disk is slow, or a filter such as git-lfs waits for the network".to_owned())
+            GitError::Spawn(SpawnError::NotFound { .. }) => {
+                Some("install git, or put its folder into PATH".to_owned())
             }
+            GitError::Failed { stderr_tail, dir, .. } => failure_hint(stderr_tail, dir),
+            GitError::TimedOut { .. } => Some(
+                "see whether the disk is slow, or a filter such as git-lfs waits for the network".to_owned(),
+            ),
             GitError::Spawn(_)
             | GitError::Cancelled { .. }
             | GitError::Output { .. }
@@ -174,7 +176,8 @@ fn failure_hint(stderr: &str, dir: &Path) -> Option<String> {
     }
     if stderr.contains(".lock': File exists") {
         return Some(
-            "another git works on this repository, or one was killed: wait, or remove the lock file".to_owned(),
+            "another git works on this repository, or one was killed: wait, or remove the lock file"
+                .to_owned(),
         );
     }
     stderr.contains("No space left on device").then(|| "free some disk space".to_owned())
@@ -273,7 +276,8 @@ impl Git {
 
     /// Calls git and gives its output as text without the line end.
     pub(crate) async fn line(&self, call: &Call<'_>) -> Result<String, GitError> {
-        let output = String::from_utf8(self.output(call).await?).map_err(|_| call.unreadable("it is not UTF-8"))?;
+        let output =
+            String::from_utf8(self.output(call).await?).map_err(|_| call.unreadable("it is not UTF-8"))?;
         Ok(output.strip_suffix('\n').unwrap_or(&output).to_owned())
     }
 
@@ -287,7 +291,9 @@ impl Git {
     pub(crate) async fn ask(&self, call: &Call<'_>) -> Result<Option<String>, GitError> {
         let outcome = self.run(call).await?;
         match outcome.exit {
-            Exit::Code(0) => Ok(Some(String::from_utf8_lossy(&outcome.stdout).trim_end_matches('\n').to_owned())),
+            Exit::Code(0) => {
+                Ok(Some(String::from_utf8_lossy(&outcome.stdout).trim_end_matches('\n').to_owned()))
+            }
             Exit::Code(1) => Ok(None),
             Exit::Code(_) | Exit::Signal(_) => Err(failed(call, &outcome)),
         }

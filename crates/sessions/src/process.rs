@@ -175,7 +175,9 @@ impl Exit {
         match (status.code(), status.signal()) {
             (Some(code), _) => Exit::Code(code),
             (None, Some(signal)) => Exit::Signal(signal),
-            (None, None) => unreachable!("a process that was waited for without WUNTRACED exited or was signalled"),
+            (None, None) => {
+                unreachable!("a process that was waited for without WUNTRACED exited or was signalled")
+            }
         }
     }
 }
@@ -193,7 +195,8 @@ struct Running {
 
 impl Running {
     fn start(spec: &ProcessSpec, lines: Option<mpsc::Sender<String>>) -> Result<Running, SpawnError> {
-        let program = spec.argv.first().filter(|program| !program.is_empty()).ok_or(SpawnError::EmptyCommand)?;
+        let program =
+            spec.argv.first().filter(|program| !program.is_empty()).ok_or(SpawnError::EmptyCommand)?;
         let mut child = command(spec, program).spawn().map_err(|source| SpawnError::explain(spec, source))?;
         let lost = || SpawnError::Lost { program: program.clone() };
         let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).ok_or_else(lost)?;

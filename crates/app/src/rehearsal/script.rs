@@ -5,6 +5,7 @@
 
 use adjutant_model::Value;
 use adjutant_rules::document::{Cursor, Lints};
+use rustix::process::Signal;
 
 /// The kinds of steps, as a script writes them.
 const KINDS: [&str; 11] =
@@ -103,7 +104,6 @@ pub(crate) enum Crash {
 
 /// The signals that a script can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the signals")]
 pub(crate) enum CrashSignal {
     Kill,
     Term,
@@ -112,6 +112,21 @@ pub(crate) enum CrashSignal {
     Quit,
     Abrt,
     Segv,
+}
+
+impl CrashSignal {
+    /// Gives the signal of the system.
+    pub(super) fn number(self) -> Signal {
+        match self {
+            CrashSignal::Kill => Signal::KILL,
+            CrashSignal::Term => Signal::TERM,
+            CrashSignal::Int => Signal::INT,
+            CrashSignal::Hup => Signal::HUP,
+            CrashSignal::Quit => Signal::QUIT,
+            CrashSignal::Abrt => Signal::ABORT,
+            CrashSignal::Segv => Signal::SEGV,
+        }
+    }
 }
 
 impl Crash {

@@ -70,7 +70,8 @@ impl Mark {
     /// Tells whether an environment, as the kernel shows it, has the marker.
     fn is_in(&self, environ: &[u8]) -> bool {
         environ.split(|byte| *byte == 0).any(|entry| {
-            let value = entry.strip_prefix(EFFECT_VARIABLE.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+            let value =
+                entry.strip_prefix(EFFECT_VARIABLE.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
             value.is_some_and(|value| match self {
                 Mark::Exactly(text) => value == text.as_bytes(),
                 Mark::Prefix(text) => value.starts_with(text.as_bytes()),
@@ -281,7 +282,8 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_from_its_own_variable_only() {
-        let environ = b"PATH=/bin\0ADJUTANT_EFFECT=run_1/a\0NOTE=ADJUTANT_EFFECT=run_2/a\0XADJUTANT_EFFECT=run_3\0";
+        let environ =
+            b"PATH=/bin\0ADJUTANT_EFFECT=run_1/a\0NOTE=ADJUTANT_EFFECT=run_2/a\0XADJUTANT_EFFECT=run_3\0";
         let exactly = |text: &str| Mark::Exactly(text.to_owned()).is_in(environ);
         let prefix = |text: &str| Mark::Prefix(text.to_owned()).is_in(environ);
         assert!(exactly("run_1/a"));

@@ -124,16 +124,24 @@ impl WorktreeError {
         let hint = match self {
             WorktreeError::ProjectMissing { .. } => "check the path of the project".to_owned(),
             WorktreeError::NotARepository { project } => {
-                format!("make it one: git -C '{0}' init && git -C '{0}' add -A && git -C '{0}' commit", project.display())
+                format!(
+                    "make it one: git -C '{0}' init && git -C '{0}' add -A && git -C '{0}' commit",
+                    project.display()
+                )
             }
             WorktreeError::Bare { .. } => "name a clone of it that has a working tree".to_owned(),
             WorktreeError::NoCommit { project } => {
-                format!("commit something first: git -C '{}' commit --allow-empty -m start", project.display())
+                format!(
+                    "commit something first: git -C '{}' commit --allow-empty -m start",
+                    project.display()
+                )
             }
             WorktreeError::BaseUnknown { project, .. } => {
                 format!("`git -C '{}' branch --all` lists what there is", project.display())
             }
-            WorktreeError::BranchInvalid { .. } => "see `git help check-ref-format` for what a name may be".to_owned(),
+            WorktreeError::BranchInvalid { .. } => {
+                "see `git help check-ref-format` for what a name may be".to_owned()
+            }
             WorktreeError::BranchTaken { .. } => "use another branch name, or rename that branch".to_owned(),
             WorktreeError::BranchBlocked { other, .. } => format!("rename the branch `{other}`"),
             WorktreeError::PathOccupied { .. } => "move it away, or use another path".to_owned(),
@@ -197,9 +205,8 @@ impl Place<'_> {
             return Err(WorktreeError::BranchTaken { branch: self.branch.to_owned() });
         }
         let base = match wanted {
-            Some(wanted) => git.commit_of(project, wanted).await?.ok_or_else(|| WorktreeError::BaseUnknown {
-                base: wanted.to_owned(),
-                project: project.to_owned(),
+            Some(wanted) => git.commit_of(project, wanted).await?.ok_or_else(|| {
+                WorktreeError::BaseUnknown { base: wanted.to_owned(), project: project.to_owned() }
             })?,
             None => git
                 .commit_of(project, "HEAD")
@@ -228,7 +235,8 @@ impl Place<'_> {
     async fn check_beside_others(&self) -> Result<(), WorktreeError> {
         let list = ["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads"];
         let names = self.git.line(&Call::new(self.project, &list)).await?;
-        let is_folder_of = |folder: &str, name: &str| name.strip_prefix(folder).is_some_and(|r| r.starts_with('/'));
+        let is_folder_of =
+            |folder: &str, name: &str| name.strip_prefix(folder).is_some_and(|r| r.starts_with('/'));
         match names.lines().find(|name| is_folder_of(name, self.branch) || is_folder_of(self.branch, name)) {
             None => Ok(()),
             Some(other) => {
@@ -249,7 +257,9 @@ impl Place<'_> {
             let args = ["worktree", "add", "--quiet", "--", &path, self.branch];
             match self.git.output(&Call::new(self.project, &args)).await {
                 Ok(_) => return Ok(()),
-                Err(GitError::Failed { .. }) if tried < TRIES => tokio::time::sleep(RETRY_PAUSE * tried).await,
+                Err(GitError::Failed { .. }) if tried < TRIES => {
+                    tokio::time::sleep(RETRY_PAUSE * tried).await
+                }
                 Err(error) => return Err(error.into()),
             }
             tried += 1;
@@ -283,11 +293,14 @@ impl Place<'_> {
             Entry::Made => unregister(self.git, self.project, self.path).await?,
             Entry::Unknown => {}
         }
-        match std::fs::read_dir(self.path) {
-            Ok(mut entries) if entries.next().is_none() && !self.path.is_symlink() => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.path.is_symlink() => Ok(()),
-            Ok(_) | Err(_) => Err(WorktreeError::PathOccupied { path: self.path.to_owned() }),
+        let is_free = match std::fs::read_dir(self.path) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if is_free && !self.path.is_symlink() {
+            return Ok(());
         }
+        Err(WorktreeError::PathOccupied { path: self.path.to_owned() })
     }
 }
 
@@ -296,7 +309,8 @@ async fn project_top(git: &Git, project: &Path) -> Result<PathBuf, WorktreeError
     if !project.is_dir() {
         return Err(WorktreeError::ProjectMissing { project: project.to_owned() });
     }
-    let project = project.canonicalize().map_err(|_| WorktreeError::ProjectMissing { project: project.to_owned() })?;
+    let project =
+        project.canonicalize().map_err(|_| WorktreeError::ProjectMissing { project: project.to_owned() })?;
     if let Some(top) = top_of(git, &project).await {
         return Ok(top);
     }
@@ -353,8 +367,7 @@ fn path_error(path: &Path, error: io::Error) -> WorktreeError {
 }
 
 fn text_of(path: &Path) -> Result<String, WorktreeError> {
-    path.to_str().map(str::to_owned).ok_or_else(|| WorktreeError::Path {
-        path: path.to_owned(),
-        what: "it is not UTF-8".to_owned(),
-    })
+    path.to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| WorktreeError::Path { path: path.to_owned(), what: "it is not UTF-8".to_owned() })
 }

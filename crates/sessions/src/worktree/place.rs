@@ -33,7 +33,8 @@ impl Drop for PlaceLock {
 /// Gives the path of a hidden companion of a place.
 pub(super) fn beside(place: &Path, what: &str) -> io::Result<PathBuf> {
     let name = place.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no name in UTF-8"))?;
+    let name =
+        name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no name in UTF-8"))?;
     Ok(place.with_file_name(format!(".{name}.{what}")))
 }
 

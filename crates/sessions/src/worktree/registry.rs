@@ -48,7 +48,11 @@ async fn list(git: &Git, project: &Path) -> Result<String, GitError> {
 
 fn entry_of(list: &str, path: &Path) -> Entry {
     let is_ours = |block: &&str| {
-        block.lines().next().and_then(|line| line.strip_prefix("worktree ")).is_some_and(|at| Path::new(at) == path)
+        block
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("worktree "))
+            .is_some_and(|at| Path::new(at) == path)
     };
     match list.split("\n\n").find(is_ours) {
         None => Entry::Unknown,

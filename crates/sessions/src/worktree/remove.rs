@@ -112,9 +112,9 @@ impl RemoveError {
     /// Tells what may be done about it.
     pub fn class(&self) -> ErrorClass {
         match self {
-            RemoveError::Unsaved { .. } | RemoveError::NestedRepositories { .. } | RemoveError::NotOurs { .. } => {
-                ErrorClass::User
-            }
+            RemoveError::Unsaved { .. }
+            | RemoveError::NestedRepositories { .. }
+            | RemoveError::NotOurs { .. } => ErrorClass::User,
             RemoveError::ProjectGone { .. } => ErrorClass::Gone,
             RemoveError::Io { .. } => ErrorClass::Retry,
             RemoveError::Git(error) => error.class(),
@@ -132,7 +132,8 @@ impl RemoveError {
                 if let (Some(branch), Some(project), 1..) = (branch, project, unsaved.commits) {
                     ways.push(format!("take the commits over: git -C '{project}' merge {branch}"));
                 }
-                let kept = snapshot.as_ref().map_or_else(String::new, |kept| format!("; {} stays", kept.refname));
+                let kept =
+                    snapshot.as_ref().map_or_else(String::new, |kept| format!("; {} stays", kept.refname));
                 ways.push(format!("or remove it by force{kept}"));
                 Some(ways.join(", "))
             }
@@ -176,12 +177,17 @@ pub async fn remove(git: &Git, params: RemoveParams<'_>) -> Result<Removal, Remo
 }
 
 async fn remove_worktree(git: &Git, params: RemoveParams<'_>, place: &Place) -> Result<Removal, RemoveError> {
-    let gone = |project: &Path| RemoveError::ProjectGone { path: place.path.clone(), project: project.to_owned() };
+    let gone =
+        |project: &Path| RemoveError::ProjectGone { path: place.path.clone(), project: project.to_owned() };
     let Some(project) = params.record.project.as_deref().map(Path::new) else {
         return Err(place.not_ours("its record names no project"));
     };
     if top_of(git, project).await.is_none() {
-        return if place.is_there { Err(gone(project)) } else { Ok(Removal { snapshot: None, branch: BranchFate::Absent }) };
+        return if place.is_there {
+            Err(gone(project))
+        } else {
+            Ok(Removal { snapshot: None, branch: BranchFate::Absent })
+        };
     }
     let kept = if place.is_there { keep(git, params, place, project).await? } else { None };
     place.take_away().await?;
@@ -229,7 +235,11 @@ async fn keep(
 }
 
 /// Removes the branch when it has nothing of its own and nobody is on it.
-async fn remove_branch(git: &Git, record: &WorkspaceRecord, project: &Path) -> Result<BranchFate, RemoveError> {
+async fn remove_branch(
+    git: &Git,
+    record: &WorkspaceRecord,
+    project: &Path,
+) -> Result<BranchFate, RemoveError> {
     let Some(branch) = &record.branch else { return Ok(BranchFate::Absent) };
     let refname = format!("refs/heads/{branch}");
     let Some(tip) = git.commit_of(project, &refname).await? else { return Ok(BranchFate::Absent) };

@@ -36,15 +36,18 @@ impl IndexCopy {
     /// Copies the index of the worktree that `dir` is in.
     pub(super) async fn take(git: &Git, dir: &Path) -> Result<IndexCopy, GitError> {
         let (top, index) = places(git, dir).await?;
-        let folder = TempDir::with_prefix("adjutant-index-")
-            .map_err(|source| GitError::File { path: PathBuf::from("the folder for temporary files"), source })?;
+        let folder = TempDir::with_prefix("adjutant-index-").map_err(|source| GitError::File {
+            path: PathBuf::from("the folder for temporary files"),
+            source,
+        })?;
         let path = folder.path().join("index");
         let file = path.to_str().map(str::to_owned).ok_or_else(|| GitError::File {
             path: path.clone(),
             source: io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8"),
         })?;
         let from = index.clone();
-        match tokio::task::spawn_blocking(move || copy(&from, &path)).await.unwrap_or_else(|e| Err(e.into())) {
+        match tokio::task::spawn_blocking(move || copy(&from, &path)).await.unwrap_or_else(|e| Err(e.into()))
+        {
             Ok(()) => {}
             // Nothing was ever added in this repository.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -63,7 +66,8 @@ impl IndexCopy {
     /// Adds all there is and writes the tree.
     pub(super) async fn write_tree(&self, git: &Git) -> Result<String, GitError> {
         let excluded = self.unborn_repositories(git).await?;
-        let excluded: Vec<String> = excluded.iter().map(|path| format!(":(top,exclude,literal){path}")).collect();
+        let excluded: Vec<String> =
+            excluded.iter().map(|path| format!(":(top,exclude,literal){path}")).collect();
         let mut args = vec!["add", "--all", "--sparse", "--", "."];
         args.extend(excluded.iter().map(String::as_str));
         git.output(&self.call(&args)).await?;
@@ -133,7 +137,8 @@ impl<'a> Entry<'a> {
 
 /// Gives the top of the worktree and the path of its index.
 async fn places(git: &Git, dir: &Path) -> Result<(PathBuf, PathBuf), GitError> {
-    let call = Call::new(dir, &["rev-parse", "--path-format=absolute", "--show-toplevel", "--git-path", "index"]);
+    let call =
+        Call::new(dir, &["rev-parse", "--path-format=absolute", "--show-toplevel", "--git-path", "index"]);
     let lines = git.line(&call).await?;
     match lines.split('\n').collect::<Vec<_>>().as_slice() {
         [top, index] => Ok((PathBuf::from(top), PathBuf::from(index))),

@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 const IN_THE_GROUP: &str = "mkfifo p; sh -c 'echo $$ > p; exec sleep 1000' & read pid < p; echo $pid; ";
-const IN_A_SESSION: &str = "mkfifo p; setsid sh -c 'echo $$ > p; exec sleep 1000' & read pid < p; echo $pid; ";
+const IN_A_SESSION: &str =
+    "mkfifo p; setsid sh -c 'echo $$ > p; exec sleep 1000' & read pid < p; echo $pid; ";
 const TWICE_FORKED: &str =
     "mkfifo p; (setsid sh -c '(echo $$ > p; exec sleep 1000) &' &) ; read pid < p; echo $pid; ";
 const DEAF: &str =

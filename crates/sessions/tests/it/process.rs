@@ -42,7 +42,9 @@ async fn a_flood_is_drained_and_its_tail_kept() {
     let script = "head -c 104857600 /dev/zero; printf end; head -c 1048576 /dev/zero >&2; printf tail >&2";
     let outcome = run(shell(dir.path(), script)).await;
     assert_eq!(outcome.exit, Exit::Code(0));
-    assert!(outcome.stdout_truncated && outcome.stdout.len() == 8 << 20 && outcome.stdout.ends_with(b"\0end"));
+    assert!(
+        outcome.stdout_truncated && outcome.stdout.len() == 8 << 20 && outcome.stdout.ends_with(b"\0end")
+    );
     assert!(outcome.stderr_tail.len() == 64 << 10 && outcome.stderr_tail.ends_with("\0tail"));
 }
 
@@ -75,8 +77,11 @@ async fn a_timeout_lets_a_program_end_well_and_kills_one_that_does_not() {
     ];
     for (script, exit) in table {
         let spec = shell(dir.path(), script);
-        let spec =
-            ProcessSpec { timeout: Some(Duration::from_millis(300)), grace: Duration::from_millis(300), ..spec };
+        let spec = ProcessSpec {
+            timeout: Some(Duration::from_millis(300)),
+            grace: Duration::from_millis(300),
+            ..spec
+        };
         let outcome = run(spec).await;
         assert_eq!((outcome.exit, outcome.ended_by), (exit, EndedBy::Timeout), "{script}");
         assert!(outcome.duration >= Duration::from_millis(300) && outcome.duration < Duration::from_secs(30));
@@ -164,7 +169,8 @@ fn only_the_listed_variables_pass() {
         ("GIT_DIR", "/g"),
         ("path", "/no"),
     ];
-    let extra = BTreeMap::from([("HOME".to_owned(), "/other".to_owned()), ("A=B".to_owned(), "x".to_owned())]);
+    let extra =
+        BTreeMap::from([("HOME".to_owned(), "/other".to_owned()), ("A=B".to_owned(), "x".to_owned())]);
     let passed = environment(&["API_KEY"], pairs(&from).into_iter(), &extra);
     let expected = [("API_KEY", "k"), ("HOME", "/other"), ("LANG", "C"), ("PATH", "/bin"), ("TMPDIR", "/t")];
     assert_eq!(passed, pairs(&expected));
