@@ -43,11 +43,17 @@ pub(crate) async fn run(command: BenchCommand) -> Result<Code> {
 }
 
 async fn flow(dir: Option<PathBuf>, memory_steps: u64) -> Result<Code> {
-    let parent = dir.unwrap_or_else(|| config::data_folder(None).ok().filter(|folder| folder.is_dir()).unwrap_or_else(std::env::temp_dir));
-    let folder = tempfile::tempdir_in(&parent).with_context(|| format!("no folder in {}", parent.display()))?;
+    let parent = dir.unwrap_or_else(|| {
+        config::data_folder(None).ok().filter(|folder| folder.is_dir()).unwrap_or_else(std::env::temp_dir)
+    });
+    let folder =
+        tempfile::tempdir_in(&parent).with_context(|| format!("no folder in {}", parent.display()))?;
     let plane = Plane::open(Settings::new(folder.path().to_owned(), PathBuf::from("adjutant"))).await?;
     plane.resume().await?;
-    say(&format!("measured in {}; every step is durable before it starts and when it settles", parent.display()))?;
+    say(&format!(
+        "measured in {}; every step is durable before it starts and when it settles",
+        parent.display()
+    ))?;
     warm(&plane).await?;
 
     let raw = |round: usize| raw_commits(&folder.path().join(format!("raw-{round}.db")));
@@ -58,7 +64,8 @@ async fn flow(dir: Option<PathBuf>, memory_steps: u64) -> Result<Code> {
     for round in 0..ROUNDS {
         let raw = raw(round)?;
         let line = timed(1000, run_flow(&plane, seq(1000), json!({"a": 1}))).await?;
-        let fan = timed(1000, run_flow(&plane, fanout(), json!({"items": (0..1000).collect::<Vec<u32>>()}))).await?;
+        let fan = timed(1000, run_flow(&plane, fanout(), json!({"items": (0..1000).collect::<Vec<u32>>()})))
+            .await?;
         let many = timed(64 * 50, run_many(&plane, 64, 50)).await?;
         raws.push(raw);
         sequential.push(line / raw);
@@ -70,9 +77,15 @@ async fn flow(dir: Option<PathBuf>, memory_steps: u64) -> Result<Code> {
         ))?;
     }
     say(&format!("raw loop                {:>9.0} commits/s (median)", median(&mut raws)))?;
-    say(&format!("1000 steps in sequence  {:>9.2} of the raw loop (median; aim 0.8)", median(&mut sequential)))?;
+    say(&format!(
+        "1000 steps in sequence  {:>9.2} of the raw loop (median; aim 0.8)",
+        median(&mut sequential)
+    ))?;
     say(&format!("1000 steps wide         {:>9.2} times the raw loop (median; aim 10)", median(&mut wide)))?;
-    say(&format!("64 runs of 50 steps     {:>9.2} times the raw loop (median; aim 10)", median(&mut concurrent)))?;
+    say(&format!(
+        "64 runs of 50 steps     {:>9.2} times the raw loop (median; aim 10)",
+        median(&mut concurrent)
+    ))?;
 
     let (p50, p99) = one_step_latency(&plane).await?;
     say(&format!("one-step run            p50 {:.2} ms, p99 {:.2} ms", ms(p50), ms(p99)))?;
@@ -99,7 +112,9 @@ fn raw_commits(path: &Path) -> Result<f64> {
 }
 
 fn blueprint(flow: serde_json::Value) -> Value {
-    Value::from(json!({"id": "bench", "agents": [{"name": "id", "kind": "function", "spec": {"fn_id": "identity"}}], "flow": flow}))
+    Value::from(
+        json!({"id": "bench", "agents": [{"name": "id", "kind": "function", "spec": {"fn_id": "identity"}}], "flow": flow}),
+    )
 }
 
 fn step(input: &str, out: &str) -> serde_json::Value {
@@ -111,8 +126,10 @@ fn seq(steps: usize) -> Value {
 }
 
 fn fanout() -> Value {
-    blueprint(json!({"kind": "fanout", "items": {"op": "path", "at": "$.items"}, "bind": {"op": "path", "at": "$.item"},
-        "join": "all", "out": {"op": "path", "at": "$.out"}, "collect": {"op": "path", "at": "$.o"}, "body": step("$.item", "$.o")}))
+    blueprint(
+        json!({"kind": "fanout", "items": {"op": "path", "at": "$.items"}, "bind": {"op": "path", "at": "$.item"},
+        "join": "all", "out": {"op": "path", "at": "$.out"}, "collect": {"op": "path", "at": "$.o"}, "body": step("$.item", "$.o")}),
+    )
 }
 
 async fn run_flow(plane: &Plane, blueprint: Value, ctx: serde_json::Value) -> Result<Arc<RunRecord>> {
@@ -179,12 +196,17 @@ async fn memory(plane: &Plane, steps: u64) -> Result<()> {
     }
     let after = resident_kib()?;
     let grown = after.saturating_sub(before) as f64 / 1024.0;
-    say(&format!("memory after {done} steps more: {:.1} MiB, {grown:.1} MiB above before (aim: under 50)", after as f64 / 1024.0))
+    say(&format!(
+        "memory after {done} steps more: {:.1} MiB, {grown:.1} MiB above before (aim: under 50)",
+        after as f64 / 1024.0
+    ))
 }
 
 fn resident_kib() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("resident memory is read from /proc")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("/proc says nothing of VmRSS")?;
+    let status =
+        std::fs::read_to_string("/proc/self/status").context("resident memory is read from /proc")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("/proc says nothing of VmRSS")?;
     line.trim().trim_end_matches("kB").trim().parse().context("VmRSS is no number")
 }
 

@@ -93,7 +93,8 @@ pub(crate) fn main() -> Result<Code> {
             return Ok(code);
         }
     };
-    let filter = EnvFilter::try_new(config::var("ADJUTANT_LOG").unwrap_or_else(|| "info".to_owned())).unwrap_or_default();
+    let filter = EnvFilter::try_new(config::var("ADJUTANT_LOG").unwrap_or_else(|| "info".to_owned()))
+        .unwrap_or_default();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
     runtime.block_on(dispatch(cli))

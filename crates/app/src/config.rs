@@ -14,7 +14,9 @@ pub(crate) fn var(name: &str) -> Option<String> {
 
 /// Gives the whole environment, as far as it is text.
 pub(crate) fn environment() -> Vec<(String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// Gives the data folder: as asked for, `ADJUTANT_HOME`, or below the XDG data folder. It is absolute.
@@ -25,9 +27,11 @@ pub(crate) fn data_folder(asked: Option<&Path>) -> Result<PathBuf, Failure> {
         .or_else(|| var("XDG_DATA_HOME").map(|data| Path::new(&data).join("adjutant")))
         .or_else(|| var("HOME").map(|home| Path::new(&home).join(".local/share/adjutant")));
     let chosen = chosen.ok_or_else(|| {
-        Failure::usage("no data folder: neither ADJUTANT_HOME nor HOME is set").hinted("say where with `--home DIR`")
+        Failure::usage("no data folder: neither ADJUTANT_HOME nor HOME is set")
+            .hinted("say where with `--home DIR`")
     })?;
-    std::path::absolute(&chosen).map_err(|error| Failure::usage(format!("the data folder {}: {error}", chosen.display())))
+    std::path::absolute(&chosen)
+        .map_err(|error| Failure::usage(format!("the data folder {}: {error}", chosen.display())))
 }
 
 /// Gives the socket's path: in the data folder, or in the runtime folder when that is too long for a socket.
@@ -36,8 +40,10 @@ pub(crate) fn socket_path(folder: &Path) -> PathBuf {
     if path.as_os_str().len() <= SOCKET_PATH_MAX {
         return path;
     }
-    let runtime = var("XDG_RUNTIME_DIR").map_or_else(|| std::env::temp_dir().join(format!("adjutant-{}", user())), PathBuf::from);
-    let name = adjutant_rules::blueprint::hash(&adjutant_model::Value::from(folder.to_string_lossy().into_owned()));
+    let runtime = var("XDG_RUNTIME_DIR")
+        .map_or_else(|| std::env::temp_dir().join(format!("adjutant-{}", user())), PathBuf::from);
+    let name =
+        adjutant_rules::blueprint::hash(&adjutant_model::Value::from(folder.to_string_lossy().into_owned()));
     runtime.join(format!("adjutant-{}.sock", &name[..16]))
 }
 

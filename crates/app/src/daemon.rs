@@ -31,12 +31,18 @@ pub(crate) async fn serve(folder: &Path, listen: &str) -> Result<Code> {
     let unix = listen_unix(&socket)?;
     let address = format!("http://{}", tcp.local_addr().context("the listener has no address")?);
 
-    let plane = Plane::open(settings(folder)?).await.map_err(|error| anyhow::Error::new(error).context(unusable(folder)))?;
+    let plane = Plane::open(settings(folder)?)
+        .await
+        .map_err(|error| anyhow::Error::new(error).context(unusable(folder)))?;
     token(&plane, folder).await?;
     plane.endpoint_set(address.clone());
     plane.resume().await?;
     let shutdown = CancellationToken::new();
-    let serving = tokio::spawn(adjutant_server::serve(Listeners { tcp, unix }, adjutant_server::router(plane.clone()), shutdown.clone()));
+    let serving = tokio::spawn(adjutant_server::serve(
+        Listeners { tcp, unix },
+        adjutant_server::router(plane.clone()),
+        shutdown.clone(),
+    ));
     announce(folder, &address, &socket, &plane)?;
     tracing::info!(%address, folder = %folder.display(), "ready");
     look_at_the_store(plane.clone());
@@ -87,14 +93,17 @@ fn settings(folder: &Path) -> Result<Settings> {
 
 async fn listen_tcp(listen: &str) -> Result<TcpListener> {
     let address: std::net::SocketAddr = listen.parse().map_err(|_| {
-        Failure::usage(format!("`{listen}` is no address to listen on")).hinted("such as 127.0.0.1:0, which picks a free port")
+        Failure::usage(format!("`{listen}` is no address to listen on"))
+            .hinted("such as 127.0.0.1:0, which picks a free port")
     })?;
     if !address.ip().is_loopback() {
         let failure = Failure::usage(format!("{address} is not on loopback, and there is no TLS yet"));
         return Err(failure.hinted("listen on 127.0.0.1 and forward the port over ssh").into());
     }
     TcpListener::bind(address).await.map_err(|error| {
-        Failure::new(Code::Failed, format!("cannot listen on {address}: {error}")).hinted("port 0 picks a free one").into()
+        Failure::new(Code::Failed, format!("cannot listen on {address}: {error}"))
+            .hinted("port 0 picks a free one")
+            .into()
     })
 }
 
@@ -104,7 +113,8 @@ fn listen_unix(path: &Path) -> Result<UnixListener> {
     }
     // We hold the lock, so whoever bound this is gone.
     remove(path)?;
-    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(|| unusable(path))?;
     Ok(listener)
 }
@@ -138,7 +148,8 @@ fn announce(folder: &Path, address: &str, socket: &Path, plane: &Plane) -> Resul
 fn write_private(path: &Path, content: &[u8]) -> Result<()> {
     let folder = path.parent().context("a file is in a folder")?;
     let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o600)).tempfile_in(folder)?;
+        let mut file =
+            tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o600)).tempfile_in(folder)?;
         file.write_all(content)?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
@@ -168,7 +179,9 @@ fn look_at_the_store(plane: Plane) {
     tokio::spawn(async move {
         match plane.quick_check().await {
             Ok(wrong) if wrong.is_empty() => tracing::debug!("the store is whole"),
-            Ok(wrong) => tracing::error!(?wrong, "the store is damaged; stop the daemon and restore a backup"),
+            Ok(wrong) => {
+                tracing::error!(?wrong, "the store is damaged; stop the daemon and restore a backup")
+            }
             Err(error) => tracing::warn!(%error, "the store could not be looked at"),
         }
     });

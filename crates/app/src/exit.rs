@@ -71,14 +71,16 @@ fn failure_of(error: &anyhow::Error) -> Failure {
             let code = ErrorCode::parse(&error.code).map_or(Code::Failed, ErrorCode::exit);
             Failure { code, message, hint: error.hint.clone() }
         }
-        Some(ClientError::Unreachable { .. }) => {
-            Failure::new(Code::Unreachable, message).hinted("`adjutant status` shows whether it runs, `adjutant serve` starts it")
-        }
+        Some(ClientError::Unreachable { .. }) => Failure::new(Code::Unreachable, message)
+            .hinted("`adjutant status` shows whether it runs, `adjutant serve` starts it"),
         Some(ClientError::Protocol(_)) => Failure::new(Code::Bug, message),
         None => Failure::new(Code::Failed, message),
     }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

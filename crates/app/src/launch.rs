@@ -5,7 +5,8 @@ use crate::exit::Failure;
 use adjutant_protocol::discovery::{DAEMON_FILE, DaemonFile, TOKEN_FILE};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
-use std::fs::OpenOptions;
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -33,9 +34,12 @@ pub(crate) async fn client(folder: &Path) -> Result<Client> {
         let ended = child.try_wait().context("the daemon cannot be watched")?;
         let lost = ended.is_some_and(|status| status.code() != Some(0)) && !lock_is_held(folder);
         if lost || Instant::now() > deadline {
-            return Err(Failure::new(Code::Unreachable, format!("the daemon did not start: {}", log_tail(folder)))
-                .hinted(format!("its log is {}", folder.join(LOG_FILE).display()))
-                .into());
+            return Err(Failure::new(
+                Code::Unreachable,
+                format!("the daemon did not start: {}", log_tail(folder)),
+            )
+            .hinted(format!("its log is {}", folder.join(LOG_FILE).display()))
+            .into());
         }
         tokio::time::sleep(ASK_EVERY).await;
     }
@@ -57,12 +61,12 @@ pub(crate) fn daemon_file(folder: &Path) -> Result<Option<DaemonFile>> {
 }
 
 fn spawn(folder: &Path) -> Result<Child> {
-    std::fs::create_dir_all(folder).map_err(|error| {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
         Failure::new(Code::Failed, format!("the data folder {} cannot be made: {error}", folder.display()))
             .hinted("choose another with ADJUTANT_HOME or --home")
     })?;
     let path = folder.join(LOG_FILE);
-    let log = OpenOptions::new().create(true).append(true).open(&path).map_err(|error| {
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(|error| {
         Failure::new(Code::Failed, format!("the data folder {} is not writable: {error}", folder.display()))
             .hinted("choose another with ADJUTANT_HOME or --home")
     })?;
@@ -86,5 +90,9 @@ fn lock_is_held(folder: &Path) -> bool {
 fn log_tail(folder: &Path) -> String {
     let log = std::fs::read_to_string(folder.join(LOG_FILE)).unwrap_or_default();
     let said: Vec<&str> = log.lines().rev().take(3).collect();
-    if said.is_empty() { "it said nothing".to_owned() } else { said.into_iter().rev().collect::<Vec<_>>().join(" / ") }
+    if said.is_empty() {
+        "it said nothing".to_owned()
+    } else {
+        said.into_iter().rev().collect::<Vec<_>>().join(" / ")
+    }
 }

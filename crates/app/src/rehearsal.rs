@@ -62,7 +62,8 @@ pub(crate) async fn run(args: RehearsalArgs) -> Result<Code> {
     })?;
     let steps = read(&name, &text_of(&name)?)?;
     let steps = steps.into_iter().map(|step| step.with_prompt(&args.prompt)).collect();
-    let cwd = std::env::current_dir().and_then(fs::canonicalize).context("there is no directory to play in")?;
+    let cwd =
+        std::env::current_dir().and_then(fs::canonicalize).context("there is no directory to play in")?;
     let gate = Gate::from_access(config::var("ADJUTANT_URL"), config::var("ADJUTANT_TOKEN"))?;
     let stream = Stream::new(io::stdout(), uuid::Uuid::new_v4().to_string());
     let player = Player { stream, gate, tools: Tools::new(cwd, &config::environment()) };
@@ -84,7 +85,9 @@ fn text_of(name: &str) -> Result<String> {
     };
     let length = fs::metadata(path).map_err(unreadable)?.len();
     if length > SCRIPT_BYTES_MAX {
-        return Err(Failure::usage(format!("the script {name} is longer than {SCRIPT_BYTES_MAX} bytes")).into());
+        return Err(
+            Failure::usage(format!("the script {name} is longer than {SCRIPT_BYTES_MAX} bytes")).into()
+        );
     }
     Ok(fs::read_to_string(path).map_err(unreadable)?)
 }
@@ -145,7 +148,7 @@ mod tests {
         let error = read("s.yaml", text).unwrap_err().to_string();
         let lines: Vec<&str> = error.lines().collect();
         assert_eq!(lines[0], "the script cannot be played, nothing was done");
-        assert!(lines[1].starts_with("s.yaml:2:46: unknown field `every` [unknown-field]"), "{error}");
-        assert!(lines[2].starts_with("s.yaml:3:") && lines[2].contains("unknown step `shout`"), "{error}");
+        assert!(lines[1].starts_with("s.yaml:2:42: unknown field `every` [unknown-field]"), "{error}");
+        assert!(lines[2].starts_with("s.yaml:3:3: unknown step `shout`"), "{error}");
     }
 }

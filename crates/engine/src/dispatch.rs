@@ -117,7 +117,10 @@ async fn context(
     agent: &Agent,
     cancel: CancellationToken,
 ) -> Result<WorkerContext, StepOutcome> {
-    let work_dir = job.workspace.as_ref().map_or_else(|| core.settings.folder.join("scratch"), |w| PathBuf::from(&w.path));
+    let work_dir = job
+        .workspace
+        .as_ref()
+        .map_or_else(|| core.settings.folder.join("scratch"), |w| PathBuf::from(&w.path));
     let gate = match templates::asks_gate(agent) {
         true => Some(gate_access(core, job).await?),
         false => None,

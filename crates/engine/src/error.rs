@@ -90,8 +90,12 @@ impl EngineError {
     /// Gives what may be done about it.
     pub fn class(&self) -> ErrorClass {
         match self {
-            EngineError::Invalid { .. } | EngineError::Blueprint { .. } | EngineError::Forbidden(_) => ErrorClass::User,
-            EngineError::Conflict { .. } | EngineError::GoalGate { .. } | EngineError::Goal(_) => ErrorClass::User,
+            EngineError::Invalid { .. } | EngineError::Blueprint { .. } | EngineError::Forbidden(_) => {
+                ErrorClass::User
+            }
+            EngineError::Conflict { .. } | EngineError::GoalGate { .. } | EngineError::Goal(_) => {
+                ErrorClass::User
+            }
             EngineError::NotFound { .. } => ErrorClass::Gone,
             EngineError::Busy(_) | EngineError::Stopping => ErrorClass::Retry,
             EngineError::Workspace { class, .. } => *class,
@@ -128,17 +132,21 @@ impl EngineError {
             EngineError::Invalid { hint, .. }
             | EngineError::Conflict { hint, .. }
             | EngineError::Workspace { hint, .. } => hint.clone(),
-            EngineError::Blueprint { .. } => Some("`adjutant blueprint lint FILE` shows every place".to_owned()),
+            EngineError::Blueprint { .. } => {
+                Some("`adjutant blueprint lint FILE` shows every place".to_owned())
+            }
             EngineError::NotFound { kind, .. } => Some(match *kind {
                 "run" => "`adjutant runs` lists the runs".to_owned(),
                 "goal" => "`adjutant goal list` lists the goals".to_owned(),
                 kind => format!("check the {kind}'s id"),
             }),
             EngineError::GoalGate { .. } => Some("`adjutant goal check` runs its checks now".to_owned()),
-            EngineError::Write(WriteError::Full(_)) => {
-                Some("free space on the disk of the data folder; open runs go on by themselves then".to_owned())
+            EngineError::Write(WriteError::Full(_)) => Some(
+                "free space on the disk of the data folder; open runs go on by themselves then".to_owned(),
+            ),
+            EngineError::Write(_) | EngineError::Read(_) => {
+                Some("`adjutant doctor` looks at the store".to_owned())
             }
-            EngineError::Write(_) | EngineError::Read(_) => Some("`adjutant doctor` looks at the store".to_owned()),
             EngineError::Busy(_) => Some("try again when some have ended".to_owned()),
             EngineError::Forbidden(_) | EngineError::Goal(_) | EngineError::Stopping => None,
         }

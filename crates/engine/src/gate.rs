@@ -6,7 +6,7 @@
 use adjutant_model::Value;
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::blueprint::{Agent, AgentSpec, Blueprint, CommandSpec};
-use adjutant_model::policy::{GateStage, Judgement, PolicyEffect, PolicyRule, ToolCall};
+use adjutant_model::policy::{GateStage, Judgement, PolicyEffect, PolicyMatcher, PolicyRule, ToolCall};
 use adjutant_rules::policy;
 
 /// A tool's name is at most so long.
@@ -26,42 +26,34 @@ pub struct ToolJudged {
 pub struct Gate {
     rules: Vec<PolicyRule>,
     default: PolicyEffect,
+    /// Whether a rule could refuse a built-in function.
+    judges_functions: bool,
 }
 
 impl Gate {
     /// Takes the plane's rules; what no rule is about is allowed.
     pub fn new(rules: Vec<PolicyRule>) -> Self {
-        Gate { rules, default: PolicyEffect::Allow }
+        let judges_functions =
+            rules.iter().any(|rule| rule.effect == PolicyEffect::Deny && names_functions(&rule.matcher));
+        Gate { rules, default: PolicyEffect::Allow, judges_functions }
     }
 
     /// Judges an action of a caller.
     pub fn judge(&self, caller: &Caller, call: &ToolCall) -> Judgement {
-        capability(caller)
-            .or_else(|| validation(call))
-            .unwrap_or_else(|| self.by_policy(call))
+        capability(caller).or_else(|| validation(call)).unwrap_or_else(|| self.by_policy(call))
     }
 
     /// Judges a step of a flow, before its turn starts; the plane itself is the caller.
     ///
     /// Steps are tools named `step:<kind>`; a command's or check's line stands in `command`, so that the same
-    /// patterns hold for it and for an agent's own shell.
+    /// patterns hold for it and for an agent's own shell. Functions are pure and touch nothing: a rule is about them
+    /// only when it names them, as `step:function` or by a pattern that begins with `step:`.
     pub(crate) fn judge_step(&self, blueprint: &Blueprint, agent: &str, input: &Value) -> Judgement {
         let agent = &blueprint.agents[agent];
-        if matches!(agent.spec, AgentSpec::Function { .. }) && !self.is_about_steps() {
-            // Functions are pure and most steps of a large fanout; a rule about files or shells cannot meet them.
-            return allowed("no rule is about steps");
+        if matches!(agent.spec, AgentSpec::Function { .. }) && !self.judges_functions {
+            return allowed("no rule is against functions");
         }
         self.by_policy(&step_call(blueprint, agent, input))
-    }
-
-    fn is_about_steps(&self) -> bool {
-        use adjutant_model::policy::PolicyMatcher as M;
-        self.rules.iter().any(|rule| match &rule.matcher {
-            M::Tool(tool) | M::ToolParam { tool, .. } => tool.starts_with("step:"),
-            M::Pattern { tool, .. } => tool.starts_with(['*', '?', 's']),
-            M::Connector(_) => false,
-            M::RequireState { .. } => true,
-        })
     }
 
     fn by_policy(&self, call: &ToolCall) -> Judgement {
@@ -72,6 +64,15 @@ impl Gate {
             rule: verdict.rule,
             reason: verdict.reason,
         }
+    }
+}
+
+fn names_functions(matcher: &PolicyMatcher) -> bool {
+    match matcher {
+        PolicyMatcher::Tool(tool) | PolicyMatcher::ToolParam { tool, .. } => tool == "step:function",
+        PolicyMatcher::Pattern { tool, .. } => tool.starts_with("step:"),
+        PolicyMatcher::Connector(_) => false,
+        PolicyMatcher::RequireState { .. } => true,
     }
 }
 
@@ -91,7 +92,11 @@ fn step_call(blueprint: &Blueprint, agent: &Agent, input: &Value) -> ToolCall {
 
 fn command_line(spec: &CommandSpec, blueprint: &Blueprint) -> String {
     let template = spec.template.as_ref().and_then(|name| blueprint.templates.get(name));
-    let argv = if spec.argv.is_empty() { template.map_or(&spec.argv, |template| &template.argv) } else { &spec.argv };
+    let argv = if spec.argv.is_empty() {
+        template.map_or(&spec.argv, |template| &template.argv)
+    } else {
+        &spec.argv
+    };
     argv.join(" ")
 }
 
@@ -101,7 +106,8 @@ fn capability(caller: &Caller) -> Option<Judgement> {
         Role::Worker => caller.step.is_some(),
         Role::Observer | Role::Senior => false,
     };
-    (!may).then(|| refused(GateStage::Capability, format!("the role {} calls no tools", caller.role.as_str())))
+    (!may)
+        .then(|| refused(GateStage::Capability, format!("the role {} calls no tools", caller.role.as_str())))
 }
 
 fn validation(call: &ToolCall) -> Option<Judgement> {

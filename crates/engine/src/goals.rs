@@ -75,7 +75,12 @@ impl Goals {
         Ok(self.store.goal_list(status).await?)
     }
 
-    pub(crate) async fn link(&self, goal_id: &GoalId, session_id: String, task: String) -> Result<Goal, EngineError> {
+    pub(crate) async fn link(
+        &self,
+        goal_id: &GoalId,
+        session_id: String,
+        task: String,
+    ) -> Result<Goal, EngineError> {
         self.step(goal_id, GoalCommand::Link { session_id, task }).await
     }
 
@@ -167,7 +172,8 @@ pub struct SignOff {
 pub(crate) async fn sign_off(core: &Core, goal_id: &GoalId, sign_off: SignOff) -> Result<Goal, EngineError> {
     let SignOff { criterion, person, words } = sign_off;
     let source = EvidenceSource::SignOff { person };
-    let evidence = Evidence { source, passed: true, tree: None, workspace: None, detail: words, at: clock::now() };
+    let evidence =
+        Evidence { source, passed: true, tree: None, workspace: None, detail: words, at: clock::now() };
     core.goals.step(goal_id, GoalCommand::AddEvidence { criterion, evidence }).await
 }
 
@@ -209,7 +215,9 @@ pub(crate) async fn set_status(
 ) -> Result<Goal, EngineError> {
     let trees = match to {
         GoalStatus::Done => checks::trees(core, &core.goals.get(goal_id).await?).await?,
-        GoalStatus::Pending | GoalStatus::InProgress | GoalStatus::Blocked | GoalStatus::Abandoned => Default::default(),
+        GoalStatus::Pending | GoalStatus::InProgress | GoalStatus::Blocked | GoalStatus::Abandoned => {
+            Default::default()
+        }
     };
     core.goals.step(goal_id, GoalCommand::SetStatus { to, reason, trees }).await
 }

@@ -29,6 +29,6 @@ pub mod worker;
 pub use adjutant_sessions::worktree::RemoveMode;
 pub use adjutant_store::RunFilter;
 pub use error::EngineError;
-pub use runs::{ToolEnd, ToolWent};
 pub use plane::Plane;
+pub use runs::{ToolEnd, ToolWent};
 pub use settings::Settings;

@@ -143,7 +143,8 @@ impl Plane {
     /// # Errors
     /// [`StartError::Resume`]
     pub async fn resume(&self) -> Result<(), StartError> {
-        let event = Event::DaemonStarted { version: self.core.settings.version.clone(), pid: std::process::id() };
+        let event =
+            Event::DaemonStarted { version: self.core.settings.version.clone(), pid: std::process::id() };
         self.note(event).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)
     }
@@ -240,7 +241,12 @@ impl Plane {
     ///
     /// # Errors
     /// [`EngineError::NotFound`]
-    pub async fn turns(&self, run_id: &RunId, after: Option<u64>, limit: usize) -> Result<Vec<TurnRecord>, EngineError> {
+    pub async fn turns(
+        &self,
+        run_id: &RunId,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<TurnRecord>, EngineError> {
         self.run_get(run_id).await?;
         Ok(self.core.store.turns_of(run_id, after, limit).await?)
     }
@@ -263,10 +269,18 @@ impl Plane {
     ///
     /// # Errors
     /// [`EngineError`]
-    pub async fn run_cancel(&self, caller: &Caller, run_id: &RunId, reason: &str) -> Result<RunRecord, EngineError> {
+    pub async fn run_cancel(
+        &self,
+        caller: &Caller,
+        run_id: &RunId,
+        reason: &str,
+    ) -> Result<RunRecord, EngineError> {
         let run = self.run_get(run_id).await?;
         if run.status.is_terminal() {
-            return Err(EngineError::Conflict { message: format!("{run_id} is {} already", run.status), hint: None });
+            return Err(EngineError::Conflict {
+                message: format!("{run_id} is {} already", run.status),
+                hint: None,
+            });
         }
         let handle = self.core.runs.get(run_id).ok_or(EngineError::Stopping)?;
         let (reply, answer) = oneshot::channel();
@@ -323,7 +337,12 @@ impl Plane {
     ///
     /// # Errors
     /// [`EngineError::Read`]
-    pub async fn events_of(&self, subject: &str, after: i64, limit: usize) -> Result<Vec<JournalRow>, EngineError> {
+    pub async fn events_of(
+        &self,
+        subject: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<JournalRow>, EngineError> {
         Ok(self.core.store.journal_of(subject, after, limit).await?)
     }
 
@@ -365,7 +384,12 @@ impl Plane {
     ///
     /// # Errors
     /// [`EngineError::Goal`] when it is linked already.
-    pub async fn goal_link(&self, goal_id: &GoalId, session_id: String, task: String) -> Result<Goal, EngineError> {
+    pub async fn goal_link(
+        &self,
+        goal_id: &GoalId,
+        session_id: String,
+        task: String,
+    ) -> Result<Goal, EngineError> {
         self.core.goals.link(goal_id, session_id, task).await
     }
 
@@ -434,7 +458,11 @@ impl Plane {
     ///
     /// # Errors
     /// [`EngineError::Workspace`] when it holds unsaved work and is not forced.
-    pub async fn workspace_remove(&self, run_id: &RunId, mode: RemoveMode) -> Result<Option<String>, EngineError> {
+    pub async fn workspace_remove(
+        &self,
+        run_id: &RunId,
+        mode: RemoveMode,
+    ) -> Result<Option<String>, EngineError> {
         workspaces::remove(&self.core, run_id, mode).await
     }
 

@@ -45,9 +45,19 @@ pub(crate) enum RunCommand {
     /// Stop, and say when that is durable.
     Cancel { reason: String, reply: oneshot::Sender<()> },
     /// Judge a tool call of an agent, and answer when the judgement is durable.
-    Judge { caller: Caller, binding: StepBinding, call: ToolCall, reply: oneshot::Sender<Result<ToolJudged, EngineError>> },
+    Judge {
+        caller: Caller,
+        binding: StepBinding,
+        call: ToolCall,
+        reply: oneshot::Sender<Result<ToolJudged, EngineError>>,
+    },
     /// A tool call that was allowed has ended.
-    ToolSettled { binding: StepBinding, turn: u64, end: ToolEnd, reply: oneshot::Sender<Result<(), EngineError>> },
+    ToolSettled {
+        binding: StepBinding,
+        turn: u64,
+        end: ToolEnd,
+        reply: oneshot::Sender<Result<(), EngineError>>,
+    },
 }
 
 /// How a tool call ended, as its agent tells it.

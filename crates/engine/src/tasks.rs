@@ -82,7 +82,11 @@ pub fn read_blueprint(document: &Value) -> Result<(Blueprint, Vec<Lint>), Vec<Li
 }
 
 /// Accepts a task: checks everything, makes the run durable, and lets it begin.
-pub(crate) async fn start(core: &Arc<Core>, caller: &Caller, params: TaskParams) -> Result<TaskStarted, EngineError> {
+pub(crate) async fn start(
+    core: &Arc<Core>,
+    caller: &Caller,
+    params: TaskParams,
+) -> Result<TaskStarted, EngineError> {
     if core.stopping.is_cancelled() {
         return Err(EngineError::Stopping);
     }
@@ -90,10 +94,13 @@ pub(crate) async fn start(core: &Arc<Core>, caller: &Caller, params: TaskParams)
         return Err(EngineError::Busy(core.runs.len()));
     }
     let document = document_of(core, &params.blueprint).await?;
-    let (blueprint, warnings) = read_blueprint(&document).map_err(|lints| EngineError::Blueprint { lints })?;
+    let (blueprint, warnings) =
+        read_blueprint(&document).map_err(|lints| EngineError::Blueprint { lints })?;
     check_agent(params.agent.as_deref())?;
     if !matches!(params.init_ctx, Value::Object(_) | Value::Null) && blueprint.default_init_ctx.is_some() {
-        return Err(EngineError::invalid("`init_ctx` must be an object, because the blueprint has a `default_init_ctx`"));
+        return Err(EngineError::invalid(
+            "`init_ctx` must be an object, because the blueprint has a `default_init_ctx`",
+        ));
     }
     let cascade = TtlCascade {
         request_secs: params.ttl_secs,
@@ -203,20 +210,23 @@ fn check_agent(agent: Option<&str>) -> Result<(), EngineError> {
 
 /// Gives a blueprint that a run is pinned to.
 pub(crate) async fn blueprint_of(core: &Core, hash: &str) -> Result<Blueprint, EngineError> {
-    let text = core.store.blueprint_get(hash).await?.ok_or_else(|| EngineError::not_found("blueprint", hash))?;
+    let text =
+        core.store.blueprint_get(hash).await?.ok_or_else(|| EngineError::not_found("blueprint", hash))?;
     let document: Value = serde_json::from_str(&text).map_err(|error| EngineError::Conflict {
         message: format!("blueprint {hash} is damaged: {error}"),
         hint: None,
     })?;
-    read_blueprint(&document).map(|(blueprint, _)| blueprint).map_err(|lints| EngineError::Blueprint { lints })
+    read_blueprint(&document)
+        .map(|(blueprint, _)| blueprint)
+        .map_err(|lints| EngineError::Blueprint { lints })
 }
 
 /// Gives the context that a run begins with: the request's over the blueprint's own.
 pub(crate) fn first_context(blueprint: &Blueprint, input: &Value) -> Value {
     match (&blueprint.default_init_ctx, input) {
-        (Some(Value::Object(below)), Value::Object(over)) => {
-            Value::Object(below.iter().chain(over.iter()).map(|(key, value)| (key.clone(), value.clone())).collect())
-        }
+        (Some(Value::Object(below)), Value::Object(over)) => Value::Object(
+            below.iter().chain(over.iter()).map(|(key, value)| (key.clone(), value.clone())).collect(),
+        ),
         (Some(below), Value::Null) => below.clone(),
         (None, Value::Null) => Value::object::<Arc<str>>([]),
         (Some(_) | None, input) => input.clone(),
@@ -224,7 +234,10 @@ pub(crate) fn first_context(blueprint: &Blueprint, input: &Value) -> Value {
 }
 
 /// Gives the directory a run needs: the one it asked for, or a scratch folder when an agent starts a program.
-pub(crate) fn workspace_plan(blueprint: &Blueprint, request: &Value) -> Result<Option<WorkspacePlan>, EngineError> {
+pub(crate) fn workspace_plan(
+    blueprint: &Blueprint,
+    request: &Value,
+) -> Result<Option<WorkspacePlan>, EngineError> {
     let path = |key: &str| request.get(key).and_then(Value::as_str).map(PathBuf::from);
     if let Some(dir) = path("work_dir") {
         return Ok(Some(WorkspacePlan::Given { path: dir }));
@@ -241,7 +254,8 @@ pub(crate) fn workspace_plan(blueprint: &Blueprint, request: &Value) -> Result<O
 
 /// Gives what the store keeps of a request besides its context.
 fn kept_request(params: &TaskParams) -> Value {
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| Value::from(path.to_string_lossy().into_owned()));
+    let path =
+        |path: &Option<PathBuf>| path.as_ref().map(|path| Value::from(path.to_string_lossy().into_owned()));
     let mut request = params.rest.as_object().cloned().unwrap_or_default();
     for (key, value) in [("project_root", path(&params.project_root)), ("work_dir", path(&params.work_dir))] {
         if let Some(value) = value {

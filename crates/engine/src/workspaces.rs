@@ -6,7 +6,10 @@ use crate::plane::Core;
 use adjutant_model::RunId;
 use adjutant_model::event::Event;
 use adjutant_model::run::{ErrorClass, RunRecord, RunStatus, WorkspaceKind, WorkspaceRecord};
-use adjutant_sessions::worktree::{self, RemoveMode, RemoveParams, Unsaved, WorktreeError, WorktreeParams};
+use adjutant_sessions::worktree::{
+    self, RemoveError, RemoveMode, RemoveParams, Unsaved, WorktreeError, WorktreeParams,
+};
+use adjutant_sessions::{GitError, process};
 use adjutant_store::{Draft, Write};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +33,10 @@ impl WorkspacePlan {
             WorkspacePlan::Scratch => return Ok(()),
         };
         if !path.is_absolute() {
-            return Err(EngineError::invalid(format!("`{key}` must be an absolute path, not {}", path.display())));
+            return Err(EngineError::invalid(format!(
+                "`{key}` must be an absolute path, not {}",
+                path.display()
+            )));
         }
         match tokio::fs::metadata(path).await {
             Ok(found) if found.is_dir() => Ok(()),
@@ -57,7 +63,11 @@ pub struct WorkspaceInfo {
 }
 
 /// Makes the directory of a run; doing it again finds it.
-pub(crate) async fn provide(core: &Core, run: &RunRecord, plan: &WorkspacePlan) -> Result<WorkspaceRecord, EngineError> {
+pub(crate) async fn provide(
+    core: &Core,
+    run: &RunRecord,
+    plan: &WorkspacePlan,
+) -> Result<WorkspaceRecord, EngineError> {
     let plain = |kind, path: &Path| WorkspaceRecord {
         kind,
         path: path.to_string_lossy().into_owned(),
@@ -80,7 +90,7 @@ pub(crate) async fn provide(core: &Core, run: &RunRecord, plan: &WorkspacePlan) 
         WorkspacePlan::Worktree { project } => {
             let path = folder(core).join(run.id.as_str());
             let branch = format!("adjutant/{}", run.id);
-            let params = WorktreeParams { project, path: &path, branch: &branch };
+            let params = WorktreeParams { project, path: &path, branch: &branch, base: None };
             worktree::create(&core.git, params).await.map_err(refused)
         }
     }
@@ -89,7 +99,7 @@ pub(crate) async fn provide(core: &Core, run: &RunRecord, plan: &WorkspacePlan) 
 /// Ends the processes that a killed daemon left behind for a run.
 pub(crate) async fn sweep_leftovers(run_id: &RunId) {
     let prefix = format!("{run_id}/");
-    let killed = tokio::task::spawn_blocking(move || adjutant_sessions::sweep_prefix(&prefix)).await.unwrap_or(0);
+    let killed = process::sweep_prefix(&prefix).await.killed;
     if killed > 0 {
         tracing::info!(run = %run_id, killed, "ended the processes that the last daemon left behind");
     }
@@ -111,11 +121,19 @@ pub(crate) async fn list(core: &Core) -> Result<Vec<WorkspaceInfo>, EngineError>
 
 /// Gives what a run's worktree changed since its base.
 pub(crate) async fn diff(core: &Core, run_id: &RunId) -> Result<String, EngineError> {
-    worktree::diff(&core.git, &workspace_of(core, run_id).await?.0).await.map_err(refused)
+    let (workspace, _) = workspace_of(core, run_id).await?;
+    let base = workspace.base.as_deref().unwrap_or("HEAD");
+    let diff = worktree::diff(&core.git, Path::new(&workspace.path), base).await.map_err(git_refused)?;
+    let end = if diff.truncated { "\n…[truncated]\n" } else { "" };
+    Ok(diff.text + end)
 }
 
 /// Removes a run's directory; a worktree only behind a snapshot, whose ref it gives.
-pub(crate) async fn remove(core: &Core, run_id: &RunId, mode: RemoveMode) -> Result<Option<String>, EngineError> {
+pub(crate) async fn remove(
+    core: &Core,
+    run_id: &RunId,
+    mode: RemoveMode,
+) -> Result<Option<String>, EngineError> {
     let (workspace, status) = workspace_of(core, run_id).await?;
     if !status.is_terminal() {
         return Err(EngineError::Conflict {
@@ -123,15 +141,16 @@ pub(crate) async fn remove(core: &Core, run_id: &RunId, mode: RemoveMode) -> Res
             hint: Some(format!("`adjutant cancel {run_id}` ends it")),
         });
     }
-    let snapshot_ref = format!("refs/adjutant/snapshots/{run_id}/final");
     let kept = match workspace.kind {
+        // It is the user's own directory: only our note of it goes.
         WorkspaceKind::Given => None,
-        WorkspaceKind::Scratch => remove_scratch(core, Path::new(&workspace.path)).await.map(|()| None)?,
-        WorkspaceKind::Worktree => {
+        WorkspaceKind::Scratch | WorkspaceKind::Worktree => {
             let folder = folder(core);
+            let snapshot_ref = format!("refs/adjutant/snapshots/{run_id}/final");
             let params =
-                RemoveParams { workspace: &workspace, workspaces_folder: &folder, snapshot_ref: &snapshot_ref, mode };
-            worktree::remove(&core.git, params).await.map_err(refused)?.map(|_| snapshot_ref)
+                RemoveParams { record: &workspace, workspaces: &folder, mode, snapshot_ref: &snapshot_ref };
+            let removal = worktree::remove(&core.git, params).await.map_err(remove_refused)?;
+            removal.snapshot.map(|snapshot| snapshot.refname)
         }
     };
     let mut write = Write::default();
@@ -141,18 +160,6 @@ pub(crate) async fn remove(core: &Core, run_id: &RunId, mode: RemoveMode) -> Res
     write.journal(Draft { at: clock::now(), actor: "host".to_owned(), subject, event });
     core.store.write(write).await?;
     Ok(kept)
-}
-
-async fn remove_scratch(core: &Core, path: &Path) -> Result<(), EngineError> {
-    if path.parent() != Some(&folder(core)) {
-        return Err(refused(WorktreeError::NotOurs(path.to_owned())));
-    }
-    match tokio::fs::remove_dir_all(path).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(refused(WorktreeError::Io { path: path.to_owned(), source: error }))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 async fn workspace_of(core: &Core, run_id: &RunId) -> Result<(WorkspaceRecord, RunStatus), EngineError> {
@@ -165,7 +172,34 @@ fn folder(core: &Core) -> PathBuf {
     core.settings.folder.join("workspaces")
 }
 
-/// Tells what the hands said in the plane's words.
-pub(crate) fn refused(error: WorktreeError) -> EngineError {
-    EngineError::Workspace { message: error.to_string(), hint: error.hint(), class: error.class() }
+/// Gives the git tree of a directory as it is; `None` when it is in no repository.
+pub(crate) async fn tree(git: &adjutant_sessions::Git, dir: &Path) -> Result<Option<String>, GitError> {
+    match worktree::tree_hash(git, dir).await {
+        Ok(tree) => Ok(Some(tree)),
+        Err(GitError::Failed { stderr_tail, .. }) if stderr_tail.contains("not a git repository") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn refused(error: WorktreeError) -> EngineError {
+    EngineError::Workspace { message: told(&error), hint: error.hint(), class: error.class() }
+}
+
+fn remove_refused(error: RemoveError) -> EngineError {
+    EngineError::Workspace { message: told(&error), hint: error.hint(), class: error.class() }
+}
+
+pub(crate) fn git_refused(error: GitError) -> EngineError {
+    EngineError::Workspace { message: told(&error), hint: error.hint(), class: error.class() }
+}
+
+/// Gives an error with its causes.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
 }

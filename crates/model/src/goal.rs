@@ -18,8 +18,13 @@ pub enum GoalStatus {
 
 impl GoalStatus {
     /// All states.
-    pub const ALL: [GoalStatus; 5] =
-        [GoalStatus::Pending, GoalStatus::InProgress, GoalStatus::Blocked, GoalStatus::Done, GoalStatus::Abandoned];
+    pub const ALL: [GoalStatus; 5] = [
+        GoalStatus::Pending,
+        GoalStatus::InProgress,
+        GoalStatus::Blocked,
+        GoalStatus::Done,
+        GoalStatus::Abandoned,
+    ];
 
     /// Gives the state's name on the wire and in the store.
     pub fn as_str(self) -> &'static str {

@@ -121,7 +121,13 @@ mod tests {
         assert_eq!(run.as_str(), "run_0123456789abcdef0123456789abcdef");
         assert_eq!(run.as_str().parse(), Ok(run.clone()));
         assert_eq!(GoalId::new(uuid).as_str(), "g-0123456789abcdef");
-        for wrong in ["", "run_", "task_0123456789abcdef0123456789abcdef", "run_0123456789ABCDEF0123456789abcdef", "run_../../etc/passwd"] {
+        for wrong in [
+            "",
+            "run_",
+            "task_0123456789abcdef0123456789abcdef",
+            "run_0123456789ABCDEF0123456789abcdef",
+            "run_../../etc/passwd",
+        ] {
             assert!(wrong.parse::<RunId>().is_err(), "{wrong}");
         }
     }

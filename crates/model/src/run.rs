@@ -339,8 +339,13 @@ pub enum TurnStatus {
 
 impl TurnStatus {
     /// All states.
-    pub const ALL: [TurnStatus; 5] =
-        [TurnStatus::Started, TurnStatus::Succeeded, TurnStatus::Failed, TurnStatus::Rejected, TurnStatus::Cancelled];
+    pub const ALL: [TurnStatus; 5] = [
+        TurnStatus::Started,
+        TurnStatus::Succeeded,
+        TurnStatus::Failed,
+        TurnStatus::Rejected,
+        TurnStatus::Cancelled,
+    ];
 
     /// Gives the state's name on the wire and in the store.
     pub fn as_str(self) -> &'static str {

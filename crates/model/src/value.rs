@@ -53,7 +53,10 @@ impl Shape {
 
     fn with(self, child: &Value) -> Shape {
         let shape = child.shape();
-        Shape { depth: self.depth.max(shape.depth.saturating_add(1)), size: self.size.saturating_add(shape.size + 1) }
+        Shape {
+            depth: self.depth.max(shape.depth.saturating_add(1)),
+            size: self.size.saturating_add(shape.size + 1),
+        }
     }
 }
 

@@ -124,7 +124,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn run_cancel(&self, run_id: &str, reason: Option<String>) -> Result<http::RunView, ClientError> {
+    pub async fn run_cancel(
+        &self,
+        run_id: &str,
+        reason: Option<String>,
+    ) -> Result<http::RunView, ClientError> {
         self.post(&format!("/v1/runs/{run_id}/cancel"), &http::CancelParams { reason }).await
     }
 
@@ -135,7 +139,9 @@ impl Client {
     pub async fn trace(&self, run_id: &str, after: Option<u64>) -> Result<Vec<http::TurnView>, ClientError> {
         let after = after.map_or_else(String::new, |after| format!("?after={after}"));
         let text = self.text(&format!("/v1/runs/{run_id}/trace{after}")).await?;
-        text.lines().map(|line| serde_json::from_str(line).map_err(|error| ClientError::Protocol(error.to_string()))).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).map_err(|error| ClientError::Protocol(error.to_string())))
+            .collect()
     }
 
     /// Follows the journal behind a cursor, of one subject or of all.
@@ -144,7 +150,8 @@ impl Client {
     /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
     pub async fn events(&self, after: i64, subject: Option<&str>) -> Result<EventStream, ClientError> {
         let subject = subject.map_or_else(String::new, |subject| format!("&subject={subject}"));
-        let response = self.send(self.request(Method::GET, &format!("/v1/events?after={after}{subject}"))).await?;
+        let response =
+            self.send(self.request(Method::GET, &format!("/v1/events?after={after}{subject}"))).await?;
         let address = self.address.clone();
         let mut parser = SseParser::default();
         let events = response.bytes_stream().flat_map(move |chunk| {
@@ -186,7 +193,12 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn goal_do(&self, goal_id: &str, what: &str, params: &(impl Serialize + Sync)) -> Result<http::GoalView, ClientError> {
+    pub async fn goal_do(
+        &self,
+        goal_id: &str,
+        what: &str,
+        params: &(impl Serialize + Sync),
+    ) -> Result<http::GoalView, ClientError> {
         self.post(&format!("/v1/goals/{goal_id}/{what}"), params).await
     }
 
@@ -210,7 +222,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn workspace_remove(&self, run_id: &str, force: bool) -> Result<http::RemovedView, ClientError> {
+    pub async fn workspace_remove(
+        &self,
+        run_id: &str,
+        force: bool,
+    ) -> Result<http::RemovedView, ClientError> {
         let request = self.request(Method::DELETE, &format!("/v1/workspaces/{run_id}?force={force}"));
         self.answer(request).await
     }
@@ -235,7 +251,11 @@ impl Client {
         self.answer(self.request(Method::GET, path)).await
     }
 
-    async fn post<T: DeserializeOwned>(&self, path: &str, body: &(impl Serialize + Sync)) -> Result<T, ClientError> {
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, ClientError> {
         self.answer(self.request(Method::POST, path).json(body)).await
     }
 
@@ -263,7 +283,9 @@ impl Client {
         let body = response.bytes().await.map_err(|source| self.unreachable(source))?;
         match serde_json::from_slice(&body) {
             Ok(error) => Err(ClientError::Api { error, status }),
-            Err(_) => Err(ClientError::Protocol(format!("status {status}: {}", String::from_utf8_lossy(&body)))),
+            Err(_) => {
+                Err(ClientError::Protocol(format!("status {status}: {}", String::from_utf8_lossy(&body))))
+            }
         }
     }
 

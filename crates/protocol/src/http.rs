@@ -11,13 +11,13 @@ mod workspaces;
 pub use events::EventView;
 pub use gate::{JudgeParams, JudgementView, ProgressParams, SettleParams};
 pub use goals::{
-    CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView, GoalsView, LinkParams,
-    LinkView, NoteParams,
+    CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView,
+    GoalsView, LinkParams, LinkView, NoteParams,
 };
 pub use runs::{CancelParams, FlowErrorView, RunView, RunsView, TurnErrorView, TurnView};
 pub use status::{HealthView, StatusView};
 pub use tasks::{
-    BlueprintRefParams, OperatorParams, TaskDetachedView, TaskDoneView, TaskInfoView, TaskParams, TaskRunsView, TaskView,
-    VersionSelectorParams,
+    BlueprintRefParams, OperatorParams, TaskDetachedView, TaskDoneView, TaskInfoView, TaskParams,
+    TaskRunsView, TaskView, VersionSelectorParams,
 };
 pub use workspaces::{RemovedView, WorkspaceEntryView, WorkspaceView, WorkspacesView};

@@ -58,7 +58,9 @@ mod tests {
 
     #[test]
     fn events_are_found_wherever_the_chunks_end() {
-        let stream = ": hello\n\nid: 7\nevent: x\ndata: {\"é\":1}\n\nid: 8\r\ndata: a\r\ndata: b\r\n\r\n: ping\n\n".as_bytes();
+        let stream =
+            ": hello\n\nid: 7\nevent: x\ndata: {\"é\":1}\n\nid: 8\r\ndata: a\r\ndata: b\r\n\r\n: ping\n\n"
+                .as_bytes();
         let event = |id: &str, data: &str| SseEvent { id: id.to_owned(), data: data.to_owned() };
         for size in 1..stream.len() {
             let mut parser = SseParser::default();

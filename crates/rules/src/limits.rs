@@ -39,9 +39,13 @@ pub fn cut(text: &str, bytes_max: usize) -> String {
 
 fn strings_cut(value: &Value) -> Value {
     match value {
-        Value::String(text) if text.len() > TURN_STRING_BYTES_MAX => Value::string(cut(text, TURN_STRING_BYTES_MAX)),
+        Value::String(text) if text.len() > TURN_STRING_BYTES_MAX => {
+            Value::string(cut(text, TURN_STRING_BYTES_MAX))
+        }
         Value::Array(array) => Value::array(array.as_slice().iter().map(strings_cut)),
-        Value::Object(object) => Value::object(object.iter().map(|(key, value)| (key.clone(), strings_cut(value)))),
+        Value::Object(object) => {
+            Value::object(object.iter().map(|(key, value)| (key.clone(), strings_cut(value))))
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }

@@ -30,14 +30,17 @@ pub(crate) async fn own_origin(request: Request, next: Next) -> Response {
 pub(crate) async fn caller(State(plane): State<Plane>, mut request: Request, next: Next) -> Response {
     let Some(secret) = bearer(request.headers()) else {
         let error = ApiError::new(ErrorCode::Unauthenticated, "a token is needed");
-        return Refusal::from(error.hinted("send `Authorization: Bearer TOKEN`; the owner's is the file `token` in the data folder"))
-            .into_response();
+        return Refusal::from(error.hinted(
+            "send `Authorization: Bearer TOKEN`; the owner's is the file `token` in the data folder",
+        ))
+        .into_response();
     };
     let caller = match plane.authenticate(secret).await {
         Ok(Some(caller)) => caller,
         Ok(None) => {
             let error = ApiError::new(ErrorCode::Unauthenticated, "the token is not good for this daemon");
-            return Refusal::from(error.hinted("it was revoked, is over, or belongs to another data folder")).into_response();
+            return Refusal::from(error.hinted("it was revoked, is over, or belongs to another data folder"))
+                .into_response();
         }
         Err(error) => return Refusal::from(error).into_response(),
     };

@@ -5,7 +5,8 @@ use adjutant_model::event::JournalRow;
 use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, LinkState};
 use adjutant_model::policy::GateStage;
 use adjutant_model::run::{
-    ErrorClass, FlowError, RunRecord, StepFailure, TaskRecord, TtlSource, TurnKind, TurnRecord, WorkspaceKind, WorkspaceRecord,
+    ErrorClass, FlowError, RunRecord, StepFailure, TaskRecord, TtlSource, TurnKind, TurnRecord,
+    WorkspaceKind, WorkspaceRecord,
 };
 use adjutant_protocol::http;
 use serde_json::Value;
@@ -80,8 +81,8 @@ pub(crate) fn workspace_entry(info: &WorkspaceInfo) -> http::WorkspaceEntryView 
         run_id: info.run_id.to_string(),
         run_status: info.run_status.as_str().to_owned(),
         workspace: workspace(&info.workspace),
-        changed_files: info.unsaved.as_ref().map(|unsaved| unsaved.changed_files as u64),
-        unmerged_commits: info.unsaved.as_ref().map(|unsaved| unsaved.unmerged_commits as u64),
+        changed_files: info.unsaved.as_ref().map(|unsaved| (unsaved.changed + unsaved.untracked) as u64),
+        unmerged_commits: info.unsaved.as_ref().map(|unsaved| unsaved.commits as u64),
     }
 }
 

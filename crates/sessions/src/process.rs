@@ -13,7 +13,7 @@ mod error;
 mod output;
 
 pub use descendants::{Swept, sweep, sweep_prefix};
-pub use error::SpawnError;
+pub use error::{SearchedPath, SpawnError};
 pub use output::LINE_BYTES_MAX;
 
 use descendants::Hunt;

@@ -31,7 +31,9 @@ pub(crate) fn run(command: BlueprintCommand) -> Result<Code> {
             }
             match lints.iter().filter(|lint| lint.lint.level == LintLevel::Error).count() {
                 0 => print(&format!("{} can run; {} warnings", file.display(), lints.len())),
-                errors => Err(Failure::usage(format!("{} cannot run: {errors} errors", file.display())).into()),
+                errors => {
+                    Err(Failure::usage(format!("{} cannot run: {errors} errors", file.display())).into())
+                }
             }
         }
     }
@@ -77,7 +79,8 @@ fn rendered(file: &Path, text: &str, lint: &PlacedLint) -> String {
     };
     let path = file.to_string_lossy();
     let span = lint.span.bytes.start.min(text.len())..lint.span.bytes.end.min(text.len());
-    let snippet = Snippet::source(text).path(path.as_ref()).fold(true).annotation(AnnotationKind::Primary.span(span));
+    let snippet =
+        Snippet::source(text).path(path.as_ref()).fold(true).annotation(AnnotationKind::Primary.span(span));
     let group = level.primary_title(lint.lint.message.as_str()).id(lint.lint.name).element(snippet);
     let group = match &lint.lint.hint {
         Some(hint) => group.element(Level::HELP.message(hint.as_str())),

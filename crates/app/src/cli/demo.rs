@@ -45,7 +45,9 @@ pub(crate) struct DemoArgs {
 
 /// Gives the blueprints that are built in, by id.
 pub(crate) fn builtin_blueprints() -> BTreeMap<String, Value> {
-    let read = source::read(BLUEPRINT).map(|source| source.value().clone()).expect("the built-in blueprint is tested");
+    let read = source::read(BLUEPRINT)
+        .map(|source| source.value().clone())
+        .expect("the built-in blueprint is tested");
     BTreeMap::from([("fix-failing-test".to_owned(), read)])
 }
 
@@ -85,7 +87,13 @@ pub(crate) async fn run(client: &Client, args: DemoArgs) -> Result<Code> {
         print(&format!("   {line}"))?;
     }
     let ms = |span: std::time::Duration| span.as_millis();
-    print(&format!("done in {} ms: project {} ms, run {} ms, goal {} ms", ms(began.elapsed()), ms(prepared), ms(worked), ms(began.elapsed() - prepared - worked)))?;
+    print(&format!(
+        "done in {} ms: project {} ms, run {} ms, goal {} ms",
+        ms(began.elapsed()),
+        ms(prepared),
+        ms(worked),
+        ms(began.elapsed() - prepared - worked)
+    ))?;
     print("where to look next:")?;
     for line in next_steps(&ended) {
         print(&format!("   {line}"))?;
@@ -124,14 +132,18 @@ async fn sample(dir: Option<&Path>) -> Result<PathBuf> {
             return Err(failure.hinted("name a folder that is not there yet").into());
         }
         Some(dir) => std::path::absolute(dir)?,
-        None => tempfile::Builder::new().prefix("adjutant-demo-").tempdir().context("no temporary folder")?.keep(),
+        None => {
+            tempfile::Builder::new().prefix("adjutant-demo-").tempdir().context("no temporary folder")?.keep()
+        }
     };
     for (name, content) in SAMPLE {
         let path = dir.join(name);
-        fs::create_dir_all(path.parent().context("a file is in a folder")?).with_context(|| format!("{} cannot be made", dir.display()))?;
+        fs::create_dir_all(path.parent().context("a file is in a folder")?)
+            .with_context(|| format!("{} cannot be made", dir.display()))?;
         fs::write(&path, content).with_context(|| format!("{} cannot be written", path.display()))?;
     }
-    let person = ["-c", "user.name=Adjutant", "-c", "user.email=adjutant@localhost", "-c", "commit.gpgSign=false"];
+    let person =
+        ["-c", "user.name=Adjutant", "-c", "user.email=adjutant@localhost", "-c", "commit.gpgSign=false"];
     git(&dir, &["-c", "init.defaultBranch=main", "init", "--quiet"]).await?;
     git(&dir, &["add", "--all"]).await?;
     git(&dir, &[&person[..], &["commit", "--quiet", "-m", "A tool with two failing tests"]].concat()).await?;
@@ -140,11 +152,17 @@ async fn sample(dir: Option<&Path>) -> Result<PathBuf> {
 
 async fn git(dir: &Path, args: &[&str]) -> Result<()> {
     let argv = ["git"].iter().chain(args).map(|arg| (*arg).to_owned()).collect();
-    let outcome = run_process(ProcessSpec::new(argv, dir.to_owned(), config::environment()), CancellationToken::new(), None)
-        .await
-        .map_err(|error| Failure::new(Code::Failed, error.to_string()).hinted("install git"))?;
+    let outcome = run_process(
+        ProcessSpec { env: config::environment(), ..ProcessSpec::new(argv, dir.to_owned()) },
+        CancellationToken::new(),
+        None,
+    )
+    .await
+    .map_err(|error| Failure::new(Code::Failed, error.to_string()).hinted("install git"))?;
     match outcome.exit {
         Exit::Code(0) => Ok(()),
-        Exit::Code(_) | Exit::Signal(_) => anyhow::bail!("git {}: {}", args.join(" "), outcome.stderr_tail.trim()),
+        Exit::Code(_) | Exit::Signal(_) => {
+            anyhow::bail!("git {}: {}", args.join(" "), outcome.stderr_tail.trim())
+        }
     }
 }

@@ -37,10 +37,18 @@ struct Item {
 pub(crate) async fn status(folder: &Path) -> Result<Code> {
     let Some(client) = launch::running(folder).await? else {
         let failure = Failure::new(Code::Unreachable, format!("no daemon runs for {}", folder.display()));
-        return Err(failure.hinted("every command that needs one starts it; `adjutant serve` runs it in the foreground").into());
+        return Err(failure
+            .hinted("every command that needs one starts it; `adjutant serve` runs it in the foreground")
+            .into());
     };
     let status = client.status().await?;
-    print(&format!("daemon {} pid {} at {}, since {}", status.version, status.pid, client.address(), status.started_at))?;
+    print(&format!(
+        "daemon {} pid {} at {}, since {}",
+        status.version,
+        status.pid,
+        client.address(),
+        status.started_at
+    ))?;
     print(&format!("{} open runs, {} journal rows", status.runs_open, status.journal_seq))?;
     match status.store_failure {
         Some(failure) => Err(Failure::new(Code::Failed, format!("writes fail: {failure}")).into()),
@@ -53,12 +61,14 @@ pub(crate) async fn stop(folder: &Path) -> Result<Code> {
         (Some(_), Some(daemon)) => daemon,
         (None, _) | (_, None) => return print("no daemon runs"),
     };
-    let pid = i32::try_from(daemon.pid).ok().and_then(Pid::from_raw).context("the daemon's pid makes no sense")?;
+    let pid =
+        i32::try_from(daemon.pid).ok().and_then(Pid::from_raw).context("the daemon's pid makes no sense")?;
     kill_process(pid, Signal::TERM).context("the daemon cannot be told to stop")?;
     let deadline = Instant::now() + STOP_TIMEOUT;
     while test_kill_process(pid).is_ok() {
         if Instant::now() > deadline {
-            let failure = Failure::new(Code::Failed, format!("the daemon (pid {}) has not stopped yet", daemon.pid));
+            let failure =
+                Failure::new(Code::Failed, format!("the daemon (pid {}) has not stopped yet", daemon.pid));
             return Err(failure.hinted("it ends its agents first; look again with `adjutant status`").into());
         }
         // Nothing tells a process that another one, which is not its child, has ended.
@@ -87,14 +97,19 @@ pub(crate) async fn doctor(folder: &Path) -> Result<Code> {
         print(&format!("{mark}  {:<7} {}", item.name, item.detail))?;
     }
     let bad = items.iter().filter(|item| item.finding == Finding::Bad).count();
-    if bad == 0 { Ok(Code::Ok) } else { Err(Failure::new(Code::Failed, format!("{bad} things are wrong")).into()) }
+    if bad == 0 {
+        Ok(Code::Ok)
+    } else {
+        Err(Failure::new(Code::Failed, format!("{bad} things are wrong")).into())
+    }
 }
 
 async fn program(name: &'static str, when_missing: Finding, advice: &str) -> Item {
     let flag = if name == "tmux" { "-V" } else { "--version" };
     let spec = ProcessSpec {
         timeout: Some(PROBE_TIMEOUT),
-        ..ProcessSpec::new(vec![name.to_owned(), flag.to_owned()], "/".into(), config::environment())
+        env: config::environment(),
+        ..ProcessSpec::new(vec![name.to_owned(), flag.to_owned()], "/".into())
     };
     match run_process(spec, CancellationToken::new(), None).await {
         Ok(outcome) if outcome.exit == Exit::Code(0) => {
@@ -129,12 +144,20 @@ async fn store(folder: &Path) -> Item {
     let name = "store";
     let client = match launch::running(folder).await {
         Ok(Some(client)) => client,
-        Ok(None) => return Item { name, finding: Finding::Fine, detail: "no daemon runs; one is started when it is needed".to_owned() },
+        Ok(None) => {
+            return Item {
+                name,
+                finding: Finding::Fine,
+                detail: "no daemon runs; one is started when it is needed".to_owned(),
+            };
+        }
         Err(error) => return Item { name, finding: Finding::Bad, detail: format!("{error:#}") },
     };
     let (finding, detail) = match client.status().await {
         Ok(status) => match status.store_failure {
-            None => (Finding::Fine, format!("daemon pid {}, {} journal rows", status.pid, status.journal_seq)),
+            None => {
+                (Finding::Fine, format!("daemon pid {}, {} journal rows", status.pid, status.journal_seq))
+            }
             Some(failure) => (Finding::Bad, format!("writes fail: {failure}")),
         },
         Err(error) => (Finding::Bad, error.to_string()),

@@ -3,7 +3,9 @@
 use super::{ids, print};
 use crate::exit::Failure;
 use crate::progress::visible;
-use adjutant_protocol::http::{CriterionParams, EvidenceParams, GoalParams, GoalStatusParams, GoalView, LinkParams, NoteParams};
+use adjutant_protocol::http::{
+    CriterionParams, EvidenceParams, GoalParams, GoalStatusParams, GoalView, LinkParams, NoteParams,
+};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::Result;
 use clap::Subcommand;
@@ -92,14 +94,23 @@ pub(crate) enum GoalCommand {
 pub(crate) async fn run(client: &Client, command: GoalCommand) -> Result<Code> {
     let goal = match command {
         GoalCommand::New { description, checks, texts, repo } => {
-            let checks = checks.into_iter().map(|check| CriterionParams { text: String::new(), check: Some(check) });
+            let checks =
+                checks.into_iter().map(|check| CriterionParams { text: String::new(), check: Some(check) });
             let texts = texts.into_iter().map(|text| CriterionParams { text, check: None });
             let project = repo.map(|repo| absolute(&repo)).transpose()?;
-            client.goal_create(&GoalParams { description, acceptance: checks.chain(texts).collect(), project }).await?
+            client
+                .goal_create(&GoalParams { description, acceptance: checks.chain(texts).collect(), project })
+                .await?
         }
         GoalCommand::List { status } => {
             for goal in client.goals(status.as_deref()).await?.goals {
-                print(&format!("{}  {:<10} {:>3} %  {}", goal.id, goal.status, goal.progress, visible(&goal.description)))?;
+                print(&format!(
+                    "{}  {:<10} {:>3} %  {}",
+                    goal.id,
+                    goal.status,
+                    goal.progress,
+                    visible(&goal.description)
+                ))?;
             }
             return Ok(Code::Ok);
         }
@@ -130,23 +141,41 @@ pub(crate) async fn run(client: &Client, command: GoalCommand) -> Result<Code> {
     Ok(Code::Ok)
 }
 
-async fn act(client: &Client, goal: &str, what: &str, params: &(impl serde::Serialize + Sync)) -> Result<GoalView> {
+async fn act(
+    client: &Client,
+    goal: &str,
+    what: &str,
+    params: &(impl serde::Serialize + Sync),
+) -> Result<GoalView> {
     Ok(client.goal_do(&ids::goal(client, goal).await?, what, params).await?)
 }
 
 fn absolute(path: &std::path::Path) -> Result<String> {
-    let found = path.canonicalize().map_err(|error| Failure::usage(format!("the directory {}: {error}", path.display())))?;
+    let found = path
+        .canonicalize()
+        .map_err(|error| Failure::usage(format!("the directory {}: {error}", path.display())))?;
     Ok(found.to_string_lossy().into_owned())
 }
 
 /// Says how a goal stands.
 pub(crate) fn told(goal: &GoalView) -> Vec<String> {
-    let mut lines = vec![format!("{}  {}  {} %  {}", goal.id, goal.status, goal.progress, visible(&goal.description))];
+    let mut lines =
+        vec![format!("{}  {}  {} %  {}", goal.id, goal.status, goal.progress, visible(&goal.description))];
     for (index, criterion) in goal.acceptance.iter().enumerate() {
-        let proof = criterion.evidence.as_ref().map_or_else(|| "not proved yet".to_owned(), |evidence| {
-            let tree = evidence.tree.as_ref().map_or_else(String::new, |tree| format!(", tree {}", &tree[..12.min(tree.len())]));
-            format!("{}: {}{tree}", if evidence.passed { "passed" } else { "failed" }, visible(&evidence.detail))
-        });
+        let proof = criterion.evidence.as_ref().map_or_else(
+            || "not proved yet".to_owned(),
+            |evidence| {
+                let tree = evidence
+                    .tree
+                    .as_ref()
+                    .map_or_else(String::new, |tree| format!(", tree {}", &tree[..12.min(tree.len())]));
+                format!(
+                    "{}: {}{tree}",
+                    if evidence.passed { "passed" } else { "failed" },
+                    visible(&evidence.detail)
+                )
+            },
+        );
         lines.push(format!("  {index}  {}  {proof}", visible(&criterion.text)));
     }
     for link in &goal.sessions {

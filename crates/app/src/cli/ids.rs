@@ -26,11 +26,15 @@ pub(crate) async fn goal(client: &Client, given: &str) -> Result<String> {
 
 fn pick<'a>(kind: &str, given: &str, ids: impl Iterator<Item = &'a str>) -> Result<String> {
     let bare = |id: &'a str| id.split_once(['_', '-']).map_or(id, |(_, digits)| digits);
-    let matches = |id: &&'a str| !given.is_empty() && (id.starts_with(given) || bare(id).starts_with(given) || id.ends_with(given));
+    let matches = |id: &&'a str| {
+        !given.is_empty() && (id.starts_with(given) || bare(id).starts_with(given) || id.ends_with(given))
+    };
     let found: Vec<&str> = ids.filter(matches).collect();
     match found.as_slice() {
         [one] => Ok((*one).to_owned()),
-        [] => Err(Failure::new(Code::NotFound, format!("there is no {kind} `{given}`")).hinted(list_hint(kind)).into()),
+        [] => Err(Failure::new(Code::NotFound, format!("there is no {kind} `{given}`"))
+            .hinted(list_hint(kind))
+            .into()),
         [first, second, ..] => {
             let message = format!("`{given}` may be {first} or {second}");
             Err(Failure::usage(message).hinted("give more of the id").into())

@@ -25,14 +25,20 @@ fn verify(folder: &Path) -> Result<Code> {
     let path = StoreOptions::new(folder).path();
     if !path.exists() {
         let failure = Failure::new(Code::NotFound, format!("there is no store in {}", folder.display()));
-        return Err(failure.hinted("the first run makes it; ADJUTANT_HOME or --home names another folder").into());
+        return Err(failure
+            .hinted("the first run makes it; ADJUTANT_HOME or --home names another folder")
+            .into());
     }
     let report = journal::verify(&path)?;
     if report.is_sound() {
-        return print(&format!("the journal is sound: {} rows about {} subjects", report.rows, report.subjects));
+        return print(&format!(
+            "the journal is sound: {} rows about {} subjects",
+            report.rows, report.subjects
+        ));
     }
     for broken in &report.broken {
         print(&format!("row {} of {}: {}", broken.seq, broken.subject, broken.why))?;
     }
-    Err(Failure::new(Code::Failed, format!("the journal is damaged in {} places", report.broken_count)).into())
+    Err(Failure::new(Code::Failed, format!("the journal is damaged in {} places", report.broken_count))
+        .into())
 }

@@ -112,7 +112,9 @@ fn blueprint(given: &str) -> Result<BlueprintRefParams> {
     if path.is_file() {
         return Ok(BlueprintRefParams::Inline { value: super::blueprint::checked(path)? });
     }
-    if given.contains(['/', '\\']) || path.extension().is_some_and(|ext| ["yaml", "yml", "json"].contains(&&*ext.to_string_lossy())) {
+    if given.contains(['/', '\\'])
+        || path.extension().is_some_and(|ext| ["yaml", "yml", "json"].contains(&&*ext.to_string_lossy()))
+    {
         let failure = Failure::new(Code::NotFound, format!("there is no blueprint file {given}"));
         return Err(failure.hinted("check the path; built-in blueprints go by their id").into());
     }
@@ -122,16 +124,19 @@ fn blueprint(given: &str) -> Result<BlueprintRefParams> {
 fn input(args: &RunArgs) -> Result<Value> {
     let mut input = match &args.input_file {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-            serde_json::from_str::<Map<String, Value>>(&text)
-                .map_err(|error| Failure::usage(format!("{} is not a JSON object: {error}", path.display())))?
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("{} cannot be read", path.display()))?;
+            serde_json::from_str::<Map<String, Value>>(&text).map_err(|error| {
+                Failure::usage(format!("{} is not a JSON object: {error}", path.display()))
+            })?
         }
         None => Map::new(),
     };
     for pair in &args.inputs {
-        let (key, value) = pair.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
-            Failure::usage(format!("`--input {pair}` is not KEY=VALUE"))
-        })?;
+        let (key, value) = pair
+            .split_once('=')
+            .filter(|(key, _)| !key.is_empty())
+            .ok_or_else(|| Failure::usage(format!("`--input {pair}` is not KEY=VALUE")))?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
         input.insert(key.to_owned(), value);
     }
@@ -140,7 +145,8 @@ fn input(args: &RunArgs) -> Result<Value> {
 
 fn directory(path: &Path) -> Result<String> {
     let found = path.canonicalize().map_err(|error| {
-        Failure::new(Code::NotFound, format!("the directory {} cannot be used: {error}", path.display())).hinted("check the path")
+        Failure::new(Code::NotFound, format!("the directory {} cannot be used: {error}", path.display()))
+            .hinted("check the path")
     })?;
     Ok(found.to_string_lossy().into_owned())
 }
@@ -148,11 +154,16 @@ fn directory(path: &Path) -> Result<String> {
 /// Says where to look next.
 pub(crate) fn next_steps(run: &RunView) -> Vec<String> {
     let mut lines = vec![format!("every turn:    adjutant trace {}", run.id)];
+    if let (Some(agent), "failed") = (&run.agent, run.status.as_str()) {
+        lines.push(format!("is it there?   adjutant doctor looks for {agent}"));
+    }
     if let Some(workspace) = &run.workspace
         && let (Some(branch), Some(project)) = (&workspace.branch, &workspace.project)
     {
         lines.push(format!("what changed:  adjutant workspace diff {}", run.id));
-        lines.push(format!("take it over:  git -C {project} merge {branch}"));
+        if run.status == "done" {
+            lines.push(format!("take it over:  git -C {project} merge {branch}"));
+        }
         lines.push(format!("clean up:      adjutant workspace rm {}", run.id));
     }
     lines

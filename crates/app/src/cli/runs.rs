@@ -119,7 +119,11 @@ fn turn_line(turn: &TurnView) -> String {
         (None, Some(output)) => short(output),
         (None, None) => String::new(),
     };
-    let name = if turn.kind == "tool" { format!("  tool {} {}", turn.name, short(&turn.parameters)) } else { turn.name.clone() };
+    let name = if turn.kind == "tool" {
+        format!("  tool {} {}", turn.name, short(&turn.parameters))
+    } else {
+        turn.name.clone()
+    };
     format!("{:>5}  {:<9} {:<24} {name}  {what}", turn.index, turn.status, turn.path)
 }
 

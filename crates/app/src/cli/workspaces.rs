@@ -36,7 +36,11 @@ pub(crate) async fn run(client: &Client, command: WorkspaceCommand) -> Result<Co
         }
         WorkspaceCommand::Diff { run } => {
             let diff = client.workspace_diff(&ids::run(client, &run).await?).await?;
-            if diff.is_empty() { print("nothing changed") } else { print(&crate::progress::visible_lines(&diff)) }
+            if diff.is_empty() {
+                print("nothing changed")
+            } else {
+                print(&crate::progress::visible_lines(&diff))
+            }
         }
         WorkspaceCommand::Rm { run, force } => {
             let removed = client.workspace_remove(&ids::run(client, &run).await?, force).await?;
@@ -54,5 +58,8 @@ fn line(entry: &WorkspaceEntryView) -> String {
         (Some(files), Some(commits)) => format!("{files} changed files, {commits} unmerged commits"),
         _ => String::new(),
     };
-    format!("{}  {:<9} {:<10} {}  {unsaved}", entry.run_id, entry.run_status, entry.workspace.kind, entry.workspace.path)
+    format!(
+        "{}  {:<9} {:<10} {}  {unsaved}",
+        entry.run_id, entry.run_status, entry.workspace.kind, entry.workspace.path
+    )
 }

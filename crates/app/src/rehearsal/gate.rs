@@ -66,15 +66,17 @@ impl Gate {
             Ok(judged) if judged.allowed => Permission::Granted { turn: Some(judged.turn), remark: None },
             Ok(judged) => {
                 let rule = judged.rule.map_or_else(String::new, |rule| format!(", rule `{rule}`"));
-                Permission::Denied { why: format!("denied by {}{rule}: {}", judged.decided_by, judged.reason) }
+                Permission::Denied {
+                    why: format!("denied by {}{rule}: {}", judged.decided_by, judged.reason),
+                }
             }
             Err(ClientError::Unreachable { .. }) if reach == Reach::Reads => {
                 let remark = "the gate does not answer; only reading goes on without it".to_owned();
                 Permission::Granted { turn: None, remark: Some(remark) }
             }
-            Err(ClientError::Unreachable { address, .. }) => {
-                Permission::Denied { why: format!("denied: the gate at {address} does not answer, so nothing is changed") }
-            }
+            Err(ClientError::Unreachable { address, .. }) => Permission::Denied {
+                why: format!("denied: the gate at {address} does not answer, so nothing is changed"),
+            },
             Err(error @ (ClientError::Api { .. } | ClientError::Protocol(_))) => {
                 Permission::Denied { why: format!("denied: the gate did not judge the call: {error}") }
             }

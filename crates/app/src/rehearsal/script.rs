@@ -12,7 +12,8 @@ const KINDS: [&str; 11] =
     ["say", "think", "read", "write", "patch", "run", "tool", "ask", "sleep", "exit", "crash"];
 
 /// The tools that a rehearsal really has; a `tool` step may not pretend to be one of them.
-const REAL_TOOLS: [(&str, &str); 4] = [("Read", "read"), ("Write", "write"), ("Edit", "patch"), ("Bash", "run")];
+const REAL_TOOLS: [(&str, &str); 4] =
+    [("Read", "read"), ("Write", "write"), ("Edit", "patch"), ("Bash", "run")];
 
 /// The longest pause that a script may make: one hour.
 const SLEEP_MS_MAX: u64 = 3_600_000;
@@ -178,7 +179,7 @@ fn read_step(at: &Cursor<'_>, lints: &mut Lints) -> Option<Step> {
         "tool" => read_tool(body, lints).map(Step::Call),
         unknown => {
             let message = format!("unknown step `{unknown}`");
-            lints.error_with_hint(body, "unknown-step", message, format!("known: {}", KINDS.join(", ")));
+            lints.error_with_hint(body, "unknown-field", message, format!("known: {}", KINDS.join(", ")));
             None
         }
     }
@@ -212,7 +213,12 @@ fn read_crash(body: &Cursor<'_>, lints: &mut Lints) -> Option<Step> {
     let crash = Crash::parse(name);
     if crash.is_none() {
         let known = Crash::NAMES.map(|(name, _)| name).join(", ");
-        lints.error_with_hint(body, "unknown-crash", format!("unknown crash `{name}`"), format!("known: {known}"));
+        lints.error_with_hint(
+            body,
+            "unknown-crash",
+            format!("unknown crash `{name}`"),
+            format!("known: {known}"),
+        );
     }
     crash.map(Step::Crash)
 }
@@ -274,7 +280,9 @@ impl Step {
         match self {
             Step::Say(text) => Step::Say(fill(text)),
             Step::Think(text) => Step::Think(fill(text)),
-            Step::Ask { question, default } => Step::Ask { question: fill(question), default: default.map(fill) },
+            Step::Ask { question, default } => {
+                Step::Ask { question: fill(question), default: default.map(fill) }
+            }
             Step::Exit { code, result } => Step::Exit { code, result: result.map(fill) },
             Step::Call(call) => Step::Call(match call {
                 ToolStep::Write { path, content } => ToolStep::Write { path, content: fill(content) },

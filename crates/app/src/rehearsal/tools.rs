@@ -3,7 +3,7 @@
 //! A failure is a text for the agent, as real tools give it; it never ends the script.
 
 use super::confine::confine;
-use adjutant_sessions::environment;
+use adjutant_sessions::environment::environment;
 use adjutant_sessions::process::{self, EndedBy, Exit, Outcome, ProcessSpec};
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -27,8 +27,9 @@ impl Tools {
     /// Commands get every variable but those of the gate: what a script runs must not speak in the agent's name.
     pub(super) fn new(root: PathBuf, env: &[(String, String)]) -> Self {
         let passes = |name: &str| !["ADJUTANT_TOKEN", "ADJUTANT_URL"].contains(&name);
-        let names: Vec<&str> = env.iter().map(|(name, _)| name.as_str()).filter(|name| passes(name)).collect();
-        Tools { root, env: environment::cleaned(env, &names, &BTreeMap::new()) }
+        let names: Vec<&str> =
+            env.iter().map(|(name, _)| name.as_str()).filter(|name| passes(name)).collect();
+        Tools { root, env: environment(&names, env.iter().cloned(), &BTreeMap::new()) }
     }
 
     /// Gives the directory.
@@ -74,14 +75,18 @@ impl Tools {
         let argv = ["sh", "-c", command].map(str::to_owned).to_vec();
         let spec = ProcessSpec {
             timeout: Some(Duration::from_millis(timeout_ms)),
-            ..ProcessSpec::new(argv, self.root.clone(), self.env.clone())
+            env: self.env.clone(),
+            ..ProcessSpec::new(argv, self.root.clone())
         };
-        let outcome = process::run(spec, CancellationToken::new(), None).await.map_err(|error| error.to_string())?;
+        let outcome =
+            process::run(spec, CancellationToken::new(), None).await.map_err(|error| error.to_string())?;
         let printed = printed(&outcome);
         match (outcome.ended_by, outcome.exit) {
             (EndedBy::Timeout, _) => Err(format!("ended after {timeout_ms} ms\n{printed}")),
             (EndedBy::Itself | EndedBy::Cancelled, Exit::Code(0)) => Ok(printed),
-            (EndedBy::Itself | EndedBy::Cancelled, Exit::Code(code)) => Err(format!("exit code {code}\n{printed}")),
+            (EndedBy::Itself | EndedBy::Cancelled, Exit::Code(code)) => {
+                Err(format!("exit code {code}\n{printed}"))
+            }
             (EndedBy::Itself | EndedBy::Cancelled, Exit::Signal(signal)) => {
                 Err(format!("ended by signal {signal}\n{printed}"))
             }
@@ -112,7 +117,11 @@ fn printed(outcome: &Outcome) -> String {
 
 fn head(text: &str) -> String {
     let end = text.floor_char_boundary(SHOWN_BYTES_MAX);
-    if end == text.len() { text.to_owned() } else { format!("{}\n… {} bytes more", &text[..end], text.len() - end) }
+    if end == text.len() {
+        text.to_owned()
+    } else {
+        format!("{}\n… {} bytes more", &text[..end], text.len() - end)
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +166,9 @@ mod tests {
     #[tokio::test]
     async fn a_command_does_not_get_the_agents_token() {
         let (_folder, tools) = tools();
-        assert_eq!(tools.run("echo \"${ADJUTANT_TOKEN-none} $KEPT\"", 10_000).await, Ok("none yes\n".to_owned()));
+        assert_eq!(
+            tools.run("echo \"${ADJUTANT_TOKEN-none} $KEPT\"", 10_000).await,
+            Ok("none yes\n".to_owned())
+        );
     }
 }

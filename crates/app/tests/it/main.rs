@@ -1,1 +1,11 @@
-//! .
+//! The binary from outside: real processes, a real daemon, an environment of its own for each test.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it is")]
+
+mod daemon;
+mod demo;
+mod dependencies;
+mod env;
+mod errors;
+mod rehearsal;
+mod run;

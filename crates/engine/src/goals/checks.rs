@@ -9,7 +9,6 @@ use adjutant_model::RunId;
 use adjutant_model::blueprint::{CheckCommand, CheckSpec};
 use adjutant_model::goal::{Evidence, EvidenceSource, Goal};
 use adjutant_rules::goal::Trees;
-use adjutant_sessions::worktree;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
@@ -37,7 +36,11 @@ pub(super) async fn places(core: &Core, goal: &Goal) -> Result<Vec<Place>, Engin
         let Ok(run_id) = link.session_id.parse::<RunId>() else { continue };
         let workspace = core.store.run_get(&run_id).await?.and_then(|run| run.workspace);
         let path = workspace.map(|workspace| PathBuf::from(workspace.path)).filter(|path| path.is_dir());
-        places.extend(path.map(|path| Place { path, link: Some(link.session_id.clone()), speaks_for_criteria: false }));
+        places.extend(path.map(|path| Place {
+            path,
+            link: Some(link.session_id.clone()),
+            speaks_for_criteria: false,
+        }));
     }
     if places.is_empty() {
         let project = goal.project.as_ref().map(PathBuf::from);
@@ -56,7 +59,11 @@ pub(super) async fn places(core: &Core, goal: &Goal) -> Result<Vec<Place>, Engin
 }
 
 /// Runs every check of a goal in a directory, one after the other.
-pub(super) async fn run_all(core: &Core, goal: &Goal, dir: &Path) -> Result<Vec<(usize, Evidence)>, EngineError> {
+pub(super) async fn run_all(
+    core: &Core,
+    goal: &Goal,
+    dir: &Path,
+) -> Result<Vec<(usize, Evidence)>, EngineError> {
     let mut found = Vec::new();
     for (index, criterion) in goal.acceptance.iter().enumerate() {
         if let Some(command) = &criterion.check {
@@ -104,7 +111,7 @@ pub(super) async fn trees(core: &Core, goal: &Goal) -> Result<Trees, EngineError
         // A workspace that is gone has no tree, so what was proved in it is stale.
         let path = Path::new(workspace);
         if path.is_dir()
-            && let Some(tree) = worktree::tree_hash(&core.git, path).await.map_err(workspaces::refused)?
+            && let Some(tree) = workspaces::tree(&core.git, path).await.map_err(workspaces::git_refused)?
         {
             trees.insert(workspace.clone(), tree);
         }

@@ -11,7 +11,9 @@ use crate::workspaces::{self, WorkspacePlan};
 use adjutant_model::blueprint::{AgentSpec, Blueprint};
 use adjutant_model::event::Event;
 use adjutant_model::policy::Judgement;
-use adjutant_model::run::{ErrorClass, FlowError, FlowErrorCode, RunRecord, RunStatus, StepOutcome, StepPath};
+use adjutant_model::run::{
+    ErrorClass, FlowError, FlowErrorCode, RunRecord, RunStatus, StepOutcome, StepPath,
+};
 use adjutant_model::{Timestamp, Value};
 use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
 use adjutant_store::{Fence, RunStatusChange, Write, WriteError};
@@ -43,10 +45,7 @@ pub(crate) enum Origin {
         accepted: oneshot::Sender<Result<(), EngineError>>,
     },
     /// It was found in the store; its events have been folded.
-    Resumed {
-        turns: super::recover::FoundTurns,
-        workspace: Option<WorkspacePlan>,
-    },
+    Resumed { turns: super::recover::FoundTurns, workspace: Option<WorkspacePlan> },
 }
 
 /// Starts the owner of a run and enters it in the directory.
@@ -214,7 +213,8 @@ impl Owner {
             Some(hint) => format!("no workspace: {error} ({hint})"),
             None => format!("no workspace: {error}"),
         };
-        let error = FlowError { code: FlowErrorCode::StepFailed, message, step: None, reference: None, value: None };
+        let error =
+            FlowError { code: FlowErrorCode::StepFailed, message, step: None, reference: None, value: None };
         let end = FlowEnd::Failed { error, ctx: self.state.ctx().clone() };
         let mut write = self.fenced();
         let changed = self.finish(&mut write, &end, clock::now());
@@ -234,7 +234,9 @@ impl Owner {
                 FlowEffect::Dispatch { path, attempt, agent, input, timeout_ms } => {
                     dispatches.push(Dispatch { path, attempt, agent, input, timeout_ms });
                 }
-                FlowEffect::SetTimer { path, attempt, due_at } => self.timers.push(Timer { path, attempt, due_at }),
+                FlowEffect::SetTimer { path, attempt, due_at } => {
+                    self.timers.push(Timer { path, attempt, due_at })
+                }
                 FlowEffect::Yield => self.waiting.push_back(FlowEvent::Resumed),
                 FlowEffect::Abort { .. } | FlowEffect::Finish(_) => unreachable!("neither is ever pending"),
             }
@@ -259,7 +261,8 @@ impl Owner {
 
     fn fire_timers(&mut self) {
         let now = clock::now();
-        let (due, rest) = std::mem::take(&mut self.timers).into_iter().partition(|timer: &Timer| timer.due_at <= now);
+        let (due, rest) =
+            std::mem::take(&mut self.timers).into_iter().partition(|timer: &Timer| timer.due_at <= now);
         self.timers = rest;
         let due: Vec<Timer> = due;
         self.waiting.extend(
@@ -328,8 +331,10 @@ impl Owner {
                 replies.push(Box::new(move || drop(reply.send(Ok(judged)))));
             }
             RunCommand::ToolSettled { binding, turn: index, end, reply } => {
-                let settled = turn.tool_settled((&binding.path, binding.attempt), index, end.went, &end.output);
-                let answer = if settled { Ok(()) } else { Err(EngineError::not_found("open tool call", index)) };
+                let settled =
+                    turn.tool_settled((&binding.path, binding.attempt), index, end.went, &end.output);
+                let answer =
+                    if settled { Ok(()) } else { Err(EngineError::not_found("open tool call", index)) };
                 replies.push(Box::new(move || drop(reply.send(answer))));
             }
         }
@@ -345,7 +350,13 @@ impl Owner {
         if status == self.run.status {
             return self.run.clone();
         }
-        let event = Event::RunStatusChanged { from: self.run.status, to: status, reason: None, error: None, result_hash: None };
+        let event = Event::RunStatusChanged {
+            from: self.run.status,
+            to: status,
+            reason: None,
+            error: None,
+            result_hash: None,
+        };
         turn.write.journal(self.draft_at(event, now));
         let change = RunStatusChange { status, error: None, result: None, ended_at: None };
         turn.write.run_status_set(&self.run.id, change);
@@ -355,10 +366,13 @@ impl Owner {
     fn finish(&self, write: &mut Write, end: &FlowEnd, now: Timestamp) -> RunRecord {
         let (status, error, result, reason) = match end {
             FlowEnd::Done(ctx) => (RunStatus::Done, None, Some(ctx.clone()), None),
-            FlowEnd::Failed { error, ctx } => (RunStatus::Failed, Some(error.clone()), Some(ctx.clone()), None),
+            FlowEnd::Failed { error, ctx } => {
+                (RunStatus::Failed, Some(error.clone()), Some(ctx.clone()), None)
+            }
             FlowEnd::Cancelled { reason } => (RunStatus::Cancelled, None, None, Some(reason.clone())),
         };
-        let change = RunStatusChange { status, error: error.as_ref(), result: result.as_ref(), ended_at: Some(now) };
+        let change =
+            RunStatusChange { status, error: error.as_ref(), result: result.as_ref(), ended_at: Some(now) };
         write.run_status_set(&self.run.id, change);
         write.run_tokens_revoke(&self.run.id, now);
         let event = Event::RunStatusChanged {
@@ -472,7 +486,11 @@ impl Owner {
     }
 
     fn fenced(&self) -> Write {
-        Write::fenced(Fence { run_id: self.run.id.clone(), owner: self.run.owner.clone(), epoch: self.run.epoch })
+        Write::fenced(Fence {
+            run_id: self.run.id.clone(),
+            owner: self.run.owner.clone(),
+            epoch: self.run.epoch,
+        })
     }
 
     fn draft(&self, event: Event) -> adjutant_store::Draft {

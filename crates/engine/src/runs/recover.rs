@@ -49,7 +49,11 @@ async fn resume(core: &Arc<Core>, run: RunRecord) {
 
 async fn try_resume(core: &Arc<Core>, run: RunRecord) -> Result<(), EngineError> {
     let blueprint = Arc::new(tasks::blueprint_of(core, &run.blueprint_hash).await?);
-    let task = core.store.task_get(&run.task_id).await?.ok_or_else(|| EngineError::not_found("task", &run.task_id))?;
+    let task = core
+        .store
+        .task_get(&run.task_id)
+        .await?
+        .ok_or_else(|| EngineError::not_found("task", &run.task_id))?;
     let turns = read_turns(core, &run).await?;
     let rows = read_rows(core, &run).await?;
     workspaces::sweep_leftovers(&run.id).await;
@@ -62,7 +66,10 @@ async fn try_resume(core: &Arc<Core>, run: RunRecord) -> Result<(), EngineError>
         Some(_) => None,
         None => tasks::workspace_plan(&blueprint, &task.request)?,
     };
-    owner::start(core, Launch { run, blueprint, state, origin: Origin::Resumed { turns: FoundTurns { book }, workspace } });
+    owner::start(
+        core,
+        Launch { run, blueprint, state, origin: Origin::Resumed { turns: FoundTurns { book }, workspace } },
+    );
     Ok(())
 }
 
@@ -90,7 +97,11 @@ async fn read_rows(core: &Core, run: &RunRecord) -> Result<Vec<JournalRow>, Engi
 }
 
 /// Folds what the journal says the machine took.
-fn fold(mut state: FlowState, rows: &[JournalRow], turns: &HashMap<u64, TurnRecord>) -> Result<FlowState, EngineError> {
+fn fold(
+    mut state: FlowState,
+    rows: &[JournalRow],
+    turns: &HashMap<u64, TurnRecord>,
+) -> Result<FlowState, EngineError> {
     for row in rows {
         let Event::RunAdvanced { inputs, .. } = &row.event else { continue };
         for input in inputs {
@@ -108,7 +119,9 @@ fn flow_event(input: &FlowInput, turns: &HashMap<u64, TurnRecord>) -> Result<Flo
             let outcome = outcome(record, output_hash.as_deref())?;
             FlowEvent::Settled { path: path.clone(), attempt: *attempt, outcome }
         }
-        FlowInput::TimerFired { path, attempt } => FlowEvent::TimerFired { path: path.clone(), attempt: *attempt },
+        FlowInput::TimerFired { path, attempt } => {
+            FlowEvent::TimerFired { path: path.clone(), attempt: *attempt }
+        }
         FlowInput::Resumed => FlowEvent::Resumed,
         FlowInput::CancelRequested { reason } => FlowEvent::CancelRequested { reason: reason.clone() },
         FlowInput::TtlExpired => FlowEvent::TtlExpired,
@@ -141,13 +154,23 @@ fn adoption(run: &RunRecord, state: &FlowState, turns: &HashMap<u64, TurnRecord>
     let pending = state.pending();
     let in_flight = pending.iter().filter(|effect| matches!(effect, FlowEffect::Dispatch { .. })).count();
     write.run_adopt(&run.id, &run.owner, run.epoch);
-    write.journal(draft(run, now, Event::RunAdopted { owner: run.owner.clone(), epoch: run.epoch, in_flight: in_flight as u64 }));
+    write.journal(draft(
+        run,
+        now,
+        Event::RunAdopted { owner: run.owner.clone(), epoch: run.epoch, in_flight: in_flight as u64 },
+    ));
     for turn in turns.values().filter(|turn| turn.status == TurnStatus::Started) {
         match turn.kind {
             TurnKind::Step => book.reopen_step(turn.path.clone(), turn.attempt, turn.index),
             // Its agent died with the daemon and starts afresh.
             TurnKind::Tool => {
-                let settlement = TurnSettlement { status: TurnStatus::Cancelled, output: None, error: None, rule: None, ended_at: now };
+                let settlement = TurnSettlement {
+                    status: TurnStatus::Cancelled,
+                    output: None,
+                    error: None,
+                    rule: None,
+                    ended_at: now,
+                };
                 write.turn_settle(&run.id, turn.index, settlement);
             }
         }
@@ -170,9 +193,16 @@ async fn give_up(core: &Core, run: &RunRecord, error: &EngineError) {
     };
     let mut write = Write::default();
     write.run_adopt(&run.id, &run.owner, run.epoch);
-    let change = RunStatusChange { status: RunStatus::Failed, error: Some(&error), result: None, ended_at: Some(now) };
+    let change =
+        RunStatusChange { status: RunStatus::Failed, error: Some(&error), result: None, ended_at: Some(now) };
     write.run_status_set(&run.id, change);
-    let event = Event::RunStatusChanged { from: run.status, to: RunStatus::Failed, reason: None, error: Some(error), result_hash: None };
+    let event = Event::RunStatusChanged {
+        from: run.status,
+        to: RunStatus::Failed,
+        reason: None,
+        error: Some(error),
+        result_hash: None,
+    };
     write.journal(draft(run, now, event));
     if let Err(error) = core.store.write(write).await {
         tracing::error!(run = %run.id, %error, "the run's end could not be kept");

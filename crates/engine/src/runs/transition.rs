@@ -9,9 +9,7 @@ use crate::gate::ToolJudged;
 use crate::worker::Progress;
 use adjutant_model::event::{Event, FlowInput, TimerSet, TurnStarted};
 use adjutant_model::policy::{Judgement, ToolCall};
-use adjutant_model::run::{
-    ErrorClass, StepFailure, StepOutcome, StepPath, TurnKind, TurnRecord, TurnStatus,
-};
+use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome, StepPath, TurnKind, TurnRecord, TurnStatus};
 use adjutant_model::{RunId, Timestamp, Value};
 use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
 use adjutant_rules::limits;
@@ -67,7 +65,13 @@ struct Row {
 
 impl<'a> Transition<'a> {
     /// Begins at a state; `write` is what must be durable before anything of this transition.
-    pub(super) fn new(run_id: &'a RunId, now: Timestamp, state: FlowState, turns: TurnBook, write: Write) -> Self {
+    pub(super) fn new(
+        run_id: &'a RunId,
+        now: Timestamp,
+        state: FlowState,
+        turns: TurnBook,
+        write: Write,
+    ) -> Self {
         Transition {
             run_id,
             now,
@@ -115,7 +119,12 @@ impl<'a> Transition<'a> {
     }
 
     /// Records a tool call of an agent, with what the gate said of it.
-    pub(super) fn tool_judged(&mut self, step: (StepPath, u32), call: &ToolCall, judgement: Judgement) -> ToolJudged {
+    pub(super) fn tool_judged(
+        &mut self,
+        step: (StepPath, u32),
+        call: &ToolCall,
+        judgement: Judgement,
+    ) -> ToolJudged {
         let (path, attempt) = step;
         let step_turn = self.turns.step(&path, attempt).unwrap_or_default();
         let (turn, status) = match judgement.allowed {
@@ -143,7 +152,13 @@ impl<'a> Transition<'a> {
     }
 
     /// Records the end of a tool call; tells whether it was open.
-    pub(super) fn tool_settled(&mut self, step: (&StepPath, u32), turn: u64, went: ToolWent, output: &Value) -> bool {
+    pub(super) fn tool_settled(
+        &mut self,
+        step: (&StepPath, u32),
+        turn: u64,
+        went: ToolWent,
+        output: &Value,
+    ) -> bool {
         let Some(step_turn) = self.turns.step(step.0, step.1) else { return false };
         if !self.turns.close_tool(turn, step_turn) {
             return false;
@@ -167,7 +182,10 @@ impl<'a> Transition<'a> {
         if let Some(turn) = self.turns.step(&path, attempt) {
             let actor = format!("step:{}/{path}", self.run_id);
             let Progress { what, text } = progress;
-            self.journal(&actor, Event::AgentProgress { turn, path, what, text: limits::progress_text(&text) });
+            self.journal(
+                &actor,
+                Event::AgentProgress { turn, path, what, text: limits::progress_text(&text) },
+            );
         }
     }
 
@@ -182,7 +200,9 @@ impl<'a> Transition<'a> {
                 // It was aborted or has settled before; the machine ignores it as well.
                 None => return,
             },
-            FlowEvent::TimerFired { path, attempt } => FlowInput::TimerFired { path: path.clone(), attempt: *attempt },
+            FlowEvent::TimerFired { path, attempt } => {
+                FlowInput::TimerFired { path: path.clone(), attempt: *attempt }
+            }
             FlowEvent::Resumed => FlowInput::Resumed,
             FlowEvent::CancelRequested { reason } => FlowInput::CancelRequested { reason: reason.clone() },
             FlowEvent::TtlExpired => FlowInput::TtlExpired,
@@ -289,7 +309,13 @@ impl<'a> Transition<'a> {
         self.write.turn_start(self.run_id, &turn);
     }
 
-    fn turn_settle(&mut self, turn: u64, status: TurnStatus, output: Option<&Value>, error: Option<&StepFailure>) {
+    fn turn_settle(
+        &mut self,
+        turn: u64,
+        status: TurnStatus,
+        output: Option<&Value>,
+        error: Option<&StepFailure>,
+    ) {
         let settlement = TurnSettlement { status, output, error, rule: None, ended_at: self.now };
         self.write.turn_settle(self.run_id, turn, settlement);
     }

@@ -48,7 +48,8 @@ impl TurnBook {
     /// Closes a step's turn and gives it, with the tool calls that its agent left open.
     pub(super) fn close_step(&mut self, path: &StepPath, attempt: u32) -> Option<(u64, Vec<u64>)> {
         let step = self.steps.remove(&(path.clone(), attempt))?;
-        let left: Vec<u64> = self.tools.iter().filter(|(_, of)| **of == step).map(|(turn, _)| *turn).collect();
+        let left: Vec<u64> =
+            self.tools.iter().filter(|(_, of)| **of == step).map(|(turn, _)| *turn).collect();
         for turn in &left {
             self.tools.remove(turn);
         }

@@ -1,13 +1,13 @@
 //! Checks: a command in a fresh process that says whether an outcome holds, and about which tree it says so.
 
 use super::{WorkerContext, WorkerSettings, failed};
+use crate::workspaces;
 use adjutant_model::Value;
 use adjutant_model::blueprint::{CheckCommand, CheckSpec};
 use adjutant_model::run::{ErrorClass, StepOutcome};
-use adjutant_sessions::environment;
+use adjutant_sessions::environment::environment;
 use adjutant_sessions::git::Git;
 use adjutant_sessions::process::{self, EndedBy, Exit, ProcessSpec};
-use adjutant_sessions::worktree;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -117,14 +117,15 @@ pub async fn execute(spec: &CheckSpec, git: &Git, place: CheckPlace<'_>) -> Resu
         CheckCommand::Argv(argv) => argv.clone(),
     };
     let timeout = spec.timeout_secs.map_or(place.settings.check_timeout, Duration::from_secs);
-    let env = environment::cleaned(place.env, &[], &BTreeMap::new());
+    let env = environment(&[], place.env.iter().cloned(), &BTreeMap::new());
     let process = ProcessSpec {
         timeout: Some(timeout),
         grace: place.settings.grace,
         stdout_bytes_max: place.settings.output_kept_bytes,
-        stderr_bytes_max: place.settings.output_kept_bytes,
+        stderr_tail_bytes: place.settings.output_kept_bytes,
         marker: Some(place.marker),
-        ..ProcessSpec::new(argv, place.dir.to_owned(), env)
+        env,
+        ..ProcessSpec::new(argv, place.dir.to_owned())
     };
     let outcome = process::run(process, place.cancel, None).await.map_err(|error| error.to_string())?;
     if outcome.ended_by == EndedBy::Cancelled {
@@ -149,5 +150,5 @@ pub async fn execute(spec: &CheckSpec, git: &Git, place: CheckPlace<'_>) -> Resu
 }
 
 async fn tree(git: &Git, dir: &Path) -> Result<Option<String>, String> {
-    worktree::tree_hash(git, dir).await.map_err(|error| format!("the git tree could not be read: {error}"))
+    workspaces::tree(git, dir).await.map_err(|error| format!("the git tree could not be read: {error}"))
 }

@@ -7,7 +7,7 @@ use adjutant_model::blueprint::{Agent, AgentSpec, CommandSpec, OutputFormat, Out
 use adjutant_model::run::ErrorClass;
 use adjutant_rules::blueprint::{Fillings, MissingSource, fill, placeholders};
 use adjutant_rules::output::{self, Ending, Finished, Stats};
-use adjutant_sessions::environment;
+use adjutant_sessions::environment::environment;
 use adjutant_sessions::process::{self, EndedBy, Exit, Outcome, ProcessSpec};
 use std::collections::BTreeMap;
 use std::io;
@@ -96,18 +96,19 @@ fn prepare(
         return Err(Refusal::ArgumentTooLong(long));
     }
     let stdin = match (&spec.stdin, spec.use_stdin) {
-        (Some(text), _) => Some(placeholders(text, &fillings)?.into_bytes()),
-        (None, Some(false)) => None,
-        (None, Some(true) | None) => Some(input.to_string().into_bytes()),
+        (Some(text), _) => placeholders(text, &fillings)?.into_bytes(),
+        (None, Some(false)) => Vec::new(),
+        (None, Some(true) | None) => input.to_string().into_bytes(),
     };
     let process = ProcessSpec {
         stdin,
         timeout: spec.timeout_ms.map(Duration::from_millis).or(ctx.settings.command_timeout),
         grace: ctx.settings.grace,
         stdout_bytes_max: STDOUT_BYTES_MAX,
-        stderr_bytes_max: ctx.settings.output_kept_bytes,
+        stderr_tail_bytes: ctx.settings.output_kept_bytes,
         marker: Some(crate::dispatch::marker(&ctx.run_id, &ctx.path, ctx.attempt)),
-        ..ProcessSpec::new(argv, directory(&ctx.work_dir, spec.cwd.as_deref())?, env(&spec, &fillings, ctx)?)
+        env: env(&spec, &fillings, ctx)?,
+        ..ProcessSpec::new(argv, directory(&ctx.work_dir, spec.cwd.as_deref())?)
     };
     Ok((spec, process))
 }
@@ -208,7 +209,7 @@ fn env(
     }
     let allowed = spec.template.as_deref().map(|name| templates::allowed(name, &ctx.env)).unwrap_or_default();
     let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
-    Ok(environment::cleaned(&ctx.env, &allowed, &extra))
+    Ok(environment(&allowed, ctx.env.iter().cloned(), &extra))
 }
 
 async fn tell(format: OutputFormat, mut lines: mpsc::Receiver<String>, to: mpsc::Sender<Progress>) {

@@ -14,7 +14,8 @@ async fn a_goal_closes_when_its_check_passes_on_the_tree_that_stands() {
     let plane = home.plane().await;
     let project = home.path("project");
     repository(&project);
-    let acceptance = vec![CriterionSpec { text: String::new(), check: Some("grep -q two file.txt".to_owned()) }];
+    let acceptance =
+        vec![CriterionSpec { text: String::new(), check: Some("grep -q two file.txt".to_owned()) }];
     let params = GoalParams { description: "two".to_owned(), acceptance, project: None };
     let goal = plane.goal_create(params).await.expect("it is made");
 
@@ -28,7 +29,11 @@ async fn a_goal_closes_when_its_check_passes_on_the_tree_that_stands() {
     assert_eq!(ended.status, RunStatus::Done, "{:?}", ended.error);
     let workspace = ended.workspace.clone().expect("it worked somewhere");
     assert_eq!(workspace.kind, WorkspaceKind::Worktree);
-    assert_eq!(std::fs::read_to_string(project.join("file.txt")).expect("readable"), "one\n", "the project is untouched");
+    assert_eq!(
+        std::fs::read_to_string(project.join("file.txt")).expect("readable"),
+        "one\n",
+        "the project is untouched"
+    );
 
     let refused = plane.goal_close(&goal.id).await.expect_err("nothing is proved yet");
     assert!(matches!(refused, EngineError::GoalGate { .. }), "{refused}");

@@ -79,7 +79,10 @@ pub(crate) async fn turns(plane: &Plane, run_id: &RunId) -> Vec<TurnRecord> {
 }
 
 /// Waits until the journal says that something holds.
-pub(crate) async fn until<T>(plane: &Plane, mut look: impl AsyncFnMut() -> Result<Option<T>, EngineError>) -> T {
+pub(crate) async fn until<T>(
+    plane: &Plane,
+    mut look: impl AsyncFnMut() -> Result<Option<T>, EngineError>,
+) -> T {
     let mut committed = plane.committed();
     let waiting = async {
         loop {
@@ -101,7 +104,8 @@ pub(crate) fn repository(dir: &Path) {
         &["add", "--all"],
         &["-c", "user.name=T", "-c", "user.email=t@localhost", "commit", "--quiet", "-m", "start"],
     ] {
-        let status = std::process::Command::new("git").args(args).current_dir(dir).status().expect("git starts");
+        let status =
+            std::process::Command::new("git").args(args).current_dir(dir).status().expect("git starts");
         assert!(status.success(), "git {args:?}");
     }
 }

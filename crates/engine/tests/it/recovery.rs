@@ -29,7 +29,8 @@ async fn a_run_goes_on_under_the_next_daemon_and_repeats_nothing_that_settled() 
     let home = Home::new();
     let plane = home.plane().await;
     let started = start(&plane, task(blueprint(&home), json!({}))).await;
-    until(&plane, async || Ok((plane.turns(&started.run_id, None, 10).await?.len() == 4).then_some(()))).await;
+    until(&plane, async || Ok((plane.turns(&started.run_id, None, 10).await?.len() == 4).then_some(())))
+        .await;
     plane.stop().await;
     assert_eq!(lines(&home), 3);
 
@@ -41,10 +42,13 @@ async fn a_run_goes_on_under_the_next_daemon_and_repeats_nothing_that_settled() 
     assert_eq!(ended.result.as_ref().and_then(|ctx| ctx.get("held").cloned()), Some(json(json!(7))));
     assert_eq!(lines(&home), 4, "three before the stop, one behind it");
     let turns = turns(&plane, &started.run_id).await;
-    assert!(turns.iter().enumerate().all(|(at, t)| t.index == at as u64 && t.status == TurnStatus::Succeeded));
+    assert!(
+        turns.iter().enumerate().all(|(at, t)| t.index == at as u64 && t.status == TurnStatus::Succeeded)
+    );
     assert_eq!(turns.len(), 5, "the step in flight kept its turn");
     let rows = plane.events_of(started.run_id.as_str(), 0, 1000).await.expect("readable");
-    let adopted = rows.iter().any(|row| matches!(row.event, Event::RunAdopted { epoch: 2, in_flight: 1, .. }));
+    let adopted =
+        rows.iter().any(|row| matches!(row.event, Event::RunAdopted { epoch: 2, in_flight: 1, .. }));
     assert!(adopted, "{rows:#?}");
 }
 

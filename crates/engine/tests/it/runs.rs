@@ -3,7 +3,7 @@
 use crate::harness::{Home, json, owner, run, start, task, turns, until};
 use adjutant_engine::EngineError;
 use adjutant_engine::tasks::BlueprintRef;
-use adjutant_model::run::{FlowErrorCode, RunStatus, TurnStatus, TtlSource};
+use adjutant_model::run::{FlowErrorCode, RunStatus, TtlSource, TurnStatus};
 use serde_json::json;
 
 fn step(agent: &str, input: &str, out: &str) -> serde_json::Value {
@@ -30,7 +30,10 @@ async fn a_flow_of_functions_ends_with_its_context_and_a_turn_per_step() {
     assert_eq!(ended.result, Some(json(json!({"a": [1, null, {}], "b": [1, null, {}], "c": [1, null, {}]}))));
     let turns = turns(&plane, &ended.id).await;
     let told: Vec<_> = turns.iter().map(|t| (t.index, t.path.to_string(), t.status)).collect();
-    assert_eq!(told, [(0, "0".to_owned(), TurnStatus::Succeeded), (1, "1".to_owned(), TurnStatus::Succeeded)]);
+    assert_eq!(
+        told,
+        [(0, "0".to_owned(), TurnStatus::Succeeded), (1, "1".to_owned(), TurnStatus::Succeeded)]
+    );
     assert!(turns.iter().all(|t| t.ended_at.is_some()));
     assert_eq!(plane.run_get(&ended.id).await.expect("it is kept").result, ended.result);
 }
@@ -46,7 +49,12 @@ async fn a_wide_fanout_has_contiguous_turns_and_joins_in_order() {
     let ended = run(&plane, task(identity(flow), json!({"items": items}))).await;
     assert_eq!(ended.result.as_ref().and_then(|ctx| ctx.get("out").cloned()), Some(json(json!(items))));
     let turns = turns(&plane, &ended.id).await;
-    assert!(turns.iter().enumerate().all(|(at, turn)| turn.index == at as u64 && turn.status == TurnStatus::Succeeded));
+    assert!(
+        turns
+            .iter()
+            .enumerate()
+            .all(|(at, turn)| turn.index == at as u64 && turn.status == TurnStatus::Succeeded)
+    );
     assert_eq!(turns.len(), 1500);
 }
 
@@ -58,8 +66,14 @@ async fn a_failed_step_fails_the_run_and_says_where() {
         "agents": [{"name": "bad", "kind": "function", "spec": {"fn_id": "fail"}}]});
     let ended = run(&plane, task(blueprint, json!({"message": "boom"}))).await;
     let error = ended.error.clone().expect("it failed");
-    assert_eq!((ended.status, error.code, error.message.as_str()), (RunStatus::Failed, FlowErrorCode::StepFailed, "boom"));
-    assert_eq!((error.step.map(|s| s.to_string()), error.reference.as_deref()), (Some(".".to_owned()), Some("bad")));
+    assert_eq!(
+        (ended.status, error.code, error.message.as_str()),
+        (RunStatus::Failed, FlowErrorCode::StepFailed, "boom")
+    );
+    assert_eq!(
+        (error.step.map(|s| s.to_string()), error.reference.as_deref()),
+        (Some(".".to_owned()), Some("bad"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,13 +82,22 @@ async fn cancelling_a_run_ends_what_it_has_in_flight() {
     let plane = home.plane().await;
     let flow = json!({"kind": "seq", "children": [step("slow", "$", "$.x"), step("id", "$", "$.y")]});
     let started = start(&plane, task(sleeper(flow), json!({}))).await;
-    until(&plane, async || Ok((!plane.turns(&started.run_id, None, 10).await?.is_empty()).then_some(()))).await;
+    until(&plane, async || Ok((!plane.turns(&started.run_id, None, 10).await?.is_empty()).then_some(())))
+        .await;
     let run = plane.run_cancel(&owner(), &started.run_id, "test").await.expect("it is cancelled");
     assert_eq!(run.status, RunStatus::Cancelled);
     let turns = turns(&plane, &started.run_id).await;
-    assert_eq!(turns.iter().map(|t| t.status).collect::<Vec<_>>(), [TurnStatus::Cancelled], "the next step never starts");
+    assert_eq!(
+        turns.iter().map(|t| t.status).collect::<Vec<_>>(),
+        [TurnStatus::Cancelled],
+        "the next step never starts"
+    );
     plane.stop().await;
-    assert_eq!(adjutant_sessions::sweep_prefix(started.run_id.as_str()), 0, "no process of it is left");
+    assert_eq!(
+        adjutant_sessions::process::sweep_prefix(started.run_id.as_str()).await.killed,
+        0,
+        "no process of it is left"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +136,11 @@ async fn the_winner_of_a_race_ends_the_losers() {
     statuses.sort_by_key(|status| status.as_str());
     assert_eq!(statuses, [TurnStatus::Cancelled, TurnStatus::Cancelled, TurnStatus::Succeeded]);
     plane.stop().await;
-    assert_eq!(adjutant_sessions::sweep_prefix(ended.id.as_str()), 0, "no loser is left");
+    assert_eq!(
+        adjutant_sessions::process::sweep_prefix(ended.id.as_str()).await.killed,
+        0,
+        "no loser is left"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

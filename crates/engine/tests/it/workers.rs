@@ -14,7 +14,9 @@ async fn one(agent: serde_json::Value, input: serde_json::Value) -> Result<Value
         "flow": {"kind": "step", "ref": "a", "in": {"op": "path", "at": "$.in"}, "out": {"op": "path", "at": "$.out"}}});
     let ended = run(&plane, task(blueprint, json!({"in": input}))).await;
     match ended.status {
-        RunStatus::Done => Ok(ended.result.as_ref().and_then(|ctx| ctx.get("out").cloned()).expect("it was written")),
+        RunStatus::Done => {
+            Ok(ended.result.as_ref().and_then(|ctx| ctx.get("out").cloned()).expect("it was written"))
+        }
         _ => Err(ended.error.clone().expect("it failed")),
     }
 }
@@ -39,7 +41,10 @@ async fn lua_gives_back_the_same_json_that_it_got() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lua_computes_and_says_where_it_went_wrong() {
     let sum = "local t = ...\nlocal s = 0\nfor _, n in t do s += n end\nreturn {sum = s, none = null, list = array {}}";
-    assert_eq!(one(lua(sum), json!([1, 2, 3.5])).await, Ok(json(json!({"sum": 6.5, "none": null, "list": []}))));
+    assert_eq!(
+        one(lua(sum), json!([1, 2, 3.5])).await,
+        Ok(json(json!({"sum": 6.5, "none": null, "list": []})))
+    );
     for (source, expected) in [
         ("\n\nerror('no')", "chunk:3: no"),
         ("local x =", "chunk:1:"),
@@ -96,7 +101,9 @@ async fn commands_read_json_and_give_json_or_text() {
     assert_eq!(one(command(json!(["echo", "some words"])), json!(1)).await, Ok(json(json!("some words"))));
     let prompt = command(json!(["printf", "%s|${HOME:-x}|%s", "{prompt}", "{attempt}"]));
     assert_eq!(one(prompt, json!("hello")).await, Ok(json(json!("hello|${HOME:-x}|1"))));
-    let failed = one(command(json!(["sh", "-c", "echo out; echo why >&2; exit 3"])), json!(1)).await.expect_err("it fails");
+    let failed = one(command(json!(["sh", "-c", "echo out; echo why >&2; exit 3"])), json!(1))
+        .await
+        .expect_err("it fails");
     let value = failed.value.expect("it says how");
     assert_eq!(value.get("code"), Some(&json(json!(3))));
     assert!(failed.message.contains("why"), "{}", failed.message);
@@ -133,8 +140,15 @@ async fn a_check_says_which_tree_it_looked_at() {
     let ctx = ended.result.clone().expect("it is done");
     let at = |pointer: &str| ctx.pointer(pointer).cloned();
     assert_eq!((at("/yes/passed"), at("/no/passed")), (Some(Value::Bool(true)), Some(Value::Bool(false))));
-    assert_eq!((at("/yes/exit_code"), at("/no/exit_code")), (Some(Value::from(0_i64)), Some(Value::from(1_i64))));
-    let git = std::process::Command::new("git").args(["rev-parse", "HEAD^{tree}"]).current_dir(&project).output().expect("git runs");
+    assert_eq!(
+        (at("/yes/exit_code"), at("/no/exit_code")),
+        (Some(Value::from(0_i64)), Some(Value::from(1_i64)))
+    );
+    let git = std::process::Command::new("git")
+        .args(["rev-parse", "HEAD^{tree}"])
+        .current_dir(&project)
+        .output()
+        .expect("git runs");
     let tree = String::from_utf8(git.stdout).expect("a hash").trim().to_owned();
     assert_eq!(at("/yes/tree"), Some(Value::from(tree)));
 }

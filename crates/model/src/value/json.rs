@@ -108,7 +108,9 @@ impl From<serde_json::Value> for Value {
             serde_json::Value::Number(n) => Value::Number(n),
             serde_json::Value::String(text) => Value::string(text),
             serde_json::Value::Array(items) => Value::array(items.into_iter().map(Value::from)),
-            serde_json::Value::Object(map) => Value::object(map.into_iter().map(|(k, v)| (k, Value::from(v)))),
+            serde_json::Value::Object(map) => {
+                Value::object(map.into_iter().map(|(k, v)| (k, Value::from(v))))
+            }
         }
     }
 }
@@ -120,7 +122,9 @@ impl From<&Value> for serde_json::Value {
             Value::Bool(b) => serde_json::Value::Bool(*b),
             Value::Number(n) => serde_json::Value::Number(n.clone()),
             Value::String(text) => serde_json::Value::String(text.to_string()),
-            Value::Array(array) => serde_json::Value::Array(array.as_slice().iter().map(Into::into).collect()),
+            Value::Array(array) => {
+                serde_json::Value::Array(array.as_slice().iter().map(Into::into).collect())
+            }
             Value::Object(object) => {
                 serde_json::Value::Object(object.iter().map(|(k, v)| (k.to_string(), v.into())).collect())
             }

@@ -41,7 +41,8 @@ fn a_copy_keeps_what_the_original_loses() {
 #[test]
 fn keys_are_in_byte_order_small_and_large() {
     for count in [3_u64, 16, 17, 400] {
-        let object: Object = (0..count).rev().map(|n| (Arc::from(format!("k{n:03}")), Value::from(n))).collect();
+        let object: Object =
+            (0..count).rev().map(|n| (Arc::from(format!("k{n:03}")), Value::from(n))).collect();
         let keys: Vec<_> = object.iter().map(|(k, _)| k.to_string()).collect();
         let mut sorted = keys.clone();
         sorted.sort();

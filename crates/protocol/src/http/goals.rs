@@ -187,7 +187,10 @@ mod tests {
     #[test]
     fn a_criterion_is_a_text_or_an_object() {
         let read = |json: &str| serde_json::from_str::<CriterionParams>(json);
-        let made = |text: &str, check: Option<&str>| CriterionParams { text: text.to_owned(), check: check.map(str::to_owned) };
+        let made = |text: &str, check: Option<&str>| CriterionParams {
+            text: text.to_owned(),
+            check: check.map(str::to_owned),
+        };
         assert_eq!(read(r#""fast""#).expect("a text"), made("fast", None));
         assert_eq!(read(r#"{"text":"fast","check":"true"}"#).expect("an object"), made("fast", Some("true")));
         assert_eq!(read(r#"{"check":"true"}"#).expect("an object"), made("", Some("true")));

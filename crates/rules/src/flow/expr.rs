@@ -60,7 +60,10 @@ pub fn evaluate(expr: &Expr, ctx: &Value) -> Result<Value, EvalError> {
             let needle = evaluate(needle, ctx)?;
             let haystack = evaluate(haystack, ctx)?;
             let items = haystack.as_array().ok_or_else(|| {
-                EvalError::type_error("in", format!("the haystack must be an array, not {}", haystack.type_name()))
+                EvalError::type_error(
+                    "in",
+                    format!("the haystack must be an array, not {}", haystack.type_name()),
+                )
             })?;
             Ok(Value::Bool(items.iter().any(|item| equal(item, &needle))))
         }
@@ -109,13 +112,17 @@ fn compare(op: Comparison, left: &Value, right: &Value) -> Result<bool, EvalErro
 
 fn order(left: &Value, right: &Value) -> Result<std::cmp::Ordering, EvalError> {
     match (left, right) {
-        (Value::Number(a), Value::Number(b)) => {
-            as_f64(a).partial_cmp(&as_f64(b)).ok_or_else(|| EvalError::arith("cmp", "a number is not comparable"))
-        }
+        (Value::Number(a), Value::Number(b)) => as_f64(a)
+            .partial_cmp(&as_f64(b))
+            .ok_or_else(|| EvalError::arith("cmp", "a number is not comparable")),
         (Value::String(a), Value::String(b)) => Ok(a.as_bytes().cmp(b.as_bytes())),
         _ => Err(EvalError::type_error(
             "cmp",
-            format!("two numbers or two strings are needed, not {} and {}", left.type_name(), right.type_name()),
+            format!(
+                "two numbers or two strings are needed, not {} and {}",
+                left.type_name(),
+                right.type_name()
+            ),
         )),
     }
 }

@@ -155,13 +155,22 @@ struct Move {
 
 #[derive(Debug, Clone)]
 enum MoveKind {
-    Enter { op: OpId, path: StepPath },
+    Enter {
+        op: OpId,
+        path: StepPath,
+    },
     Return,
     Raise(FlowError),
     /// Start the next branch of the fanout at this path.
-    Spawn { path: StepPath },
+    Spawn {
+        path: StepPath,
+    },
     /// A branch of the fanout at this path has settled.
-    Join { path: StepPath, index: usize, outcome: Result<Value, FlowError> },
+    Join {
+        path: StepPath,
+        index: usize,
+        outcome: Result<Value, FlowError>,
+    },
 }
 
 /// One call of `step`: the state under construction and what came of it.
@@ -224,15 +233,20 @@ impl FlowState {
                 FrameKind::Step { attempt, input, phase: Phase::InFlight } => {
                     Some(frame.dispatch(&self.program, *attempt, input))
                 }
-                FrameKind::Step { attempt, phase: Phase::BackingOff { due_at }, .. } => Some(FlowEffect::SetTimer {
-                    path: frame.path.clone(),
-                    attempt: attempt + 1,
-                    due_at: *due_at,
-                }),
+                FrameKind::Step { attempt, phase: Phase::BackingOff { due_at }, .. } => {
+                    Some(FlowEffect::SetTimer {
+                        path: frame.path.clone(),
+                        attempt: attempt + 1,
+                        due_at: *due_at,
+                    })
+                }
                 FrameKind::Waiting { due_at } => {
                     Some(FlowEffect::SetTimer { path: frame.path.clone(), attempt: 1, due_at: *due_at })
                 }
-                FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } | FrameKind::Fanout(_) => None,
+                FrameKind::Seq { .. }
+                | FrameKind::Loop { .. }
+                | FrameKind::Try { .. }
+                | FrameKind::Fanout(_) => None,
             })
             .collect();
         if !self.yielded.is_empty() {
@@ -252,7 +266,9 @@ impl Turn {
                 let op = self.state.program.root();
                 self.push(ROOT, MoveKind::Enter { op, path: StepPath::new(".") });
             }
-            (Stage::Running, FlowEvent::Settled { path, attempt, outcome }) => self.settled(&path, attempt, outcome),
+            (Stage::Running, FlowEvent::Settled { path, attempt, outcome }) => {
+                self.settled(&path, attempt, outcome)
+            }
             (Stage::Running, FlowEvent::TimerFired { path, attempt }) => self.timer_fired(&path, attempt),
             (Stage::Running, FlowEvent::Resumed) => self.moves = std::mem::take(&mut self.state.yielded),
             (Stage::New(_) | Stage::Running, FlowEvent::CancelRequested { reason }) => {
@@ -331,9 +347,13 @@ impl Turn {
         let thread = *self.state.open.get(path)?;
         let found = match &self.state.threads.get(&thread)?.top()?.kind {
             FrameKind::Step { attempt, phase: Phase::InFlight, .. } => (Rest::InFlight, *attempt),
-            FrameKind::Step { attempt, phase: Phase::BackingOff { .. }, .. } => (Rest::BackingOff, attempt + 1),
+            FrameKind::Step { attempt, phase: Phase::BackingOff { .. }, .. } => {
+                (Rest::BackingOff, attempt + 1)
+            }
             FrameKind::Waiting { .. } => (Rest::Waiting, 1),
-            FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } | FrameKind::Fanout(_) => return None,
+            FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } | FrameKind::Fanout(_) => {
+                return None;
+            }
         };
         (found == (rest, attempt)).then_some(thread)
     }
@@ -356,7 +376,8 @@ impl Turn {
 
     /// Ends the run now: everything open is aborted.
     fn stop(&mut self, end: FlowEnd) {
-        let open: Vec<_> = self.state.open.into_iter().map(|(path, thread)| (path.clone(), *thread)).collect();
+        let open: Vec<_> =
+            self.state.open.into_iter().map(|(path, thread)| (path.clone(), *thread)).collect();
         for (path, thread) in open {
             self.abort(&path, thread);
         }
@@ -368,7 +389,10 @@ impl Turn {
             Some(FrameKind::Step { attempt, phase: Phase::InFlight, .. }) => *attempt,
             Some(FrameKind::Step { attempt, phase: Phase::BackingOff { .. }, .. }) => attempt + 1,
             Some(FrameKind::Waiting { .. }) => 1,
-            Some(FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } | FrameKind::Fanout(_)) | None => {
+            Some(
+                FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } | FrameKind::Fanout(_),
+            )
+            | None => {
                 unreachable!("only a resting thread is in `open`")
             }
         };
@@ -386,7 +410,12 @@ impl Turn {
     }
 
     /// Writes into a thread's context; the context stays as it was when the write is refused.
-    fn write(&mut self, thread: ThreadId, target: &adjutant_model::flow::Expr, value: Value) -> Result<(), EvalError> {
+    fn write(
+        &mut self,
+        thread: ThreadId,
+        target: &adjutant_model::flow::Expr,
+        value: Value,
+    ) -> Result<(), EvalError> {
         let Some(thread) = self.state.threads.get_mut_cow(&thread) else { return Ok(()) };
         thread.write(target, value)
     }

@@ -30,8 +30,10 @@ impl std::error::Error for InvalidCtxPath {}
 /// [`InvalidCtxPath`] says what is wrong with the text.
 pub fn parse(text: &str) -> Result<CtxPath, InvalidCtxPath> {
     let invalid = |why| InvalidCtxPath { text: text.chars().take(120).collect(), why };
-    let mut rest =
-        text.strip_prefix('$').or_else(|| text.strip_prefix("ctx")).ok_or(invalid("it must begin with `$` or `ctx`"))?;
+    let mut rest = text
+        .strip_prefix('$')
+        .or_else(|| text.strip_prefix("ctx"))
+        .ok_or(invalid("it must begin with `$` or `ctx`"))?;
     let mut segments = Vec::new();
     while !rest.is_empty() {
         rest = if let Some(bracket) = rest.strip_prefix(".[").or_else(|| rest.strip_prefix('[')) {

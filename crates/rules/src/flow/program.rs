@@ -58,7 +58,9 @@ impl Program {
 fn place(node: &Node, ops: &mut Vec<Op>) -> OpId {
     let op = match node {
         Node::Step(step) => Op::Step(step.clone()),
-        Node::Seq { children } => Op::Seq { children: children.iter().map(|child| place(child, ops)).collect() },
+        Node::Seq { children } => {
+            Op::Seq { children: children.iter().map(|child| place(child, ops)).collect() }
+        }
         Node::Branch { cond, then, otherwise } => {
             Op::Branch { cond: cond.clone(), then: place(then, ops), otherwise: place(otherwise, ops) }
         }

@@ -19,7 +19,7 @@ const OPS: &str = "path, lit, eq, ne, lt, lte, gt, gte, not, and, or, exists, ad
 
 /// Reads a node; `None` when something in it is wrong, which the lints then say.
 pub fn node(at: &Cursor<'_>, lints: &mut Lints) -> Option<Node> {
-    let Some(kind) = tag(at, "kind", lints) else { return None };
+    let kind = tag(at, "kind", lints)?;
     match kind {
         "step" => step(at, lints).map(Node::Step),
         "seq" => seq(at, lints),
@@ -31,7 +31,12 @@ pub fn node(at: &Cursor<'_>, lints: &mut Lints) -> Option<Node> {
         "wait" => wait(at, lints).map(Node::Wait),
         other => {
             let place = at.member("kind").unwrap_or(*at);
-            lints.error_with_hint(&place, "unknown-kind", format!("unknown node kind `{other}`"), format!("kinds: {KINDS}"));
+            lints.error_with_hint(
+                &place,
+                "unknown-kind",
+                format!("unknown node kind `{other}`"),
+                format!("kinds: {KINDS}"),
+            );
             None
         }
     }
@@ -56,7 +61,13 @@ fn step(at: &Cursor<'_>, lints: &mut Lints) -> Option<StepNode> {
     let out = target(at, "out", lints);
     let retry = optional(at, "retry").map(|c| retry(&c, lints));
     let timeout_ms = optional(at, "timeout_ms").map(|c| c.whole(1, SPAN_MS_MAX, lints));
-    Some(StepNode { agent: agent?, input: input?, out: out?, retry: absent_or(retry)?, timeout_ms: absent_or(timeout_ms)? })
+    Some(StepNode {
+        agent: agent?,
+        input: input?,
+        out: out?,
+        retry: absent_or(retry)?,
+        timeout_ms: absent_or(timeout_ms)?,
+    })
 }
 
 fn retry(at: &Cursor<'_>, lints: &mut Lints) -> Option<Retry> {
@@ -94,7 +105,8 @@ fn repeat(at: &Cursor<'_>, lints: &mut Lints) -> Option<Node> {
 }
 
 fn fanout(at: &Cursor<'_>, lints: &mut Lints) -> Option<FanoutNode> {
-    const KNOWN: &[&str] = &["kind", "items", "bind", "body", "join", "out", "collect", "max_parallel", "err_format"];
+    const KNOWN: &[&str] =
+        &["kind", "items", "bind", "body", "join", "out", "collect", "max_parallel", "err_format"];
     at.object(KNOWN, lints);
     let items = field(at, "items", lints);
     let bind = target(at, "bind", lints);
@@ -235,7 +247,12 @@ pub fn expr(at: &Cursor<'_>, lints: &mut Lints) -> Option<Expr> {
         "call_extern" => call_extern(at, lints),
         other => {
             let place = at.member("op").unwrap_or(*at);
-            lints.error_with_hint(&place, "unknown-op", format!("unknown operator `{other}`"), format!("operators: {OPS}"));
+            lints.error_with_hint(
+                &place,
+                "unknown-op",
+                format!("unknown operator `{other}`"),
+                format!("operators: {OPS}"),
+            );
             None
         }
     }
@@ -246,7 +263,11 @@ fn call_extern(at: &Cursor<'_>, lints: &mut Lints) -> Option<Expr> {
     let name = at.required("ref", lints).and_then(|c| c.string(lints));
     let args = arguments(at, lints);
     let name = name?;
-    lints.warning(at, "unknown-extern", format!("host function `{name}` is not registered: evaluating it is an error"));
+    lints.warning(
+        at,
+        "unknown-extern",
+        format!("host function `{name}` is not registered: evaluating it is an error"),
+    );
     Some(Expr::CallExtern { name: name.into(), args: args? })
 }
 

@@ -29,7 +29,11 @@ pub(crate) fn start(flow_json: &str, ctx: &str) -> FlowState {
 /// Does what the vectors' steps do.
 pub(crate) fn settle(agent: &str, input: &Value) -> StepOutcome {
     let failed = |message: &str| {
-        StepOutcome::Failed(StepFailure { message: message.to_owned(), class: ErrorClass::Retry, value: None })
+        StepOutcome::Failed(StepFailure {
+            message: message.to_owned(),
+            class: ErrorClass::Retry,
+            value: None,
+        })
     };
     match (agent, input) {
         ("echo", value) => StepOutcome::Done(value.clone()),
@@ -78,7 +82,9 @@ pub(crate) fn answer(effect: FlowEffect, now: Timestamp) -> Option<(FlowEvent, T
         FlowEffect::Dispatch { path, attempt, agent, input, .. } => {
             Some((FlowEvent::Settled { path, attempt, outcome: settle(&agent, &input) }, now))
         }
-        FlowEffect::SetTimer { path, attempt, due_at } => Some((FlowEvent::TimerFired { path, attempt }, due_at)),
+        FlowEffect::SetTimer { path, attempt, due_at } => {
+            Some((FlowEvent::TimerFired { path, attempt }, due_at))
+        }
         FlowEffect::Yield => Some((FlowEvent::Resumed, now)),
         FlowEffect::Abort { .. } | FlowEffect::Finish(_) => None,
     }

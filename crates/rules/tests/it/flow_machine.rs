@@ -5,7 +5,8 @@ use adjutant_model::run::{ErrorClass, FlowErrorCode, StepFailure, StepOutcome, S
 use adjutant_model::{Timestamp, Value};
 use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
 
-const STEP: &str = r#"{"kind":"step","ref":"echo","in":{"op":"path","at":"$.item"},"out":{"op":"path","at":"$.o"}}"#;
+const STEP: &str =
+    r#"{"kind":"step","ref":"echo","in":{"op":"path","at":"$.item"},"out":{"op":"path","at":"$.o"}}"#;
 
 fn fanout(join: &str, more: &str) -> String {
     format!(
@@ -28,7 +29,9 @@ fn told(effects: &[FlowEffect]) -> Vec<String> {
     effects
         .iter()
         .map(|effect| match effect {
-            FlowEffect::Dispatch { path, attempt, input, .. } => format!("dispatch {path} #{attempt} {input}"),
+            FlowEffect::Dispatch { path, attempt, input, .. } => {
+                format!("dispatch {path} #{attempt} {input}")
+            }
             FlowEffect::SetTimer { path, attempt, due_at } => {
                 format!("timer {path} #{attempt} +{}", due_at.ms_since(NOW))
             }
@@ -77,7 +80,11 @@ fn the_first_error_of_all_aborts_nested_fanouts_too() {
         &[
             (
                 FlowEvent::Begun,
-                &["dispatch body#0/body#0 #1 1", "dispatch body#0/body#1 #1 2", "dispatch body#1/body#0 #1 3"],
+                &[
+                    "dispatch body#0/body#0 #1 1",
+                    "dispatch body#0/body#1 #1 2",
+                    "dispatch body#1/body#0 #1 3",
+                ],
             ),
             (
                 failed("body#1/body#0", 1, ErrorClass::User),
@@ -156,7 +163,10 @@ fn a_failed_step_is_repeated_with_a_doubling_pause_as_long_as_it_may_help() {
     );
     play(
         state,
-        &[(FlowEvent::Begun, &["dispatch . #1 {}"]), (failed(".", 1, ErrorClass::User), &["failed step_failed"])],
+        &[
+            (FlowEvent::Begun, &["dispatch . #1 {}"]),
+            (failed(".", 1, ErrorClass::User), &["failed step_failed"]),
+        ],
     );
 }
 
@@ -244,10 +254,7 @@ fn loop_iterations_have_paths_of_their_own() {
 fn a_loop_without_steps_yields_and_can_be_stopped() {
     let flow = r#"{"kind":"loop","counter":{"op":"path","at":"$.i"},"cond":{"op":"lit","value":true},
         "max":4000000000,"body":{"kind":"seq","children":[]}}"#;
-    let state = play(
-        start(flow, "{}"),
-        &[(FlowEvent::Begun, &["yield"]), (FlowEvent::Resumed, &["yield"])],
-    );
+    let state = play(start(flow, "{}"), &[(FlowEvent::Begun, &["yield"]), (FlowEvent::Resumed, &["yield"])]);
     assert_eq!(told(&state.pending()), ["yield"]);
     play(state, &[(FlowEvent::TtlExpired, &["failed ttl_expired"])]);
 }
@@ -266,12 +273,14 @@ fn a_context_that_grows_without_end_is_an_error_that_try_can_catch() {
     assert_eq!(error.code, FlowErrorCode::ContextTooLarge);
     assert!(serde_json::from_str::<Value>(&ctx.to_string()).is_ok(), "what is left can be stored and read");
 
-    let double = format!(
-        r#"{{"kind":"fanout","items":{{"op":"lit","value":[1,2]}},"bind":{{"op":"path","at":"$.x"}},"join":"all",
-            "out":{{"op":"path","at":"$.r"}},"body":{{"kind":"seq","children":[]}}}}"#
+    let double = r#"{"kind":"fanout","items":{"op":"lit","value":[1,2]},"bind":{"op":"path","at":"$.x"},"join":"all",
+            "out":{"op":"path","at":"$.r"},"body":{"kind":"seq","children":[]}}"#;
+    let caught =
+        format!(r#"{{"kind":"try","body":{},"catch":{{"kind":"seq","children":[]}}}}"#, forever(double));
+    assert_eq!(
+        drive(start(&caught, r#"{"big":"0123456789012345678901234567890123456789"}"#)).end,
+        FlowEnd::Done(json(r#"{"big":"0123456789012345678901234567890123456789"}"#))
     );
-    let caught = format!(r#"{{"kind":"try","body":{},"catch":{{"kind":"seq","children":[]}}}}"#, forever(&double));
-    assert_eq!(drive(start(&caught, r#"{"big":"0123456789012345678901234567890123456789"}"#)).end, FlowEnd::Done(json(r#"{"big":"0123456789012345678901234567890123456789"}"#)));
 }
 
 #[test]
@@ -290,8 +299,14 @@ fn array_indexes_read_replace_and_append() {
     for (flow, code) in [
         (set("$.list[5]", "1"), FlowErrorCode::TypeError),
         (set("$.list.x", "1"), FlowErrorCode::TypeError),
-        (r#"{"kind":"let","at":"$.x","value":{"op":"path","at":"$.list[9]"}}"#.to_owned(), FlowErrorCode::PathNotFound),
-        (r#"{"kind":"let","at":"$.x","value":{"op":"path","at":"$.list.0"}}"#.to_owned(), FlowErrorCode::PathNotFound),
+        (
+            r#"{"kind":"let","at":"$.x","value":{"op":"path","at":"$.list[9]"}}"#.to_owned(),
+            FlowErrorCode::PathNotFound,
+        ),
+        (
+            r#"{"kind":"let","at":"$.x","value":{"op":"path","at":"$.list.0"}}"#.to_owned(),
+            FlowErrorCode::PathNotFound,
+        ),
     ] {
         let end = drive(start(&flow, r#"{"list":[1,2]}"#)).end;
         assert!(matches!(&end, FlowEnd::Failed { error, .. } if error.code == code), "{flow}: {end:?}");

@@ -9,10 +9,24 @@ use serde_json::json;
 
 fn expr() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
-        prop_oneof![Just("$.a"), Just("$.n"), Just("$.list"), Just("$.list[1]"), Just("$.item"), Just("$.nope"), Just("$")]
-            .prop_map(|at| json!({"op": "path", "at": at})),
-        prop_oneof![Just(json!(1)), Just(json!("x")), Just(json!(null)), Just(json!(true)), Just(json!([1, 2]))]
-            .prop_map(|value| json!({"op": "lit", "value": value})),
+        prop_oneof![
+            Just("$.a"),
+            Just("$.n"),
+            Just("$.list"),
+            Just("$.list[1]"),
+            Just("$.item"),
+            Just("$.nope"),
+            Just("$")
+        ]
+        .prop_map(|at| json!({"op": "path", "at": at})),
+        prop_oneof![
+            Just(json!(1)),
+            Just(json!("x")),
+            Just(json!(null)),
+            Just(json!(true)),
+            Just(json!([1, 2]))
+        ]
+        .prop_map(|value| json!({"op": "lit", "value": value})),
     ];
     leaf.prop_recursive(2, 8, 2, |inner| {
         prop_oneof![
@@ -31,11 +45,8 @@ fn target() -> impl Strategy<Value = serde_json::Value> {
 
 fn node() -> impl Strategy<Value = serde_json::Value> {
     let agent = prop_oneof![Just("echo"), Just("upper"), Just("inc"), Just("nonnull"), Just("boom")];
-    let retry = prop_oneof![
-        Just(json!(null)),
-        Just(json!({"max": 2, "backoff_ms": 5})),
-        Just(json!({"max": 1}))
-    ];
+    let retry =
+        prop_oneof![Just(json!(null)), Just(json!({"max": 2, "backoff_ms": 5})), Just(json!({"max": 1}))];
     let leaf = prop_oneof![
         4 => (agent, expr(), target(), retry)
             .prop_map(|(agent, input, out, retry)| json!({"kind": "step", "ref": agent, "in": input, "out": out, "retry": retry})),
@@ -66,7 +77,10 @@ fn state(document: &serde_json::Value) -> FlowState {
 }
 
 /// Drives with answers in an order that `seed` chooses, and gives the end and the history.
-fn drive_shuffled(document: &serde_json::Value, seed: u64) -> (FlowEnd, Vec<(FlowEvent, adjutant_model::Timestamp)>) {
+fn drive_shuffled(
+    document: &serde_json::Value,
+    seed: u64,
+) -> (FlowEnd, Vec<(FlowEvent, adjutant_model::Timestamp)>) {
     let mut state = state(document);
     let mut waiting = vec![(FlowEvent::Begun, NOW)];
     let mut history = Vec::new();

@@ -11,7 +11,10 @@ const VECTORS: &str = include_str!("../vectors/flow-vectors.json");
 fn every_acceptance_vector_ends_as_it_must() {
     let vectors: Value = serde_json::from_str(VECTORS).expect("the vectors are JSON");
     let cases = vectors.as_array().expect("the vectors are an array");
-    let wrong: Vec<String> = cases.iter().filter_map(|case| mismatch(case).map(|m| format!("{}: {m}", case.get("id").unwrap()))).collect();
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|case| mismatch(case).map(|m| format!("{}: {m}", case.get("id").unwrap())))
+        .collect();
     assert!(wrong.is_empty(), "{} of {} vectors differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     assert_eq!(cases.len(), 300, "the whole set is here");
 }
@@ -70,7 +73,8 @@ fn same(expected: &Value, found: &Value) -> bool {
     match (expected, found) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => {
-            a.as_slice().len() == b.as_slice().len() && a.as_slice().iter().zip(b.as_slice()).all(|(a, b)| same(a, b))
+            a.as_slice().len() == b.as_slice().len()
+                && a.as_slice().iter().zip(b.as_slice()).all(|(a, b)| same(a, b))
         }
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().zip(b.iter()).all(|((ka, a), (kb, b))| ka == kb && same(a, b))

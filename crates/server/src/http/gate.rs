@@ -60,7 +60,10 @@ pub(crate) async fn progress(
     JsonBody(params): JsonBody<http::ProgressParams>,
 ) -> Answer<Json<serde_json::Value>> {
     if !["said", "thought", "tool", "note"].contains(&params.what.as_str()) {
-        return Err(Refusal::invalid(format!("`what` is said, thought, tool or note, not `{}`", params.what)));
+        return Err(Refusal::invalid(format!(
+            "`what` is said, thought, tool or note, not `{}`",
+            params.what
+        )));
     }
     plane.progress(&caller, Progress { what: params.what, text: params.text }).await?;
     Ok(Json(serde_json::json!({})))

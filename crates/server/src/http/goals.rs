@@ -20,7 +20,8 @@ pub(crate) async fn create(
     State(plane): State<Plane>,
     JsonBody(params): JsonBody<http::GoalParams>,
 ) -> Answer<(StatusCode, Json<http::GoalView>)> {
-    let acceptance = params.acceptance.into_iter().map(|c| CriterionSpec { text: c.text, check: c.check }).collect();
+    let acceptance =
+        params.acceptance.into_iter().map(|c| CriterionSpec { text: c.text, check: c.check }).collect();
     let params = GoalParams { description: params.description, acceptance, project: params.project };
     let goal = plane.goal_create(params).await?;
     Ok((StatusCode::CREATED, Json(convert::goal(&goal))))
@@ -39,7 +40,10 @@ pub(crate) struct GoalsQuery {
 #[utoipa::path(get, path = "/v1/goals", tag = "goals", params(GoalsQuery), responses(
     (status = 200, body = http::GoalsView), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 503, body = ApiError)))]
-pub(crate) async fn list(State(plane): State<Plane>, Query(query): Query<GoalsQuery>) -> Answer<Json<http::GoalsView>> {
+pub(crate) async fn list(
+    State(plane): State<Plane>,
+    Query(query): Query<GoalsQuery>,
+) -> Answer<Json<http::GoalsView>> {
     let status = query.status.as_deref().map(status).transpose()?;
     let goals = plane.goal_list(status).await?;
     Ok(Json(http::GoalsView { goals: goals.iter().map(convert::goal).collect() }))
@@ -49,7 +53,10 @@ pub(crate) async fn list(State(plane): State<Plane>, Query(query): Query<GoalsQu
 #[utoipa::path(get, path = "/v1/goals/{id}", tag = "goals", params(("id" = String, Path, description = "The goal's id.")), responses(
     (status = 200, body = http::GoalView), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
-pub(crate) async fn get(State(plane): State<Plane>, Path(text): Path<String>) -> Answer<Json<http::GoalView>> {
+pub(crate) async fn get(
+    State(plane): State<Plane>,
+    Path(text): Path<String>,
+) -> Answer<Json<http::GoalView>> {
     Ok(Json(convert::goal(&plane.goal_get(&id(&text)?).await?)))
 }
 

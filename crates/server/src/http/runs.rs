@@ -41,7 +41,10 @@ pub(crate) struct RunsQuery {
 #[utoipa::path(get, path = "/v1/runs", tag = "runs", params(RunsQuery), responses(
     (status = 200, body = http::RunsView), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 503, body = ApiError)))]
-pub(crate) async fn list(State(plane): State<Plane>, Query(query): Query<RunsQuery>) -> Answer<Json<http::RunsView>> {
+pub(crate) async fn list(
+    State(plane): State<Plane>,
+    Query(query): Query<RunsQuery>,
+) -> Answer<Json<http::RunsView>> {
     let status = match &query.status {
         Some(text) => Some(RunStatus::parse(text).ok_or_else(|| {
             let known = RunStatus::ALL.map(RunStatus::as_str).join(", ");
@@ -101,7 +104,10 @@ pub(crate) async fn trace(
         lines.push('\n');
     }
     let next = turns.last().filter(|_| turns.len() == limit).map(|turn| turn.index.to_string());
-    Ok(([("content-type", "application/x-ndjson".to_owned()), ("x-next-cursor", next.unwrap_or_default())], lines))
+    Ok((
+        [("content-type", "application/x-ndjson".to_owned()), ("x-next-cursor", next.unwrap_or_default())],
+        lines,
+    ))
 }
 
 /// Cancels a run: what it has in flight is ended.

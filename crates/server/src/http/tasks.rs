@@ -180,7 +180,10 @@ pub(crate) struct ListQuery {
 #[utoipa::path(get, path = "/v1/tasks", tag = "tasks", params(ListQuery), responses(
     (status = 200, body = Vec<http::TaskView>), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 503, body = ApiError)))]
-pub(crate) async fn list(State(plane): State<Plane>, Query(query): Query<ListQuery>) -> Answer<Json<Vec<http::TaskView>>> {
+pub(crate) async fn list(
+    State(plane): State<Plane>,
+    Query(query): Query<ListQuery>,
+) -> Answer<Json<Vec<http::TaskView>>> {
     let tasks = plane.task_list(query.limit.unwrap_or(100).min(LIMIT_MAX)).await?;
     Ok(Json(tasks.iter().map(convert::task).collect()))
 }
@@ -189,10 +192,16 @@ pub(crate) async fn list(State(plane): State<Plane>, Query(query): Query<ListQue
 #[utoipa::path(get, path = "/v1/tasks/{id}", tag = "tasks", params(("id" = String, Path, description = "The task's id.")), responses(
     (status = 200, body = http::TaskRunsView), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
-pub(crate) async fn get(State(plane): State<Plane>, Path(text): Path<String>) -> Answer<Json<http::TaskRunsView>> {
+pub(crate) async fn get(
+    State(plane): State<Plane>,
+    Path(text): Path<String>,
+) -> Answer<Json<http::TaskRunsView>> {
     let task_id: TaskId = id(&text)?;
     let task = plane.task_get(&task_id).await?;
     let filter = super::runs::of_task(task_id);
     let runs: Vec<Arc<RunRecord>> = plane.run_list(filter).await?.into_iter().map(Arc::new).collect();
-    Ok(Json(http::TaskRunsView { task: convert::task(&task), runs: runs.iter().map(|run| convert::run(run)).collect() }))
+    Ok(Json(http::TaskRunsView {
+        task: convert::task(&task),
+        runs: runs.iter().map(|run| convert::run(run)).collect(),
+    }))
 }

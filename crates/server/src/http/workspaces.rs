@@ -49,7 +49,7 @@ pub(crate) async fn remove(
     Query(query): Query<RemoveQuery>,
 ) -> Answer<Json<http::RemovedView>> {
     let run_id: RunId = id(&text)?;
-    let mode = if query.force { RemoveMode::Forced } else { RemoveMode::Careful };
+    let mode = if query.force { RemoveMode::Force } else { RemoveMode::IfSaved };
     let snapshot_ref = plane.workspace_remove(&run_id, mode).await?;
     Ok(Json(http::RemovedView { run_id: run_id.to_string(), snapshot_ref }))
 }

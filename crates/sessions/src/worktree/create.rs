@@ -1,18 +1,11 @@
 //! Making a worktree.
 
 use super::place::PlaceLock;
-use super::registry::{Entry, registered, top_of, unregister};
+use super::registry::{Entry, RETRY_PAUSE, TRIES, is_linked, registered, top_of, unregister};
 use crate::git::{Call, Git, GitError};
 use adjutant_model::run::{ErrorClass, WorkspaceKind, WorkspaceRecord};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// How often the making is tried while another git has a lock of the repository.
-const TRIES: u32 = 5;
-
-/// How long is waited before the second try; each further one waits as much longer.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// The worktree to make.
 #[derive(Debug, Clone, Copy)]
@@ -272,12 +265,7 @@ impl Place<'_> {
         if entry != Entry::Made || !self.path.is_dir() {
             return Ok(false);
         }
-        if top_of(self.git, self.path).await.as_deref() == Some(self.path) {
-            return Ok(true);
-        }
-        let path = text_of(self.path)?;
-        self.git.output(&Call::new(self.project, &["worktree", "repair", &path])).await?;
-        if top_of(self.git, self.path).await.as_deref() == Some(self.path) {
+        if is_linked(self.git, self.project, self.path).await? {
             return Ok(true);
         }
         Err(WorktreeError::PathOccupied { path: self.path.to_owned() })

@@ -2,6 +2,13 @@
 
 use crate::git::{Call, Git, GitError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often a call is tried that another git's work on the same repository can make fail.
+pub(super) const TRIES: u32 = 6;
+
+/// How long is waited before the second try; each further one waits as much longer.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a repository knows of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +36,24 @@ pub(super) async fn is_checked_out(git: &Git, project: &Path, refname: &str) -> 
 pub(super) async fn unregister(git: &Git, project: &Path, path: &Path) -> Result<(), GitError> {
     let path = path.to_string_lossy();
     // Twice: once for what is not clean, once for what is locked.
-    git.output(&Call::new(project, &["worktree", "remove", "--force", "--force", "--", &path])).await?;
+    let remove = ["worktree", "remove", "--force", "--force", "--", &path];
+    patiently(git, &Call::new(project, &remove)).await?;
     Ok(())
+}
+
+/// Tells whether a worktree is linked to its repository, and mends a link that is gone or overwritten: git in there
+/// would otherwise speak of whatever repository is around it.
+pub(super) async fn is_linked(git: &Git, project: &Path, path: &Path) -> Result<bool, GitError> {
+    if top_of(git, path).await.as_deref() == Some(path) {
+        return Ok(true);
+    }
+    // It answers no even when it has mended what it complains about, so the link itself is looked at again.
+    let repair = ["worktree", "repair", &path.to_string_lossy()];
+    match patiently(git, &Call::new(project, &repair)).await {
+        Ok(_) | Err(GitError::Failed { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(top_of(git, path).await.as_deref() == Some(path))
 }
 
 /// Gives the top of the working tree that a directory is in, links resolved; `None` when there is none.
@@ -42,8 +65,20 @@ pub(super) async fn top_of(git: &Git, dir: &Path) -> Option<PathBuf> {
 /// Lists the worktrees: blocks of lines, each with the path first. Not `-z`, which older versions of git lack: a path
 /// of ours never has a line end in it, and another's can only be missed.
 async fn list(git: &Git, project: &Path) -> Result<String, GitError> {
-    let output = git.output(&Call::new(project, &["worktree", "list", "--porcelain"])).await?;
+    let output = patiently(git, &Call::new(project, &["worktree", "list", "--porcelain"])).await?;
     Ok(String::from_utf8_lossy(&output).into_owned())
+}
+
+/// Makes a call that reads every worktree's entry. git dies of one that another git is writing in this moment.
+async fn patiently(git: &Git, call: &Call<'_>) -> Result<Vec<u8>, GitError> {
+    let mut tried = 1;
+    loop {
+        match git.output(call).await {
+            Err(GitError::Failed { .. }) if tried < TRIES => tokio::time::sleep(RETRY_PAUSE * tried).await,
+            answer => return answer,
+        }
+        tried += 1;
+    }
 }
 
 fn entry_of(list: &str, path: &Path) -> Entry {

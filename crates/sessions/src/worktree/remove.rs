@@ -2,7 +2,7 @@
 
 use super::create::base_ref;
 use super::place::{PlaceLock, beside};
-use super::registry::{Entry, is_checked_out, registered, top_of, unregister};
+use super::registry::{Entry, is_checked_out, is_linked, registered, top_of, unregister};
 use super::snapshot::{Snapshot, SnapshotParams, snapshot};
 use super::status::{Unsaved, ahead, status, unsaved};
 use crate::git::{Call, Git, GitError};
@@ -57,16 +57,12 @@ pub enum BranchFate {
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveError {
     /// It holds work that is nowhere else.
-    #[error("the workspace {} holds {unsaved}", path.display())]
+    #[error("the workspace {} holds {unsaved}", record.path)]
     Unsaved {
         /// The workspace.
-        path: PathBuf,
+        record: Box<WorkspaceRecord>,
         /// The work.
         unsaved: Unsaved,
-        /// The branch that the commits are on; it would stay.
-        branch: Option<String>,
-        /// The project to take them to.
-        project: Option<String>,
         /// Where the tree is kept already, when it differs from its commit.
         snapshot: Option<Snapshot>,
     },
@@ -124,18 +120,8 @@ impl RemoveError {
     /// Says what a person can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            RemoveError::Unsaved { path, unsaved, branch, project, snapshot } => {
-                let mut ways = Vec::new();
-                if unsaved.changed + unsaved.untracked > 0 && project.is_some() {
-                    ways.push(format!("commit in '{}'", path.display()));
-                }
-                if let (Some(branch), Some(project), 1..) = (branch, project, unsaved.commits) {
-                    ways.push(format!("take the commits over: git -C '{project}' merge {branch}"));
-                }
-                let kept =
-                    snapshot.as_ref().map_or_else(String::new, |kept| format!("; {} stays", kept.refname));
-                ways.push(format!("or remove it by force{kept}"));
-                Some(ways.join(", "))
+            RemoveError::Unsaved { record, unsaved, snapshot } => {
+                Some(unsaved_hint(record, unsaved, snapshot.as_ref()))
             }
             RemoveError::NestedRepositories { .. } => {
                 Some("commit and push inside of them, or move them out of the workspace".to_owned())
@@ -148,6 +134,19 @@ impl RemoveError {
             RemoveError::Git(error) => error.hint(),
         }
     }
+}
+
+fn unsaved_hint(record: &WorkspaceRecord, unsaved: &Unsaved, snapshot: Option<&Snapshot>) -> String {
+    let mut ways = Vec::new();
+    if unsaved.changed + unsaved.untracked > 0 && record.kind == WorkspaceKind::Worktree {
+        ways.push(format!("commit in '{}'", record.path));
+    }
+    if let (Some(branch), Some(project), 1..) = (&record.branch, &record.project, unsaved.commits) {
+        ways.push(format!("take the commits over: git -C '{project}' merge {branch}"));
+    }
+    let kept = snapshot.map_or_else(String::new, |kept| format!("; {} stays", kept.refname));
+    ways.push(format!("or remove it by force{kept}"));
+    ways.join(", ")
 }
 
 /// Removes a workspace, or finds it removed.
@@ -209,11 +208,7 @@ async fn keep(
     if registered(git, project, dir).await? != Entry::Made {
         return Err(place.not_ours("its project does not know it"));
     }
-    if top_of(git, dir).await.as_deref() != Some(dir) {
-        // Its link to the repository was removed or overwritten; git in there would speak of another repository.
-        git.output(&Call::new(project, &["worktree", "repair", &place.text])).await?;
-    }
-    if top_of(git, dir).await.as_deref() != Some(dir) {
+    if !is_linked(git, project, dir).await? {
         return Err(place.not_ours("its link to the project is broken"));
     }
     let kept = snapshot(git, SnapshotParams { dir, refname: params.snapshot_ref }).await?;
@@ -223,13 +218,9 @@ async fn keep(
     }
     let unsaved = unsaved(git, params.record).await?;
     match params.mode {
-        RemoveMode::IfSaved if !unsaved.is_empty() => Err(RemoveError::Unsaved {
-            path: dir.to_owned(),
-            unsaved,
-            branch: params.record.branch.clone(),
-            project: params.record.project.clone(),
-            snapshot: kept,
-        }),
+        RemoveMode::IfSaved if !unsaved.is_empty() => {
+            Err(RemoveError::Unsaved { record: Box::new(params.record.clone()), unsaved, snapshot: kept })
+        }
         RemoveMode::IfSaved | RemoveMode::Force => Ok(kept),
     }
 }
@@ -258,10 +249,8 @@ async fn remove_scratch(params: RemoveParams<'_>, place: &Place) -> Result<Remov
     let files = if place.is_there { std::fs::read_dir(&place.path).map_err(io_error)?.count() } else { 0 };
     match params.mode {
         RemoveMode::IfSaved if files > 0 => Err(RemoveError::Unsaved {
-            path: place.path.clone(),
+            record: Box::new(params.record.clone()),
             unsaved: Unsaved { untracked: files, ..Unsaved::default() },
-            branch: None,
-            project: None,
             snapshot: None,
         }),
         RemoveMode::IfSaved | RemoveMode::Force => {
@@ -274,7 +263,6 @@ async fn remove_scratch(params: RemoveParams<'_>, place: &Place) -> Result<Remov
 /// Where the workspace is, once it is sure that it is ours.
 struct Place {
     path: PathBuf,
-    text: String,
     is_there: bool,
 }
 
@@ -282,7 +270,7 @@ impl Place {
     /// Checks the path: strictly below the folder of workspaces, through no link, and a directory.
     fn of(params: RemoveParams<'_>) -> Result<Place, RemoveError> {
         let given = PathBuf::from(&params.record.path);
-        let mut place = Place { text: params.record.path.clone(), path: given.clone(), is_there: false };
+        let mut place = Place { path: given.clone(), is_there: false };
         let is_plain = given.is_absolute() && !given.components().any(|part| part == Component::ParentDir);
         if !is_plain {
             return Err(place.not_ours("its path is not plain"));
@@ -292,7 +280,6 @@ impl Place {
             return Err(place.not_ours("it has no name"));
         };
         place.path = settled(parent).join(name);
-        place.text = place.path.to_string_lossy().into_owned();
         if !place.path.starts_with(&workspaces) || place.path == workspaces {
             return Err(place.not_ours("it is not below the folder of workspaces"));
         }

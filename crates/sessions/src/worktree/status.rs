@@ -96,7 +96,9 @@ pub async fn status(git: &Git, dir: &Path, base: Option<&str>) -> Result<Workspa
         "--no-renames",
     ]);
     let files = Files::parse(&git.output(&call).await?);
-    let branch = git.ask(&Call::new(&index.top, &["symbolic-ref", "--quiet", "--short", "HEAD"])).await?;
+    // Not `--short`, which says `heads/…` when a tag has the same name.
+    let branch = git.ask(&Call::new(&index.top, &["symbolic-ref", "--quiet", "HEAD"])).await?;
+    let branch = branch.map(|name| name.strip_prefix("refs/heads/").unwrap_or(&name).to_owned());
     let ahead_of_base = match base {
         Some(base) => ahead(git, &index.top, "HEAD", base).await?,
         None => 0,

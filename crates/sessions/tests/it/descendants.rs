@@ -16,7 +16,7 @@ const IN_THE_GROUP: &str = "mkfifo p; sh -c 'echo $$ > p; exec sleep 1000' & rea
 const IN_A_SESSION: &str =
     "mkfifo p; setsid sh -c 'echo $$ > p; exec sleep 1000' & read pid < p; echo $pid; ";
 const TWICE_FORKED: &str =
-    "mkfifo p; (setsid sh -c '(echo $$ > p; exec sleep 1000) &' &) ; read pid < p; echo $pid; ";
+    "mkfifo p; setsid sh -c 'sh -c \"echo \\$\\$ > p; exec sleep 1000\" &' & read pid < p; echo $pid; ";
 const DEAF: &str =
     "mkfifo p; setsid sh -c 'trap \"\" TERM; echo $$ > p; exec sleep 1000' & read pid < p; echo $pid; ";
 const WITHOUT_ENVIRONMENT: &str =

@@ -1,5 +1,10 @@
 //! The hands from outside: real processes, real git, real repositories in folders of their own.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test's helper does not get ends the test, as in the test itself"
+)]
+
 mod fixtures;
 
 mod descendants;

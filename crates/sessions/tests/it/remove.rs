@@ -191,7 +191,8 @@ async fn a_workspace_whose_link_was_destroyed_is_repaired_before_it_is_judged() 
     repository.sh(&repository.root(), &["init", "--quiet"]);
     let error = removed(&repository, &record, RemoveMode::IfSaved).await.unwrap_err();
     assert!(matches!(&error, RemoveError::Unsaved { unsaved, .. } if unsaved.untracked == 1), "{error:?}");
-    let _: Removal = removed(&repository, &record, RemoveMode::Force).await.unwrap();
+    let removal = removed(&repository, &record, RemoveMode::Force).await.unwrap();
+    assert_eq!(removal.branch, BranchFate::Deleted, "all of its work is in the snapshot");
     assert_eq!(repository.sh(&repository.project, &["show", &format!("{SNAPSHOT_REF}:work")]), "w");
 }
 

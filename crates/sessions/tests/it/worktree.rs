@@ -4,7 +4,7 @@ use crate::fixtures::Repository;
 use adjutant_model::run::{ErrorClass, WorkspaceKind, WorkspaceRecord};
 use adjutant_sessions::worktree::{self, WorktreeError, WorktreeParams};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 async fn refused(repository: &Repository, project: &Path) -> WorktreeError {
     let (path, branch) = repository.place("run_x");
@@ -17,7 +17,8 @@ fn assert_whole(repository: &Repository, record: &WorkspaceRecord) {
     let dir = Path::new(&record.path);
     assert_eq!(std::fs::read_to_string(dir.join("file")).unwrap(), "one\n");
     assert_eq!(repository.sh(dir, &["status", "--porcelain"]), "");
-    assert_eq!(repository.sh(dir, &["symbolic-ref", "--short", "HEAD"]), record.branch.clone().unwrap());
+    let branch = repository.sh(dir, &["symbolic-ref", "HEAD"]);
+    assert_eq!(branch.strip_prefix("refs/heads/"), record.branch.as_deref());
     let list = repository.sh(&repository.project, &["worktree", "list", "--porcelain"]);
     assert_eq!(list.matches(&format!("worktree {}\n", record.path)).count(), 1, "{list}");
     assert!(!list.contains("locked"), "{list}");
@@ -57,8 +58,6 @@ async fn making_it_again_finds_it_with_its_work_and_its_base() {
 #[tokio::test]
 async fn what_a_crash_left_half_made_is_finished() {
     type Break = fn(&Repository, &Path);
-    let admin = |repository: &Repository| repository.project.join(".git/worktrees/run_1");
-    let _: fn(&Repository) -> PathBuf = admin;
     let table: [(&str, Break); 7] = [
         ("only the base is written", |repository, dir| {
             repository.sh(&repository.project, &["worktree", "remove", dir.to_str().unwrap()]);

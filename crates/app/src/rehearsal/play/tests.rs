@@ -54,14 +54,14 @@ async fn the_stream_opens_with_init_and_closes_with_a_result() {
     let shown = played(Gate::Absent, json!([{"think": "hm"}, {"say": "hello"}])).await;
     assert_eq!(shown.end, End::Exited(0));
     assert_eq!((&shown.lines[0]["type"], &shown.lines[0]["subtype"]), (&json!("system"), &json!("init")));
-    assert_eq!(
-        shown.lines[0]["gate"],
-        json!("none: ADJUTANT_URL is not set, so nothing judges tool calls")
-    );
+    assert_eq!(shown.lines[0]["gate"], json!("none: ADJUTANT_URL is not set, so nothing judges tool calls"));
     assert_eq!(shown.lines[1]["message"]["content"], json!([{"type": "thinking", "thinking": "hm"}]));
     assert_eq!(shown.lines[2]["message"]["content"], json!([{"type": "text", "text": "hello"}]));
     let last = shown.last();
-    assert_eq!((&last["type"], &last["subtype"], &last["is_error"]), (&json!("result"), &json!("success"), &json!(false)));
+    assert_eq!(
+        (&last["type"], &last["subtype"], &last["is_error"]),
+        (&json!("result"), &json!("success"), &json!(false))
+    );
     assert_eq!((&last["result"], &last["num_turns"]), (&json!("hello"), &json!(2)));
     assert_eq!(last["usage"], json!({"input_tokens": 0, "output_tokens": 0}));
     assert!(shown.lines.iter().all(|line| line["session_id"] == "session"));
@@ -121,7 +121,8 @@ async fn without_an_answer_of_the_gate_only_reading_goes_on() {
 
 #[tokio::test]
 async fn an_exit_ends_the_script_with_its_code_and_words() {
-    let shown = played(Gate::Absent, json!([{"exit": {"code": 3, "result": "gave up"}}, {"say": "never"}])).await;
+    let shown =
+        played(Gate::Absent, json!([{"exit": {"code": 3, "result": "gave up"}}, {"say": "never"}])).await;
     assert_eq!(shown.end, End::Exited(3));
     let last = shown.last();
     assert_eq!(

@@ -14,7 +14,8 @@ fn reading(document: serde_json::Value) -> (Vec<Step>, Vec<String>) {
 #[test]
 fn every_step_is_read_in_both_its_forms() {
     let run = |command: &str, timeout_ms| Step::Call(ToolStep::Run { command: command.into(), timeout_ms });
-    let ask = |default: Option<&str>| Step::Ask { question: "Sure?".into(), default: default.map(Into::into) };
+    let ask =
+        |default: Option<&str>| Step::Ask { question: "Sure?".into(), default: default.map(Into::into) };
     let cases = [
         (json!({"say": "hi"}), Step::Say("hi".into())),
         (json!({"think": "hm"}), Step::Think("hm".into())),
@@ -58,7 +59,7 @@ fn every_mistake_is_named_with_its_place() {
         (json!(["hi"]), "/0: expected an object, found string `\"hi\"` [wrong-type]"),
         (json!([{}]), "/0: a step has exactly one key, this one has 0 [step-shape]"),
         (json!([{"say": "a", "think": "b"}]), "/0: a step has exactly one key, this one has 2 [step-shape]"),
-        (json!([{"shout": "a"}]), "/0/shout: unknown step `shout` [unknown-step]"),
+        (json!([{"shout": "a"}]), "/0/shout: unknown step `shout` [unknown-field]"),
         (json!([{"say": 1}]), "/0/say: expected a string, found number `1` [wrong-type]"),
         (json!([{"write": {"path": "a"}}]), "/0/write: the field `content` is missing [missing-field]"),
         (
@@ -70,7 +71,10 @@ fn every_mistake_is_named_with_its_place() {
             "/0/patch/find: an empty text occurs everywhere [empty-find]",
         ),
         (json!([{"crash": "boom"}]), "/0/crash: unknown crash `boom` [unknown-crash]"),
-        (json!([{"exit": 256}]), "/0/exit: expected a whole number from 0 to 255, found number `256` [wrong-type]"),
+        (
+            json!([{"exit": 256}]),
+            "/0/exit: expected a whole number from 0 to 255, found number `256` [wrong-type]",
+        ),
         (
             json!([{"tool": {"name": "Bash"}}]),
             "/0/tool/name: `Bash` is a tool that a rehearsal really has [real-tool]",

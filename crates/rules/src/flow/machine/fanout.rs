@@ -72,7 +72,9 @@ impl Turn {
     pub(super) fn spawn(&mut self, thread: ThreadId, path: &StepPath) {
         let Some((op, mut fanout)) = self.fanout_at(thread, path) else { return };
         let program = self.state.program.clone();
-        let Op::Fanout { node, body } = program.op(op) else { unreachable!("a fanout's frame stands on a fanout") };
+        let Op::Fanout { node, body } = program.op(op) else {
+            unreachable!("a fanout's frame stands on a fanout")
+        };
         let running_max = node.max_parallel.map_or(usize::MAX, |n| n as usize);
         if fanout.next >= fanout.len() || fanout.live.len() >= running_max {
             return;
@@ -107,7 +109,9 @@ impl Turn {
     ) -> Result<Value, FlowError> {
         let thread = self.thread(branch);
         let Some((op, _)) = self.fanout_at(parent, path) else { return Ok(Value::Null) };
-        let Op::Fanout { node, .. } = self.state.program.op(op) else { unreachable!("a fanout's frame stands on a fanout") };
+        let Op::Fanout { node, .. } = self.state.program.op(op) else {
+            unreachable!("a fanout's frame stands on a fanout")
+        };
         match &node.collect {
             None => Ok(thread.ctx.clone()),
             Some(expr) => thread.evaluate(expr).map_err(|error| located(error, path)),
@@ -123,7 +127,9 @@ impl Turn {
     ) {
         let Some((op, mut fanout)) = self.fanout_at(thread, path) else { return };
         let program = self.state.program.clone();
-        let Op::Fanout { node, .. } = program.op(op) else { unreachable!("a fanout's frame stands on a fanout") };
+        let Op::Fanout { node, .. } = program.op(op) else {
+            unreachable!("a fanout's frame stands on a fanout")
+        };
         fanout.live.remove_cow(&index);
         match verdict(node, fanout.clone(), index, outcome) {
             Verdict::Open(open) => {
@@ -164,7 +170,9 @@ impl Turn {
         let frame = self.state.threads.get(&thread)?.top()?;
         match &frame.kind {
             FrameKind::Fanout(fanout) if frame.path == *path => Some((frame.op, fanout.clone())),
-            FrameKind::Fanout(_) | FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } => None,
+            FrameKind::Fanout(_) | FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } => {
+                None
+            }
             FrameKind::Step { .. } | FrameKind::Waiting { .. } => None,
         }
     }
@@ -181,7 +189,9 @@ fn verdict(
         (Join::All, Ok(value)) => value,
         (Join::Any | Join::Race, Ok(value)) => return Verdict::Decided(Ok(value)),
         (Join::All | Join::Race, Err(error)) => return Verdict::Decided(Err(error)),
-        (Join::Any, Err(error)) if fanout.settled.len() + 1 == fanout.len() => return Verdict::Decided(Err(error)),
+        (Join::Any, Err(error)) if fanout.settled.len() + 1 == fanout.len() => {
+            return Verdict::Decided(Err(error));
+        }
         (Join::Any, Err(_)) => Value::Null,
         (Join::AllSettled, Ok(value)) => {
             Value::object([("status", Value::from("fulfilled")), ("value", value)])
@@ -192,5 +202,9 @@ fn verdict(
         ]),
     };
     fanout.settled.insert_cow(index, keep);
-    if fanout.settled.len() == fanout.len() { Verdict::Decided(Ok(fanout.values())) } else { Verdict::Open(fanout) }
+    if fanout.settled.len() == fanout.len() {
+        Verdict::Decided(Ok(fanout.values()))
+    } else {
+        Verdict::Open(fanout)
+    }
 }

@@ -80,12 +80,19 @@ impl Turn {
                 }
             },
             Op::Branch { cond, then, otherwise } => match self.evaluate(thread, cond) {
-                Ok(Value::Bool(true)) => self.push(thread, MoveKind::Enter { op: *then, path: child_path(&path, format_args!("then")) }),
+                Ok(Value::Bool(true)) => self.push(
+                    thread,
+                    MoveKind::Enter { op: *then, path: child_path(&path, format_args!("then")) },
+                ),
                 Ok(Value::Bool(false)) => {
-                    self.push(thread, MoveKind::Enter { op: *otherwise, path: child_path(&path, format_args!("else")) });
+                    self.push(
+                        thread,
+                        MoveKind::Enter { op: *otherwise, path: child_path(&path, format_args!("else")) },
+                    );
                 }
                 Ok(other) => {
-                    let message = format!("a branch's condition must be true or false, not {}", other.type_name());
+                    let message =
+                        format!("a branch's condition must be true or false, not {}", other.type_name());
                     self.raise(thread, &path, EvalError::new(FlowErrorCode::NonBoolCond, message));
                 }
                 Err(error) => self.raise(thread, &path, error),
@@ -131,15 +138,19 @@ impl Turn {
                 Value::Number(n) if n.as_f64().is_some_and(|ms| (0.0..=4e12).contains(&ms)) => {
                     Ok(self.now.plus_ms(n.as_f64().unwrap_or(0.0).ceil() as u64))
                 }
-                other => Err(EvalError::type_error("wait.ms", format!("milliseconds from 0 are needed, not {other}"))),
+                other => Err(EvalError::type_error(
+                    "wait.ms",
+                    format!("milliseconds from 0 are needed, not {other}"),
+                )),
             },
             WaitUntil::Instant(expr) => match self.evaluate(thread, expr)? {
                 Value::String(text) => {
                     Timestamp::parse(&text).map_err(|e| EvalError::type_error("wait.until", e.to_string()))
                 }
-                other => {
-                    Err(EvalError::type_error("wait.until", format!("an RFC 3339 instant is needed, not {other}")))
-                }
+                other => Err(EvalError::type_error(
+                    "wait.until",
+                    format!("an RFC 3339 instant is needed, not {other}"),
+                )),
             },
         }
     }
@@ -150,7 +161,9 @@ impl Turn {
         match frame.kind {
             FrameKind::Seq { next } => {
                 let program = self.state.program.clone();
-                let Op::Seq { children } = program.op(frame.op) else { unreachable!("a seq's frame stands on a seq") };
+                let Op::Seq { children } = program.op(frame.op) else {
+                    unreachable!("a seq's frame stands on a seq")
+                };
                 if let Some(child) = children.get(next) {
                     self.set_top(thread, FrameKind::Seq { next: next + 1 });
                     let path = child_path(&frame.path, format_args!("{next}"));
@@ -163,7 +176,9 @@ impl Turn {
             FrameKind::Loop { done } => {
                 let done = done + 1;
                 let program = self.state.program.clone();
-                let Op::Loop { counter, .. } = program.op(frame.op) else { unreachable!("a loop's frame stands on a loop") };
+                let Op::Loop { counter, .. } = program.op(frame.op) else {
+                    unreachable!("a loop's frame stands on a loop")
+                };
                 match self.write(thread, counter, Value::from(u64::from(done))) {
                     Ok(()) => {
                         self.set_top(thread, FrameKind::Loop { done });
@@ -185,8 +200,11 @@ impl Turn {
     fn next_iteration(&mut self, thread: ThreadId, done: u32) {
         let frame = self.thread(thread).top().expect("the loop's frame was pushed").clone();
         let program = self.state.program.clone();
-        let Op::Loop { cond, max, body, .. } = program.op(frame.op) else { unreachable!("a loop's frame stands on a loop") };
-        let goes_on = if done < *max { self.evaluate(thread, cond).map(|v| expr::truthy(&v)) } else { Ok(false) };
+        let Op::Loop { cond, max, body, .. } = program.op(frame.op) else {
+            unreachable!("a loop's frame stands on a loop")
+        };
+        let goes_on =
+            if done < *max { self.evaluate(thread, cond).map(|v| expr::truthy(&v)) } else { Ok(false) };
         match goes_on {
             Ok(true) => {
                 let path = child_path(&frame.path, format_args!("body#{done}"));
@@ -211,7 +229,8 @@ impl Turn {
             if let Some(thread) = self.state.threads.get_mut_cow(&thread) {
                 thread.ctx = saved.clone();
             }
-            let noted = err_at.as_ref().map_or(Ok(()), |at| self.write(thread, at, error_value(&error, *err_format)));
+            let noted =
+                err_at.as_ref().map_or(Ok(()), |at| self.write(thread, at, error_value(&error, *err_format)));
             match noted {
                 Ok(()) => {
                     let path = child_path(&frame.path, format_args!("catch"));
@@ -236,7 +255,9 @@ impl Turn {
 
     pub(super) fn step_failed(&mut self, thread: ThreadId, failure: StepFailure) {
         let frame = self.thread(thread).top().expect("a resting thread has a frame").clone();
-        let FrameKind::Step { attempt, input, .. } = frame.kind else { unreachable!("a step's answer meets a step") };
+        let FrameKind::Step { attempt, input, .. } = frame.kind else {
+            unreachable!("a step's answer meets a step")
+        };
         let program = self.state.program.clone();
         let Op::Step(step) = program.op(frame.op) else { unreachable!("a step's frame stands on a step") };
         let retry = step.retry.filter(|retry| failure.class == ErrorClass::Retry && attempt <= retry.max);
@@ -270,7 +291,9 @@ impl Turn {
 
     pub(super) fn dispatch_again(&mut self, thread: ThreadId) {
         let frame = self.thread(thread).top().expect("a resting thread has a frame").clone();
-        let FrameKind::Step { attempt, input, .. } = frame.kind.clone() else { unreachable!("only steps back off") };
+        let FrameKind::Step { attempt, input, .. } = frame.kind.clone() else {
+            unreachable!("only steps back off")
+        };
         let attempt = attempt + 1;
         self.effects.push(frame.dispatch(&self.state.program.clone(), attempt, &input));
         self.set_top(thread, FrameKind::Step { attempt, input, phase: Phase::InFlight });
@@ -293,7 +316,10 @@ impl Turn {
         match failed.parent {
             Some(parent) => {
                 self.state.threads.remove_cow(&thread);
-                self.push(parent.thread, MoveKind::Join { path: parent.path, index: parent.index, outcome: Err(error) });
+                self.push(
+                    parent.thread,
+                    MoveKind::Join { path: parent.path, index: parent.index, outcome: Err(error) },
+                );
             }
             None => {
                 debug_assert_eq!(thread, ROOT, "only the root has no parent");
@@ -321,7 +347,11 @@ impl Turn {
         self.state.threads.get(&thread).expect("moves of threads that are gone are skipped")
     }
 
-    pub(super) fn evaluate(&self, thread: ThreadId, expr: &adjutant_model::flow::Expr) -> Result<Value, EvalError> {
+    pub(super) fn evaluate(
+        &self,
+        thread: ThreadId,
+        expr: &adjutant_model::flow::Expr,
+    ) -> Result<Value, EvalError> {
         self.thread(thread).evaluate(expr)
     }
 }

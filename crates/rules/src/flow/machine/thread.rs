@@ -1,7 +1,7 @@
 //! Threads: a context and a stack, both shared with older states until they change.
 
-use super::frame::{Frame, FrameKind};
 use super::CONTEXT_BYTES_MAX;
+use super::frame::{Frame, FrameKind};
 use crate::flow::expr::{self, EvalError};
 use crate::flow::path;
 use adjutant_model::Value;
@@ -80,8 +80,16 @@ impl Thread {
 pub(super) fn target_path(target: &Expr) -> Result<&CtxPath, EvalError> {
     match target {
         Expr::Path(path) => Ok(path),
-        Expr::Lit(_) | Expr::Compare(..) | Expr::Not(_) | Expr::And(_) | Expr::Or(_) | Expr::Exists(_)
-        | Expr::Arith(..) | Expr::Len(_) | Expr::In { .. } | Expr::CallExtern { .. } => {
+        Expr::Lit(_)
+        | Expr::Compare(..)
+        | Expr::Not(_)
+        | Expr::And(_)
+        | Expr::Or(_)
+        | Expr::Exists(_)
+        | Expr::Arith(..)
+        | Expr::Len(_)
+        | Expr::In { .. }
+        | Expr::CallExtern { .. } => {
             Err(EvalError::new(FlowErrorCode::InvalidPath, "the place to write to is not a path".to_owned()))
         }
     }

@@ -1,0 +1,108 @@
+//! The daemon: who owns the folder, what it leaves there, and what the next one does about it.
+
+use crate::env::TestEnv;
+use rustix::process::{Signal, WaitOptions, kill_process, test_kill_process};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+#[track_caller]
+fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Waits until a killed daemon, which is nobody's child any more, is gone.
+fn await_gone(pid: rustix::process::Pid) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while test_kill_process(pid).is_ok() {
+        // Where tests are the first process of a container, the daemon becomes their child.
+        drop(rustix::process::waitpid(Some(pid), WaitOptions::NOHANG));
+        assert!(Instant::now() < deadline, "the daemon is still there");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_the_daemon_keeps_is_for_its_owner_alone_and_goes_when_it_stops() {
+    let env = TestEnv::new();
+    env.run(&["runs"]).expect(0);
+    assert_eq!(mode_of(env.home()), 0o700);
+    for name in ["token", "daemon.json", "daemon.log", "store.db", "adjutant.sock"] {
+        assert_eq!(mode_of(&env.home().join(name)), 0o600, "{name}");
+    }
+    let status = env.run(&["status"]).expect(0).stdout;
+    assert!(status.starts_with(&format!("daemon {} pid ", env!("CARGO_PKG_VERSION"))), "{status}");
+    env.run(&["stop"]).expect(0);
+    for name in ["daemon.json", "adjutant.sock"] {
+        assert!(!env.home().join(name).exists(), "{name}");
+    }
+    assert_eq!(env.run(&["stop"]).expect(0).stdout, "no daemon runs\n");
+    let none = env.run(&["status"]).expect(3);
+    assert!(none.stderr.starts_with("error: no daemon runs for [HOME]\nhint: "), "{}", none.stderr);
+}
+
+#[test]
+fn a_second_daemon_says_who_owns_the_folder() {
+    let env = TestEnv::new();
+    env.run(&["runs"]).expect(0);
+    let pid = env.daemon_json().unwrap()["pid"].clone();
+    let second = env.run(&["serve"]).expect(1);
+    let error = format!("error: the data folder [HOME] is in use by another daemon (pid {pid})\n");
+    assert!(second.stderr.starts_with(&error), "{}", second.stderr);
+    env.run(&["status"]).expect(0);
+}
+
+#[test]
+fn commands_that_start_at_once_end_with_one_daemon() {
+    let env = TestEnv::new();
+    let started: Vec<_> = (0..4).map(|_| env.command(&["runs"]).spawn().unwrap()).collect();
+    for mut child in started {
+        assert!(child.wait().unwrap().success());
+    }
+    let log = fs::read_to_string(env.home().join("daemon.log")).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains(" ready ")).count(), 1, "{log}");
+}
+
+#[test]
+fn a_killed_daemon_is_replaced_at_once() {
+    let env = TestEnv::new();
+    env.run(&["runs"]).expect(0);
+    let killed = env.daemon_pid().unwrap();
+    kill_process(killed, Signal::KILL).unwrap();
+    await_gone(killed);
+    assert!(env.home().join("daemon.json").exists() && env.home().join("adjutant.sock").exists());
+    env.run(&["runs"]).expect(0);
+    assert_ne!(env.daemon_pid(), Some(killed));
+}
+
+#[test]
+fn a_socket_moves_when_its_path_would_be_too_long() {
+    let env = TestEnv::with_home(&"long-".repeat(24));
+    env.run(&["runs"]).expect(0);
+    let daemon = env.daemon_json().unwrap();
+    let socket = Path::new(daemon["socket"].as_str().unwrap());
+    assert!(socket.exists() && !socket.starts_with(env.home()), "{socket:?}");
+    assert_eq!(mode_of(socket), 0o600);
+    env.run(&["stop"]).expect(0);
+    assert!(!socket.exists());
+}
+
+#[test]
+fn only_loopback_is_listened_on() {
+    let env = TestEnv::new();
+    for (listen, expected) in [("0.0.0.0:0", "is not on loopback"), ("nonsense", "is no address")] {
+        let refused = env.run(&["serve", "--listen", listen]).expect(2);
+        assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn doctor_works_without_a_daemon_and_starts_none() {
+    let env = TestEnv::new();
+    let said = env.run(&["doctor"]).expect(0).stdout;
+    for name in ["git", "tmux", "disk", "clock", "store", "claude", "codex"] {
+        assert!(said.lines().any(|line| line.split_whitespace().nth(1) == Some(name)), "{name}:\n{said}");
+    }
+    assert!(env.daemon_json().is_none());
+}
