@@ -15,32 +15,31 @@ const PROGRAMS: [&str; 16] = [
 ];
 
 /// A place where one test lives. Its daemon ends with it.
-pub struct TestEnv {
+pub(crate) struct TestEnv {
     folder: TempDir,
     home: PathBuf,
 }
 
 /// What a command did.
-#[must_use]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Its exit code; `None` when a signal ended it.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// Standard output, with the folders of the test replaced.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Standard error, likewise.
-    pub stderr: String,
+    pub(crate) stderr: String,
     /// The whole outcome.
-    pub output: Output,
+    pub(crate) output: Output,
 }
 
 impl TestEnv {
     /// Makes an empty one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_home("home")
     }
 
     /// Makes one whose data folder has this name.
-    pub fn with_home(name: &str) -> Self {
+    pub(crate) fn with_home(name: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("adj").tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         for made in ["user", "bin", "work", "tmp"] {
@@ -58,17 +57,17 @@ impl TestEnv {
     }
 
     /// Gives the data folder.
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         &self.home
     }
 
     /// Gives a path in the folder that commands run in.
-    pub fn work(&self, name: &str) -> PathBuf {
+    pub(crate) fn work(&self, name: &str) -> PathBuf {
         self.folder.path().canonicalize().unwrap().join("work").join(name)
     }
 
     /// Writes a file into the folder that commands run in.
-    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.work(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
@@ -76,14 +75,14 @@ impl TestEnv {
     }
 
     /// Gives a command of the binary, ready to run.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.program(env!("CARGO_BIN_EXE_adjutant"));
         command.args(args);
         command
     }
 
     /// Gives a command of another program, with the same environment.
-    pub fn program(&self, program: &str) -> Command {
+    pub(crate) fn program(&self, program: &str) -> Command {
         let root = self.folder.path().canonicalize().unwrap();
         let mut command = Command::new(program);
         command
@@ -101,12 +100,14 @@ impl TestEnv {
     }
 
     /// Runs the binary to its end.
-    pub fn run(&self, args: &[&str]) -> Ran {
+    #[must_use]
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
         self.finish(&mut self.command(args))
     }
 
     /// Runs a command to its end.
-    pub fn finish(&self, command: &mut Command) -> Ran {
+    #[must_use]
+    pub(crate) fn finish(&self, command: &mut Command) -> Ran {
         let output = command.output().unwrap();
         let stdout = self.redacted(&output.stdout);
         let stderr = self.redacted(&output.stderr);
@@ -120,17 +121,17 @@ impl TestEnv {
     }
 
     /// Reads `daemon.json`, when it is there.
-    pub fn daemon_json(&self) -> Option<Value> {
+    pub(crate) fn daemon_json(&self) -> Option<Value> {
         serde_json::from_str(&fs::read_to_string(self.home.join("daemon.json")).ok()?).ok()
     }
 
     /// Gives the daemon's pid.
-    pub fn daemon_pid(&self) -> Option<Pid> {
+    pub(crate) fn daemon_pid(&self) -> Option<Pid> {
         Pid::from_raw(i32::try_from(self.daemon_json()?["pid"].as_i64()?).ok()?)
     }
 
     /// Makes a project: a repository with the sample project in it.
-    pub fn project(&self) -> PathBuf {
+    pub(crate) fn project(&self) -> PathBuf {
         let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/sample-project");
         let project = self.work("project");
         fs::create_dir_all(project.join("tests")).unwrap();
@@ -162,7 +163,7 @@ impl Drop for TestEnv {
 impl Ran {
     /// Says what happened when it did not end with this code.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }

@@ -1,1 +1,12 @@
-//! .
+//! The HTTP door over real sockets, with a real plane on a folder of its own.
+
+mod access;
+mod events;
+mod form;
+mod gate;
+mod goals;
+mod harness;
+mod openapi;
+mod runs;
+mod tasks;
+mod workspaces;

@@ -1,0 +1,184 @@
+//! A daemon without a process: a plane, its door on a free port and on a Unix socket, and clients of it.
+
+use adjutant_engine::{Plane, Settings};
+use adjutant_protocol::http::{BlueprintRefParams, TaskParams};
+use adjutant_protocol::{ApiError, Client, ClientError};
+use adjutant_server::Listeners;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct Daemon {
+    pub(crate) folder: TempDir,
+    pub(crate) plane: Plane,
+    pub(crate) token: String,
+    pub(crate) client: Client,
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// An answer as it came over the wire.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Raw {
+    /// Reads the body as the one form of errors.
+    #[track_caller]
+    pub(crate) fn error(&self) -> ApiError {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Daemon {
+    pub(crate) async fn start() -> Self {
+        Self::with_program("/nonexistent/adjutant".into()).await
+    }
+
+    /// Starts a daemon that takes `exe` for Adjutant's own program.
+    pub(crate) async fn with_program(exe: PathBuf) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let mut settings = Settings::new(folder.path().to_owned(), exe);
+        settings.env = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        settings.worker.grace = std::time::Duration::from_millis(300);
+        let plane = Plane::open(settings).await.expect("the plane opens");
+        let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let unix = UnixListener::bind(folder.path().join("socket")).expect("a socket");
+        let address = tcp.local_addr().expect("an address");
+        let url = format!("http://{address}");
+        let token = plane.owner_token_create().await.expect("a token").reveal().to_owned();
+        plane.endpoint_set(url.clone());
+        plane.resume().await.expect("the plane resumes");
+        let shutdown = CancellationToken::new();
+        let router = adjutant_server::router(plane.clone());
+        let serving = tokio::spawn(adjutant_server::serve(Listeners { tcp, unix }, router, shutdown.clone()));
+        let client = Client::new(url, token.as_str()).expect("a client");
+        Daemon { folder, plane, token, client, address, shutdown, serving }
+    }
+
+    /// Stops it as the program does: the plane first, then the door.
+    pub(crate) async fn stop(self) {
+        self.plane.stop().await;
+        self.shutdown.cancel();
+        self.serving.await.expect("the door does not panic").expect("the door closes in good order");
+    }
+
+    pub(crate) fn client_with(&self, token: &str) -> Client {
+        Client::new(self.client.address(), token).expect("a client")
+    }
+
+    pub(crate) fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("the door is open")
+    }
+
+    /// Sends a request with the owner's token and a body.
+    pub(crate) async fn send(&self, line: &str, body: &str) -> Raw {
+        let head = format!("host: {}\r\nauthorization: Bearer {}\r\n", self.host(), self.token);
+        exchange(self.connect().await, line, &head, body.as_bytes()).await
+    }
+
+    /// Sends a request with a head of one's own.
+    pub(crate) async fn send_with(&self, line: &str, head: &str) -> Raw {
+        exchange(self.connect().await, line, head, b"").await
+    }
+
+    /// Sends a request through the Unix socket.
+    pub(crate) async fn send_through_socket(&self, line: &str, head: &str) -> Raw {
+        let socket = UnixStream::connect(self.path("socket")).await.expect("the socket is open");
+        exchange(socket, line, head, b"").await
+    }
+}
+
+/// Sends a request such as `GET /v1/runs` and takes the whole answer.
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    line: &str,
+    head: &str,
+    body: &[u8],
+) -> Raw {
+    let sent = request(line, head, body.len());
+    stream.write_all(sent.as_bytes()).await.expect("the head is sent");
+    // The door may answer and close before it has read all of a body that it does not want.
+    drop(stream.write_all(body).await);
+    let mut answer = Vec::new();
+    drop(stream.read_to_end(&mut answer).await);
+    let answer = String::from_utf8(answer).expect("text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    Raw { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+/// Gives a request's head; the connection ends with its answer.
+pub(crate) fn request(line: &str, head: &str, body_len: usize) -> String {
+    format!("{line} HTTP/1.1\r\n{head}content-length: {body_len}\r\nconnection: close\r\n\r\n")
+}
+
+/// Gives a task of an inline blueprint.
+pub(crate) fn task(blueprint: Value, init_ctx: Value) -> TaskParams {
+    let request = json!({"blueprint": {"kind": "inline", "value": blueprint}, "init_ctx": init_ctx});
+    serde_json::from_value(request).expect("a request")
+}
+
+/// Gives a blueprint whose one step hands `$.in` to an agent and writes `$.out`.
+pub(crate) fn one_step(agent: Value) -> Value {
+    let mut agent = agent;
+    agent["name"] = json!("worker");
+    json!({"id": "test", "agents": [agent],
+        "flow": {"kind": "step", "ref": "worker", "in": {"op": "path", "at": "$.in"}, "out": {"op": "path", "at": "$.out"}}})
+}
+
+pub(crate) fn identity() -> Value {
+    one_step(json!({"kind": "function", "spec": {"fn_id": "identity"}}))
+}
+
+/// Gives a blueprint that waits longer than any test.
+pub(crate) fn endless() -> Value {
+    json!({"id": "test", "agents": [], "flow": {"kind": "wait", "ms": 3_600_000}})
+}
+
+pub(crate) fn by_id(id: &str) -> BlueprintRefParams {
+    BlueprintRefParams::Id { id: id.to_owned(), version: None }
+}
+
+/// Takes the error that the daemon answered with, and its status.
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (u16, ApiError) {
+    match answer {
+        Err(ClientError::Api { error, status }) => (status, error),
+        other => panic!("no refusal: {other:?}"),
+    }
+}
+
+/// Makes a git repository with one file and one commit.
+pub(crate) fn repository(dir: &Path) {
+    std::fs::create_dir_all(dir).expect("the folder is made");
+    std::fs::write(dir.join("file.txt"), "one\n").expect("the file is written");
+    for args in [
+        &["init", "--quiet", "--initial-branch=main"][..],
+        &["add", "--all"],
+        &["-c", "user.name=T", "-c", "user.email=t@localhost", "commit", "--quiet", "-m", "start"],
+    ] {
+        let status =
+            std::process::Command::new("git").args(args).current_dir(dir).status().expect("git starts");
+        assert!(status.success(), "git {args:?}");
+    }
+}
