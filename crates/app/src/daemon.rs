@@ -161,7 +161,10 @@ fn write_private(path: &Path, content: &[u8]) -> Result<()> {
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Below something that is no folder there is nothing either.
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
+            Ok(None)
+        }
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
     }
 }

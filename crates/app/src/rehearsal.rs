@@ -25,10 +25,11 @@ use anyhow::{Context, Result};
 use clap::Args;
 use gate::Gate;
 use play::{End, Player};
-use script::{Crash, Step};
+use script::{Crash, CrashSignal, Step};
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 use stream::Stream;
 use tools::Tools;
 
@@ -124,9 +125,7 @@ async fn end_as(end: End) -> Result<Code> {
         End::Crashed(Crash::Hang) => std::future::pending().await,
         End::Crashed(Crash::Signal(signal)) => {
             io::stdout().flush()?;
-            rustix::process::kill_process(rustix::process::getpid(), signal.number())?;
-            // The signal may take a moment, and INT or HUP may be ignored by whoever started us.
-            std::future::pending().await
+            die_of(signal).await
         }
     }
 }

@@ -48,7 +48,7 @@ fn a_missing_agent_fails_the_run_with_its_name() {
     let env = TestEnv::new();
     env.project();
     let run = env.run(&["run", "fix-failing-test", "--repo", "project", "--agent", "claude"]).expect(1);
-    assert!(run.stdout.contains("program `claude` was not found on the PATH"), "{}", run.stdout);
+    assert!(run.stdout.contains("the program `claude` was not found in PATH"), "{}", run.stdout);
     assert!(run.stdout.contains("adjutant doctor looks for claude"), "{}", run.stdout);
     let unknown = env.run(&["run", "fix-failing-test", "--repo", "project", "--agent", "nobody"]).expect(2);
     assert!(unknown.stderr.contains("nobody"), "{}", unknown.stderr);
