@@ -25,7 +25,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use gate::Gate;
 use play::{End, Player};
-use script::{Crash, CrashSignal, Step};
+use script::{Crash, Step};
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -35,6 +35,9 @@ use tools::Tools;
 
 /// The variable that names the script when the command line does not.
 const SCRIPT_VARIABLE: &str = "ADJUTANT_REHEARSAL";
+
+/// The pause between two signals that should end the process.
+const CRASH_PAUSE: Duration = Duration::from_millis(20);
 
 /// A script may be so long.
 const SCRIPT_BYTES_MAX: u64 = 1 << 20;
@@ -125,7 +128,11 @@ async fn end_as(end: End) -> Result<Code> {
         End::Crashed(Crash::Hang) => std::future::pending().await,
         End::Crashed(Crash::Signal(signal)) => {
             io::stdout().flush()?;
-            die_of(signal).await
+            // More than once: the runtime's own handler of SEGV takes the first one and steps aside.
+            loop {
+                rustix::process::kill_process(rustix::process::getpid(), signal.number())?;
+                tokio::time::sleep(CRASH_PAUSE).await;
+            }
         }
     }
 }
