@@ -84,7 +84,10 @@ fn foreign(headers: &HeaderMap) -> Option<String> {
 /// Tells whether a `Host` header names this machine's loopback, with any port.
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        Some(rest) => match rest.split_once(']') {
+            Some((name, port)) if port.is_empty() || port.starts_with(':') => name,
+            Some(_) | None => return false,
+        },
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
     ["127.0.0.1", "localhost", "::1"].contains(&name)
@@ -105,6 +108,7 @@ mod tests {
             (Some("127.0.0.1:80"), Some("http://127.0.0.1:81"), false),
             (Some("127.0.0.1:80"), Some("null"), false),
             (Some("evil.example:80"), None, false),
+            (Some("[::1].evil.example"), None, false),
             (Some("127.0.0.1.evil.example"), None, false),
             (None, None, false),
         ] {

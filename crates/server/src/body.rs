@@ -5,7 +5,8 @@ use adjutant_model::id::InvalidId;
 use adjutant_protocol::ErrorCode;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
 
@@ -28,6 +29,32 @@ fn too_large(rejection: BytesRejection) -> Refusal {
     match rejection.status().as_u16() {
         413 => Refusal::new(ErrorCode::TooLarge, "the body is larger than 2 MiB"),
         _ => Refusal::invalid(rejection.body_text()),
+    }
+}
+
+/// The query of a request, refused in our form.
+#[derive(Debug)]
+pub(crate) struct QueryOf<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let read = Query::from_request_parts(parts, state).await;
+        read.map(|Query(query)| QueryOf(query)).map_err(|rejection| Refusal::invalid(rejection.body_text()))
+    }
+}
+
+/// The one variable part of a route's path, refused in our form.
+#[derive(Debug)]
+pub(crate) struct PathPart(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathPart {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let read = Path::from_request_parts(parts, state).await;
+        read.map(|Path(part)| PathPart(part)).map_err(|rejection| Refusal::invalid(rejection.body_text()))
     }
 }
 

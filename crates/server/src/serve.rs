@@ -11,8 +11,10 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use std::io;
 use std::sync::OnceLock;
+use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -20,6 +22,9 @@ use utoipa_axum::routes;
 
 /// A body is at most so large.
 const BODY_BYTES_MAX: usize = 2 << 20;
+
+/// Requests that are being answered may take so long after the daemon was told to stop.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
 /// Where the daemon listens.
 #[derive(Debug)]
@@ -46,7 +51,9 @@ pub fn openapi_json() -> String {
 
 /// Makes the router of the HTTP door.
 pub fn router(plane: Plane) -> Router {
-    let open = Router::new().route("/v1/healthz", axum::routing::get(status::health));
+    let open = Router::new()
+        .route("/v1/healthz", axum::routing::get(status::health))
+        .method_not_allowed_fallback(no_method);
     let document = axum::routing::get(async || ([("content-type", "application/json")], openapi_json()));
     documented()
         .0
@@ -102,14 +109,27 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
 pub async fn serve(listeners: Listeners, router: Router, shutdown: CancellationToken) -> io::Result<()> {
     let through_socket = router.clone().layer(Extension(ThroughSocket));
     let tcp = axum::serve(listeners.tcp, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let unix = axum::serve(listeners.unix, through_socket).with_graceful_shutdown(shutdown.cancelled_owned());
-    let (tcp, unix) = tokio::join!(tcp.into_future(), unix.into_future());
-    tcp.and(unix)
+    let unix = axum::serve(listeners.unix, through_socket)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let both = async {
+        let (tcp, unix) = tokio::join!(tcp.into_future(), unix.into_future());
+        tcp.and(unix)
+    };
+    // A client that stops in the middle of a request must not keep the daemon alive.
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(SHUTDOWN_GRACE).await;
+    };
+    tokio::select! {
+        served = both => served,
+        () = overdue => Ok(()),
+    }
 }
 
 /// A handler that panics answers like any other error, and the daemon lives.
 async fn contained(request: Request, next: Next) -> Response {
-    match tokio::spawn(next.run(request)).await {
+    // A client that has gone takes its waiting with it, and nothing of the run that it waited for.
+    match AbortOnDropHandle::new(tokio::spawn(next.run(request))).await {
         Ok(response) => response,
         Err(_) => Refusal::new(ErrorCode::Internal, "the request met a defect of the daemon").into_response(),
     }

@@ -3,12 +3,13 @@
 //! A reader has a cursor and reads pages from it at its own pace; it misses nothing and slows nobody. When there is
 //! no more it waits for the store to say that something was committed.
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Refusal};
+use crate::body::QueryOf;
 use crate::convert;
 use adjutant_engine::Plane;
 use adjutant_model::event::JournalRow;
 use adjutant_protocol::{ApiError, http};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
@@ -49,9 +50,14 @@ struct Feed {
 pub(crate) async fn stream(
     State(plane): State<Plane>,
     headers: HeaderMap,
-    Query(query): Query<EventsQuery>,
+    QueryOf(query): QueryOf<EventsQuery>,
 ) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
-    let last_seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let last_seen = match headers.get("last-event-id") {
+        Some(id) => Some(id.to_str().ok().and_then(|id| id.parse().ok()).ok_or_else(|| {
+            Refusal::invalid("`Last-Event-ID` is the `seq` of the last event that was seen")
+        })?),
+        None => None,
+    };
     let committed = plane.committed();
     let cursor = last_seen.or(query.after).unwrap_or_else(|| *committed.borrow());
     let feed = Feed { plane, committed, subject: query.subject, cursor, page: VecDeque::new() };

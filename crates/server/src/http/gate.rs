@@ -1,7 +1,7 @@
 //! `/v1/gate`: what started agents ask; their token names the run and the step.
 
 use crate::answer::{Answer, Refusal};
-use crate::body::JsonBody;
+use crate::body::{JsonBody, PathPart};
 use crate::convert;
 use adjutant_engine::worker::Progress;
 use adjutant_engine::{Plane, ToolEnd, ToolWent};
@@ -9,7 +9,7 @@ use adjutant_model::Value;
 use adjutant_model::action::Caller;
 use adjutant_model::policy::ToolCall;
 use adjutant_protocol::{ApiError, http};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::{Extension, Json};
 
 /// Judges a tool call before it is made; the call is recorded either way.
@@ -41,7 +41,7 @@ pub(crate) async fn judge(
 pub(crate) async fn settle(
     State(plane): State<Plane>,
     Extension(caller): Extension<Caller>,
-    Path(turn): Path<String>,
+    PathPart(turn): PathPart,
     JsonBody(params): JsonBody<http::SettleParams>,
 ) -> Answer<Json<serde_json::Value>> {
     let turn = turn.parse().map_err(|_| Refusal::invalid(format!("`{turn}` is no turn")))?;

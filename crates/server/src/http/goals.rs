@@ -1,14 +1,14 @@
 //! `/v1/goals`
 
 use crate::answer::{Answer, Refusal};
-use crate::body::{JsonBody, id};
+use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
 use adjutant_engine::Plane;
 use adjutant_engine::goals::{CriterionSpec, GoalParams, SignOff};
 use adjutant_model::goal::GoalStatus;
 use adjutant_protocol::{ApiError, http};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 
@@ -42,7 +42,7 @@ pub(crate) struct GoalsQuery {
     (status = 403, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn list(
     State(plane): State<Plane>,
-    Query(query): Query<GoalsQuery>,
+    QueryOf(query): QueryOf<GoalsQuery>,
 ) -> Answer<Json<http::GoalsView>> {
     let status = query.status.as_deref().map(status).transpose()?;
     let goals = plane.goal_list(status).await?;
@@ -55,7 +55,7 @@ pub(crate) async fn list(
     (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn get(
     State(plane): State<Plane>,
-    Path(text): Path<String>,
+    PathPart(text): PathPart,
 ) -> Answer<Json<http::GoalView>> {
     Ok(Json(convert::goal(&plane.goal_get(&id(&text)?).await?)))
 }
@@ -72,7 +72,7 @@ macro_rules! change {
             (status = 503, body = ApiError)))]
         pub(crate) async fn $name(
             State($plane): State<Plane>,
-            Path(text): Path<String>,
+            PathPart(text): PathPart,
             JsonBody($body): JsonBody<$params>,
         ) -> Answer<Json<http::GoalView>> {
             let $goal = id(&text)?;

@@ -1,14 +1,14 @@
 //! `/v1/runs`
 
 use crate::answer::{Answer, Refusal};
-use crate::body::{JsonBody, id};
+use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
 use adjutant_engine::{Plane, RunFilter};
 use adjutant_model::action::Caller;
 use adjutant_model::run::RunStatus;
 use adjutant_model::{RunId, TaskId};
 use adjutant_protocol::{ApiError, http};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -43,7 +43,7 @@ pub(crate) struct RunsQuery {
     (status = 403, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn list(
     State(plane): State<Plane>,
-    Query(query): Query<RunsQuery>,
+    QueryOf(query): QueryOf<RunsQuery>,
 ) -> Answer<Json<http::RunsView>> {
     let status = match &query.status {
         Some(text) => Some(RunStatus::parse(text).ok_or_else(|| {
@@ -69,7 +69,7 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/v1/runs/{id}", tag = "runs", params(("id" = String, Path, description = "The run's id.")), responses(
     (status = 200, body = http::RunView), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
-pub(crate) async fn get(State(plane): State<Plane>, Path(text): Path<String>) -> Answer<Json<http::RunView>> {
+pub(crate) async fn get(State(plane): State<Plane>, PathPart(text): PathPart) -> Answer<Json<http::RunView>> {
     Ok(Json(convert::run(&plane.run_get(&id::<RunId>(&text)?).await?)))
 }
 
@@ -93,8 +93,8 @@ pub(crate) struct TraceQuery {
     (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn trace(
     State(plane): State<Plane>,
-    Path(text): Path<String>,
-    Query(query): Query<TraceQuery>,
+    PathPart(text): PathPart,
+    QueryOf(query): QueryOf<TraceQuery>,
 ) -> Answer<impl IntoResponse> {
     let limit = query.limit.unwrap_or(LIMIT_MAX).clamp(1, LIMIT_MAX);
     let turns = plane.turns(&id::<RunId>(&text)?, query.after, limit).await?;
@@ -119,7 +119,7 @@ pub(crate) async fn trace(
 pub(crate) async fn cancel(
     State(plane): State<Plane>,
     Extension(caller): Extension<Caller>,
-    Path(text): Path<String>,
+    PathPart(text): PathPart,
     JsonBody(params): JsonBody<http::CancelParams>,
 ) -> Answer<Json<http::RunView>> {
     let reason = params.reason.unwrap_or_else(|| "asked to".to_owned());

@@ -1,7 +1,7 @@
 //! `/v1/tasks`
 
 use crate::answer::{Answer, Refusal};
-use crate::body::{JsonBody, id};
+use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
 use adjutant_engine::Plane;
 use adjutant_engine::tasks::{BlueprintRef, TaskParams, TaskStarted};
@@ -9,7 +9,7 @@ use adjutant_model::action::Caller;
 use adjutant_model::run::{RunRecord, RunStatus};
 use adjutant_model::{RunId, TaskId, Value};
 use adjutant_protocol::{ApiError, ErrorCode, http};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -182,7 +182,7 @@ pub(crate) struct ListQuery {
     (status = 403, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn list(
     State(plane): State<Plane>,
-    Query(query): Query<ListQuery>,
+    QueryOf(query): QueryOf<ListQuery>,
 ) -> Answer<Json<Vec<http::TaskView>>> {
     let tasks = plane.task_list(query.limit.unwrap_or(100).min(LIMIT_MAX)).await?;
     Ok(Json(tasks.iter().map(convert::task).collect()))
@@ -194,7 +194,7 @@ pub(crate) async fn list(
     (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn get(
     State(plane): State<Plane>,
-    Path(text): Path<String>,
+    PathPart(text): PathPart,
 ) -> Answer<Json<http::TaskRunsView>> {
     let task_id: TaskId = id(&text)?;
     let task = plane.task_get(&task_id).await?;

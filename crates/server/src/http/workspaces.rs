@@ -1,13 +1,13 @@
 //! `/v1/workspaces`
 
 use crate::answer::Answer;
-use crate::body::id;
+use crate::body::{PathPart, QueryOf, id};
 use crate::convert;
 use adjutant_engine::{Plane, RemoveMode};
 use adjutant_model::RunId;
 use adjutant_protocol::{ApiError, http};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 
 /// Lists workspaces, the newest first.
@@ -24,7 +24,7 @@ pub(crate) async fn list(State(plane): State<Plane>) -> Answer<Json<http::Worksp
     (status = 200, body = String, content_type = "text/plain"), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 422, body = ApiError), (status = 500, body = ApiError),
     (status = 503, body = ApiError)))]
-pub(crate) async fn diff(State(plane): State<Plane>, Path(text): Path<String>) -> Answer<String> {
+pub(crate) async fn diff(State(plane): State<Plane>, PathPart(text): PathPart) -> Answer<String> {
     Ok(plane.workspace_diff(&id(&text)?).await?)
 }
 
@@ -45,8 +45,8 @@ pub(crate) struct RemoveQuery {
     (status = 422, description = "It holds unsaved work.", body = ApiError), (status = 500, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn remove(
     State(plane): State<Plane>,
-    Path(text): Path<String>,
-    Query(query): Query<RemoveQuery>,
+    PathPart(text): PathPart,
+    QueryOf(query): QueryOf<RemoveQuery>,
 ) -> Answer<Json<http::RemovedView>> {
     let run_id: RunId = id(&text)?;
     let mode = if query.force { RemoveMode::Force } else { RemoveMode::IfSaved };
