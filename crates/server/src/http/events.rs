@@ -25,6 +25,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Where to begin.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EventsQuery {
     /// Behind this `seq`; a `Last-Event-ID` goes before. Without either: from now on.

@@ -29,6 +29,7 @@ pub(crate) async fn create(
 
 /// Which goals.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GoalsQuery {
     /// In this state.

@@ -21,6 +21,7 @@ pub(crate) fn of_task(task_id: TaskId) -> RunFilter {
 
 /// Which runs.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunsQuery {
     /// Of this task.
@@ -75,6 +76,7 @@ pub(crate) async fn get(State(plane): State<Plane>, PathPart(text): PathPart) ->
 
 /// Which turns.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TraceQuery {
     /// Behind this index.

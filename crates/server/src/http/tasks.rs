@@ -169,6 +169,7 @@ fn with_ids(mut details: serde_json::Value, task_id: &TaskId, run_id: &RunId) ->
 
 /// How many entries.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// At most so many, up to 1000; 100 unless said otherwise.

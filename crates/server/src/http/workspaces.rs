@@ -30,6 +30,7 @@ pub(crate) async fn diff(State(plane): State<Plane>, PathPart(text): PathPart) -
 
 /// How much may be given up.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RemoveQuery {
     /// Give up unsaved work; a snapshot of it stays.
