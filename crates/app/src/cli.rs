@@ -104,8 +104,8 @@ pub(crate) fn main() -> Result<Code> {
 async fn dispatch(cli: Cli) -> Result<Code> {
     let folder = || config::data_folder(cli.home.as_deref());
     match cli.command {
-        Command::Demo(args) => demo::run(&connect(&cli.home).await?, args).await,
-        Command::Run(args) => run::run(&cli.home, args).await,
+        Command::Demo(args) => demo::run(&folder()?, args).await,
+        Command::Run(args) => run::run(&folder()?, args).await,
         Command::Runs(args) => runs::list(&connect(&cli.home).await?, args).await,
         Command::Show(args) => runs::show(&connect(&cli.home).await?, args).await,
         Command::Trace(args) => runs::trace(&connect(&cli.home).await?, args).await,
@@ -122,8 +122,10 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Rehearsal(args) => rehearsal::run(args).await,
         Command::Openapi => print(adjutant_server::openapi_json().trim_end()),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "adjutant", &mut io::stdout());
-            Ok(Code::Ok)
+            // The generator panics when it cannot write, so it writes where that does not happen.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "adjutant", &mut script);
+            print(String::from_utf8_lossy(&script).trim_end())
         }
     }
 }

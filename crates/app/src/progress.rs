@@ -8,9 +8,10 @@ mod text;
 
 pub(crate) use text::{visible, visible_lines};
 
-use crate::config;
+use crate::exit::Failure;
+use crate::{config, launch};
 use adjutant_protocol::http::EventView;
-use adjutant_protocol::{Client, ClientError};
+use adjutant_protocol::{Client, ClientError, ExitCode as Code};
 use anyhow::Result;
 use board::{Board, Line, Running, Tone};
 use futures_util::StreamExt;
@@ -18,9 +19,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::time::Duration;
 
-/// How often a broken stream is taken up again before the command gives up.
+/// How often a daemon that has gone is looked for before the command gives up.
 const RECONNECTS_MAX: u32 = 50;
 /// How long it waits before it tries again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
@@ -51,8 +53,9 @@ impl View {
     }
 }
 
-/// Follows a run until it is over.
-pub(crate) async fn follow(client: &Client, run_id: &str, view: View) -> Result<()> {
+/// Follows a run until it is over, through restarts of the daemon; gives a client of the one that runs then.
+pub(crate) async fn follow(folder: &Path, run_id: &str, view: View) -> Result<Client> {
+    let mut client = launch::client(folder).await?;
     let mut screen = Screen::new(view);
     let (mut cursor, mut lost) = (0, 0);
     loop {
@@ -66,20 +69,39 @@ pub(crate) async fn follow(client: &Client, run_id: &str, view: View) -> Result<
                         Err(error) => return Err(error.into()),
                     };
                     (cursor, lost) = (event.seq, 0);
-                    screen.show(client, &event).await?;
+                    screen.show(&client, &event).await?;
                     if is_end(&event) {
-                        return Ok(());
+                        return Ok(client);
                     }
                 }
             }
-            Err(ClientError::Unreachable { .. }) if lost > 0 => {}
-            Err(error) => return Err(error.into()),
+            Err(ClientError::Unreachable { .. }) => {}
+            Err(error @ (ClientError::Api { .. } | ClientError::Protocol(_))) => return Err(error.into()),
         }
         lost += 1;
         if lost > RECONNECTS_MAX {
-            anyhow::bail!("the daemon closed the stream of {run_id} again and again");
+            let failure =
+                Failure::new(Code::Unreachable, format!("the daemon stopped before {run_id} was over"));
+            return Err(failure
+                .hinted("it goes on at the next start; every command starts the daemon")
+                .into());
         }
         tokio::time::sleep(RECONNECT_PAUSE).await;
+        if let Some(next) = next_client(folder).await? {
+            client = next;
+        }
+    }
+}
+
+/// Finds the daemon again, which may have another address now.
+///
+/// One that was killed leaves its file behind and is replaced, so that the run goes on. One that was stopped takes its
+/// file with it, and stays stopped.
+async fn next_client(folder: &Path) -> Result<Option<Client>> {
+    match launch::running(folder).await? {
+        Some(client) => Ok(Some(client)),
+        None if launch::daemon_file(folder)?.is_some() => Ok(Some(launch::client(folder).await?)),
+        None => Ok(None),
     }
 }
 

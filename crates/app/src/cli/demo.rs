@@ -2,12 +2,12 @@
 
 use super::run::{follow, next_steps};
 use super::{goals, print};
-use crate::config;
 use crate::exit::Failure;
 use crate::progress::View;
+use crate::{config, launch};
 use adjutant_model::Value;
+use adjutant_protocol::ExitCode as Code;
 use adjutant_protocol::http::{BlueprintRefParams, CriterionParams, GoalParams, TaskParams};
-use adjutant_protocol::{Client, ExitCode as Code};
 use adjutant_rules::source;
 use adjutant_sessions::process::{Exit, ProcessSpec, run as run_process};
 use anyhow::{Context, Result};
@@ -52,7 +52,8 @@ pub(crate) fn builtin_blueprints() -> BTreeMap<String, Value> {
 }
 
 /// Runs the main job from a failing test to a closed goal.
-pub(crate) async fn run(client: &Client, args: DemoArgs) -> Result<Code> {
+pub(crate) async fn run(folder: &Path, args: DemoArgs) -> Result<Code> {
+    let client = launch::client(folder).await?;
     let began = Instant::now();
     let project = sample(args.dir.as_deref()).await?;
     print(&format!("1. a project whose tests fail: {}", project.display()))?;
@@ -72,7 +73,7 @@ pub(crate) async fn run(client: &Client, args: DemoArgs) -> Result<Code> {
         print("   note: the step is gated; this agent's own tool calls are not yet")?;
     }
     let started = client.task_start(&task(&project, &goal.id, &args)).await?;
-    let ended = follow(client, &started.run_id, View::choose(false)).await?;
+    let (client, ended) = follow(folder, &started.run_id, View::choose(false)).await?;
     let worked = began.elapsed() - prepared;
     if ended.status != "done" {
         let why = ended.error.map_or_else(String::new, |error| format!(": {}", error.message));

@@ -2,8 +2,8 @@
 
 use super::ids;
 use crate::exit::Failure;
+use crate::launch;
 use crate::progress::{self, View};
-use crate::{config, launch};
 use adjutant_protocol::http::{BlueprintRefParams, RunView, TaskDetachedView, TaskParams};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
@@ -49,19 +49,22 @@ pub(crate) struct RunArgs {
     json: bool,
 }
 
-pub(crate) async fn run(home: &Option<PathBuf>, args: RunArgs) -> Result<Code> {
+pub(crate) async fn run(folder: &Path, args: RunArgs) -> Result<Code> {
     // What is wrong with the request is said before a daemon is started for it.
     let mut params = params(&args)?;
-    let client = launch::client(&config::data_folder(home.as_deref())?).await?;
+    let client = launch::client(folder).await?;
     if let Some(goal) = &args.goal {
         params.goal_id = Some(ids::goal(&client, goal).await?);
+    }
+    if let Some(agent) = args.agent.as_deref().filter(|agent| *agent != "rehearsal" && !args.json) {
+        super::print(&format!("note: the step is gated; the own tool calls of {agent} are not judged yet"))?;
     }
     let started = client.task_start(&params).await?;
     if args.detach {
         return detached(&started, args.json);
     }
     let view = View::choose(args.json);
-    let ended = follow(&client, &started.run_id, view).await?;
+    let (_, ended) = follow(folder, &started.run_id, view).await?;
     if view == View::Json {
         super::print(&serde_json::to_string(&ended)?)?;
     } else {
@@ -72,10 +75,11 @@ pub(crate) async fn run(home: &Option<PathBuf>, args: RunArgs) -> Result<Code> {
     Ok(if ended.status == "done" { Code::Ok } else { Code::Failed })
 }
 
-/// Follows a run to its end.
-pub(crate) async fn follow(client: &Client, run_id: &str, view: View) -> Result<RunView> {
-    progress::follow(client, run_id, view).await?;
-    Ok(client.run(run_id).await?)
+/// Follows a run to its end; gives it, and a client of the daemon that runs then, which may be another one.
+pub(crate) async fn follow(folder: &Path, run_id: &str, view: View) -> Result<(Client, RunView)> {
+    let client = progress::follow(folder, run_id, view).await?;
+    let ended = client.run(run_id).await?;
+    Ok((client, ended))
 }
 
 fn detached(started: &TaskDetachedView, json: bool) -> Result<Code> {

@@ -87,6 +87,9 @@ fn a_reader_that_goes_away_is_no_error() {
     let line = format!("{{ {exe} openapi; echo code $? >&2; }} | head -n 1");
     let ran = env.finish(env.program("sh").args(["-c", &line])).expect(0);
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("{\n", "code 0\n"));
+    let line = format!("{{ {exe} completions bash; echo code $? >&2; }} | head -n 0");
+    let ran = env.finish(env.program("sh").args(["-c", &line]));
+    assert_eq!(ran.stderr, "code 0\n");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! `adjutant run` for people and for programs.
 
 use crate::env::TestEnv;
+use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
 
 const ECHO: &str = "\
 id: echo
@@ -94,4 +97,56 @@ flow: { kind: step, ref: no, in: { op: lit, value: null }, out: { op: path, at: 
     let ran = env.run(&["run", "fails.yaml"]).expect(1);
     assert!(ran.stdout.contains("run failed after "), "{}", ran.stdout);
     assert!(ran.stdout.contains("the command exited with code 7: broken"), "{}", ran.stdout);
+}
+
+/// Waits until it finds `go` in its directory, so that a test decides when the run is over.
+const WAITS: &str = r#"
+id: waits
+agents:
+  - name: waiter
+    kind: command
+    spec: { argv: [sh, -c, "until [ -e GO ]; do sleep 0.05; done; echo '{\"went\": true}'"], use_stdin: false }
+flow: { kind: step, ref: waiter, in: { op: lit, value: null }, out: { op: path, at: $.out } }
+"#;
+
+#[test]
+fn a_killed_daemon_is_started_again_by_who_follows_a_run_and_the_run_ends() {
+    let env = TestEnv::new();
+    let go = env.work("go");
+    env.file("waits.yaml", &WAITS.replace("GO", &go.to_string_lossy()));
+    let mut follower = env.command(&["run", "waits.yaml", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(follower.stdout.take().unwrap());
+    shown.read_line(&mut String::new()).unwrap();
+    let killed = env.daemon_pid().unwrap();
+    kill_process(killed, Signal::KILL).unwrap();
+    std::fs::write(go, "").unwrap();
+    let mut rest = String::new();
+    shown.read_to_string(&mut rest).unwrap();
+    assert!(follower.wait().unwrap().success(), "{rest}");
+    let lines = lines(&rest);
+    let run = lines.last().unwrap();
+    assert_eq!((&run["status"], &run["final_ctx"]["out"]), (&json!("done"), &json!({"went": true})));
+    let seqs: Vec<_> = lines.iter().filter_map(|line| line["seq"].as_i64()).collect();
+    assert!(seqs.is_sorted_by(|a, b| a < b), "no event is shown twice: {seqs:?}");
+    assert_ne!(env.daemon_pid(), Some(killed));
+}
+
+#[test]
+fn a_daemon_that_was_stopped_stays_stopped_under_who_follows_a_run() {
+    let env = TestEnv::new();
+    env.file("waits.yaml", &WAITS.replace("GO", &env.work("go").to_string_lossy()));
+    let mut follower = env
+        .command(&["run", "waits.yaml", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut shown = BufReader::new(follower.stdout.take().unwrap());
+    shown.read_line(&mut String::new()).unwrap();
+    env.run(&["stop"]).expect(0);
+    let ended = follower.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(3));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("the daemon stopped before run_") && said.contains("\nhint: "), "{said}");
+    assert!(env.daemon_json().is_none());
 }
