@@ -14,6 +14,7 @@ pub mod blueprint;
 pub mod action;
 pub mod policy;
 pub mod run;
+pub mod shell;
 
 pub mod goal;
 
