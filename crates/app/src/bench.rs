@@ -29,25 +29,56 @@ pub(crate) enum BenchCommand {
         /// How many steps the memory is measured over.
         #[arg(long, default_value_t = 100_000)]
         memory_steps: u64,
+        /// Repeat this one shape for a profiler, and measure nothing else.
+        #[arg(long, value_enum)]
+        only: Option<Shape>,
     },
+}
+
+/// A shape of flow that is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Shape {
+    /// 1000 steps, one after another.
+    Sequence,
+    /// A fanout of 1000 branches of one step.
+    Wide,
+    /// 64 runs at once, of 50 steps in sequence each.
+    Concurrent,
+}
+
+impl Shape {
+    /// Runs it once and gives steps per second.
+    async fn measure(self, plane: &Plane) -> Result<f64> {
+        match self {
+            Shape::Sequence => timed(1000, run_flow(plane, seq(1000), json!({"a": 1}))).await,
+            Shape::Wide => {
+                let items: Vec<u32> = (0..1000).collect();
+                timed(1000, run_flow(plane, fanout(), json!({"items": items}))).await
+            }
+            Shape::Concurrent => timed(64 * 50, run_many(plane, 64, 50)).await,
+        }
+    }
 }
 
 /// Rounds of raw loop and flow alternate, because a disk's speed drifts.
 const ROUNDS: usize = 5;
 const RAW_COMMITS: u64 = 1000;
+/// How often a single shape is repeated.
+const REPEATS: usize = 40;
 
 pub(crate) async fn run(command: BenchCommand) -> Result<Code> {
     match command {
-        BenchCommand::Flow { dir, memory_steps } => flow(dir, memory_steps).await,
+        BenchCommand::Flow { dir, memory_steps, only } => flow(dir, memory_steps, only).await,
     }
 }
 
-async fn flow(dir: Option<PathBuf>, memory_steps: u64) -> Result<Code> {
+async fn flow(dir: Option<PathBuf>, memory_steps: u64, only: Option<Shape>) -> Result<Code> {
     let parent = dir.unwrap_or_else(|| {
         config::data_folder(None).ok().filter(|folder| folder.is_dir()).unwrap_or_else(std::env::temp_dir)
     });
     let folder =
         tempfile::tempdir_in(&parent).with_context(|| format!("no folder in {}", parent.display()))?;
+    let at_start = resident_kib()?;
     let plane = Plane::open(Settings::new(folder.path().to_owned(), PathBuf::from("adjutant"))).await?;
     plane.resume().await?;
     say(&format!(
@@ -55,6 +86,9 @@ async fn flow(dir: Option<PathBuf>, memory_steps: u64) -> Result<Code> {
         parent.display()
     ))?;
     warm(&plane).await?;
+    if let Some(shape) = only {
+        return repeat(&plane, shape, folder.path()).await;
+    }
 
     let raw = |round: usize| raw_commits(&folder.path().join(format!("raw-{round}.db")));
     let mut sequential = Vec::new();
@@ -63,10 +97,9 @@ async fn flow(dir: Option<PathBuf>, memory_steps: u64) -> Result<Code> {
     let mut raws = Vec::new();
     for round in 0..ROUNDS {
         let raw = raw(round)?;
-        let line = timed(1000, run_flow(&plane, seq(1000), json!({"a": 1}))).await?;
-        let fan = timed(1000, run_flow(&plane, fanout(), json!({"items": (0..1000).collect::<Vec<u32>>()})))
-            .await?;
-        let many = timed(64 * 50, run_many(&plane, 64, 50)).await?;
+        let line = Shape::Sequence.measure(&plane).await?;
+        let fan = Shape::Wide.measure(&plane).await?;
+        let many = Shape::Concurrent.measure(&plane).await?;
         raws.push(raw);
         sequential.push(line / raw);
         wide.push(fan / raw);
@@ -91,7 +124,24 @@ async fn flow(dir: Option<PathBuf>, memory_steps: u64) -> Result<Code> {
     say(&format!("one-step run            p50 {:.2} ms, p99 {:.2} ms", ms(p50), ms(p99)))?;
     let many = timed(256 * 50, run_many(&plane, 256, 50)).await?;
     say(&format!("256 runs of 50 at once  {many:>9.0} steps/s, none failed"))?;
-    memory(&plane, memory_steps).await?;
+    memory(&plane, memory_steps, at_start).await?;
+    plane.stop().await;
+    Ok(Code::Ok)
+}
+
+/// Repeats one shape, and says how its median stands to the raw loop before and after.
+async fn repeat(plane: &Plane, shape: Shape, folder: &Path) -> Result<Code> {
+    let mut raws = vec![raw_commits(&folder.join("raw-0.db"))?];
+    let mut rates = Vec::new();
+    for _ in 0..REPEATS {
+        rates.push(shape.measure(plane).await?);
+    }
+    raws.push(raw_commits(&folder.join("raw-1.db"))?);
+    let (raw, rate) = (raws.iter().sum::<f64>() / 2.0, median(&mut rates));
+    say(&format!(
+        "{rate:.0} steps/s (median of {REPEATS}), {:.2} of the raw loop's {raw:.0} commits/s",
+        rate / raw
+    ))?;
     plane.stop().await;
     Ok(Code::Ok)
 }
@@ -154,9 +204,10 @@ async fn run_flow(plane: &Plane, blueprint: Value, ctx: serde_json::Value) -> Re
 }
 
 async fn run_many(plane: &Plane, runs: usize, steps: usize) -> Result<()> {
+    let blueprint = seq(steps);
     let mut set = tokio::task::JoinSet::new();
     for _ in 0..runs {
-        let (plane, blueprint) = (plane.clone(), seq(steps));
+        let (plane, blueprint) = (plane.clone(), blueprint.clone());
         set.spawn(async move { run_flow(&plane, blueprint, json!({"a": 1})).await });
     }
     while let Some(ended) = set.join_next().await {
@@ -187,17 +238,17 @@ async fn one_step_latency(plane: &Plane) -> Result<(Duration, Duration)> {
     Ok((took[took.len() / 2], took[took.len() * 99 / 100]))
 }
 
-async fn memory(plane: &Plane, steps: u64) -> Result<()> {
-    let before = resident_kib()?;
+/// Says what memory grew by since the start, before the store was opened, over everything that was measured.
+async fn memory(plane: &Plane, steps: u64, at_start: u64) -> Result<()> {
     let mut done = 0;
     while done < steps {
         run_flow(plane, seq(1000), json!({"a": 1})).await?;
         done += 1000;
     }
     let after = resident_kib()?;
-    let grown = after.saturating_sub(before) as f64 / 1024.0;
+    let grown = after.saturating_sub(at_start) as f64 / 1024.0;
     say(&format!(
-        "memory after {done} steps more: {:.1} MiB, {grown:.1} MiB above before (aim: under 50)",
+        "memory after {done} steps more: {:.1} MiB, {grown:.1} MiB above the start (aim: under 50)",
         after as f64 / 1024.0
     ))
 }

@@ -144,8 +144,8 @@ fn kept(goal: &Goal, events: Vec<Event>, at: Timestamp) -> Write {
     let mut write = Write::default();
     write.goal_put(goal);
     for event in events {
-        let subject = goal.id.as_str().to_owned();
-        write.journal(Draft { at, actor: "host".to_owned(), subject, event });
+        let subject = (&goal.id).into();
+        write.journal(Draft { at, actor: "host".into(), subject, event });
     }
     write
 }

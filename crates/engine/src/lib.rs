@@ -11,6 +11,7 @@ pub mod plane;
 
 pub mod tasks;
 
+mod blueprints;
 mod runs;
 
 mod dispatch;

@@ -1,5 +1,6 @@
 //! The plane: the one object that doors hold.
 
+use crate::blueprints::Blueprints;
 use crate::clock;
 use crate::error::EngineError;
 use crate::gate::{Gate, ToolJudged};
@@ -71,6 +72,7 @@ pub(crate) struct Core {
     pub(crate) gate: Gate,
     pub(crate) git: Git,
     pub(crate) goals: Goals,
+    pub(crate) blueprints: Blueprints,
     pub(crate) runs: RunDirectory,
     /// Every task of the plane but the keeper of goals.
     pub(crate) tasks: TaskTracker,
@@ -118,6 +120,7 @@ impl Plane {
         let (goals, keeper) = Goals::start(store.clone(), settings.folder.clone());
         tokio::spawn(keeper);
         let core = Core {
+            blueprints: Blueprints::default(),
             git: Git::new(&settings.env),
             gate,
             goals,
@@ -474,7 +477,7 @@ impl Plane {
 
     async fn note(&self, event: Event) -> Result<(), EngineError> {
         let mut write = Write::default();
-        let (actor, subject) = ("plane".to_owned(), "plane".to_owned());
+        let (actor, subject) = ("plane".into(), "plane".into());
         write.journal(Draft { at: clock::now(), actor, subject, event });
         self.core.store.write(write).await?;
         Ok(())

@@ -1,5 +1,6 @@
 //! Tasks: from a request to a run that is durable and owned.
 
+use crate::blueprints::Ready;
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
@@ -14,7 +15,7 @@ use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TtlSource};
 use adjutant_model::{GoalId, RunId, TaskId, Value};
 use adjutant_rules::blueprint::{self, Builtins};
 use adjutant_rules::document::Lint;
-use adjutant_rules::flow::{FlowState, Program};
+use adjutant_rules::flow::FlowState;
 use adjutant_rules::run::{TtlCascade, ttl};
 use adjutant_store::{Draft, Write};
 use sha2::{Digest, Sha256};
@@ -94,8 +95,8 @@ pub(crate) async fn start(
         return Err(EngineError::Busy(core.runs.len()));
     }
     let document = document_of(core, &params.blueprint).await?;
-    let (blueprint, warnings) =
-        read_blueprint(&document).map_err(|lints| EngineError::Blueprint { lints })?;
+    let ready = core.blueprints.ready(&document).map_err(|lints| EngineError::Blueprint { lints })?;
+    let blueprint = &ready.blueprint;
     check_agent(params.agent.as_deref())?;
     if !matches!(params.init_ctx, Value::Object(_) | Value::Null) && blueprint.default_init_ctx.is_some() {
         return Err(EngineError::invalid(
@@ -109,7 +110,7 @@ pub(crate) async fn start(
     };
     let (ttl_ms, ttl_source) = ttl(cascade).map_err(|refusal| EngineError::invalid(refusal.to_string()))?;
     let request = kept_request(&params);
-    let workspace = workspace_plan(&blueprint, &request)?;
+    let workspace = workspace_plan(blueprint, &request)?;
     if let Some(plan) = &workspace {
         plan.check().await?;
     }
@@ -118,12 +119,11 @@ pub(crate) async fn start(
     }
 
     let now = clock::now();
-    let version = blueprint::hash(&document);
     let task = TaskRecord {
         id: TaskId::new(clock::fresh_id()),
         goal: params.goal.clone(),
         blueprint_id: blueprint.id.clone(),
-        blueprint_hash: version.clone(),
+        blueprint_hash: ready.version.clone(),
         input: params.init_ctx.clone(),
         request,
         created_at: now,
@@ -135,7 +135,7 @@ pub(crate) async fn start(
         owner: core.owner.clone(),
         epoch: 1,
         blueprint_id: blueprint.id.clone(),
-        blueprint_hash: version.clone(),
+        blueprint_hash: ready.version.clone(),
         ttl_ms,
         ttl_source,
         workspace: None,
@@ -149,16 +149,16 @@ pub(crate) async fn start(
     let started = TaskStarted {
         task_id: task.id.clone(),
         run_id: run.id.clone(),
-        bound_version: version,
+        bound_version: ready.version.clone(),
         effective_ttl_secs: ttl_ms / 1000,
         ttl_source,
-        warnings,
+        warnings: ready.warnings.clone(),
     };
-    let creation = creation(caller, &document, &task, &run);
-    let state = FlowState::new(Program::compile(&blueprint.flow), first_context(&blueprint, &task.input));
+    let creation = creation(caller, &ready.canonical, &task, &run);
+    let state = FlowState::new(ready.program.clone(), first_context(blueprint, &task.input));
     let (accepted, answer) = oneshot::channel();
     let origin = Origin::New { creation, workspace, accepted };
-    runs::start(core, Launch { run, blueprint: Arc::new(blueprint), state, origin });
+    runs::start(core, Launch { run, blueprint: blueprint.clone(), state, origin });
     // An owner that left without an answer was told to stop before the run was durable.
     answer.await.map_err(|_| EngineError::Stopping)??;
     if let Some(goal_id) = params.goal_id {
@@ -168,15 +168,15 @@ pub(crate) async fn start(
     Ok(started)
 }
 
-fn creation(caller: &Caller, document: &Value, task: &TaskRecord, run: &RunRecord) -> Write {
+fn creation(caller: &Caller, canonical: &str, task: &TaskRecord, run: &RunRecord) -> Write {
     let mut write = Write::default();
-    write.blueprint_put(&run.blueprint_hash, &run.blueprint_id, &blueprint::canonical(document));
+    write.blueprint_put(&run.blueprint_hash, &run.blueprint_id, canonical);
     write.task_create(task);
     write.run_create(run);
     write.journal(Draft {
         at: run.created_at,
-        actor: caller.actor(),
-        subject: run.id.as_str().to_owned(),
+        actor: caller.actor().into(),
+        subject: (&run.id).into(),
         event: Event::RunCreated {
             task_id: task.id.clone(),
             blueprint_id: run.blueprint_id.clone(),
@@ -209,16 +209,14 @@ fn check_agent(agent: Option<&str>) -> Result<(), EngineError> {
 }
 
 /// Gives a blueprint that a run is pinned to.
-pub(crate) async fn blueprint_of(core: &Core, hash: &str) -> Result<Blueprint, EngineError> {
+pub(crate) async fn blueprint_of(core: &Core, hash: &str) -> Result<Arc<Ready>, EngineError> {
     let text =
         core.store.blueprint_get(hash).await?.ok_or_else(|| EngineError::not_found("blueprint", hash))?;
     let document: Value = serde_json::from_str(&text).map_err(|error| EngineError::Conflict {
         message: format!("blueprint {hash} is damaged: {error}"),
         hint: None,
     })?;
-    read_blueprint(&document)
-        .map(|(blueprint, _)| blueprint)
-        .map_err(|lints| EngineError::Blueprint { lints })
+    core.blueprints.ready(&document).map_err(|lints| EngineError::Blueprint { lints })
 }
 
 /// Gives the context that a run begins with: the request's over the blueprint's own.

@@ -156,8 +156,8 @@ pub(crate) async fn remove(
     let mut write = Write::default();
     write.run_workspace_remove(run_id);
     let event = Event::WorkspaceRemoved { path: workspace.path, snapshot_ref: kept.clone() };
-    let subject = run_id.as_str().to_owned();
-    write.journal(Draft { at: clock::now(), actor: "host".to_owned(), subject, event });
+    let subject = run_id.into();
+    write.journal(Draft { at: clock::now(), actor: "host".into(), subject, event });
     core.store.write(write).await?;
     Ok(kept)
 }

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 pub use uuid::Uuid;
 
 /// A text that is not an id of the expected kind.
@@ -29,7 +30,7 @@ macro_rules! typed_id {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// What every id of this kind starts with.
@@ -38,7 +39,7 @@ macro_rules! typed_id {
             /// Makes the id that shows `uuid`.
             pub fn new(uuid: Uuid) -> Self {
                 let hex = uuid.simple().to_string();
-                Self(format!("{}{}", $prefix, &hex[32 - $digits..]))
+                Self(format!("{}{}", $prefix, &hex[32 - $digits..]).into())
             }
 
             /// Gives the id as it is shown and stored.
@@ -55,7 +56,7 @@ macro_rules! typed_id {
                 let valid = digits.len() == $digits
                     && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
                 if valid {
-                    Ok(Self(text.to_owned()))
+                    Ok(Self(text.into()))
                 } else {
                     Err(InvalidId {
                         expected: concat!($prefix, " and ", $digits, " hex digits"),
@@ -75,7 +76,13 @@ macro_rules! typed_id {
 
         impl From<$name> for String {
             fn from(id: $name) -> String {
-                id.0
+                id.0.as_ref().to_owned()
+            }
+        }
+
+        impl From<&$name> for Arc<str> {
+            fn from(id: &$name) -> Arc<str> {
+                id.0.clone()
             }
         }
 

@@ -12,7 +12,7 @@ mod refs;
 mod version;
 
 pub use fill::{Fillings, MissingSource, fill, placeholders};
-pub use version::{canonical, hash};
+pub use version::{canonical, hash, version_of};
 
 use crate::document::{Cursor, Lint, Lints};
 use crate::flow;

@@ -12,7 +12,7 @@ use adjutant_model::run::{
     RunRecord, RunStatus, StepPath, TaskRecord, TtlSource, TurnKind, TurnRecord, TurnStatus,
 };
 use adjutant_model::{RunId, TaskId, Timestamp, Value};
-use adjutant_store::{Draft, Fence, Store, StoreOptions, TurnSettlement, Write};
+use adjutant_store::{Draft, Fence, Json, Store, StoreOptions, TurnSettlement, Write};
 use std::path::Path;
 use std::time::Instant;
 
@@ -172,7 +172,7 @@ fn advanced(run_id: &RunId, step: u64) -> Draft {
     Draft {
         at: Timestamp::default(),
         actor: "plane".into(),
-        subject: run_id.to_string(),
+        subject: run_id.into(),
         event: Event::RunAdvanced { inputs: vec![settled], started: vec![started], timers: Vec::new() },
     }
 }
@@ -181,7 +181,7 @@ fn settle_and_start(write: &mut Write, run_id: &RunId, step: u64) {
     let output = Value::object([("step", Value::from(step))]);
     let settlement = TurnSettlement {
         status: TurnStatus::Succeeded,
-        output: Some(&output),
+        output: Some(Json::of(&output)),
         error: None,
         rule: None,
         ended_at: Timestamp::default(),

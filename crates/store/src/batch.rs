@@ -1,27 +1,21 @@
-//! One transaction for many writes, each under its own savepoint.
+//! One transaction for many writes, of which one that fails never fails the others.
 //!
-//! A write that fails by its own fault is undone alone; when the disk fails, the whole transaction is undone and no
-//! write of it counts. Either way the ledger is left as the database is.
+//! The batch is first tried as it is. When a write fails by its own fault, which is rare, all is undone and tried again
+//! with each write under a savepoint, so that the one is undone alone. When the disk fails, the whole transaction is
+//! undone and no write of it counts. Either way the ledger is left as the database is.
 
 use crate::dialect::write_error;
 use crate::journal::{EncodedDraft, HEAD_LAG_MAX, NO_PREVIOUS, RowContent, RowHash};
 use crate::recent::Recent;
 use crate::turns::{TURNS_MAX, turn_key};
-use crate::write::{Committed, ExpectedRows, Fence, Param, Statement, WriteError};
+use crate::write::{Committed, ExpectedRows, Fence, Param, Statement, Write, WriteError};
 use adjutant_model::RunId;
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
+use std::sync::Arc;
 
 /// How many subjects' heads and runs' numbers a generation remembers; about 100 bytes each. More than the head may
 /// lag, so that the subjects of the rows behind it are never forgotten by age.
 const GENERATION_LEN: usize = 4096;
-
-/// What is to be committed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry<'a> {
-    pub(crate) fence: Option<&'a Fence>,
-    pub(crate) drafts: &'a [EncodedDraft],
-    pub(crate) statements: &'a [Statement],
-}
 
 /// What the writer knows of the database without asking it.
 #[derive(Debug)]
@@ -29,8 +23,17 @@ pub(crate) struct Ledger {
     place: Place,
     /// Whether `heads` holds the subject of every row behind the journal's head.
     tail: Tail,
-    heads: Recent<String, RowHash>,
+    heads: Recent<Arc<str>, RowHash>,
     runs: Recent<RunId, i64>,
+    /// The fences that held when they were last looked at; only this writer changes a run's owner.
+    fences: Recent<RunId, Held>,
+}
+
+/// Who drives a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Held {
+    owner: Arc<str>,
+    epoch: u64,
 }
 
 /// How far the journal goes.
@@ -51,8 +54,13 @@ enum Tail {
 impl Ledger {
     /// Begins where the journal ends and its head stands.
     pub(crate) fn new(seq: i64) -> Self {
-        let (heads, runs) = (Recent::new(GENERATION_LEN), Recent::new(GENERATION_LEN));
-        Ledger { place: Place { seq, head: seq }, tail: Tail::Known, heads, runs }
+        Ledger {
+            place: Place { seq, head: seq },
+            tail: Tail::Known,
+            heads: Recent::new(GENERATION_LEN),
+            runs: Recent::new(GENERATION_LEN),
+            fences: Recent::new(GENERATION_LEN),
+        }
     }
 
     /// Gives the place of the journal's last row.
@@ -71,6 +79,7 @@ impl Ledger {
         self.tail = if self.head_lags() { Tail::Forgotten } else { Tail::Known };
         self.heads.clear();
         self.runs.clear();
+        self.fences.clear();
     }
 }
 
@@ -96,10 +105,13 @@ pub(crate) fn head_catch_up(db: &Connection, ledger: &mut Ledger) -> Result<(), 
 pub(crate) fn commit(
     db: &Connection,
     ledger: &mut Ledger,
-    entries: &[Entry<'_>],
+    entries: &[&Write],
 ) -> Result<Vec<Result<Committed, WriteError>>, WriteError> {
     let before = ledger.place;
-    let outcome = transact(db, ledger, entries);
+    let outcome = match transact(db, ledger, entries, Undo::All) {
+        Ok(answers) if answers.len() < entries.len() => transact(db, ledger, entries, Undo::One),
+        outcome => outcome,
+    };
     if outcome.is_err() {
         rollback(db);
         ledger.undo_to(before);
@@ -107,10 +119,21 @@ pub(crate) fn commit(
     outcome
 }
 
+/// What is undone when a write fails by its own fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Undo {
+    /// The transaction, which ends there.
+    All,
+    /// The write.
+    One,
+}
+
+/// Answers fewer than all the entries when one of several failed and all was undone.
 fn transact(
     db: &Connection,
     ledger: &mut Ledger,
-    entries: &[Entry<'_>],
+    entries: &[&Write],
+    undo: Undo,
 ) -> Result<Vec<Result<Committed, WriteError>>, WriteError> {
     let before = ledger.place;
     if !db.is_autocommit() {
@@ -120,14 +143,18 @@ fn transact(
     run(db, "BEGIN IMMEDIATE")?;
     let mut answers = Vec::with_capacity(entries.len());
     for entry in entries {
-        let answer = match entries.len() {
-            // Alone in its transaction a write needs no savepoint: what undoes it undoes all there is.
-            1 => apply(db, ledger, *entry),
-            _ => apply_under_savepoint(db, ledger, *entry),
+        let answer = match undo {
+            Undo::All => apply(db, ledger, entry),
+            Undo::One => apply_under_savepoint(db, ledger, entry),
         };
-        match answer {
-            Err(error) if error.is_of_the_disk() => return Err(error),
-            answer => answers.push(answer),
+        match (answer, undo) {
+            (Err(error), _) if error.is_of_the_disk() => return Err(error),
+            (Err(_), Undo::All) if entries.len() > 1 => {
+                rollback(db);
+                ledger.undo_to(before);
+                return Ok(Vec::new());
+            }
+            (answer, _) => answers.push(answer),
         }
     }
     if answers.iter().all(Result::is_err) {
@@ -142,7 +169,7 @@ fn transact(
 fn apply_under_savepoint(
     db: &Connection,
     ledger: &mut Ledger,
-    entry: Entry<'_>,
+    entry: &Write,
 ) -> Result<Committed, WriteError> {
     let before = ledger.place;
     run(db, "SAVEPOINT entry")?;
@@ -160,24 +187,31 @@ fn apply_under_savepoint(
     answer
 }
 
-fn apply(db: &Connection, ledger: &mut Ledger, entry: Entry<'_>) -> Result<Committed, WriteError> {
-    if let Some(fence) = entry.fence {
+fn apply(db: &Connection, ledger: &mut Ledger, entry: &Write) -> Result<Committed, WriteError> {
+    if let Some(fence) = entry.fence() {
         fence_check(db, ledger, fence)?;
     }
-    for statement in entry.statements {
+    for statement in entry.statements() {
         execute(db, ledger, statement)?;
     }
-    for draft in entry.drafts {
+    for run_id in entry.refenced() {
+        ledger.fences.remove(run_id);
+    }
+    for draft in entry.drafts() {
         journal_append(db, ledger, draft)?;
     }
     Ok(Committed { last_seq: ledger.place.seq })
 }
 
 fn fence_check(db: &Connection, ledger: &mut Ledger, fence: &Fence) -> Result<(), WriteError> {
+    let claimed = Held { owner: fence.owner.clone(), epoch: fence.epoch };
+    if ledger.fences.get(&fence.run_id) == Some(claimed.clone()) {
+        return Ok(());
+    }
     let epoch = i64::try_from(fence.epoch).unwrap_or(i64::MAX);
     let mut statement = prepare(db, "SELECT number FROM runs WHERE id = ?1 AND owner = ?2 AND epoch = ?3")?;
     let number = statement
-        .query_row((fence.run_id.as_str(), fence.owner.as_str(), epoch), |row| row.get(0))
+        .query_row((fence.run_id.as_str(), &*fence.owner, epoch), |row| row.get(0))
         .optional()
         .map_err(write_error)?;
     let Some(number) = number else {
@@ -190,6 +224,7 @@ fn fence_check(db: &Connection, ledger: &mut Ledger, fence: &Fence) -> Result<()
     if !ledger.runs.replace(&fence.run_id, number) {
         ledger.runs.insert(fence.run_id.clone(), number);
     }
+    ledger.fences.insert(fence.run_id.clone(), claimed);
     Ok(())
 }
 
@@ -231,20 +266,20 @@ fn run_number(db: &Connection, ledger: &mut Ledger, run_id: &RunId) -> Result<i6
 }
 
 fn journal_append(db: &Connection, ledger: &mut Ledger, draft: &EncodedDraft) -> Result<(), WriteError> {
-    let previous = match ledger.heads.get(draft.subject.as_str()) {
+    let previous = match ledger.heads.get(&draft.subject) {
         Some(hash) => hash,
         None => head_read(db, ledger, &draft.subject)?,
     };
     let seq = ledger.place.seq + 1;
-    let EncodedDraft { at, actor, subject, kind, payload } = draft;
-    let hash = RowContent { seq, at: *at, actor, subject, kind, payload }.hash(&previous);
+    let EncodedDraft { at, actor, subject, kind, payload, payload_hash } = draft;
+    let hash = RowContent { seq, at: *at, actor, subject, kind, payload_hash: *payload_hash }.hash(&previous);
     let mut insert = prepare(
         db,
         "INSERT INTO journal (seq, at, actor, subject, kind, payload, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    insert.execute((seq, at, actor, subject, kind, payload, hash)).map_err(write_error)?;
+    insert.execute((seq, at, &**actor, &**subject, kind, payload, hash)).map_err(write_error)?;
     ledger.place.seq = seq;
-    if !ledger.heads.replace(subject.as_str(), hash) {
+    if !ledger.heads.replace(subject, hash) {
         ledger.heads.insert(subject.clone(), hash);
     }
     if seq - ledger.place.head >= HEAD_LAG_MAX { head_move(db, ledger) } else { Ok(()) }

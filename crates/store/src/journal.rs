@@ -1,8 +1,9 @@
 //! The journal: what changed, in order, and the hashes that show tampering.
 //!
-//! A row's hash is SHA-256 over its place, time, actor, subject, kind and payload and over the hash of the subject's
-//! previous row; a subject's first row has 32 zero bytes there. Texts stand in it behind their length, so no two
-//! rows give the same bytes. Places are without gaps.
+//! A row's hash is SHA-256 over its place, time, actor, subject and kind, over the SHA-256 of its payload, which whoever
+//! makes the row computes before it waits for the writer, and over the hash of the subject's previous row; a subject's
+//! first row has 32 zero bytes there. Texts stand in it behind their length, so no two rows give the same bytes. Places
+//! are without gaps.
 //!
 //! # The head
 //!
@@ -34,6 +35,8 @@ use adjutant_model::Timestamp;
 use adjutant_model::event::{Event, JournalRow};
 use rusqlite::{Connection, Row};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::sync::Arc;
 pub use verify::{Broken, Fault, VerifyError, VerifyReport, verify};
 
 /// A hash of a row.
@@ -46,20 +49,23 @@ pub(crate) const NO_PREVIOUS: RowHash = [0; 32];
 pub(crate) const HEAD_LAG_MAX: i64 = 256;
 
 /// A draft in the form of its row.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EncodedDraft {
     pub(crate) at: i64,
-    pub(crate) actor: String,
-    pub(crate) subject: String,
+    pub(crate) actor: Cow<'static, str>,
+    pub(crate) subject: Arc<str>,
     pub(crate) kind: &'static str,
     pub(crate) payload: String,
+    pub(crate) payload_hash: RowHash,
 }
 
 impl From<Draft> for EncodedDraft {
     fn from(draft: Draft) -> Self {
         let kind = draft.event.kind();
         let payload = payload_of_event(kind, json_text(&draft.event));
-        EncodedDraft { at: draft.at.unix_ms(), actor: draft.actor, subject: draft.subject, kind, payload }
+        let payload_hash = Sha256::digest(&payload).into();
+        let Draft { at, actor, subject, event: _ } = draft;
+        EncodedDraft { at: at.unix_ms(), actor, subject, kind, payload, payload_hash }
     }
 }
 
@@ -71,20 +77,21 @@ pub(crate) struct RowContent<'a> {
     pub(crate) actor: &'a str,
     pub(crate) subject: &'a str,
     pub(crate) kind: &'a str,
-    pub(crate) payload: &'a str,
+    pub(crate) payload_hash: RowHash,
 }
 
 impl RowContent<'_> {
     /// Computes the row's hash.
     pub(crate) fn hash(&self, previous: &RowHash) -> RowHash {
         let mut hasher = Sha256::new();
-        hasher.update(b"adjutant journal 1\0");
+        hasher.update(b"adjutant journal 2\0");
         hasher.update(self.seq.to_be_bytes());
         hasher.update(self.at.to_be_bytes());
-        for text in [self.actor, self.subject, self.kind, self.payload] {
+        for text in [self.actor, self.subject, self.kind] {
             hasher.update((text.len() as u64).to_be_bytes());
             hasher.update(text);
         }
+        hasher.update(self.payload_hash);
         hasher.update(previous);
         hasher.finalize().into()
     }
@@ -214,15 +221,15 @@ mod tests {
 
     #[test]
     fn a_hash_covers_every_column_and_the_place_of_every_letter() {
-        let row = RowContent { seq: 1, at: 2, actor: "ab", subject: "c", kind: "k", payload: "{}" };
+        let row = RowContent { seq: 1, at: 2, actor: "ab", subject: "c", kind: "k", payload_hash: [7; 32] };
         let same = row.hash(&NO_PREVIOUS);
         let others = [
             RowContent { seq: 2, ..row },
             RowContent { at: 3, ..row },
             RowContent { actor: "a", subject: "bc", ..row },
             RowContent { subject: "d", ..row },
-            RowContent { kind: "", payload: "k{}", ..row },
-            RowContent { payload: "{ }", ..row },
+            RowContent { subject: "ck", kind: "", ..row },
+            RowContent { payload_hash: [8; 32], ..row },
         ];
         assert_eq!(row.hash(&NO_PREVIOUS), same);
         assert!(others.iter().all(|other| other.hash(&NO_PREVIOUS) != same));

@@ -37,4 +37,4 @@ pub use runs::{RunFilter, RunStatusChange};
 pub use store::{Health, OpenError, Store, StoreOptions, WriteFailure};
 pub use turns::{TURNS_MAX, TurnSettlement};
 pub use workspaces::WorkspaceEntry;
-pub use write::{Committed, Draft, ExpectedRows, Fence, Param, Statement, Write, WriteError};
+pub use write::{Committed, Draft, ExpectedRows, Fence, Json, Param, Statement, Write, WriteError};

@@ -16,7 +16,7 @@ pub(crate) struct Recent<K, V> {
     generation_len: usize,
 }
 
-impl<K: Eq + Hash, V: Copy> Recent<K, V> {
+impl<K: Eq + Hash, V: Clone> Recent<K, V> {
     pub(crate) fn new(generation_len: usize) -> Self {
         Recent { young: HashMap::new(), old: HashMap::new(), generation_len }
     }
@@ -28,10 +28,10 @@ impl<K: Eq + Hash, V: Copy> Recent<K, V> {
         Q: Eq + Hash + ?Sized,
     {
         if let Some(value) = self.young.get(key) {
-            return Some(*value);
+            return Some(value.clone());
         }
         let (key, value) = self.old.remove_entry(key)?;
-        self.insert(key, value);
+        self.insert(key, value.clone());
         Some(value)
     }
 
@@ -51,6 +51,15 @@ impl<K: Eq + Hash, V: Copy> Recent<K, V> {
         }
         self.old.remove(&key);
         self.young.insert(key, value);
+    }
+
+    pub(crate) fn remove<Q>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.young.remove(key);
+        self.old.remove(key);
     }
 
     pub(crate) fn clear(&mut self) {

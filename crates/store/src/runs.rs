@@ -102,6 +102,7 @@ impl Write {
             ExpectedRows::Exactly(1),
             vec![Param::Run(run_id.clone()), Param::text(owner), epoch.into()],
         )
+        .refence(run_id)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The store as the rest of the program holds it: opened once, cloned freely, closed in good order.
 
 use crate::dialect;
-use crate::journal::{self, EncodedDraft};
+use crate::journal;
 use crate::reader::{ReadError, ReaderPool, Snapshot};
 use crate::waiting::Waiting;
 use crate::write::{Committed, Write, WriteError};
@@ -181,16 +181,14 @@ impl Store {
 
     /// Commits a write and answers when it is on the disk; waits for a place when the queue is full.
     ///
-    /// Not cancel-safe: a write whose future is dropped may or may not be committed.
+    /// Not cancel-safe: a write whose future is dropped may or may not be committed. Whoever may have to offer it again
+    /// gives an `Arc` of it.
     ///
     /// # Errors
     /// [`WriteError`]; nothing of the write was committed then.
-    pub async fn write(&self, write: Write) -> Result<Committed, WriteError> {
-        let (fence, drafts, statements) = write.into_parts();
-        // Serialised here and not by the writer, so that many callers share this work.
-        let drafts = drafts.into_iter().map(EncodedDraft::from).collect();
+    pub async fn write(&self, write: impl Into<Arc<Write>>) -> Result<Committed, WriteError> {
         let (reply, answer) = oneshot::channel();
-        let queued = Queued { fence, drafts, statements, reply };
+        let queued = Queued { write: write.into(), reply };
         let commands = self.inner.commands.as_ref().ok_or(WriteError::Closed)?;
         let _waiting = self.inner.waiting.enter();
         commands.send(Command::Write(queued)).await.map_err(|_| WriteError::Closed)?;

@@ -6,9 +6,9 @@
 use crate::blobs;
 use crate::reader::{ReadError, Snapshot};
 use crate::store::Store;
-use crate::write::{ExpectedRows, Param, Write};
+use crate::write::{ExpectedRows, Json, Param, Write};
 use adjutant_model::run::{StepFailure, StepPath, TurnKind, TurnRecord, TurnStatus};
-use adjutant_model::{RunId, Timestamp, Value};
+use adjutant_model::{RunId, Timestamp};
 use rusqlite::Row;
 
 /// How many turns a run can hold.
@@ -17,12 +17,12 @@ pub const TURNS_MAX: u64 = 1 << INDEX_BITS;
 const INDEX_BITS: u32 = 24;
 
 /// How a turn settled.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TurnSettlement<'a> {
     /// How it ended.
     pub status: TurnStatus,
     /// What came out.
-    pub output: Option<&'a Value>,
+    pub output: Option<Json>,
     /// Why it failed or was refused.
     pub error: Option<&'a StepFailure>,
     /// The rule that refused it.
@@ -70,7 +70,7 @@ impl Write {
 
     /// Settles a turn; one that is not there or has settled fails with [`crate::WriteError::RowsUnexpected`].
     pub fn turn_settle(&mut self, run_id: &RunId, index: u64, settlement: TurnSettlement<'_>) -> &mut Self {
-        let output = self.content(settlement.output);
+        let output = self.content_json(settlement.output);
         let params = vec![
             Param::Turn { run_id: run_id.clone(), index },
             settlement.status.as_str().into(),

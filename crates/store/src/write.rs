@@ -4,10 +4,12 @@
 //! the writer as a whole or not at all. It never holds a connection, so it can be made, looked at and repeated
 //! anywhere.
 
+use crate::journal::EncodedDraft;
 use adjutant_model::event::Event;
 use adjutant_model::run::ErrorClass;
 use adjutant_model::{RunId, Timestamp, Value};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -15,8 +17,10 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Write {
     fence: Option<Fence>,
-    drafts: Vec<Draft>,
+    drafts: Vec<EncodedDraft>,
     statements: Vec<Statement>,
+    /// The runs whose owner it changes.
+    refenced: Vec<RunId>,
 }
 
 /// Whose run it must still be when the write is applied.
@@ -25,7 +29,7 @@ pub struct Fence {
     /// The run.
     pub run_id: RunId,
     /// Who drives it.
-    pub owner: String,
+    pub owner: Arc<str>,
     /// The owner's epoch.
     pub epoch: u64,
 }
@@ -36,9 +40,9 @@ pub struct Draft {
     /// When it happened.
     pub at: Timestamp,
     /// Who caused it.
-    pub actor: String,
+    pub actor: Cow<'static, str>,
     /// What it is about: a run's or goal's id, or `plane`.
-    pub subject: String,
+    pub subject: Arc<str>,
     /// What happened.
     pub event: Event,
 }
@@ -101,7 +105,7 @@ pub enum WriteError {
         /// The run.
         run_id: RunId,
         /// Who thought to drive it.
-        owner: String,
+        owner: Arc<str>,
         /// The epoch it thought to have.
         epoch: u64,
     },
@@ -182,8 +186,10 @@ impl Write {
     }
 
     /// Adds a journal row; rows get their places in the order they are added.
+    ///
+    /// The row is serialised here and not by the writer, so that many callers share this work.
     pub fn journal(&mut self, draft: Draft) -> &mut Self {
-        self.drafts.push(draft);
+        self.drafts.push(EncodedDraft::from(draft));
         self
     }
 
@@ -191,6 +197,7 @@ impl Write {
     pub fn append(&mut self, other: Write) -> &mut Self {
         self.drafts.extend(other.drafts);
         self.statements.extend(other.statements);
+        self.refenced.extend(other.refenced);
         self
     }
 
@@ -200,13 +207,29 @@ impl Write {
     }
 
     /// Gives the journal rows to be.
-    pub fn drafts(&self) -> &[Draft] {
+    pub(crate) fn drafts(&self) -> &[EncodedDraft] {
         &self.drafts
+    }
+
+    /// Gives the runs whose owner it changes.
+    pub(crate) fn refenced(&self) -> &[RunId] {
+        &self.refenced
+    }
+
+    /// Notes that the write changes a run's owner.
+    pub(crate) fn refence(&mut self, run_id: &RunId) -> &mut Self {
+        self.refenced.push(run_id.clone());
+        self
     }
 
     /// Gives the statements in order.
     pub fn statements(&self) -> &[Statement] {
         &self.statements
+    }
+
+    /// Gives how many statements and journal rows it has.
+    pub(crate) fn rows(&self) -> usize {
+        self.drafts.len() + self.statements.len()
     }
 
     /// Tells whether there is nothing to commit.
@@ -219,16 +242,33 @@ impl Write {
         self
     }
 
-    pub(crate) fn into_parts(self) -> (Option<Fence>, Vec<Draft>, Vec<Statement>) {
-        (self.fence, self.drafts, self.statements)
-    }
-
     /// Makes the parameter of a column that holds JSON; a large one goes to a blob, which is added to the write.
     pub(crate) fn content(&mut self, value: Option<&Value>) -> Param {
-        match value {
-            Some(value) => self.content_put(json_text(value)),
+        self.content_json(value.map(Json::of))
+    }
+
+    /// As [`Write::content`], for what is JSON already.
+    pub(crate) fn content_json(&mut self, json: Option<Json>) -> Param {
+        match json {
+            Some(Json(text)) => self.content_put(text),
             None => Param::Null,
         }
+    }
+}
+
+/// A value as JSON text, made once for all who store or hash it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Json(String);
+
+impl Json {
+    /// Takes a value's JSON.
+    pub fn of(value: &Value) -> Self {
+        Json(json_text(value))
+    }
+
+    /// Gives SHA-256 of the text as 64 hex digits.
+    pub fn sha256(&self) -> String {
+        format!("{:x}", Sha256::digest(&self.0))
     }
 }
 

@@ -4,11 +4,10 @@
 //! says why, and the next write is tried like any other; after a failed flush the log is first made good (see
 //! `dialect.rs`).
 
-use crate::batch::{self, Entry, Ledger};
+use crate::batch::{self, Ledger};
 use crate::dialect;
-use crate::journal::EncodedDraft;
 use crate::store::{Health, WriteFailure};
-use crate::write::{Committed, Fence, Statement, WriteError};
+use crate::write::{Committed, Write, WriteError};
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -40,22 +39,14 @@ pub(crate) enum Command {
 /// A write that waits.
 #[derive(Debug)]
 pub(crate) struct Queued {
-    pub(crate) fence: Option<Fence>,
-    pub(crate) drafts: Vec<EncodedDraft>,
-    pub(crate) statements: Vec<Statement>,
+    pub(crate) write: Arc<Write>,
     pub(crate) reply: oneshot::Sender<Answer>,
 }
 
 impl Queued {
-    fn entry(&self) -> Entry<'_> {
-        Entry { fence: self.fence.as_ref(), drafts: &self.drafts, statements: &self.statements }
-    }
-
-    fn rows(&self) -> usize {
-        self.drafts.len() + self.statements.len()
-    }
-
     fn answer(self, answer: Answer) {
+        // The one who asked may keep the write for another try, and then frees it on its own thread.
+        drop(self.write);
         // Whoever asked may have gone; the write counts all the same.
         drop(self.reply.send(answer));
     }
@@ -100,7 +91,7 @@ impl Writer {
             while let Some(command) = taken {
                 match command {
                     Command::Write(write) => {
-                        rows += write.rows();
+                        rows += write.write.rows();
                         waiting.push(write);
                     }
                     Command::Close(reply) => {
@@ -161,7 +152,7 @@ impl Writer {
         if waiting.is_empty() {
             return;
         }
-        let entries: Vec<Entry<'_>> = waiting.iter().map(Queued::entry).collect();
+        let entries: Vec<&Write> = waiting.iter().map(|queued| &*queued.write).collect();
         match self.commit(&entries) {
             Ok(answers) => {
                 for (write, answer) in waiting.into_iter().zip(answers) {
@@ -183,7 +174,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, entries: &[Entry<'_>]) -> Result<Vec<Answer>, WriteError> {
+    fn commit(&mut self, entries: &[&Write]) -> Result<Vec<Answer>, WriteError> {
         if self.log == Log::Suspect {
             dialect::checkpoint(&self.db).map_err(dialect::write_error)?;
             self.log = Log::Good;

@@ -1,11 +1,12 @@
 //! The owner of a run: the only task that moves it.
 
-use super::transition::{Dispatch, Timer, Transition, content_hash};
+use super::transition::{Dispatch, Follows, Timer, Transition};
 use super::turn_book::TurnBook;
 use super::{EVENTS_MAX, RunCommand, RunHandle};
 use crate::clock;
 use crate::dispatch::{self, InFlight, StepJob};
 use crate::error::EngineError;
+use crate::gate::Gate;
 use crate::plane::Core;
 use crate::workspaces::{self, WorkspacePlan};
 use adjutant_model::blueprint::{AgentSpec, Blueprint};
@@ -16,7 +17,7 @@ use adjutant_model::run::{
 };
 use adjutant_model::{Timestamp, Value};
 use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
-use adjutant_store::{Fence, RunStatusChange, Write, WriteError};
+use adjutant_store::{Draft, Fence, Json, RunStatusChange, Write, WriteError};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,8 @@ pub(crate) fn start(core: &Arc<Core>, launch: Launch) -> RunHandle {
 struct Owner {
     core: Arc<Core>,
     run: RunRecord,
+    /// The run's owner, as its fence names it.
+    owner: Arc<str>,
     blueprint: Arc<Blueprint>,
     state: FlowState,
     turns: TurnBook,
@@ -115,6 +118,7 @@ impl Owner {
     ) -> Self {
         let mut owner = Owner {
             core,
+            owner: launch.run.owner.as_str().into(),
             run: launch.run,
             blueprint: launch.blueprint,
             state: launch.state,
@@ -275,24 +279,28 @@ impl Owner {
         let now = clock::now();
         let mut write = if self.exists { self.fenced() } else { Write::default() };
         write.append(std::mem::take(&mut self.prefix));
-        let (core, blueprint, run) = (self.core.clone(), self.blueprint.clone(), self.run.clone());
+        let (core, blueprint, run_id) = (self.core.clone(), self.blueprint.clone(), self.run.id.clone());
         let judge = |dispatch: &Dispatch| core.gate.judge_step(&blueprint, &dispatch.agent, &dispatch.input);
-        let mut turn = Transition::new(&run.id, now, self.state.clone(), self.turns.clone(), write);
+        let mut turn = Transition::new(&run_id, now, &mut self.state, &mut self.turns, write);
         for event in std::mem::take(&mut self.waiting) {
             turn.take(event, &judge);
         }
         for command in commands {
-            self.take_command(command, &mut turn, &judge, replies);
+            if let RunCommand::Settled { path, attempt, .. } = &command {
+                self.in_flight.remove(&(path.clone(), *attempt));
+            }
+            take_command(command, &mut turn, &core.gate, &judge, replies);
         }
-        turn.flush();
-        let changed = self.settle_status(&mut turn, now);
-        let Transition { state, turns, write, dispatches, aborted, timers, yielded, .. } = turn;
+        let mut follows = turn.done();
+        let changed = self.settle_status(&mut follows, now);
+        let Follows { write, dispatches, aborted, timers, yielded, end: _ } = follows;
         if !write.is_empty() && self.keep(write).await == Next::Leave {
+            // The state has gone ahead of the store, and is not looked at again.
             return Next::Leave;
         }
-        self.run = changed;
-        self.state = state;
-        self.turns = turns;
+        if let Some(changed) = changed {
+            self.run = changed;
+        }
         self.timers.retain(|timer| !aborted.iter().any(|(path, _)| *path == timer.path));
         self.timers.extend(timers);
         if yielded {
@@ -302,53 +310,15 @@ impl Owner {
         Next::GoOn
     }
 
-    fn take_command(
-        &mut self,
-        command: RunCommand,
-        turn: &mut Transition<'_>,
-        judge: &dyn Fn(&Dispatch) -> Judgement,
-        replies: &mut Vec<Reply>,
-    ) {
-        match command {
-            RunCommand::Settled { path, attempt, outcome } => {
-                self.in_flight.remove(&(path.clone(), attempt));
-                turn.take(FlowEvent::Settled { path, attempt, outcome }, judge);
-            }
-            RunCommand::Progress { path, attempt, progress } => turn.progress(path, attempt, progress),
-            RunCommand::Cancel { reason, reply } => {
-                turn.take(FlowEvent::CancelRequested { reason }, judge);
-                replies.push(Box::new(move || {
-                    let _nobody_waits = reply.send(());
-                }));
-            }
-            RunCommand::Judge { caller, binding, call, reply } => {
-                if turn.turns.step(&binding.path, binding.attempt).is_none() {
-                    let gone = EngineError::not_found("step in flight", &binding.path);
-                    return drop(reply.send(Err(gone)));
-                }
-                let judgement = self.core.gate.judge(&caller, &call);
-                let judged = turn.tool_judged((binding.path, binding.attempt), &call, judgement);
-                replies.push(Box::new(move || drop(reply.send(Ok(judged)))));
-            }
-            RunCommand::ToolSettled { binding, turn: index, end, reply } => {
-                let settled =
-                    turn.tool_settled((&binding.path, binding.attempt), index, end.went, &end.output);
-                let answer =
-                    if settled { Ok(()) } else { Err(EngineError::not_found("open tool call", index)) };
-                replies.push(Box::new(move || drop(reply.send(answer))));
-            }
+    /// Writes the status that follows from the transition, and gives the run as it is then when that is news.
+    fn settle_status(&self, follows: &mut Follows, now: Timestamp) -> Option<RunRecord> {
+        if let Some(end) = follows.end.take() {
+            return Some(self.finish(&mut follows.write, &end, now));
         }
-    }
-
-    /// Writes the status that follows from the transition, and gives the run as it is then.
-    fn settle_status(&self, turn: &mut Transition<'_>, now: Timestamp) -> RunRecord {
-        if let Some(end) = turn.end.take() {
-            return self.finish(&mut turn.write, &end, now);
-        }
-        let rests = turn.turns.in_flight() == 0 && !turn.yielded && !turn.state.pending().is_empty();
+        let rests = self.turns.in_flight() == 0 && !follows.yielded && self.state.waits();
         let status = if rests { RunStatus::Waiting } else { RunStatus::Running };
         if status == self.run.status {
-            return self.run.clone();
+            return None;
         }
         let event = Event::RunStatusChanged {
             from: self.run.status,
@@ -357,10 +327,10 @@ impl Owner {
             error: None,
             result_hash: None,
         };
-        turn.write.journal(self.draft_at(event, now));
+        follows.write.journal(self.draft_at(event, now));
         let change = RunStatusChange { status, error: None, result: None, ended_at: None };
-        turn.write.run_status_set(&self.run.id, change);
-        RunRecord { status, ..self.run.clone() }
+        follows.write.run_status_set(&self.run.id, change);
+        Some(RunRecord { status, ..self.run.clone() })
     }
 
     fn finish(&self, write: &mut Write, end: &FlowEnd, now: Timestamp) -> RunRecord {
@@ -380,7 +350,7 @@ impl Owner {
             to: status,
             reason,
             error: error.clone(),
-            result_hash: result.as_ref().map(content_hash),
+            result_hash: result.as_ref().map(|result| Json::of(result).sha256()),
         };
         write.journal(self.draft_at(event, now));
         RunRecord { status, error, result, ended_at: Some(now), ..self.run.clone() }
@@ -388,6 +358,7 @@ impl Owner {
 
     /// Keeps a write, however long the disk refuses it; a new run is refused instead.
     async fn keep(&mut self, write: Write) -> Next {
+        let write = Arc::new(write);
         loop {
             match self.core.store.write(write.clone()).await {
                 Ok(_) => {
@@ -486,20 +457,51 @@ impl Owner {
     }
 
     fn fenced(&self) -> Write {
-        Write::fenced(Fence {
-            run_id: self.run.id.clone(),
-            owner: self.run.owner.clone(),
-            epoch: self.run.epoch,
-        })
+        Write::fenced(Fence { run_id: self.run.id.clone(), owner: self.owner.clone(), epoch: self.run.epoch })
     }
 
-    fn draft(&self, event: Event) -> adjutant_store::Draft {
+    fn draft(&self, event: Event) -> Draft {
         self.draft_at(event, clock::now())
     }
 
-    fn draft_at(&self, event: Event, at: Timestamp) -> adjutant_store::Draft {
-        let subject = self.run.id.as_str().to_owned();
-        adjutant_store::Draft { at, actor: "plane".to_owned(), subject, event }
+    fn draft_at(&self, event: Event, at: Timestamp) -> Draft {
+        Draft { at, actor: "plane".into(), subject: (&self.run.id).into(), event }
+    }
+}
+
+/// Takes what was said to the owner; whoever asked is answered when the transition is durable.
+fn take_command(
+    command: RunCommand,
+    turn: &mut Transition<'_>,
+    gate: &Gate,
+    judge: &dyn Fn(&Dispatch) -> Judgement,
+    replies: &mut Vec<Reply>,
+) {
+    match command {
+        RunCommand::Settled { path, attempt, outcome } => {
+            turn.take(FlowEvent::Settled { path, attempt, outcome }, judge);
+        }
+        RunCommand::Progress { path, attempt, progress } => turn.progress(path, attempt, progress),
+        RunCommand::Cancel { reason, reply } => {
+            turn.take(FlowEvent::CancelRequested { reason }, judge);
+            replies.push(Box::new(move || {
+                let _nobody_waits = reply.send(());
+            }));
+        }
+        RunCommand::Judge { caller, binding, call, reply } => {
+            if turn.turns.step(&binding.path, binding.attempt).is_none() {
+                let gone = EngineError::not_found("step in flight", &binding.path);
+                return drop(reply.send(Err(gone)));
+            }
+            let judgement = gate.judge(&caller, &call);
+            let judged = turn.tool_judged((binding.path, binding.attempt), &call, judgement);
+            replies.push(Box::new(move || drop(reply.send(Ok(judged)))));
+        }
+        RunCommand::ToolSettled { binding, turn: index, end, reply } => {
+            let settled = turn.tool_settled((&binding.path, binding.attempt), index, end.went, &end.output);
+            let answer = if settled { Ok(()) } else { Err(EngineError::not_found("open tool call", index)) };
+            replies.push(Box::new(move || drop(reply.send(answer))));
+        }
     }
 }
 

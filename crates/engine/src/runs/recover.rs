@@ -5,7 +5,6 @@
 //! performed again under the same key; what had settled is not.
 
 use super::owner::{self, Launch, Origin};
-use super::transition::content_hash;
 use super::turn_book::TurnBook;
 use crate::clock;
 use crate::error::EngineError;
@@ -17,8 +16,8 @@ use adjutant_model::run::{
     ErrorClass, FlowError, FlowErrorCode, RunRecord, RunStatus, StepOutcome, TurnKind, TurnRecord, TurnStatus,
 };
 use adjutant_model::{Timestamp, Value};
-use adjutant_rules::flow::{FlowEffect, FlowEvent, FlowState, Program};
-use adjutant_store::{Draft, RunStatusChange, TurnSettlement, Write};
+use adjutant_rules::flow::{FlowEffect, FlowEvent, FlowState};
+use adjutant_store::{Draft, Json, RunStatusChange, TurnSettlement, Write};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -48,7 +47,8 @@ async fn resume(core: &Arc<Core>, run: RunRecord) {
 }
 
 async fn try_resume(core: &Arc<Core>, run: RunRecord) -> Result<(), EngineError> {
-    let blueprint = Arc::new(tasks::blueprint_of(core, &run.blueprint_hash).await?);
+    let ready = tasks::blueprint_of(core, &run.blueprint_hash).await?;
+    let blueprint = ready.blueprint.clone();
     let task = core
         .store
         .task_get(&run.task_id)
@@ -59,7 +59,7 @@ async fn try_resume(core: &Arc<Core>, run: RunRecord) -> Result<(), EngineError>
     workspaces::sweep_leftovers(&run.id).await;
 
     let ctx = tasks::first_context(&blueprint, &task.input);
-    let state = fold(FlowState::new(Program::compile(&blueprint.flow), ctx), &rows, &turns)?;
+    let state = fold(FlowState::new(ready.program.clone(), ctx), &rows, &turns)?;
     let (book, write) = adoption(&run, &state, &turns);
     core.store.write(write).await?;
     let workspace = match run.workspace {
@@ -105,7 +105,8 @@ fn fold(
     for row in rows {
         let Event::RunAdvanced { inputs, .. } = &row.event else { continue };
         for input in inputs {
-            state = state.step(flow_event(input, turns)?, row.at).0;
+            // What follows was performed then; what is still wanted is asked for when all is folded.
+            drop(state.take(flow_event(input, turns)?, row.at));
         }
     }
     Ok(state)
@@ -135,7 +136,7 @@ fn outcome(turn: &TurnRecord, output_hash: Option<&str>) -> Result<StepOutcome, 
         hint: Some("`adjutant journal verify` looks at the whole journal".to_owned()),
     };
     match (turn.status, &turn.output, &turn.error) {
-        (TurnStatus::Succeeded, Some(output), _) if output_hash == Some(&content_hash(output)) => {
+        (TurnStatus::Succeeded, Some(output), _) if output_hash == Some(&Json::of(output).sha256()) => {
             Ok(StepOutcome::Done(output.clone()))
         }
         (TurnStatus::Succeeded, ..) => Err(damaged("its output is not the one that was journalled")),
@@ -210,5 +211,5 @@ async fn give_up(core: &Core, run: &RunRecord, error: &EngineError) {
 }
 
 fn draft(run: &RunRecord, at: Timestamp, event: Event) -> Draft {
-    Draft { at, actor: "plane".to_owned(), subject: run.id.as_str().to_owned(), event }
+    Draft { at, actor: "plane".into(), subject: (&run.id).into(), event }
 }

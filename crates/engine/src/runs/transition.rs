@@ -13,8 +13,8 @@ use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome, StepPath, TurnKi
 use adjutant_model::{RunId, Timestamp, Value};
 use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
 use adjutant_rules::limits;
-use adjutant_store::{Draft, TurnSettlement, Write};
-use sha2::{Digest, Sha256};
+use adjutant_store::{Draft, Json, TurnSettlement, Write};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -39,13 +39,20 @@ pub(super) struct Timer {
     pub(super) due_at: Timestamp,
 }
 
-/// The next state of a run, and what follows.
+/// A run's state on its way to the next, and what follows.
 #[derive(Debug)]
 pub(super) struct Transition<'a> {
     run_id: &'a RunId,
     now: Timestamp,
-    pub(super) state: FlowState,
-    pub(super) turns: TurnBook,
+    state: &'a mut FlowState,
+    pub(super) turns: &'a mut TurnBook,
+    row: Row,
+    follows: Follows,
+}
+
+/// What follows from a transition: the write that makes it durable, and what is to be done then.
+#[derive(Debug, Default)]
+pub(super) struct Follows {
     pub(super) write: Write,
     pub(super) dispatches: Vec<Dispatch>,
     pub(super) aborted: Vec<(StepPath, u32)>,
@@ -53,7 +60,6 @@ pub(super) struct Transition<'a> {
     /// Whether the machine asked to be resumed.
     pub(super) yielded: bool,
     pub(super) end: Option<FlowEnd>,
-    row: Row,
 }
 
 #[derive(Debug, Default)]
@@ -68,23 +74,18 @@ impl<'a> Transition<'a> {
     pub(super) fn new(
         run_id: &'a RunId,
         now: Timestamp,
-        state: FlowState,
-        turns: TurnBook,
+        state: &'a mut FlowState,
+        turns: &'a mut TurnBook,
         write: Write,
     ) -> Self {
-        Transition {
-            run_id,
-            now,
-            state,
-            turns,
-            write,
-            dispatches: Vec::new(),
-            aborted: Vec::new(),
-            timers: Vec::new(),
-            yielded: false,
-            end: None,
-            row: Row::default(),
-        }
+        let follows = Follows { write, ..Follows::default() };
+        Transition { run_id, now, state, turns, row: Row::default(), follows }
+    }
+
+    /// Gives what follows from all that was taken.
+    pub(super) fn done(mut self) -> Follows {
+        self.flush();
+        self.follows
     }
 
     /// Folds one event; `judge` is asked about every step that the machine wants dispatched, and a step that it
@@ -93,27 +94,25 @@ impl<'a> Transition<'a> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             self.note_input(&event);
-            let (state, effects) = self.state.step(event, self.now);
-            self.state = state;
-            for effect in effects {
+            for effect in self.state.take(event, self.now) {
                 self.note_effect(effect, judge, &mut events);
             }
         }
     }
 
-    /// Says which actor caused the rows that are still open, and closes them.
-    pub(super) fn flush(&mut self) {
+    /// Closes the row that collects what the machine took.
+    fn flush(&mut self) {
         let Row { inputs, started, timers } = std::mem::take(&mut self.row);
         if !(inputs.is_empty() && started.is_empty() && timers.is_empty()) {
             self.journal("plane", Event::RunAdvanced { inputs, started, timers });
         }
     }
 
-    pub(super) fn journal(&mut self, actor: &str, event: Event) {
-        self.write.journal(Draft {
+    fn journal(&mut self, actor: impl Into<Cow<'static, str>>, event: Event) {
+        self.follows.write.journal(Draft {
             at: self.now,
-            actor: actor.to_owned(),
-            subject: self.run_id.as_str().to_owned(),
+            actor: actor.into(),
+            subject: self.run_id.into(),
             event,
         });
     }
@@ -147,7 +146,7 @@ impl<'a> Transition<'a> {
             ended_at: (!judgement.allowed).then_some(self.now),
         });
         let event = Event::ToolJudged { turn, path, tool: call.tool.clone(), judgement: judgement.clone() };
-        self.journal(&actor, event);
+        self.journal(actor, event);
         ToolJudged { turn, judgement }
     }
 
@@ -163,7 +162,8 @@ impl<'a> Transition<'a> {
         if !self.turns.close_tool(turn, step_turn) {
             return false;
         }
-        let output = limits::turn_text(output);
+        let output = Json::of(&limits::turn_text(output));
+        let output_hash = Some(output.sha256());
         let (status, error) = match went {
             ToolWent::Well => (TurnStatus::Succeeded, None),
             ToolWent::Wrong => {
@@ -171,9 +171,9 @@ impl<'a> Transition<'a> {
                 (TurnStatus::Failed, Some(StepFailure { message, class: ErrorClass::Retry, value: None }))
             }
         };
-        self.turn_settle(turn, status, Some(&output), error.as_ref());
+        self.turn_settle(turn, status, Some(output), error.as_ref());
         let actor = format!("step:{}/{}", self.run_id, step.0);
-        self.journal(&actor, Event::ToolSettled { turn, status, output_hash: Some(content_hash(&output)) });
+        self.journal(actor, Event::ToolSettled { turn, status, output_hash });
         true
     }
 
@@ -183,7 +183,7 @@ impl<'a> Transition<'a> {
             let actor = format!("step:{}/{path}", self.run_id);
             let Progress { what, text } = progress;
             self.journal(
-                &actor,
+                actor,
                 Event::AgentProgress { turn, path, what, text: limits::progress_text(&text) },
             );
         }
@@ -215,8 +215,10 @@ impl<'a> Transition<'a> {
         self.cancel_tools(&left);
         let (status, class, output_hash) = match outcome {
             StepOutcome::Done(value) => {
-                self.turn_settle(turn, TurnStatus::Succeeded, Some(value), None);
-                (TurnStatus::Succeeded, None, Some(content_hash(value)))
+                let output = Json::of(value);
+                let hash = output.sha256();
+                self.turn_settle(turn, TurnStatus::Succeeded, Some(output), None);
+                (TurnStatus::Succeeded, None, Some(hash))
             }
             StepOutcome::Failed(failure) => {
                 self.turn_settle(turn, TurnStatus::Failed, None, Some(failure));
@@ -238,26 +240,26 @@ impl<'a> Transition<'a> {
                 let judgement = judge(&dispatch);
                 self.start(&dispatch);
                 if judgement.allowed {
-                    self.dispatches.push(dispatch);
+                    self.follows.dispatches.push(dispatch);
                 } else {
                     events.push_back(self.reject(dispatch, judgement));
                 }
             }
             FlowEffect::SetTimer { path, attempt, due_at } => {
                 self.row.timers.push(TimerSet { path: path.clone(), attempt, due_at });
-                self.timers.push(Timer { path, attempt, due_at });
+                self.follows.timers.push(Timer { path, attempt, due_at });
             }
             FlowEffect::Abort { path, attempt } => {
-                self.timers.retain(|timer| timer.path != path);
-                self.dispatches.retain(|dispatch| dispatch.path != path);
+                self.follows.timers.retain(|timer| timer.path != path);
+                self.follows.dispatches.retain(|dispatch| dispatch.path != path);
                 if let Some((turn, left)) = self.turns.close_step(&path, attempt) {
                     self.cancel_tools(&left);
                     self.turn_settle(turn, TurnStatus::Cancelled, None, None);
                 }
-                self.aborted.push((path, attempt));
+                self.follows.aborted.push((path, attempt));
             }
-            FlowEffect::Yield => self.yielded = true,
-            FlowEffect::Finish(end) => self.end = Some(end),
+            FlowEffect::Yield => self.follows.yielded = true,
+            FlowEffect::Finish(end) => self.follows.end = Some(end),
         }
     }
 
@@ -306,18 +308,18 @@ impl<'a> Transition<'a> {
     }
 
     fn turn_start(&mut self, turn: TurnRecord) {
-        self.write.turn_start(self.run_id, &turn);
+        self.follows.write.turn_start(self.run_id, &turn);
     }
 
     fn turn_settle(
         &mut self,
         turn: u64,
         status: TurnStatus,
-        output: Option<&Value>,
+        output: Option<Json>,
         error: Option<&StepFailure>,
     ) {
         let settlement = TurnSettlement { status, output, error, rule: None, ended_at: self.now };
-        self.write.turn_settle(self.run_id, turn, settlement);
+        self.follows.write.turn_settle(self.run_id, turn, settlement);
     }
 }
 
@@ -328,10 +330,4 @@ fn refusal(judgement: &Judgement) -> Option<StepFailure> {
         class: ErrorClass::User,
         value: None,
     })
-}
-
-/// Gives the SHA-256 of a value's JSON as 64 hex digits.
-pub(super) fn content_hash(value: &Value) -> String {
-    let json = serde_json::to_vec(value).expect("a value is JSON");
-    hex::encode(Sha256::digest(&json))
 }

@@ -8,7 +8,12 @@ pub fn canonical(value: &Value) -> String {
     serde_json_canonicalizer::to_string(value).expect("a value holds finite numbers and string keys alone")
 }
 
-/// Gives SHA-256 over the canonical text as 64 hex digits.
+/// Gives the version of a document: SHA-256 over its canonical text as 64 hex digits.
 pub fn hash(value: &Value) -> String {
-    hex::encode(Sha256::digest(canonical(value)))
+    version_of(&canonical(value))
+}
+
+/// Gives the version of a document by its canonical text: SHA-256 as 64 hex digits.
+pub fn version_of(canonical: &str) -> String {
+    hex::encode(Sha256::digest(canonical))
 }

@@ -13,7 +13,7 @@
 //!  enter ──► Fanout ── the join is decided ──► written at `out`, returns
 //! ```
 //!
-//! Everything else happens inside one call of [`FlowState::step`]. An event for a step that is not open, or for
+//! Everything else happens inside one call of [`FlowState::take`]. An event for a step that is not open, or for
 //! another attempt of it, changes nothing: performing an effect twice is harmless. Between two events at most
 //! [`MOVES_MAX`] moves are made; a loop that dispatches nothing yields then, so it can be stopped.
 
@@ -28,7 +28,7 @@ use super::program::{OpId, Program};
 use adjutant_model::run::{FlowError, FlowErrorCode, StepOutcome, StepPath};
 use adjutant_model::{Timestamp, Value};
 use frame::{Frame, FrameKind, Phase};
-use immutable_chunkmap::map::MapM;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use thread::{Thread, ThreadId};
 
@@ -126,14 +126,14 @@ pub enum FlowEnd {
     },
 }
 
-/// The state of a run's machine. Cloning is cheap, and the old state stays good.
+/// The state of a run's machine. A clone costs what is open and shares every context.
 #[derive(Debug, Clone)]
 pub struct FlowState {
     program: Arc<Program>,
-    threads: MapM<ThreadId, Thread>,
+    threads: BTreeMap<ThreadId, Thread>,
     thread_next: ThreadId,
     /// The thread that rests on each open step or wait.
-    open: MapM<StepPath, ThreadId>,
+    open: BTreeMap<StepPath, ThreadId>,
     /// What is left to do when the machine has yielded.
     yielded: Vec<Move>,
     stage: Stage,
@@ -173,9 +173,9 @@ enum MoveKind {
     },
 }
 
-/// One call of `step`: the state under construction and what came of it.
-struct Turn {
-    state: FlowState,
+/// One call of `take`: the state under construction and what came of it.
+struct Turn<'a> {
+    state: &'a mut FlowState,
     effects: Vec<FlowEffect>,
     moves: Vec<Move>,
     now: Timestamp,
@@ -188,21 +188,30 @@ impl FlowState {
     pub fn new(program: Arc<Program>, ctx: Value) -> Self {
         FlowState {
             program,
-            threads: MapM::new(),
+            threads: BTreeMap::new(),
             thread_next: ROOT + 1,
-            open: MapM::new(),
+            open: BTreeMap::new(),
             yielded: Vec::new(),
             stage: Stage::New(ctx),
         }
     }
 
-    /// Takes one event and gives the next state and what follows from it.
+    /// Takes one event and gives the next state and what follows from it; the old state stays as it is.
     #[must_use]
     pub fn step(&self, event: FlowEvent, now: Timestamp) -> (FlowState, Vec<FlowEffect>) {
-        let mut turn = Turn { state: self.clone(), effects: Vec::new(), moves: Vec::new(), now };
+        let mut state = self.clone();
+        let effects = state.take(event, now);
+        (state, effects)
+    }
+
+    /// Takes one event in place and gives what follows from it: [`FlowState::step`] for whoever needs the old state no
+    /// more.
+    #[must_use]
+    pub fn take(&mut self, event: FlowEvent, now: Timestamp) -> Vec<FlowEffect> {
+        let mut turn = Turn { state: self, effects: Vec::new(), moves: Vec::new(), now };
         turn.take(event);
         turn.run();
-        (turn.state, turn.effects)
+        turn.effects
     }
 
     /// Gives the end of a run that is over.
@@ -223,12 +232,17 @@ impl FlowState {
         }
     }
 
+    /// Tells whether anything was asked for and not answered.
+    pub fn waits(&self) -> bool {
+        !(self.open.is_empty() && self.yielded.is_empty())
+    }
+
     /// Gives the effects that were asked for and not answered, for whoever must perform them again.
     pub fn pending(&self) -> Vec<FlowEffect> {
         let mut effects: Vec<_> = self
             .threads
-            .into_iter()
-            .filter_map(|(_, thread)| thread.top())
+            .values()
+            .filter_map(Thread::top)
             .filter_map(|frame| match &frame.kind {
                 FrameKind::Step { attempt, input, phase: Phase::InFlight } => {
                     Some(frame.dispatch(&self.program, *attempt, input))
@@ -256,12 +270,12 @@ impl FlowState {
     }
 }
 
-impl Turn {
+impl Turn<'_> {
     fn take(&mut self, event: FlowEvent) {
         match (&self.state.stage, event) {
             (Stage::New(ctx), FlowEvent::Begun) => {
                 let root = Thread::new(ctx.clone(), None);
-                self.state.threads.insert_cow(ROOT, root);
+                self.state.threads.insert(ROOT, root);
                 self.state.stage = Stage::Running;
                 let op = self.state.program.root();
                 self.push(ROOT, MoveKind::Enter { op, path: StepPath::new(".") });
@@ -304,7 +318,7 @@ impl Turn {
             }
             moves_left -= 1;
             // A thread that lost a race may still have moves on the list.
-            if self.state.threads.get(&next.thread).is_some() {
+            if self.state.threads.contains_key(&next.thread) {
                 self.make(next);
             }
         }
@@ -360,51 +374,49 @@ impl Turn {
 
     /// Pops the frame that a thread rests on.
     fn close(&mut self, thread: ThreadId, path: &StepPath) {
-        self.state.open.remove_cow(path);
+        self.state.open.remove(path);
         self.pop(thread);
     }
 
-    fn pop(&mut self, thread: ThreadId) -> Option<Arc<Frame>> {
-        self.state.threads.get_mut_cow(&thread)?.pop()
+    fn pop(&mut self, thread: ThreadId) -> Option<Frame> {
+        self.state.threads.get_mut(&thread)?.pop()
     }
 
     fn set_top(&mut self, thread: ThreadId, kind: FrameKind) {
-        if let Some(thread) = self.state.threads.get_mut_cow(&thread) {
+        if let Some(thread) = self.state.threads.get_mut(&thread) {
             thread.set_top(kind);
         }
     }
 
     /// Ends the run now: everything open is aborted.
     fn stop(&mut self, end: FlowEnd) {
-        let open: Vec<_> =
-            self.state.open.into_iter().map(|(path, thread)| (path.clone(), *thread)).collect();
-        for (path, thread) in open {
-            self.abort(&path, thread);
+        for thread in std::mem::take(&mut self.state.open).into_values() {
+            if let Some(resting) = self.pop(thread) {
+                self.abort(&resting);
+            }
         }
         self.finish(end);
     }
 
-    fn abort(&mut self, path: &StepPath, thread: ThreadId) {
-        let attempt = match self.state.threads.get(&thread).and_then(|t| t.top()).map(|frame| &frame.kind) {
-            Some(FrameKind::Step { attempt, phase: Phase::InFlight, .. }) => *attempt,
-            Some(FrameKind::Step { attempt, phase: Phase::BackingOff { .. }, .. }) => attempt + 1,
-            Some(FrameKind::Waiting { .. }) => 1,
-            Some(
-                FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } | FrameKind::Fanout(_),
-            )
-            | None => {
-                unreachable!("only a resting thread is in `open`")
+    /// Says that what a thread rested on is not wanted any more.
+    fn abort(&mut self, resting: &Frame) {
+        let attempt = match &resting.kind {
+            FrameKind::Step { attempt, phase: Phase::InFlight, .. } => *attempt,
+            FrameKind::Step { attempt, phase: Phase::BackingOff { .. }, .. } => attempt + 1,
+            FrameKind::Waiting { .. } => 1,
+            FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } | FrameKind::Fanout(_) => {
+                unreachable!("no thread rests on it")
             }
         };
-        self.state.open.remove_cow(path);
-        self.effects.push(FlowEffect::Abort { path: path.clone(), attempt });
+        self.state.open.remove(&resting.path);
+        self.effects.push(FlowEffect::Abort { path: resting.path.clone(), attempt });
     }
 
     fn finish(&mut self, end: FlowEnd) {
         self.moves.clear();
         self.state.yielded.clear();
-        self.state.threads = MapM::new();
-        self.state.open = MapM::new();
+        self.state.threads = BTreeMap::new();
+        self.state.open = BTreeMap::new();
         self.state.stage = Stage::Ended(end.clone());
         self.effects.push(FlowEffect::Finish(end));
     }
@@ -416,7 +428,7 @@ impl Turn {
         target: &adjutant_model::flow::Expr,
         value: Value,
     ) -> Result<(), EvalError> {
-        let Some(thread) = self.state.threads.get_mut_cow(&thread) else { return Ok(()) };
+        let Some(thread) = self.state.threads.get_mut(&thread) else { return Ok(()) };
         thread.write(target, value)
     }
 }

@@ -220,7 +220,8 @@ impl Walk {
             self.note(Broken { seq, subject: String::new(), why: Fault::Unreadable });
             return Ok(());
         };
-        let content = RowContent { seq, at, actor, subject, kind, payload };
+        let content =
+            RowContent { seq, at, actor, subject, kind, payload_hash: Sha256::digest(payload).into() };
         let previous = self.heads.get(subject).copied().unwrap_or(NO_PREVIOUS);
         // The chain goes on from what is stored, so that one changed row is one broken place.
         match self.heads.get_mut(subject) {

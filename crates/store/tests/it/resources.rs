@@ -10,7 +10,7 @@ use adjutant_model::run::{
 };
 use adjutant_model::{GoalId, TokenId, Value};
 use adjutant_store::{
-    RunFilter, RunStatusChange, TURNS_MAX, TurnSettlement, WorkspaceEntry, Write, WriteError,
+    Json, RunFilter, RunStatusChange, TURNS_MAX, TurnSettlement, WorkspaceEntry, Write, WriteError,
 };
 
 fn workspace(path: &str) -> WorkspaceRecord {
@@ -169,7 +169,7 @@ async fn a_null_output_is_an_output() {
         0,
         TurnSettlement {
             status: TurnStatus::Succeeded,
-            output: Some(&Value::Null),
+            output: Some(Json::of(&Value::Null)),
             error: None,
             rule: None,
             ended_at: at(1),

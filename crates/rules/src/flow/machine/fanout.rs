@@ -8,7 +8,7 @@ use crate::flow::program::{Op, OpId};
 use adjutant_model::Value;
 use adjutant_model::flow::{FanoutNode, Join};
 use adjutant_model::run::{FlowError, StepPath};
-use immutable_chunkmap::map::MapM;
+use std::collections::BTreeMap;
 
 /// Branches share the parent's context as it was when the fanout began.
 #[derive(Debug, Clone)]
@@ -16,13 +16,13 @@ pub(super) struct FanoutFrame {
     items: Value,
     /// The first item that no branch was started for.
     next: usize,
-    live: MapM<usize, ThreadId>,
-    settled: MapM<usize, Value>,
+    live: BTreeMap<usize, ThreadId>,
+    settled: BTreeMap<usize, Value>,
 }
 
 /// What the join says after a branch has settled.
 enum Verdict {
-    Open(FanoutFrame),
+    Open,
     Decided(Result<Value, FlowError>),
 }
 
@@ -32,11 +32,46 @@ impl FanoutFrame {
     }
 
     fn values(&self) -> Value {
-        Value::array(self.settled.into_iter().map(|(_, value)| value.clone()))
+        Value::array(self.settled.values().cloned())
+    }
+
+    /// Takes the next item for a new branch; nothing when there is none, or when enough branches run.
+    fn start(&mut self, branch: ThreadId, max_parallel: Option<u32>) -> Option<(usize, Value)> {
+        let running_max = max_parallel.map_or(usize::MAX, |max| max as usize);
+        let item = self.items.as_array()?.get(self.next)?.clone();
+        if self.live.len() >= running_max {
+            return None;
+        }
+        let index = self.next;
+        self.next += 1;
+        self.live.insert(index, branch);
+        Some((index, item))
+    }
+
+    /// Notes how branch `index` ended, and decides what follows.
+    fn settle(&mut self, node: &FanoutNode, index: usize, outcome: Result<Value, FlowError>) -> Verdict {
+        let keep = match (node.join, outcome) {
+            (Join::All, Ok(value)) => value,
+            (Join::Any | Join::Race, Ok(value)) => return Verdict::Decided(Ok(value)),
+            (Join::All | Join::Race, Err(error)) => return Verdict::Decided(Err(error)),
+            (Join::Any, Err(error)) if self.settled.len() + 1 == self.len() => {
+                return Verdict::Decided(Err(error));
+            }
+            (Join::Any, Err(_)) => Value::Null,
+            (Join::AllSettled, Ok(value)) => {
+                Value::object([("status", Value::from("fulfilled")), ("value", value)])
+            }
+            (Join::AllSettled, Err(error)) => Value::object([
+                ("status", Value::from("rejected")),
+                ("reason", error_value(&error, node.err_format)),
+            ]),
+        };
+        self.settled.insert(index, keep);
+        if self.settled.len() == self.len() { Verdict::Decided(Ok(self.values())) } else { Verdict::Open }
     }
 }
 
-impl Turn {
+impl Turn<'_> {
     pub(super) fn enter_fanout(&mut self, thread: ThreadId, op: OpId, path: StepPath, node: &FanoutNode) {
         let items = match self.evaluate(thread, &node.items) {
             Ok(items) => items,
@@ -49,7 +84,7 @@ impl Turn {
         if count == 0 {
             return self.joined_nothing(thread, &path, node);
         }
-        let fanout = FanoutFrame { items, next: 0, live: MapM::new(), settled: MapM::new() };
+        let fanout = FanoutFrame { items, next: 0, live: BTreeMap::new(), settled: BTreeMap::new() };
         self.push_frame(thread, Frame { op, path: path.clone(), kind: FrameKind::Fanout(fanout) });
         self.push(thread, MoveKind::Spawn { path });
     }
@@ -70,34 +105,25 @@ impl Turn {
 
     /// Starts one more branch, and asks to be called again while another may start.
     pub(super) fn spawn(&mut self, thread: ThreadId, path: &StepPath) {
-        let Some((op, mut fanout)) = self.fanout_at(thread, path) else { return };
         let program = self.state.program.clone();
+        let branch = self.state.thread_next;
+        let Some((op, fanout)) = self.fanout_at(thread, path) else { return };
         let Op::Fanout { node, body } = program.op(op) else {
             unreachable!("a fanout's frame stands on a fanout")
         };
-        let running_max = node.max_parallel.map_or(usize::MAX, |n| n as usize);
-        if fanout.next >= fanout.len() || fanout.live.len() >= running_max {
-            return;
-        }
-        let index = fanout.next;
-        fanout.next += 1;
-        let parent = Parent { thread, path: path.clone(), index };
-        let mut branch = Thread::new(self.thread(thread).ctx.clone(), Some(parent));
-        let item = fanout.items.as_array().expect("it was checked on entry")[index].clone();
-        let bound = target_path(&node.bind).and_then(|at| branch.write_path(at, item));
-
-        let id = self.state.thread_next;
+        let Some((index, item)) = fanout.start(branch, node.max_parallel) else { return };
         self.state.thread_next += 1;
-        self.state.threads.insert_cow(id, branch);
-        fanout.live.insert_cow(index, id);
-        self.set_top(thread, FrameKind::Fanout(fanout));
+        let parent = Parent { thread, path: path.clone(), index };
+        let mut begun = Thread::new(self.thread(thread).ctx.clone(), Some(parent));
+        let bound = target_path(&node.bind).and_then(|at| begun.write_path(at, item));
+        self.state.threads.insert(branch, begun);
         // The branch runs until it rests before the next one starts: a race that is already won starts no more.
         self.push(thread, MoveKind::Spawn { path: path.clone() });
         let begin = match bound {
             Ok(()) => MoveKind::Enter { op: *body, path: child_path(path, format_args!("body#{index}")) },
             Err(error) => MoveKind::Raise(located(error, path)),
         };
-        self.push(id, begin);
+        self.push(branch, begin);
     }
 
     /// Gives what a branch that ended well gives to its fanout.
@@ -107,11 +133,11 @@ impl Turn {
         path: &StepPath,
         parent: ThreadId,
     ) -> Result<Value, FlowError> {
+        let fanout =
+            self.state.threads.get(&parent).and_then(Thread::top).filter(|frame| frame.path == *path);
+        let node = fanout.map(|frame| self.state.program.op(frame.op));
+        let Some(Op::Fanout { node, .. }) = node else { return Ok(Value::Null) };
         let thread = self.thread(branch);
-        let Some((op, _)) = self.fanout_at(parent, path) else { return Ok(Value::Null) };
-        let Op::Fanout { node, .. } = self.state.program.op(op) else {
-            unreachable!("a fanout's frame stands on a fanout")
-        };
         match &node.collect {
             None => Ok(thread.ctx.clone()),
             Some(expr) => thread.evaluate(expr).map_err(|error| located(error, path)),
@@ -125,20 +151,17 @@ impl Turn {
         index: usize,
         outcome: Result<Value, FlowError>,
     ) {
-        let Some((op, mut fanout)) = self.fanout_at(thread, path) else { return };
         let program = self.state.program.clone();
+        let Some((op, fanout)) = self.fanout_at(thread, path) else { return };
         let Op::Fanout { node, .. } = program.op(op) else {
             unreachable!("a fanout's frame stands on a fanout")
         };
-        fanout.live.remove_cow(&index);
-        match verdict(node, fanout.clone(), index, outcome) {
-            Verdict::Open(open) => {
-                self.set_top(thread, FrameKind::Fanout(open));
-                self.push(thread, MoveKind::Spawn { path: path.clone() });
-            }
+        fanout.live.remove(&index);
+        match fanout.settle(node, index, outcome) {
+            Verdict::Open => self.push(thread, MoveKind::Spawn { path: path.clone() }),
             Verdict::Decided(result) => {
-                for (_, loser) in &fanout.live {
-                    self.drop_branch(*loser);
+                for loser in std::mem::take(&mut fanout.live).into_values() {
+                    self.drop_branch(loser);
                 }
                 self.pop(thread);
                 let written = result.and_then(|value| {
@@ -153,58 +176,25 @@ impl Turn {
     fn drop_branch(&mut self, branch: ThreadId) {
         let mut doomed = vec![branch];
         while let Some(id) = doomed.pop() {
-            let Some(thread) = self.state.threads.get(&id).cloned() else { continue };
-            if let Some(frame) = thread.top() {
-                match &frame.kind {
-                    FrameKind::Fanout(inner) => doomed.extend(inner.live.into_iter().map(|(_, id)| *id)),
-                    FrameKind::Step { .. } | FrameKind::Waiting { .. } => self.abort(&frame.path, id),
-                    FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } => {}
-                }
+            let Some(mut thread) = self.state.threads.remove(&id) else { continue };
+            let Some(frame) = thread.pop() else { continue };
+            match frame.kind {
+                FrameKind::Fanout(inner) => doomed.extend(inner.live.into_values()),
+                FrameKind::Step { .. } | FrameKind::Waiting { .. } => self.abort(&frame),
+                FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } => {}
             }
-            self.state.threads.remove_cow(&id);
         }
     }
 
     /// Gives the fanout at `path` when the thread still rests on it.
-    fn fanout_at(&self, thread: ThreadId, path: &StepPath) -> Option<(OpId, FanoutFrame)> {
-        let frame = self.state.threads.get(&thread)?.top()?;
-        match &frame.kind {
-            FrameKind::Fanout(fanout) if frame.path == *path => Some((frame.op, fanout.clone())),
+    fn fanout_at(&mut self, thread: ThreadId, path: &StepPath) -> Option<(OpId, &mut FanoutFrame)> {
+        let frame = self.state.threads.get_mut(&thread)?.top_mut()?;
+        match &mut frame.kind {
+            FrameKind::Fanout(fanout) if frame.path == *path => Some((frame.op, fanout)),
             FrameKind::Fanout(_) | FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } => {
                 None
             }
             FrameKind::Step { .. } | FrameKind::Waiting { .. } => None,
         }
-    }
-}
-
-/// Decides what follows when branch `index` has settled. Pure: the caller carries it out.
-fn verdict(
-    node: &FanoutNode,
-    mut fanout: FanoutFrame,
-    index: usize,
-    outcome: Result<Value, FlowError>,
-) -> Verdict {
-    let keep = match (node.join, outcome) {
-        (Join::All, Ok(value)) => value,
-        (Join::Any | Join::Race, Ok(value)) => return Verdict::Decided(Ok(value)),
-        (Join::All | Join::Race, Err(error)) => return Verdict::Decided(Err(error)),
-        (Join::Any, Err(error)) if fanout.settled.len() + 1 == fanout.len() => {
-            return Verdict::Decided(Err(error));
-        }
-        (Join::Any, Err(_)) => Value::Null,
-        (Join::AllSettled, Ok(value)) => {
-            Value::object([("status", Value::from("fulfilled")), ("value", value)])
-        }
-        (Join::AllSettled, Err(error)) => Value::object([
-            ("status", Value::from("rejected")),
-            ("reason", error_value(&error, node.err_format)),
-        ]),
-    };
-    fanout.settled.insert_cow(index, keep);
-    if fanout.settled.len() == fanout.len() {
-        Verdict::Decided(Ok(fanout.values()))
-    } else {
-        Verdict::Open(fanout)
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn child_path(parent: &StepPath, segment: std::fmt::Arguments<'_>) ->
     }
 }
 
-impl Turn {
+impl Turn<'_> {
     /// Goes into a node. A flat match over the nodes: each arm is one node's beginning.
     pub(super) fn enter(&mut self, thread: ThreadId, op: OpId, path: StepPath) {
         let program = self.state.program.clone();
@@ -113,7 +113,7 @@ impl Turn {
             }
             Op::Let { at, value } => {
                 let written = self.evaluate(thread, value).and_then(|value| {
-                    let Some(thread) = self.state.threads.get_mut_cow(&thread) else { return Ok(()) };
+                    let Some(thread) = self.state.threads.get_mut(&thread) else { return Ok(()) };
                     thread.write_path(at, value)
                 });
                 match written {
@@ -226,7 +226,7 @@ impl Turn {
             let Op::Try { catch, err_at, err_format, .. } = program.op(frame.op) else {
                 unreachable!("a try's frame stands on a try")
             };
-            if let Some(thread) = self.state.threads.get_mut_cow(&thread) {
+            if let Some(thread) = self.state.threads.get_mut(&thread) {
                 thread.ctx = saved.clone();
             }
             let noted =
@@ -244,7 +244,7 @@ impl Turn {
 
     pub(super) fn step_done(&mut self, thread: ThreadId, value: Value) {
         let frame = self.pop(thread).expect("a resting thread has a frame");
-        self.state.open.remove_cow(&frame.path);
+        self.state.open.remove(&frame.path);
         let program = self.state.program.clone();
         let Op::Step(step) = program.op(frame.op) else { unreachable!("a step's frame stands on a step") };
         match self.write(thread, &step.out, value) {
@@ -304,7 +304,7 @@ impl Turn {
         match done.parent {
             Some(parent) => {
                 let outcome = self.branch_result(thread, &parent.path, parent.thread);
-                self.state.threads.remove_cow(&thread);
+                self.state.threads.remove(&thread);
                 self.push(parent.thread, MoveKind::Join { path: parent.path, index: parent.index, outcome });
             }
             None => self.finish(FlowEnd::Done(done.ctx)),
@@ -315,7 +315,7 @@ impl Turn {
         let failed = self.thread(thread).clone();
         match failed.parent {
             Some(parent) => {
-                self.state.threads.remove_cow(&thread);
+                self.state.threads.remove(&thread);
                 self.push(
                     parent.thread,
                     MoveKind::Join { path: parent.path, index: parent.index, outcome: Err(error) },
@@ -333,12 +333,12 @@ impl Turn {
     }
 
     pub(super) fn rest(&mut self, thread: ThreadId, frame: Frame) {
-        self.state.open.insert_cow(frame.path.clone(), thread);
+        self.state.open.insert(frame.path.clone(), thread);
         self.push_frame(thread, frame);
     }
 
     pub(super) fn push_frame(&mut self, thread: ThreadId, frame: Frame) {
-        if let Some(thread) = self.state.threads.get_mut_cow(&thread) {
+        if let Some(thread) = self.state.threads.get_mut(&thread) {
             thread.push(frame);
         }
     }

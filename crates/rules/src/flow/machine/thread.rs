@@ -1,4 +1,4 @@
-//! Threads: a context and a stack, both shared with older states until they change.
+//! Threads: a context, shared with other threads until it changes, and a stack of frames.
 
 use super::CONTEXT_BYTES_MAX;
 use super::frame::{Frame, FrameKind};
@@ -8,7 +8,6 @@ use adjutant_model::Value;
 use adjutant_model::flow::{CtxPath, Expr};
 use adjutant_model::run::{FlowErrorCode, StepPath};
 use adjutant_model::value::DEPTH_MAX;
-use std::sync::Arc;
 
 pub(super) type ThreadId = u32;
 
@@ -17,7 +16,7 @@ pub(super) struct Thread {
     pub(super) ctx: Value,
     /// The fanout this thread is a branch of.
     pub(super) parent: Option<Parent>,
-    stack: Option<Arc<Cell>>,
+    stack: Vec<Frame>,
 }
 
 #[derive(Debug, Clone)]
@@ -27,35 +26,31 @@ pub(super) struct Parent {
     pub(super) index: usize,
 }
 
-#[derive(Debug)]
-struct Cell {
-    frame: Arc<Frame>,
-    below: Option<Arc<Cell>>,
-}
-
 impl Thread {
     pub(super) fn new(ctx: Value, parent: Option<Parent>) -> Self {
-        Thread { ctx, parent, stack: None }
+        Thread { ctx, parent, stack: Vec::new() }
     }
 
     pub(super) fn top(&self) -> Option<&Frame> {
-        self.stack.as_ref().map(|cell| &*cell.frame)
+        self.stack.last()
+    }
+
+    pub(super) fn top_mut(&mut self) -> Option<&mut Frame> {
+        self.stack.last_mut()
     }
 
     pub(super) fn push(&mut self, frame: Frame) {
-        self.stack = Some(Arc::new(Cell { frame: Arc::new(frame), below: self.stack.take() }));
+        self.stack.push(frame);
     }
 
-    pub(super) fn pop(&mut self) -> Option<Arc<Frame>> {
-        let cell = self.stack.take()?;
-        self.stack = cell.below.clone();
-        Some(cell.frame.clone())
+    pub(super) fn pop(&mut self) -> Option<Frame> {
+        self.stack.pop()
     }
 
     /// Replaces what the top frame is doing; its place in the program stays.
     pub(super) fn set_top(&mut self, kind: FrameKind) {
-        if let Some(old) = self.pop() {
-            self.push(Frame { op: old.op, path: old.path.clone(), kind });
+        if let Some(top) = self.stack.last_mut() {
+            top.kind = kind;
         }
     }
 
