@@ -31,6 +31,43 @@ pub enum StateRefusal {
 }
 
 impl StateBook {
+    /// Makes a state that starts with these values.
+    ///
+    /// # Errors
+    /// [`StateRefusal::Full`].
+    pub fn starting_with(values: &Object) -> Result<StateBook, StateRefusal> {
+        let mut book = StateBook::default();
+        for (key, value) in values.iter() {
+            book.set(key.clone(), value.clone())?;
+        }
+        Ok(book)
+    }
+
+    /// Takes up a state that was kept as its [`Self::entries`] and its [`Self::version_last`].
+    pub fn restored(
+        entries: impl IntoIterator<Item = (Arc<str>, Value, u64)>,
+        version_last: u64,
+    ) -> StateBook {
+        let mut book = StateBook { version_last, ..StateBook::default() };
+        for (key, value, version) in entries {
+            book.version_last = book.version_last.max(version);
+            book.versions.insert_cow(key.clone(), version);
+            book.values.insert(key, value);
+        }
+        book
+    }
+
+    /// Gives keys with values and versions, in byte order of the keys.
+    pub fn entries(&self) -> impl Iterator<Item = (&Arc<str>, &Value, u64)> {
+        let version = |key: &Arc<str>| self.versions.get(key).copied().unwrap_or_default();
+        self.values.iter().map(move |(key, value)| (key, value, version(key)))
+    }
+
+    /// Gives the last version that was drawn, whatever has become of it.
+    pub fn version_last(&self) -> u64 {
+        self.version_last
+    }
+
     /// Gives the value of a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.values.get(key)
@@ -162,6 +199,20 @@ mod tests {
         assert_eq!(book.compare_and_set(&key("a"), Some(2), Some(Value::Null)), Err(StateRefusal::Conflict));
         assert_eq!(book.compare_and_set(&key("a"), None, Some(Value::Null)), Ok(()));
         assert_eq!(book.version("a"), Some(3), "a version never comes again");
+    }
+
+    #[test]
+    fn a_kept_state_goes_on_where_it_was() {
+        let mut book = StateBook::default();
+        book.set(key("a"), Value::from("x")).unwrap();
+        let gone = book.set(key("b"), Value::Null).unwrap();
+        book.compare_and_set(&key("b"), Some(gone), None).unwrap();
+        let entries: Vec<_> = book.entries().map(|(key, value, n)| (key.clone(), value.clone(), n)).collect();
+        let mut restored = StateBook::restored(entries, book.version_last());
+        assert_eq!(restored, book);
+        assert_eq!(restored.set(key("b"), Value::Null), Ok(gone + 1));
+        let Value::Object(values) = book.snapshot() else { panic!("a snapshot is an object") };
+        assert_eq!(StateBook::starting_with(&values).map(|book| book.snapshot()), Ok(Value::Object(values)));
     }
 
     #[test]

@@ -57,12 +57,28 @@ impl Turn {
         if !reasons.is_empty() {
             return self.reject(index, SettledBy::Validation, reasons.join("; "));
         }
-        match self.state.plan.limits.max_actions {
-            Some(max) if self.state.cost.actions_executed >= max => {
-                self.stop_rest(&format!("the limit of {max} actions is reached"));
-            }
-            Some(_) | None => self.start(index),
+        let call = self.call_key(index);
+        let cached = call.and_then(|call| self.cached(index, &call));
+        if let Some(reason) = self.limit_reached(index, cached.as_ref()) {
+            return self.stop_rest(&reason);
         }
+        self.state.cost.actions_executed += 1;
+        let run = Run::first(call, self.now);
+        self.set(index, Slot::Running(run.clone()));
+        match cached {
+            Some((output, by)) => self.succeed(index, output, by),
+            None => self.attempt(index, run),
+        }
+    }
+
+    /// Says which limit keeps an action from beginning.
+    fn limit_reached(&self, index: usize, cached: Option<&(Value, SettledBy)>) -> Option<String> {
+        let (limits, cost) = (&self.state.plan.limits, &self.state.cost);
+        let is_call = self.state.action(index).kind == ActionType::ToolCall && cached.is_none();
+        let actions = limits.max_actions.filter(|max| cost.actions_executed >= *max);
+        let calls = limits.max_tool_calls.filter(|max| is_call && cost.tool_calls >= *max);
+        let of_actions = actions.map(|max| format!("the limit of {max} actions is reached"));
+        of_actions.or_else(|| calls.map(of_calls))
     }
 
     pub(super) fn tool_settled(&mut self, index: usize, attempt: u32, outcome: ToolOutcome) {
@@ -101,24 +117,6 @@ impl Turn {
 
     fn is_judging(&self, index: usize) -> bool {
         self.state.slots.get(index).is_some_and(|slot| matches!(**slot, Slot::Judging))
-    }
-
-    fn start(&mut self, index: usize) {
-        self.state.cost.actions_executed += 1;
-        let call = self.call_key(index);
-        let run = Run {
-            started_at: self.now,
-            attempt: 1,
-            attempt_at: self.now,
-            phase: Phase::Executing { timeout_ms: 0 },
-            call,
-            last_error: None,
-        };
-        self.set(index, Slot::Running(run.clone()));
-        match call.and_then(|call| self.cached(index, &call)) {
-            Some((output, by)) => self.succeed(index, output, by),
-            None => self.attempt(index, run),
-        }
     }
 
     /// Gives the key of a call that a cache may know.
@@ -202,7 +200,7 @@ impl Turn {
 
     /// Ends an action that may not call its tool, and with it everything that has not begun.
     fn out_of_calls(&mut self, index: usize, run: &Run, max: u64) {
-        let reason = format!("the limit of {max} tool calls is reached");
+        let reason = of_calls(max);
         match &run.last_error {
             Some(error) => self.settle_failed(index, error.to_string()),
             None => self.settle_stopped(index, format!("not started: {reason}")),
@@ -316,6 +314,10 @@ impl Turn {
         let name = action.tool.as_deref().filter(|_| action.kind == ActionType::ToolCall)?;
         self.state.plan.tools.get(name).cloned()
     }
+}
+
+fn of_calls(max: u64) -> String {
+    format!("the limit of {max} tool calls is reached")
 }
 
 /// Gives the pause after an attempt, from 1.

@@ -58,6 +58,14 @@ pub(super) enum Phase {
     },
 }
 
+impl Run {
+    /// Makes an action that begins now.
+    pub(super) fn first(call: Option<CallKey>, now: Timestamp) -> Run {
+        let phase = Phase::Executing { timeout_ms: 0 };
+        Run { started_at: now, attempt: 1, attempt_at: now, phase, call, last_error: None }
+    }
+}
+
 impl Slot {
     /// Gives what came of an action that has settled.
     pub(super) fn result(&self) -> Option<&Arc<ActionResult>> {
