@@ -13,6 +13,7 @@ pub mod blueprint;
 
 pub mod action;
 pub mod policy;
+pub mod proposal;
 pub mod run;
 pub mod shell;
 

@@ -1,4 +1,4 @@
-//! The rules as a whole: the acceptance vectors of the flow language and the properties of its machine.
+//! The rules as a whole: the acceptance vectors of the flow language, and the machines of flows and proposals.
 
 mod documents;
 
@@ -9,3 +9,9 @@ mod flow_machine;
 mod flow_properties;
 
 mod flow_vectors;
+
+mod proposal_driver;
+
+mod proposal_machine;
+
+mod proposal_properties;
