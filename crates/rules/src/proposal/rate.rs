@@ -25,7 +25,9 @@ impl Bucket {
         let now_us = now.unix_ms().saturating_mul(1000);
         let interval_us = limit.interval_secs * 1_000_000.0;
         let per_token_us = (interval_us / limit.max_calls.max(1) as f64) as i64;
-        let full_at_us = self.full_at_us.max(now_us).saturating_add(per_token_us);
+        // No bucket is further from full than empty; one that seems so was filled before a clock was set back.
+        let known_us = self.full_at_us.clamp(now_us, now_us.saturating_add(interval_us as i64));
+        let full_at_us = known_us.saturating_add(per_token_us);
         let free_at_us = full_at_us.saturating_sub(interval_us as i64);
         if free_at_us <= now_us {
             return Taken::Now(Bucket { full_at_us });
@@ -67,5 +69,12 @@ mod tests {
             bucket = rest;
         }
         assert!(matches!(bucket.take(limit, now), Taken::NotBefore(_)));
+        let set_back = Timestamp::from_unix_ms(0);
+        let soon = Timestamp::from_unix_ms(334);
+        assert_eq!(
+            bucket.take(limit, set_back),
+            Taken::NotBefore(soon),
+            "a clock that was set back costs one interval"
+        );
     }
 }

@@ -166,6 +166,20 @@ fn a_timed_out_call_is_repeated_only_when_that_is_safe() {
 }
 
 #[test]
+fn w22_an_answer_of_an_attempt_that_was_given_up_does_not_settle_the_next() {
+    let action = call("silent", json!({"failure_behavior": "retry", "idempotent": true, "timeout_ms": 50}));
+    let mut drive = Drive::new(json!([action])).run();
+    let settled = |attempt, outcome| ProposalEvent::ToolSettled { action: 0, attempt, outcome };
+    drive.take(settled(1, ToolOutcome::TimedOut));
+    let mut drive = drive.run();
+    assert_eq!(drive.calls(), [(0, 1), (0, 2)]);
+    drive.take(settled(1, ToolOutcome::Done(Value::from("late"))));
+    assert_eq!(drive.state.result(), None);
+    drive.take(settled(2, ToolOutcome::Done(Value::from("second"))));
+    assert_eq!(drive.result().results[0].output, Some(Value::from("second")));
+}
+
+#[test]
 fn g5_idempotent_repeat_does_not_call_again() {
     let action = || {
         call(

@@ -139,6 +139,21 @@ proptest! {
     }
 
     #[test]
+    fn any_earlier_event_that_comes_again_later_changes_nothing(actions in any_actions(), seed in any::<u64>(), again in any::<Index>()) {
+        let straight = drive(&actions).in_order(Order::Shuffled(seed)).run();
+        let (mut state, mut world) = fresh(&actions);
+        for (index, (event, now)) in straight.history.iter().enumerate() {
+            let once = state.step(&world, event.clone(), *now);
+            let (earlier, _) = &straight.history[again.index(index + 1)];
+            let more = once.state.step(&once.world, earlier.clone(), *now);
+            let is_timer = |effect: &ProposalEffect| matches!(effect, ProposalEffect::SetTimer { .. });
+            prop_assert!(more.effects.iter().all(is_timer), "{:?}", more.effects);
+            (state, world) = (more.state, more.world);
+        }
+        prop_assert_eq!(state.result(), straight.state.result());
+    }
+
+    #[test]
     fn folding_a_history_again_ends_the_same_to_the_millisecond(actions in any_actions(), seed in any::<u64>(), cut in any::<Index>()) {
         let straight = drive(&actions).in_order(Order::Shuffled(seed)).run();
         let (mut state, mut world) = fresh(&actions);
