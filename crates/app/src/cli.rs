@@ -57,11 +57,7 @@ enum Command {
     #[command(subcommand)]
     Journal(journal::JournalCommand),
     /// Run the daemon in the foreground.
-    Serve {
-        /// The loopback address to listen on; port 0 picks a free one.
-        #[arg(long, default_value = "127.0.0.1:0")]
-        listen: String,
-    },
+    Serve(daemon::ServeArgs),
     /// Stop the daemon; open runs go on at its next start.
     Stop,
     /// Show whether the daemon runs and how it is.
@@ -114,7 +110,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Blueprint(command) => blueprint::run(command),
         Command::Workspace(command) => workspaces::run(&connect(&cli.home).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
-        Command::Serve { listen } => daemon::serve(&folder()?, &listen).await,
+        Command::Serve(args) => daemon::serve(&folder()?, args).await,
         Command::Stop => doctor::stop(&folder()?).await,
         Command::Status => doctor::status(&folder()?).await,
         Command::Doctor => doctor::doctor(&folder()?).await,

@@ -9,7 +9,7 @@ use crate::exit::Failure;
 use adjutant_engine::{Plane, Settings};
 use adjutant_protocol::ExitCode as Code;
 use adjutant_protocol::discovery::{DAEMON_FILE, DaemonFile, TOKEN_FILE};
-use adjutant_server::Listeners;
+use adjutant_server::{Authentication, Listeners};
 use adjutant_store::{LockError, StoreLock};
 use anyhow::{Context, Result};
 use std::fs;
@@ -21,26 +21,44 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// How the daemon serves.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// The loopback address to listen on; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: String,
+    /// Take whoever reaches the door for the owner; for experiments on a machine that nobody else uses.
+    #[arg(long)]
+    no_auth: bool,
+    /// How long a client's run waits for its client to come back, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    client_lease: u64,
+    /// How long a person has to answer an approval, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    approval_deadline: u64,
+}
+
 /// Runs the daemon until it is told to stop by a signal.
-pub(crate) async fn serve(folder: &Path, listen: &str) -> Result<Code> {
+pub(crate) async fn serve(folder: &Path, args: ServeArgs) -> Result<Code> {
     let _lock = lock(folder)?;
     // What an earlier daemon left behind points at nobody.
     remove(&folder.join(DAEMON_FILE))?;
-    let tcp = listen_tcp(listen).await?;
+    let tcp = listen_tcp(&args.listen).await?;
     let socket = config::socket_path(folder);
     let unix = listen_unix(&socket)?;
     let address = format!("http://{}", tcp.local_addr().context("the listener has no address")?);
 
-    let plane = Plane::open(settings(folder)?)
+    let plane = Plane::open(settings(folder, &args)?)
         .await
         .map_err(|error| anyhow::Error::new(error).context(unusable(folder)))?;
     token(&plane, folder).await?;
     plane.endpoint_set(address.clone());
     plane.resume().await?;
     let shutdown = CancellationToken::new();
+    let authentication = if args.no_auth { Authentication::Off } else { Authentication::Required };
     let serving = tokio::spawn(adjutant_server::serve(
         Listeners { tcp, unix },
-        adjutant_server::router(plane.clone()),
+        adjutant_server::router(plane.clone(), authentication),
         shutdown.clone(),
     ));
     announce(folder, &address, &socket, &plane)?;
@@ -83,10 +101,12 @@ fn unusable(folder: &Path) -> String {
     format!("the data folder {} cannot be used", folder.display())
 }
 
-fn settings(folder: &Path) -> Result<Settings> {
+fn settings(folder: &Path, args: &ServeArgs) -> Result<Settings> {
     let exe = std::env::current_exe().context("Adjutant's own program is not found")?;
     let mut settings = Settings::new(folder.to_owned(), exe);
     settings.env = Arc::from(config::environment());
+    settings.client_lease_ms = args.client_lease.saturating_mul(1000);
+    settings.approval_ms = args.approval_deadline.saturating_mul(1000);
     settings.blueprints = demo::builtin_blueprints();
     Ok(settings)
 }

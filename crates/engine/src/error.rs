@@ -67,6 +67,9 @@ pub enum EngineError {
     /// Too much at once.
     #[error("{0} runs are open, and no more are taken at once")]
     Busy(usize),
+    /// Something of ours went wrong.
+    #[error("{0}")]
+    Defect(&'static str),
     /// The plane is stopping.
     #[error("the daemon is stopping and takes no new work")]
     Stopping,
@@ -97,6 +100,7 @@ impl EngineError {
                 ErrorClass::User
             }
             EngineError::NotFound { .. } => ErrorClass::Gone,
+            EngineError::Defect(_) => ErrorClass::Bug,
             EngineError::Busy(_) | EngineError::Stopping => ErrorClass::Retry,
             EngineError::Workspace { class, .. } => *class,
             EngineError::Write(error) => error.class(),
@@ -119,6 +123,7 @@ impl EngineError {
             },
             EngineError::Workspace { .. } => "workspace_failed",
             EngineError::Busy(_) => "busy",
+            EngineError::Defect(_) => "internal",
             EngineError::Stopping => "stopping",
             EngineError::Write(WriteError::Full(_)) => "store_full",
             EngineError::Write(_) => "store_failed",
@@ -148,7 +153,10 @@ impl EngineError {
                 Some("`adjutant doctor` looks at the store".to_owned())
             }
             EngineError::Busy(_) => Some("try again when some have ended".to_owned()),
-            EngineError::Forbidden(_) | EngineError::Goal(_) | EngineError::Stopping => None,
+            EngineError::Forbidden(_)
+            | EngineError::Goal(_)
+            | EngineError::Defect(_)
+            | EngineError::Stopping => None,
         }
     }
 
@@ -173,6 +181,7 @@ impl EngineError {
             | EngineError::Goal(_)
             | EngineError::Workspace { .. }
             | EngineError::Busy(_)
+            | EngineError::Defect(_)
             | EngineError::Stopping
             | EngineError::Write(_)
             | EngineError::Read(_) => None,

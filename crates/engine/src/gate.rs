@@ -7,7 +7,7 @@ use adjutant_model::Value;
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::blueprint::{Agent, AgentSpec, Blueprint, CommandSpec};
 use adjutant_model::policy::{GateStage, Judgement, PolicyEffect, PolicyMatcher, PolicyRule, ToolCall};
-use adjutant_rules::policy;
+use adjutant_rules::policy::{self, Verdict};
 
 /// A tool's name is at most so long.
 const TOOL_NAME_MAX: usize = 128;
@@ -54,6 +54,30 @@ impl Gate {
             return allowed("no rule is against functions");
         }
         self.by_policy(&step_call(blueprint, agent, input))
+    }
+
+    /// Judges an action of an outside client: by the plane's rules, and by those of its connection and run, which can
+    /// only tighten.
+    pub(crate) fn judge_action(&self, own: &[PolicyRule], call: &ToolCall, state: &Value) -> Verdict {
+        if let Some(refused) = validation(call) {
+            return Verdict {
+                effect: PolicyEffect::Deny,
+                rule: None,
+                reason: refused.reason,
+                matched: Vec::new(),
+            };
+        }
+        let plane = policy::judge(&self.rules, self.default, call, state);
+        let own = policy::judge(own, PolicyEffect::Allow, call, state);
+        match (plane.effect, own.effect) {
+            (PolicyEffect::Deny, PolicyEffect::Deny) => Verdict {
+                reason: format!("{}; {}", plane.reason, own.reason),
+                matched: [plane.matched, own.matched].concat(),
+                ..plane
+            },
+            (PolicyEffect::Deny, _) | (PolicyEffect::Ask | PolicyEffect::Allow, PolicyEffect::Allow) => plane,
+            (PolicyEffect::Allow | PolicyEffect::Ask, PolicyEffect::Deny | PolicyEffect::Ask) => own,
+        }
     }
 
     fn by_policy(&self, call: &ToolCall) -> Judgement {
@@ -144,7 +168,7 @@ mod tests {
         )
         .expect("the rules are valid");
         let gate = Gate::new(rules);
-        let caller = |role| Caller { token_id: TokenId::new(Uuid::nil()), role, step: None };
+        let caller = |role| Caller { token_id: TokenId::new(Uuid::nil()), role, step: None, agent_id: None };
         let call = |tool: &str, command: &str| ToolCall {
             tool: tool.to_owned(),
             parameters: Value::object([("command", Value::from(command))]),

@@ -11,7 +11,9 @@ pub mod plane;
 
 pub mod tasks;
 
+pub mod approvals;
 mod blueprints;
+pub mod clients;
 mod runs;
 
 mod dispatch;

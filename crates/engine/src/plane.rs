@@ -1,6 +1,8 @@
 //! The plane: the one object that doors hold.
 
+use crate::approvals::{self, Answer, Answerer, Approvals};
 use crate::blueprints::Blueprints;
+use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::error::EngineError;
 use crate::gate::{Gate, ToolJudged};
@@ -12,6 +14,7 @@ use crate::tasks::{self, TaskParams, TaskStarted};
 use crate::worker::{Progress, Secret};
 use crate::workspaces::{self, WorkspaceInfo};
 use adjutant_model::action::{Caller, StepBinding};
+use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Goal, GoalStatus};
 use adjutant_model::policy::ToolCall;
@@ -73,6 +76,8 @@ pub(crate) struct Core {
     pub(crate) git: Git,
     pub(crate) goals: Goals,
     pub(crate) blueprints: Blueprints,
+    pub(crate) clients: Clients,
+    pub(crate) approvals: Approvals,
     pub(crate) runs: RunDirectory,
     /// Every task of the plane but the keeper of goals.
     pub(crate) tasks: TaskTracker,
@@ -121,6 +126,8 @@ impl Plane {
         tokio::spawn(keeper);
         let core = Core {
             blueprints: Blueprints::default(),
+            clients: Clients::default(),
+            approvals: Approvals::default(),
             git: Git::new(&settings.env),
             gate,
             goals,
@@ -149,6 +156,8 @@ impl Plane {
         let event =
             Event::DaemonStarted { version: self.core.settings.version.clone(), pid: std::process::id() };
         self.note(event).await.map_err(StartError::Resume)?;
+        approvals::withdraw_left_over(&self.core).await.map_err(StartError::Resume)?;
+        clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)
     }
 
@@ -198,6 +207,54 @@ impl Plane {
     /// [`EngineError::Write`]
     pub async fn owner_token_create(&self) -> Result<Secret, EngineError> {
         identity::owner_token_create(&self.core).await
+    }
+
+    /// Makes a token that acts as an agent, for so many seconds.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`] for other callers than a host.
+    pub async fn agent_token_create(
+        &self,
+        caller: &Caller,
+        agent_id: &str,
+        ttl_secs: u64,
+    ) -> Result<Secret, EngineError> {
+        identity::agent_token_create(&self.core, caller, agent_id, ttl_secs).await
+    }
+
+    /// Gives who acts where authentication is switched off: the owner.
+    pub fn unauthenticated_owner(&self) -> Caller {
+        identity::unauthenticated_owner()
+    }
+
+    /// Takes up a client's connection.
+    pub fn connect(&self, params: ConnectionParams) -> Arc<Connection> {
+        Connection::new(self.core.clone(), params)
+    }
+
+    /// Gives approvals, those of one status or all, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn approvals(
+        &self,
+        status: Option<ApprovalStatus>,
+        limit: usize,
+    ) -> Result<Vec<Approval>, EngineError> {
+        Ok(self.core.store.approvals(status, limit).await?)
+    }
+
+    /// Takes a person's answer to an approval.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`] for the one who asked, [`EngineError::Conflict`] when it has an answer.
+    pub async fn approval_answer(
+        &self,
+        id: &str,
+        answer: Answer,
+        answerer: Answerer<'_>,
+    ) -> Result<Approval, EngineError> {
+        approvals::answer(&self.core, id, answer, answerer).await
     }
 
     /// Accepts a task; when this returns its run is durable.

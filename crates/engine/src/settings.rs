@@ -27,6 +27,14 @@ pub struct Settings {
     pub worker_token_secs: u64,
     /// How many runs may be open at once.
     pub runs_open_max: usize,
+    /// How many turns a client's run may have.
+    pub client_turns_max: u64,
+    /// How many turns a client may tell of at once.
+    pub client_batch_max: usize,
+    /// How long a client's run waits for its client to come back, in milliseconds.
+    pub client_lease_ms: u64,
+    /// How long a person has to answer an approval, in milliseconds.
+    pub approval_ms: u64,
 }
 
 impl Settings {
@@ -42,6 +50,10 @@ impl Settings {
             run_ttl_secs: 1800,
             worker_token_secs: 1800,
             runs_open_max: 10_000,
+            client_turns_max: 2000,
+            client_batch_max: 256,
+            client_lease_ms: 10_000,
+            approval_ms: 300_000,
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::id::{RunId, TokenId};
 use crate::run::StepPath;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What a token's bearer may do in general.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,8 @@ pub struct TokenRecord {
     pub role: Role,
     /// The step it is bound to, for a worker.
     pub step: Option<StepBinding>,
+    /// The agent it is bound to: its bearer acts as this agent and no other.
+    pub agent_id: Option<Arc<str>>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends; `None` for the owner's.
@@ -81,6 +84,8 @@ pub struct Caller {
     pub role: Role,
     /// The step it is bound to, for a worker.
     pub step: Option<StepBinding>,
+    /// The agent it is bound to.
+    pub agent_id: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -88,7 +93,10 @@ impl Caller {
     pub fn actor(&self) -> String {
         match &self.step {
             Some(step) => format!("step:{}/{}", step.run_id, step.path),
-            None => self.role.as_str().to_owned(),
+            None => match &self.agent_id {
+                Some(agent_id) => format!("agent:{agent_id}"),
+                None => self.role.as_str().to_owned(),
+            },
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A row's `kind` column is the tag and its payload the rest. What may be forgotten (inputs, outputs) is not in
 //! here: a payload names a turn, and the turn carries the content.
 
+use crate::client_run::ApprovalStatus;
 use crate::goal::{Evidence, GoalStatus, LinkState};
 use crate::id::{GoalId, TaskId};
 use crate::policy::Judgement;
@@ -136,6 +137,76 @@ pub enum Event {
         /// The words, cut to 2 KiB.
         text: String,
     },
+    /// A client started a run.
+    ClientRunStarted {
+        /// The agent it is recorded under.
+        agent_id: String,
+        /// What it is for.
+        intent: String,
+        /// The token that started it.
+        token_id: String,
+    },
+    /// A client's run has a new epoch: it was resumed, or a new daemon has found it.
+    ClientRunAdopted {
+        /// The daemon that owns it.
+        owner: String,
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// The connection of a client's run is gone; its lease runs until then.
+    ClientRunInterrupted {
+        /// When it will be `incomplete` unless it is resumed.
+        until: Timestamp,
+    },
+    /// A rule was added to a client's run.
+    ClientPolicyBound {
+        /// The rule's name.
+        name: String,
+    },
+    /// Turns of a client's run were started or have settled.
+    ClientRunAdvanced {
+        /// The turns it started.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        started: Vec<ClientTurnNote>,
+        /// The turns that have settled.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        settled: Vec<ClientTurnNote>,
+    },
+    /// A client's run is over.
+    ClientRunEnded {
+        /// How.
+        status: RunStatus,
+        /// How many turns it has.
+        turns: u64,
+        /// Why, when the client did not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// An action of a connection without a run was judged, and ended.
+    ActionSettled {
+        /// What was done, and how it ended.
+        action: ClientTurnNote,
+    },
+    /// The gate asks a person.
+    ApprovalRaised {
+        /// The approval.
+        approval_id: String,
+        /// The tool.
+        tool: String,
+        /// The same for the same effect.
+        fingerprint: String,
+        /// When it is denied unless it is answered.
+        deadline: Timestamp,
+    },
+    /// An approval was answered, or nobody did in time.
+    ApprovalResolved {
+        /// The approval.
+        approval_id: String,
+        /// How.
+        status: ApprovalStatus,
+        /// Who.
+        by: String,
+    },
     /// A goal was made.
     GoalCreated {
         /// The intent.
@@ -194,6 +265,15 @@ impl Event {
             Event::ToolJudged { .. } => "tool_judged",
             Event::ToolSettled { .. } => "tool_settled",
             Event::AgentProgress { .. } => "agent_progress",
+            Event::ClientRunStarted { .. } => "client_run_started",
+            Event::ClientRunAdopted { .. } => "client_run_adopted",
+            Event::ClientRunInterrupted { .. } => "client_run_interrupted",
+            Event::ClientPolicyBound { .. } => "client_policy_bound",
+            Event::ClientRunAdvanced { .. } => "client_run_advanced",
+            Event::ClientRunEnded { .. } => "client_run_ended",
+            Event::ActionSettled { .. } => "action_settled",
+            Event::ApprovalRaised { .. } => "approval_raised",
+            Event::ApprovalResolved { .. } => "approval_resolved",
             Event::GoalCreated { .. } => "goal_created",
             Event::GoalLinked { .. } => "goal_linked",
             Event::GoalLinkChanged { .. } => "goal_link_changed",
@@ -202,6 +282,30 @@ impl Event {
             Event::GoalStatusChanged { .. } => "goal_status_changed",
         }
     }
+}
+
+/// What the journal says of an action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClientTurnNote {
+    /// The turn it is recorded as, when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<u64>,
+    /// The tool, or what else it does.
+    pub tool: String,
+    /// The proposal's label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal_id: Option<String>,
+    /// The action's label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_id: Option<String>,
+    /// Where it stands.
+    pub status: TurnStatus,
+    /// SHA-256 of the turn's JSON as it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
 }
 
 /// What a run's machine took, in order; folding these again gives the same state.

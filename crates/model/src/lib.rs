@@ -12,6 +12,7 @@ pub mod flow;
 pub mod blueprint;
 
 pub mod action;
+pub mod client_run;
 pub mod policy;
 pub mod proposal;
 pub mod run;

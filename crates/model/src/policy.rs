@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyEffect {
-    /// The call goes on unless another rule denies.
+    /// The call goes on unless another rule denies or asks.
     Allow,
+    /// A person decides, unless another rule denies.
+    Ask,
     /// The call is refused; no rule can overrule it.
     Deny,
 }

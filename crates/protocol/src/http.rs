@@ -1,5 +1,6 @@
 //! The types of the HTTP door: `…Params` go in, `…View` come out. JSON of any shape is a [`serde_json::Value`].
 
+mod approvals;
 mod events;
 mod gate;
 mod goals;
@@ -8,6 +9,7 @@ mod status;
 mod tasks;
 mod workspaces;
 
+pub use approvals::{ApprovalAnswer, ApprovalList, ApprovalView, TokenRequest, TokenView};
 pub use events::EventView;
 pub use gate::{JudgeParams, JudgementView, ProgressParams, SettleParams};
 pub use goals::{

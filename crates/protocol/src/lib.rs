@@ -8,6 +8,8 @@ pub mod http;
 
 pub mod discovery;
 
+pub mod rpc;
+
 pub mod client;
 
 mod sse;

@@ -44,8 +44,10 @@ pub fn judge(rules: &[PolicyRule], default: PolicyEffect, call: &ToolCall, state
     let hits: Vec<Hit<'_>> = rules.iter().filter_map(|rule| hit(rule, &mut subject)).collect();
     let matched = hits.iter().map(|hit| hit.rule.name.clone()).collect();
     let of = |effect| hits.iter().filter(move |hit| hit.effect == effect);
-    let (effect, deciding): (_, Vec<&Hit<'_>>) = match of(PolicyEffect::Deny).next() {
-        Some(_) => (PolicyEffect::Deny, of(PolicyEffect::Deny).collect()),
+    let strongest =
+        [PolicyEffect::Deny, PolicyEffect::Ask].into_iter().find(|effect| of(*effect).next().is_some());
+    let (effect, deciding): (_, Vec<&Hit<'_>>) = match strongest {
+        Some(effect) => (effect, of(effect).collect()),
         None => (PolicyEffect::Allow, of(PolicyEffect::Allow).take(1).collect()),
     };
     match deciding.first() {
@@ -57,6 +59,7 @@ pub fn judge(rules: &[PolicyRule], default: PolicyEffect, call: &ToolCall, state
         None => {
             let reason = match default {
                 PolicyEffect::Allow => "no rule is against it",
+                PolicyEffect::Ask => "no rule decides it, so a person does",
                 PolicyEffect::Deny => "no rule allows it",
             };
             Verdict { effect: default, rule: None, reason: reason.to_owned(), matched }

@@ -1,6 +1,7 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
 use adjutant_engine::workspaces::WorkspaceInfo;
+use adjutant_model::client_run::Approval;
 use adjutant_model::event::JournalRow;
 use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, LinkState};
 use adjutant_model::policy::GateStage;
@@ -193,4 +194,28 @@ fn evidence(evidence: &Evidence) -> http::EvidenceView {
         detail: evidence.detail.clone(),
         at: evidence.at.to_string(),
     }
+}
+
+pub(crate) fn approval(approval: &Approval) -> http::ApprovalView {
+    http::ApprovalView {
+        id: approval.id.clone(),
+        run_id: approval.run_id.as_deref().map(str::to_owned),
+        agent_id: approval.agent_id.as_deref().map(str::to_owned),
+        tool: approval.tool.clone(),
+        parameters: (&approval.parameters).into(),
+        fingerprint: approval.fingerprint.clone(),
+        reason: approval.reason.clone(),
+        status: approval.status.as_str().to_owned(),
+        deadline: approval.deadline.to_string(),
+        created_at: approval.created_at.to_string(),
+        resolved_at: approval.resolved_at.map(|at| at.to_string()),
+        resolved_by: approval.resolved_by.clone(),
+    }
+}
+
+/// Gives an approval as the runtime door shows it: as HTTP does, and by the name that its methods take.
+pub(crate) fn approval_json(of: &Approval) -> Value {
+    let mut json = serde_json::to_value(approval(of)).expect("an approval is JSON");
+    json["approval_id"] = json["id"].clone();
+    json
 }

@@ -1,5 +1,6 @@
 //! The routes, a file for each resource.
 
+pub(crate) mod approvals;
 pub(crate) mod events;
 pub(crate) mod gate;
 pub(crate) mod goals;

@@ -1,4 +1,4 @@
-//! The doors of Adjutant: HTTP.
+//! The doors of Adjutant: HTTP, and JSON-RPC over WebSocket.
 //!
 //! A door checks who asks and what the request says, and hands it to the plane; it decides nothing and keeps
 //! nothing. Every error leaves in one form.
@@ -13,6 +13,9 @@ mod convert;
 
 mod http;
 
+mod rpc;
+
 mod serve;
 
+pub use rpc::Authentication;
 pub use serve::{Listeners, openapi_json, router, serve};

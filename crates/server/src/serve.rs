@@ -2,12 +2,14 @@
 
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
-use crate::http::{events, gate, goals, runs, status, tasks, workspaces};
+use crate::http::{approvals, events, gate, goals, runs, status, tasks, workspaces};
+use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
 use adjutant_protocol::ErrorCode;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use axum::{Extension, Router};
 use std::io;
 use std::sync::OnceLock;
@@ -49,19 +51,21 @@ pub fn openapi_json() -> String {
     JSON.get_or_init(|| documented().1.to_pretty_json().expect("the document is JSON") + "\n").clone()
 }
 
-/// Makes the router of the HTTP door.
-pub fn router(plane: Plane) -> Router {
+/// Makes the router of the HTTP door and the runtime door.
+pub fn router(plane: Plane, authentication: Authentication) -> Router {
     let open = Router::new()
         .route("/v1/healthz", axum::routing::get(status::health))
         .method_not_allowed_fallback(no_method);
+    let runtime = Router::new().route("/rpc", any(rpc::upgrade)).route("/", any(rpc::upgrade));
     let document = axum::routing::get(async || ([("content-type", "application/json")], openapi_json()));
     documented()
         .0
         .route("/openapi.json", document)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn_with_state(plane.clone(), auth::caller))
+        .layer(middleware::from_fn_with_state((plane.clone(), authentication), auth::caller))
         .merge(open)
+        .merge(runtime.with_state((plane.clone(), authentication)))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(contained))
         .layer(middleware::from_fn(auth::own_origin))
@@ -91,6 +95,9 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(workspaces::list))
         .routes(routes!(workspaces::diff))
         .routes(routes!(workspaces::remove))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::answer))
+        .routes(routes!(approvals::token))
         .routes(routes!(status::status))
         .split_for_parts();
     // Health is routed apart, because it needs no token.

@@ -6,6 +6,7 @@
 use crate::reader::{ReadError, Snapshot};
 use crate::write::{ExpectedRows, Param, Write};
 use adjutant_model::Value;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 /// Up to so many bytes content stays in its row.
@@ -34,7 +35,15 @@ pub(crate) fn content_read(
     column: &'static str,
     text: Option<String>,
 ) -> Result<Option<Value>, ReadError> {
-    let Some(text) = text else { return Ok(None) };
+    text.map(|text| record_read(snapshot, column, text)).transpose()
+}
+
+/// Reads a column of content as the type that was written.
+pub(crate) fn record_read<T: DeserializeOwned>(
+    snapshot: &Snapshot<'_>,
+    column: &'static str,
+    text: String,
+) -> Result<T, ReadError> {
     let parsed = match text.strip_prefix('@') {
         None => serde_json::from_str(&text),
         Some(hash) => {
@@ -43,5 +52,5 @@ pub(crate) fn content_read(
             serde_json::from_slice(&content.ok_or_else(|| ReadError::unreadable(column, &text))?)
         }
     };
-    parsed.map(Some).map_err(|_| ReadError::unreadable(column, &text))
+    parsed.map_err(|_| ReadError::unreadable(column, &text))
 }

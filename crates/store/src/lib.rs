@@ -11,7 +11,9 @@ pub mod store;
 
 pub mod write;
 
+pub mod approvals;
 pub mod blueprints;
+pub mod client_runs;
 pub mod goals;
 pub mod journal;
 pub mod runs;
@@ -31,6 +33,8 @@ mod writer;
 mod dialect;
 mod migrations;
 
+pub use approvals::ApprovalResolution;
+pub use client_runs::{ClientFence, ClientRunChange};
 pub use lock::{LockError, StoreLock};
 pub use reader::ReadError;
 pub use runs::{RunFilter, RunStatusChange};

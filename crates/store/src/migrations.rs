@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 8] = [
+pub(crate) const MIGRATIONS: [Migration; 9] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -153,6 +153,54 @@ CREATE TABLE journal_checkpoints (
     revoked_at INTEGER
 );
 CREATE INDEX tokens_by_run ON tokens (run_id);",
+    },
+    Migration {
+        name: "runs that clients drive and their turns, approvals, and tokens of agents",
+        sql: "CREATE TABLE client_runs (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    agent_id TEXT NOT NULL,
+    intent TEXT NOT NULL,
+    outcome_description TEXT,
+    token_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    outcome TEXT,
+    policies TEXT NOT NULL,
+    state TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    turns INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER
+);
+CREATE INDEX client_runs_by_agent ON client_runs (agent_id, number);
+CREATE INDEX client_runs_by_status ON client_runs (status, number);
+CREATE TABLE client_turns (
+    run_id TEXT NOT NULL,
+    turn INTEGER NOT NULL,
+    settled INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (run_id, turn)
+) WITHOUT ROWID;
+CREATE TABLE approvals (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    run_id TEXT,
+    agent_id TEXT,
+    token_id TEXT NOT NULL,
+    connection TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    parameters TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    status TEXT NOT NULL,
+    deadline INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    resolved_at INTEGER,
+    resolved_by TEXT
+);
+CREATE INDEX approvals_by_status ON approvals (status, number);
+ALTER TABLE tokens ADD COLUMN agent_id TEXT;",
     },
 ];
 

@@ -22,10 +22,11 @@ impl Write {
             token.created_at.into(),
             Param::at(token.expires_at),
             Param::at(token.revoked_at),
+            Param::text_or_null(token.agent_id.as_deref()),
         ];
         self.push(
-            "INSERT INTO tokens (id, hash, role, run_id, path, attempt, created_at, expires_at, revoked_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO tokens (id, hash, role, run_id, path, attempt, created_at, expires_at, revoked_at, \
+             agent_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             ExpectedRows::Exactly(1),
             params,
         )
@@ -68,7 +69,7 @@ impl Store {
     pub async fn token_by_hash(&self, hash: &str) -> Result<Option<TokenRecord>, ReadError> {
         let hash = hash.to_owned();
         self.read(move |snapshot| {
-            let sql = "SELECT id, hash, role, run_id, path, attempt, created_at, expires_at, revoked_at FROM tokens \
+            let sql = "SELECT id, hash, role, run_id, path, attempt, created_at, expires_at, revoked_at, agent_id FROM tokens \
                        WHERE hash = ?1";
             Ok(snapshot.select(sql, (hash,), |row| token_of_row(snapshot, row))?.pop())
         })
@@ -91,6 +92,7 @@ fn token_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<TokenRecord, R
         hash: row.get(1)?,
         role: Role::parse(&role).ok_or_else(|| ReadError::unreadable("tokens.role", &role))?,
         step,
+        agent_id: row.get::<_, Option<String>>(9)?.map(Into::into),
         created_at: Timestamp::from_unix_ms(row.get(6)?),
         expires_at: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_unix_ms),
         revoked_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_unix_ms),

@@ -266,6 +266,11 @@ impl Json {
         Json(json_text(value))
     }
 
+    /// Takes a record's JSON.
+    pub fn of_record<T: Serialize>(record: &T) -> Self {
+        Json(json_text(record))
+    }
+
     /// Gives SHA-256 of the text as 64 hex digits.
     pub fn sha256(&self) -> String {
         format!("{:x}", Sha256::digest(&self.0))

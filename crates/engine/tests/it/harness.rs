@@ -43,7 +43,7 @@ impl Home {
 }
 
 pub(crate) fn owner() -> Caller {
-    Caller { token_id: TokenId::new(Uuid::nil()), role: Role::Host, step: None }
+    Caller { token_id: TokenId::new(Uuid::nil()), role: Role::Host, step: None, agent_id: None }
 }
 
 pub(crate) fn json(value: serde_json::Value) -> Value {

@@ -144,13 +144,14 @@ fn file_rules(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Vec<Po
 fn effect_of(at: &Cursor<'_>, lints: &mut Lints) -> Option<PolicyEffect> {
     match at.string(lints)? {
         "deny" => Some(PolicyEffect::Deny),
+        "ask" => Some(PolicyEffect::Ask),
         "allow" => Some(PolicyEffect::Allow),
         other => {
             lints.error_with_hint(
                 at,
                 "unknown-effect",
                 format!("unknown effect `{other}`"),
-                "effects: deny, allow",
+                "effects: deny, ask, allow",
             );
             None
         }

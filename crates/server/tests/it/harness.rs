@@ -61,7 +61,7 @@ impl Daemon {
         plane.endpoint_set(url.clone());
         plane.resume().await.expect("the plane resumes");
         let shutdown = CancellationToken::new();
-        let router = adjutant_server::router(plane.clone());
+        let router = adjutant_server::router(plane.clone(), adjutant_server::Authentication::Required);
         let serving = tokio::spawn(adjutant_server::serve(Listeners { tcp, unix }, router, shutdown.clone()));
         let client = Client::new(url, token.as_str()).expect("a client");
         Daemon { folder, plane, token, client, address, shutdown, serving }

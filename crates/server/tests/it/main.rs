@@ -7,6 +7,7 @@ mod gate;
 mod goals;
 mod harness;
 mod openapi;
+mod rpc;
 mod runs;
 mod tasks;
 mod workspaces;

@@ -288,6 +288,7 @@ async fn a_token_is_found_by_its_hash_and_taken_back_once() {
         id: TokenId::new(Uuid::from_u128(n)),
         hash: hash_of(n),
         role: if n == 1 { Role::Host } else { Role::Worker },
+        agent_id: (n == 2).then(|| "agent-a".into()),
         step,
         created_at: at(0),
         expires_at: (n != 1).then(|| at(100)),

@@ -1,0 +1,101 @@
+//! Recovery: runs whose daemon has gone wait out a lease again, with every turn accounted for.
+
+use super::run::{self, Launch};
+use super::subject;
+use crate::clock;
+use crate::error::EngineError;
+use crate::plane::Core;
+use adjutant_model::Timestamp;
+use adjutant_model::client_run::{ClientRun, ClientTurn};
+use adjutant_model::event::Event;
+use adjutant_model::proposal::VerifierVerdict;
+use adjutant_model::run::{RunStatus, TurnStatus};
+use adjutant_store::{ClientFence, Draft, Write};
+use std::sync::Arc;
+
+/// Gives every open run an owner again; one that cannot be read stops no other.
+pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
+    for found in core.store.client_runs_open().await? {
+        let run_id = found.id.clone();
+        if let Err(error) = resume(core, found).await {
+            tracing::error!(run = %run_id, %error, "the client's run cannot be taken up again");
+        }
+    }
+    Ok(())
+}
+
+async fn resume(core: &Arc<Core>, found: ClientRun) -> Result<(), EngineError> {
+    let limit = usize::try_from(found.turns).unwrap_or(usize::MAX);
+    let turns = core.store.client_turns(&found.id, 0, limit).await?;
+    let epoch = found.epoch + 1;
+    let run = ClientRun { owner: core.owner.clone(), epoch, status: RunStatus::Interrupted, ..found };
+    let now = clock::now();
+    let mut write = Write::default();
+    let fence = ClientFence { run_id: run.id.clone(), owner: run.owner.as_str().into(), epoch };
+    write.client_run_adopt(&fence, RunStatus::Interrupted);
+    for turn in unaccounted(&turns, run.turns, now) {
+        write.client_turn_put(&run.id, &turn);
+    }
+    let event = Event::ClientRunAdopted { owner: run.owner.clone(), epoch };
+    write.journal(Draft { at: now, actor: "plane".into(), subject: subject(&run.id), event });
+    core.store.write(write).await?;
+    let settled = run.turns;
+    run::start(core, Launch { run, connection: None, settled });
+    Ok(())
+}
+
+/// Gives what to write for turns that were in flight or not begun when the daemon went.
+fn unaccounted(found: &[ClientTurn], turns: u64, now: Timestamp) -> Vec<ClientTurn> {
+    let mut found = found.iter().peekable();
+    let mut missing = Vec::new();
+    for index in 0..turns {
+        match found.next_if(|turn| turn.index == index) {
+            Some(turn) if turn.status == TurnStatus::Started => missing.push(ClientTurn {
+                status: TurnStatus::Cancelled,
+                error: Some("the daemon stopped before it settled; what it has done is not known".to_owned()),
+                ended_at: Some(now),
+                ..turn.clone()
+            }),
+            Some(_) => {}
+            None => missing.push(never_begun(index, now)),
+        }
+    }
+    missing
+}
+
+fn never_begun(index: u64, now: Timestamp) -> ClientTurn {
+    ClientTurn {
+        index,
+        prompt: None,
+        tool: None,
+        parameters: adjutant_model::Value::Null,
+        output: None,
+        cli_outcome: None,
+        verifier_verdict: VerifierVerdict::NotRun,
+        policy_rejected: None,
+        status: TurnStatus::Cancelled,
+        error: Some("the daemon stopped before it began".to_owned()),
+        action_id: None,
+        proposal_id: None,
+        attempt: 0,
+        started_at: now,
+        ended_at: Some(now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_index_is_accounted_for_once() {
+        let now = Timestamp::from_unix_ms(7);
+        let turn = |index, status| ClientTurn { status, error: None, ..never_begun(index, now) };
+        let found =
+            [turn(0, TurnStatus::Succeeded), turn(2, TurnStatus::Started), turn(3, TurnStatus::Failed)];
+        let written: Vec<_> =
+            unaccounted(&found, 5, now).into_iter().map(|turn| (turn.index, turn.status)).collect();
+        let cancelled = TurnStatus::Cancelled;
+        assert_eq!(written, [(1, cancelled), (2, cancelled), (4, cancelled)]);
+    }
+}

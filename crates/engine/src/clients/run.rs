@@ -1,0 +1,403 @@
+//! The owner of a client's run: the one task that writes it.
+//!
+//! ```text
+//!            ┌───────────── resumed ─────────────┐
+//!            ▼                                   │
+//!  start ─ Running ── connection gone ──► Interrupted ── lease over ──► Incomplete
+//!            │                                   │
+//!            └──── completed ──► Done | Failed ◄─┘──── cancelled ──► Cancelled
+//! ```
+//!
+//! It takes what waits in one batch, keeps the batch in one transaction under the run's fence, and only then answers
+//! and tells the subscribers; so turns stand in the store in the order of their indexes, and what was told is durable.
+
+use super::subscriber::{RunEvent, RunTail, Subscriber};
+use super::{Dropped, StartedRun};
+use crate::clock;
+use crate::error::EngineError;
+use crate::plane::Core;
+use adjutant_model::client_run::{ClientRun, ClientTurn};
+use adjutant_model::event::{ClientTurnNote, Event};
+use adjutant_model::run::{ErrorClass, RunStatus, TurnStatus};
+use adjutant_model::{Timestamp, Value};
+use adjutant_store::{ClientFence, ClientRunChange, Draft, Json, Write, WriteError};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// How many commands may wait for an owner.
+const COMMANDS_MAX: usize = 1024;
+
+/// How long an owner waits before it offers a write again that the disk refused.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+
+type Answer<T> = oneshot::Sender<T>;
+
+/// What an owner is told. Answers come when what they say is durable.
+#[derive(Debug)]
+pub(super) enum RunCommand {
+    /// Keep the next indexes for the actions of a proposal; answers the first.
+    Reserve { count: u64, reply: Answer<Result<u64, Dropped>> },
+    /// A turn has started or settled.
+    Put { turn: Box<ClientTurn>, reply: Option<Answer<()>> },
+    /// Turns that the client tells of; their indexes are given here. Answers the first.
+    Record { turns: Vec<ClientTurn>, reply: Answer<Result<u64, Dropped>> },
+    /// The state of the run has changed.
+    StateSet(Value),
+    /// A rule is in force from now on.
+    Bind { name: String, rule: Value, reply: Answer<()> },
+    /// Somebody wants to see it live.
+    Subscribe { subscriber: Subscriber, reply: Answer<Result<RunTail, EngineError>> },
+    /// A connection wants to see no more of it; answers whether it did.
+    Unsubscribe { connection: Arc<str>, reply: Answer<bool> },
+    /// Its client says how it ended.
+    End { ending: Ending, reply: Answer<bool> },
+    /// A connection is gone.
+    Detached { connection: Arc<str> },
+    /// A connection goes on with it; answers the state it has.
+    Resume { connection: Arc<str>, reply: Answer<StartedRun> },
+}
+
+/// How a run ends.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ending {
+    pub(super) status: RunStatus,
+    pub(super) outcome: Option<Value>,
+    pub(super) reason: Option<String>,
+}
+
+/// The way to an owner.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientRunHandle {
+    pub(super) commands: mpsc::Sender<RunCommand>,
+}
+
+impl ClientRunHandle {
+    /// Asks, and gives nothing when the run is over.
+    pub(super) async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> RunCommand) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// A run that is to be owned.
+pub(super) struct Launch {
+    pub(super) run: ClientRun,
+    /// The connection that drives it; none when it was found in the store.
+    pub(super) connection: Option<Arc<str>>,
+    /// How many of its turns have settled.
+    pub(super) settled: u64,
+}
+
+/// Starts the owner of a run whose row is in the store.
+pub(super) fn start(core: &Arc<Core>, launch: Launch) -> ClientRunHandle {
+    let (commands, received) = mpsc::channel(COMMANDS_MAX);
+    let handle = ClientRunHandle { commands };
+    core.clients.insert(launch.run.id.clone(), handle.clone());
+    let (owner_core, run_id) = (core.clone(), launch.run.id.clone());
+    core.tasks.spawn(async move {
+        let owner = Owner::new(owner_core.clone(), launch);
+        // A panic in an owner is a defect of ours: it ends this task and nothing else.
+        if tokio::spawn(owner.live(received)).await.is_err() {
+            tracing::error!(run = %run_id, "the owner of the client's run panicked");
+        }
+        owner_core.clients.remove(&run_id);
+    });
+    handle
+}
+
+struct Owner {
+    core: Arc<Core>,
+    fence: ClientFence,
+    run: ClientRun,
+    connection: Option<Arc<str>>,
+    /// When it becomes incomplete, while nobody drives it.
+    lease_until: Option<Timestamp>,
+    settled: u64,
+    next: u64,
+    subscribers: HashMap<Arc<str>, Subscriber>,
+}
+
+/// What one batch of commands comes to.
+#[derive(Default)]
+struct Batch {
+    write: Write,
+    started: Vec<ClientTurnNote>,
+    settled: Vec<ClientTurnNote>,
+    told: Vec<RunEvent>,
+    replies: Vec<Box<dyn FnOnce() + Send>>,
+    state_changed: bool,
+    counted: bool,
+    ended: bool,
+    /// The run is not ours any more, or we stop.
+    lost: bool,
+}
+
+impl Owner {
+    fn new(core: Arc<Core>, launch: Launch) -> Self {
+        let Launch { run, connection, settled } = launch;
+        let fence =
+            ClientFence { run_id: run.id.clone(), owner: run.owner.as_str().into(), epoch: run.epoch };
+        let lease_until = connection.is_none().then(|| lease(&core));
+        let next = run.turns;
+        Owner { core, fence, run, connection, lease_until, settled, next, subscribers: HashMap::new() }
+    }
+
+    async fn live(mut self, mut received: mpsc::Receiver<RunCommand>) {
+        loop {
+            let mut commands = Vec::new();
+            tokio::select! {
+                biased;
+                command = received.recv() => match command {
+                    Some(command) => commands.push(command),
+                    None => return,
+                },
+                () = self.core.stopping.cancelled() => return,
+                () = tokio::time::sleep(self.lease_left()), if self.lease_until.is_some() => {
+                    let reason = Some("its client did not come back within the lease".to_owned());
+                    let ending = Ending { status: RunStatus::Incomplete, outcome: None, reason };
+                    commands.push(RunCommand::End { ending, reply: oneshot::channel().0 });
+                }
+            }
+            while commands.len() < COMMANDS_MAX {
+                match received.try_recv() {
+                    Ok(command) => commands.push(command),
+                    Err(_) => break,
+                }
+            }
+            let mut batch = Batch::default();
+            for command in commands {
+                if batch.ended || batch.lost {
+                    // Dropping it says that the run is over.
+                    continue;
+                }
+                self.take(command, &mut batch).await;
+            }
+            if batch.lost || !self.keep(&mut batch).await {
+                return;
+            }
+            self.tell(std::mem::take(&mut batch.told));
+            batch.replies.into_iter().for_each(|reply| reply());
+            if batch.ended {
+                return;
+            }
+        }
+    }
+
+    fn lease_left(&self) -> Duration {
+        self.lease_until.map_or(Duration::ZERO, clock::until)
+    }
+
+    async fn take(&mut self, command: RunCommand, batch: &mut Batch) {
+        match command {
+            RunCommand::Reserve { count, reply } => {
+                let reserved = self.reserve(count);
+                batch.counted |= reserved.is_ok();
+                batch.reply(reply, reserved);
+            }
+            RunCommand::Put { turn, reply } => {
+                self.put(*turn, batch);
+                if let Some(reply) = reply {
+                    batch.reply(reply, ());
+                }
+            }
+            RunCommand::Record { turns, reply } => {
+                let recorded = self.reserve(turns.len() as u64);
+                if let Ok(base) = recorded {
+                    for (turn, index) in turns.into_iter().zip(base..) {
+                        self.put(ClientTurn { index, ..turn }, batch);
+                    }
+                }
+                batch.reply(reply, recorded);
+            }
+            RunCommand::StateSet(state) => {
+                self.run.state = state;
+                batch.state_changed = true;
+            }
+            RunCommand::Bind { name, rule, reply } => {
+                self.run.policies.push(rule);
+                batch.state_changed = true;
+                self.journal(batch, Event::ClientPolicyBound { name });
+                batch.reply(reply, ());
+            }
+            RunCommand::Subscribe { subscriber, reply } => {
+                // What this batch has told so far is in the snapshot only once it is kept.
+                if !self.keep(batch).await {
+                    batch.lost = true;
+                    return;
+                }
+                self.tell(std::mem::take(&mut batch.told));
+                let tail = self.tail().await;
+                self.subscribers.insert(subscriber.connection().clone(), subscriber);
+                drop(reply.send(tail));
+            }
+            RunCommand::Unsubscribe { connection, reply } => {
+                let removed = self.subscribers.remove(&connection).is_some();
+                let _nobody_waits = reply.send(removed);
+            }
+            RunCommand::End { ending, reply } => {
+                self.end(ending, batch);
+                batch.reply(reply, true);
+            }
+            RunCommand::Detached { connection } => {
+                self.subscribers.remove(&connection);
+                if self.connection.as_ref() == Some(&connection) {
+                    self.interrupt(batch);
+                }
+            }
+            RunCommand::Resume { connection, reply } => {
+                self.resume(connection, batch);
+                let resumed = StartedRun {
+                    run_id: self.run.id.clone(),
+                    agent_id: self.run.agent_id.clone(),
+                    cursor: self.settled,
+                    policies: self.run.policies.clone(),
+                    state: self.run.state.clone(),
+                };
+                batch.reply(reply, resumed);
+            }
+        }
+    }
+
+    fn reserve(&mut self, count: u64) -> Result<u64, Dropped> {
+        if self.next + count > self.core.settings.client_turns_max {
+            return Err(Dropped::RunTurnLimit);
+        }
+        let first = self.next;
+        self.next += count;
+        self.run.turns = self.next;
+        Ok(first)
+    }
+
+    fn put(&mut self, turn: ClientTurn, batch: &mut Batch) {
+        let json = Json::of_record(&turn);
+        let is_start = turn.status == TurnStatus::Started;
+        let note = ClientTurnNote {
+            turn: Some(turn.index),
+            tool: turn.tool.clone().unwrap_or_default(),
+            proposal_id: turn.proposal_id.as_deref().map(str::to_owned),
+            action_id: turn.action_id.as_deref().map(str::to_owned),
+            status: turn.status,
+            hash: (!is_start).then(|| json.sha256()),
+            rule: turn.policy_rejected.as_ref().map(|rejected| rejected.rule.clone()),
+        };
+        self.settled += u64::from(!is_start);
+        if !self.subscribers.is_empty() {
+            batch.told.push(match is_start {
+                true => RunEvent::turn_started(&self.run, &turn, self.settled),
+                false => RunEvent::turn(&self.run, &turn, self.settled),
+            });
+        }
+        batch.write.client_turn_json_put(&self.run.id, &turn, json);
+        batch.counted = true;
+        match is_start {
+            true => batch.started.push(note),
+            false => batch.settled.push(note),
+        }
+    }
+
+    fn end(&mut self, ending: Ending, batch: &mut Batch) {
+        let now = clock::now();
+        let Ending { status, outcome, reason } = ending;
+        let change = ClientRunChange { status, outcome: outcome.as_ref(), ended_at: Some(now) };
+        self.flush_row(batch);
+        batch.write.client_run_status_set(&self.fence, change);
+        self.journal(batch, Event::ClientRunEnded { status, turns: self.next, reason });
+        self.run = ClientRun { status, outcome, ended_at: Some(now), ..self.run.clone() };
+        batch.told.push(RunEvent::ended(&self.run, self.settled));
+        batch.ended = true;
+    }
+
+    fn interrupt(&mut self, batch: &mut Batch) {
+        let until = lease(&self.core);
+        self.connection = None;
+        self.lease_until = Some(until);
+        self.run.status = RunStatus::Interrupted;
+        let change = ClientRunChange { status: RunStatus::Interrupted, outcome: None, ended_at: None };
+        batch.write.client_run_status_set(&self.fence, change);
+        self.journal(batch, Event::ClientRunInterrupted { until });
+    }
+
+    fn resume(&mut self, connection: Arc<str>, batch: &mut Batch) {
+        self.run.epoch += 1;
+        self.fence.epoch = self.run.epoch;
+        self.run.status = RunStatus::Running;
+        self.connection = Some(connection);
+        self.lease_until = None;
+        batch.write.client_run_adopt(&self.fence, RunStatus::Running);
+        let (owner, epoch) = (self.run.owner.clone(), self.run.epoch);
+        self.journal(batch, Event::ClientRunAdopted { owner, epoch });
+    }
+
+    fn journal(&self, batch: &mut Batch, event: Event) {
+        let subject = super::subject(&self.run.id);
+        let actor = format!("agent:{}", self.run.agent_id).into();
+        batch.write.journal(Draft { at: clock::now(), actor, subject, event });
+    }
+
+    fn flush_row(&self, batch: &mut Batch) {
+        let (started, settled) = (std::mem::take(&mut batch.started), std::mem::take(&mut batch.settled));
+        if !(started.is_empty() && settled.is_empty()) {
+            self.journal(batch, Event::ClientRunAdvanced { started, settled });
+        }
+    }
+
+    /// Keeps a batch, however long the disk refuses it; false when the run is not ours any more or we stop.
+    async fn keep(&mut self, batch: &mut Batch) -> bool {
+        self.flush_row(batch);
+        if std::mem::take(&mut batch.counted) {
+            batch.write.client_run_turns_set(&self.fence, self.next);
+        }
+        if std::mem::take(&mut batch.state_changed) {
+            batch.write.client_run_bind(&self.fence, &self.run.policies, &self.run.state);
+        }
+        if batch.write.is_empty() {
+            return true;
+        }
+        let write = Arc::new(std::mem::take(&mut batch.write));
+        loop {
+            match self.core.store.write(write.clone()).await {
+                Ok(_) => return true,
+                Err(error) if !self.goes_on_after(&error).await => return false,
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn goes_on_after(&self, error: &WriteError) -> bool {
+        if error.class() != ErrorClass::Retry {
+            tracing::error!(run = %self.run.id, %error, "the client's run cannot be written and is left as it stands");
+            return false;
+        }
+        tracing::warn!(run = %self.run.id, %error, "the store refuses the client's run; it is offered again");
+        tokio::select! {
+            () = self.core.stopping.cancelled() => false,
+            () = tokio::time::sleep(STORE_RETRY) => true,
+        }
+    }
+
+    /// Gives what a subscriber that comes now has missed.
+    async fn tail(&self) -> Result<RunTail, EngineError> {
+        super::read::tail(&self.core, &self.run, self.next).await
+    }
+
+    /// Tells the subscribers; one whose queue is full is let go, and finds the cursor where it left.
+    fn tell(&mut self, events: Vec<RunEvent>) {
+        for event in events {
+            let event = Arc::new(event);
+            self.subscribers.retain(|_, subscriber| subscriber.tell(&event));
+        }
+    }
+}
+
+impl Batch {
+    fn reply<T: Send + 'static>(&mut self, reply: Answer<T>, answer: T) {
+        self.replies.push(Box::new(move || drop(reply.send(answer))));
+    }
+}
+
+fn lease(core: &Core) -> Timestamp {
+    clock::now().plus_ms(core.settings.client_lease_ms)
+}

@@ -1,0 +1,86 @@
+//! `/v1/approvals` and `/v1/tokens`: what people answer, and who may ask.
+
+use crate::answer::{Answer, Refusal};
+use crate::body::{JsonBody, PathPart, QueryOf};
+use crate::convert;
+use adjutant_engine::Plane;
+use adjutant_engine::approvals::{Answer as Said, Answerer};
+use adjutant_model::action::Caller;
+use adjutant_model::client_run::ApprovalStatus;
+use adjutant_protocol::{ApiError, http};
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde::Deserialize;
+
+/// A list has so many when nothing is said.
+const LIST: usize = 100;
+/// A list has at most so many.
+const LIST_MAX: usize = 1000;
+/// A token lives so long when nothing is said, in seconds.
+const TOKEN_SECS: u64 = 3600;
+
+/// Which approvals.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApprovalsQuery {
+    /// Only those that stand here; `pending` when nothing is said, `all` for all.
+    #[serde(default)]
+    status: Option<String>,
+    /// How many at most, up to 1000.
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+/// Lists approvals, the newest first.
+#[utoipa::path(get, path = "/v1/approvals", tag = "approvals", params(ApprovalsQuery), responses(
+    (status = 200, body = http::ApprovalList), (status = 400, body = ApiError), (status = 401, body = ApiError)))]
+pub(crate) async fn list(
+    State(plane): State<Plane>,
+    QueryOf(query): QueryOf<ApprovalsQuery>,
+) -> Answer<Json<http::ApprovalList>> {
+    let status = match query.status.as_deref() {
+        None => Some(ApprovalStatus::Pending),
+        Some("all") => None,
+        Some(name) => Some(ApprovalStatus::parse(name).ok_or_else(|| {
+            let names = ApprovalStatus::ALL.map(ApprovalStatus::as_str).join(", ");
+            Refusal::invalid(format!("`status` is all, {names}, not `{name}`"))
+        })?),
+    };
+    let approvals = plane.approvals(status, query.limit.unwrap_or(LIST).min(LIST_MAX)).await?;
+    Ok(Json(http::ApprovalList { approvals: approvals.iter().map(convert::approval).collect() }))
+}
+
+/// Answers an approval; never for the one who asked.
+#[utoipa::path(post, path = "/v1/approvals/{id}", tag = "approvals", params(("id" = String, Path)),
+    request_body = http::ApprovalAnswer, responses(
+    (status = 200, body = http::ApprovalView), (status = 400, body = ApiError), (status = 403, body = ApiError),
+    (status = 404, body = ApiError), (status = 409, body = ApiError)))]
+pub(crate) async fn answer(
+    State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
+    PathPart(id): PathPart,
+    JsonBody(answer): JsonBody<http::ApprovalAnswer>,
+) -> Answer<Json<http::ApprovalView>> {
+    let said = match answer.decision.as_str() {
+        "approve" => Said::Approve,
+        "deny" => Said::Deny,
+        other => return Err(Refusal::invalid(format!("`decision` is approve or deny, not `{other}`"))),
+    };
+    let answerer = Answerer { caller: &caller, connection: None, reason: &answer.reason };
+    let approval = plane.approval_answer(&id, said, answerer).await?;
+    Ok(Json(convert::approval(&approval)))
+}
+
+/// Makes a token that acts as an agent; its secret is in this answer and nowhere else.
+#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = http::TokenRequest, responses(
+    (status = 200, body = http::TokenView), (status = 400, body = ApiError), (status = 403, body = ApiError)))]
+pub(crate) async fn token(
+    State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(request): JsonBody<http::TokenRequest>,
+) -> Answer<Json<http::TokenView>> {
+    let ttl_secs = request.ttl_secs.unwrap_or(TOKEN_SECS);
+    let secret = plane.agent_token_create(&caller, &request.agent_id, ttl_secs).await?;
+    Ok(Json(http::TokenView { token: secret.reveal().to_owned(), agent_id: request.agent_id, ttl_secs }))
+}

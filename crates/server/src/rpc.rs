@@ -1,0 +1,351 @@
+//! The runtime door: JSON-RPC 2.0 over a WebSocket at `/rpc` and `/`.
+//!
+//! ```text
+//! upgrade ── a good token in the header, or none is needed ──► Open
+//!    └── no token ──► Knocking ── `session.auth` within 10 s ──► Open ── closed, lost, too slow ──► leases begin
+//!                        └── anything else: -32001 and closed
+//! ```
+//!
+//! One task reads, one writes, and every call has a task of its own; so calls overtake one another, and a slow one
+//! holds up none. A proposal takes its place in its run in the order of the frames.
+
+mod callbacks;
+
+mod frame;
+
+mod journal;
+
+mod methods;
+
+mod outbound;
+
+mod params;
+
+use crate::auth::ThroughSocket;
+use adjutant_engine::Plane;
+use adjutant_engine::clients::{Connection, ConnectionParams};
+use adjutant_model::action::Caller;
+use adjutant_protocol::rpc::{RpcCode, RpcError};
+use axum::extract::ws::{CloseFrame, Message as Wire, WebSocket, WebSocketUpgrade};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use callbacks::Callbacks;
+use frame::{Frame, Message};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use outbound::{Outbound, Outgoing};
+use serde_json::Value;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A message is at most so large.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// What a connection buffers of what it reads; an idle one holds it.
+const READ_BUFFER_BYTES: usize = 16 << 10;
+/// The first call must come within this time.
+const KNOCK: Duration = Duration::from_secs(10);
+/// How often a client is asked whether it is there.
+const PING: Duration = Duration::from_secs(30);
+/// A client that said nothing for so long is lost.
+const LOST: Duration = Duration::from_secs(150);
+/// A client that takes nothing for so long is let go.
+const WRITE_MAX: Duration = Duration::from_secs(10);
+/// So many calls of a connection may be under way.
+const CALLS_MAX: usize = 512;
+/// How long the calls of a connection that is gone may still take.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Whether connections must show a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authentication {
+    /// They must.
+    Required,
+    /// Whoever reaches the door is the owner.
+    Off,
+}
+
+/// Takes an upgrade. A bad token in the header is refused at once; without one the first call must show it.
+pub(crate) async fn upgrade(
+    State((plane, authentication)): State<(Plane, Authentication)>,
+    upgrade: WebSocketUpgrade,
+    request: Request,
+) -> Response {
+    let through_socket = request.extensions().get::<ThroughSocket>().is_some();
+    let caller = match (authentication, crate::auth::bearer(request.headers())) {
+        (Authentication::Off, _) => Some(plane.unauthenticated_owner()),
+        (Authentication::Required, None) => None,
+        (Authentication::Required, Some(secret)) => match plane.authenticate(secret).await {
+            Ok(Some(caller)) => Some(caller),
+            Ok(None) => return crate::auth::bad_token(),
+            Err(error) => return crate::answer::Refusal::from(error).into_response(),
+        },
+    };
+    tracing::debug!(through_socket, known = caller.is_some(), "a client connects to the runtime door");
+    let door = Door { plane, authentication };
+    upgrade
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_frame_size(MESSAGE_BYTES_MAX)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .on_upgrade(move |socket| door.serve(socket, caller))
+}
+
+/// What all connections have.
+#[derive(Debug, Clone)]
+struct Door {
+    plane: Plane,
+    authentication: Authentication,
+}
+
+impl Door {
+    async fn serve(self, socket: WebSocket, caller: Option<Caller>) {
+        let (sink, mut stream) = socket.split();
+        let closing = CancellationToken::new();
+        let (outbound, outgoing) = outbound::queue(closing.clone());
+        let writer = tokio::spawn(write(sink, outgoing, closing.clone()));
+        if let Some(caller) = self.known(caller, &mut stream, &outbound).await {
+            self.open(caller, stream, &outbound, &closing).await;
+        }
+        drop(outbound);
+        // The writer sends what waits, and then ends by itself.
+        if tokio::time::timeout(WRITE_MAX, writer).await.is_err() {
+            closing.cancel();
+        }
+    }
+
+    /// Waits for the first call of a client that has shown no token yet.
+    async fn known(
+        &self,
+        caller: Option<Caller>,
+        stream: &mut SplitStream<WebSocket>,
+        outbound: &Outbound,
+    ) -> Option<Caller> {
+        if caller.is_some() {
+            return caller;
+        }
+        let text = tokio::time::timeout(KNOCK, next_text(stream)).await.ok()??;
+        let (id, admitted) = match frame::read(&text) {
+            Frame::One(Message::Call { id, method, params }) if method == "session.auth" => {
+                (id.unwrap_or_default(), self.admitted(&params).await)
+            }
+            Frame::One(Message::Call { id, .. }) => (id.unwrap_or_default(), Err(knock_first())),
+            Frame::One(Message::Wrong { id, error }) => (id, Err(error)),
+            Frame::One(Message::Reply { .. }) | Frame::Batch(_) => (Value::Null, Err(knock_first())),
+        };
+        let (answer, caller) = match admitted {
+            Ok((answer, caller)) => (Ok(answer), Some(caller)),
+            Err(error) => (Err(error), None),
+        };
+        outbound.send(frame::answer(&id, answer).to_string()).await;
+        caller
+    }
+
+    async fn admitted(&self, params: &Value) -> Result<(Value, Caller), RpcError> {
+        let caller = methods::session::caller(&self.plane, params).await?;
+        Ok((methods::session::admitted(&caller, self.authentication), caller))
+    }
+
+    async fn open(
+        &self,
+        caller: Caller,
+        mut stream: SplitStream<WebSocket>,
+        outbound: &Outbound,
+        closing: &CancellationToken,
+    ) {
+        let callbacks = Callbacks::new(outbound.clone());
+        let id: Arc<str> = methods::session::fresh_client_id().into();
+        let params = ConnectionParams { id, caller, executor: callbacks.clone() };
+        let session = Arc::new(Session {
+            door: self.clone(),
+            connection: self.plane.connect(params),
+            callbacks,
+            outbound: outbound.clone(),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            tasks: TaskTracker::new(),
+            over: closing.child_token(),
+            closing: closing.clone(),
+            feed: std::sync::Mutex::default(),
+        });
+        session.read(&mut stream).await;
+        session.close().await;
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+struct Session {
+    door: Door,
+    connection: Arc<Connection>,
+    callbacks: Arc<Callbacks>,
+    outbound: Outbound,
+    calls: Arc<Semaphore>,
+    tasks: TaskTracker,
+    /// Is cancelled when the client is to be let go.
+    closing: CancellationToken,
+    /// Is cancelled when the connection ends, whatever the reason.
+    over: CancellationToken,
+    /// The feed of the journal, when the client asked for it.
+    feed: std::sync::Mutex<Option<CancellationToken>>,
+}
+
+impl Session {
+    /// Reads until the client goes, is lost, is too slow, or the daemon stops.
+    async fn read(self: &Arc<Self>, stream: &mut SplitStream<WebSocket>) {
+        let stopping = self.door.plane.stopping();
+        let mut heard = Instant::now();
+        loop {
+            let message = tokio::select! {
+                () = self.closing.cancelled() => return,
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep_until(heard + LOST) => return,
+                message = stream.next() => message,
+            };
+            heard = Instant::now();
+            match message {
+                Some(Ok(Wire::Text(text))) => {
+                    if self.take(text.as_str()).await.is_break() {
+                        return;
+                    }
+                }
+                Some(Ok(Wire::Binary(_))) => {
+                    let error = RpcError::new(RpcCode::InvalidRequest, "frames are texts");
+                    self.outbound.offer(frame::answer(&Value::Null, Err(error)).to_string());
+                }
+                Some(Ok(Wire::Ping(_) | Wire::Pong(_))) => {}
+                Some(Ok(Wire::Close(_)) | Err(_)) | None => return,
+            }
+        }
+    }
+
+    /// Takes a frame; what must stand in the order of the frames is done here, the rest in a task.
+    async fn take(self: &Arc<Self>, text: &str) -> ControlFlow<()> {
+        match frame::read(text) {
+            Frame::One(Message::Reply { id, result }) => self.callbacks.answered(&id, result),
+            Frame::One(message) => {
+                let answer = self.begin(message).await;
+                let session = self.clone();
+                self.tasks.spawn(async move {
+                    if let Some(answer) = answer.await {
+                        session.outbound.send(answer.to_string()).await;
+                    }
+                });
+            }
+            Frame::Batch(members) => {
+                let mut answers = Vec::with_capacity(members.len());
+                for member in members {
+                    answers.push(self.begin(member).await);
+                }
+                let session = self.clone();
+                self.tasks.spawn(async move {
+                    let answers = futures_util::future::join_all(answers).await;
+                    let answers: Vec<Value> = answers.into_iter().flatten().collect();
+                    if !answers.is_empty() {
+                        session.outbound.send(Value::Array(answers).to_string()).await;
+                    }
+                });
+            }
+        }
+        // Frames of a client that is let go are not read on; and a busy reader lets the others run.
+        tokio::task::yield_now().await;
+        if self.closing.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Begins a message and gives the future of its answer; a message without an id is answered by nothing.
+    async fn begin(
+        self: &Arc<Self>,
+        message: Message,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Option<Value>> + Send>> {
+        match message {
+            Message::Call { id, method, params } => match self.calls.clone().try_acquire_owned() {
+                Ok(permit) => {
+                    let doing = methods::begin(self, &method, params).await;
+                    Box::pin(async move {
+                        let answer = doing.await;
+                        drop(permit);
+                        id.map(|id| frame::answer(&id, answer))
+                    })
+                }
+                Err(_) => {
+                    let error = format!("{CALLS_MAX} calls of this connection are under way");
+                    let error = RpcError::new(RpcCode::Busy, error).hinted("wait for some answers first");
+                    Box::pin(std::future::ready(id.map(|id| frame::answer(&id, Err(error)))))
+                }
+            },
+            Message::Reply { id, result } => {
+                self.callbacks.answered(&id, result);
+                Box::pin(std::future::ready(None))
+            }
+            Message::Wrong { id, error } => {
+                Box::pin(std::future::ready(Some(frame::answer(&id, Err(error)))))
+            }
+        }
+    }
+
+    /// Ends what belongs to the connection; calls that are being answered may finish, so that what a client said last
+    /// counts.
+    async fn close(&self) {
+        self.callbacks.close();
+        let feed = self.feed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(feed) = feed {
+            feed.cancel();
+        }
+        self.connection.stop_proposals();
+        self.tasks.close();
+        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            tracing::warn!(connection = %self.connection.id(), "calls of a connection that is gone still run");
+        }
+        self.over.cancel();
+        self.connection.close().await;
+    }
+}
+
+fn knock_first() -> RpcError {
+    RpcError::new(RpcCode::Unauthenticated, "the first call is `session.auth`")
+        .hinted("send `session.auth {\"token\": …}`; the owner's is the file `token` in the data folder")
+}
+
+async fn next_text(stream: &mut SplitStream<WebSocket>) -> Option<String> {
+    loop {
+        match stream.next().await? {
+            Ok(Wire::Text(text)) => return Some(text.as_str().to_owned()),
+            Ok(Wire::Ping(_) | Wire::Pong(_)) => {}
+            Ok(Wire::Binary(_) | Wire::Close(_)) | Err(_) => return None,
+        }
+    }
+}
+
+/// Writes what is queued, and asks now and then whether the client is there.
+async fn write(mut sink: SplitSink<WebSocket, Wire>, mut outgoing: Outgoing, closing: CancellationToken) {
+    let mut ping = tokio::time::interval_at(Instant::now() + PING, PING);
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = closing.cancelled() => break,
+            text = outgoing.next() => match text {
+                Some(text) => Wire::Text(text.into()),
+                None => break,
+            },
+            _ = ping.tick() => Wire::Ping(axum::body::Bytes::new()),
+        };
+        let sent = tokio::select! {
+            sent = sink.send(message) => sent.is_ok(),
+            () = tokio::time::sleep(WRITE_MAX) => false,
+        };
+        if !sent {
+            closing.cancel();
+            return;
+        }
+    }
+    let (code, reason) = match closing.is_cancelled() {
+        true => (axum::extract::ws::close_code::POLICY, "too slow, or over; come back with your cursor"),
+        false => (axum::extract::ws::close_code::NORMAL, "bye"),
+    };
+    let close = Wire::Close(Some(CloseFrame { code, reason: reason.into() }));
+    // The client may be gone; then nobody hears it.
+    drop(tokio::time::timeout(Duration::from_secs(1), sink.send(close)).await);
+}
