@@ -43,8 +43,8 @@
 //! - `a|b` in any word is one or the other; `\` takes the next character as it is.
 //!
 //! So `rm -rf /*` matches `rm  -r -f /`, `"rm" -fr /etc` and `sudo sh -c 'rm -rf /'`. The operand `{outside}` is a
-//! path that is not known to be below the workspace: the workspace itself, other absolute paths, `..`, `~`, anything
-//! with a variable in it, and everything behind a `cd` that may have left. `{data_folder}`, in `params` and
+//! path that is not known to be in the workspace: an absolute path elsewhere, `..`, `~`, anything with a variable in
+//! it, and everything behind a `cd` that may have left. `{workspace}` is the top of the workspace itself. `{data_folder}`, in `params` and
 //! `command`, is the data folder.
 //!
 //! **`when`** is a boolean in CEL over `tool`, `parameters`, `agent`, `session`, `project`, `run` and `workspace` (strings, empty

@@ -13,6 +13,9 @@ const BUNDLE_MAX: usize = 3;
 /// The word that stands for a path outside of the workspace.
 const OUTSIDE: &str = "{outside}";
 
+/// The word that stands for the top of the workspace.
+const TOP: &str = "{workspace}";
+
 /// Prefixes that run a command as it stands; behind any other an allowing rule does not apply.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "ash"];
 
@@ -46,6 +49,7 @@ enum FlagPattern {
 enum Word {
     Glob(Glob),
     Outside,
+    Top,
 }
 
 /// A text that is no pattern over a command.
@@ -61,7 +65,7 @@ pub(super) enum InvalidCommand {
     #[error("`{0}` belongs to the shell; a pattern is the words of one command")]
     Syntax(char),
     /// A placeholder that does not exist or stands where it cannot.
-    #[error("`{0}` is no placeholder here; `{{outside}}` and `{{data_folder}}` are")]
+    #[error("`{0}` is no placeholder here; `{{outside}}`, `{{workspace}}` and `{{data_folder}}` are")]
     Placeholder(String),
     /// The program is given by its path.
     #[error("`{0}` is a path; a program is named without its folder")]
@@ -127,9 +131,9 @@ impl CommandPattern {
         CommandPattern::new(&escaped).ok()
     }
 
-    /// Tells whether a word of it stands for paths outside of the workspace, which only a rule against them can use.
-    pub(super) fn names_outside(&self) -> bool {
-        self.operands.iter().flatten().any(|word| *word == Word::Outside)
+    /// Tells whether a word of it stands for paths, as only a rule against them can use.
+    pub(super) fn names_places(&self) -> bool {
+        self.operands.iter().flatten().any(|word| matches!(word, Word::Outside | Word::Top))
     }
 
     /// Tells whether a command of the line is what the pattern speaks of, as far as anyone can tell before the run.
@@ -237,6 +241,7 @@ impl Word {
     fn could_be(&self, operand: &str, ground: &Ground<'_>) -> bool {
         match self {
             Word::Outside => ground.is_outside(operand),
+            Word::Top => ground.is_top(operand),
             Word::Glob(glob) => {
                 glob.is_match(operand)
                     || glob.is_match(&folded(operand))
@@ -247,7 +252,7 @@ impl Word {
 
     fn must_be(&self, operand: &str) -> bool {
         match self {
-            Word::Outside => false,
+            Word::Outside | Word::Top => false,
             Word::Glob(glob) => {
                 let whole = operand.is_empty() || !operand.contains('/') || glob.is_match(&folded(operand));
                 glob.is_any() || (!is_dynamic(operand) && whole && glob.is_match(operand))
@@ -307,7 +312,11 @@ fn name_glob(text: &str) -> Result<Glob, InvalidCommand> {
 }
 
 fn operand(text: &str) -> Result<Word, InvalidCommand> {
-    if text == OUTSIDE { Ok(Word::Outside) } else { Ok(Word::Glob(name_glob(text)?)) }
+    Ok(match text {
+        OUTSIDE => Word::Outside,
+        TOP => Word::Top,
+        glob => Word::Glob(name_glob(glob)?),
+    })
 }
 
 fn flag(text: &str) -> Result<FlagPattern, InvalidCommand> {

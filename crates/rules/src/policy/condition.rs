@@ -96,7 +96,9 @@ impl Condition {
         if text.chars().filter(|c| ".[({?!-+*/%&|=<>,".contains(*c)).count() > PARTS_MAX {
             return Err(InvalidCondition::TooManyParts);
         }
-        if let Some(name) = ["{data_folder}", "{outside}"].into_iter().find(|name| text.contains(name)) {
+        if let Some(name) =
+            ["{data_folder}", "{outside}", "{workspace}"].into_iter().find(|name| text.contains(name))
+        {
             return Err(InvalidCondition::Placeholder(name));
         }
         let parse = || ENV.parser().max_recursion_depth(DEPTH_MAX).parse_with_source_info(text);

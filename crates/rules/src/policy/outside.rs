@@ -4,6 +4,7 @@
 //! workspace counts as outside of it.
 
 use adjutant_model::shell::{ShellCommand, ShellLine};
+use std::borrow::Cow;
 
 /// Tells whether a word holds something that only the run can tell: a variable or a substitution.
 pub(super) fn is_dynamic(word: &str) -> bool {
@@ -77,34 +78,44 @@ impl<'a> Ground<'a> {
         }
         let left = match command.operands.first().map(String::as_str) {
             None | Some("-") => true,
-            // Going to the top of the workspace is no way out, though deleting it is.
-            Some(to) if folded(to) == "." => self.left,
-            Some(to) if self.workspace.is_some_and(|workspace| folded(to) == workspace) => false,
-            Some(to) => self.is_outside(to),
+            Some(to) if to.starts_with('/') => self.is_outside(to),
+            Some(to) => self.left || self.is_outside(to),
         };
         Ground { left, ..self }
     }
 
-    /// Tells whether a word may name the workspace itself or anything that is not below it.
+    /// Tells whether a word may name anything that is neither the workspace nor below it.
     pub(super) fn is_outside(&self, word: &str) -> bool {
-        let here = ["$PWD", "${PWD}"].iter().find_map(|name| word.strip_prefix(name));
-        let relative =
-            here.filter(|rest| rest.is_empty() || rest.starts_with('/')).map(|rest| format!(".{rest}"));
-        let path = relative.as_deref().unwrap_or(word);
-        if is_dynamic(path) || path.starts_with('~') || (path.contains("{}") && self.finds_outside) {
+        let path = without_here(word);
+        if is_dynamic(&path) || path.starts_with('~') || (path.contains("{}") && self.finds_outside) {
             return true;
         }
-        let path = folded(path);
+        let path = folded(&path);
         if path.split('/').any(could_go_up) {
             return true;
         }
-        match (path.starts_with('/'), self.workspace) {
-            (true, None) => true,
-            (true, Some(workspace)) => {
-                !path.strip_prefix(workspace).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+        match (path.strip_prefix('/'), self.workspace) {
+            (Some(_), None) => true,
+            (Some(_), Some(workspace)) => {
+                !path.strip_prefix(workspace).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }
-            (false, _) => self.left || path == ".",
+            (None, _) => self.left,
         }
+    }
+
+    /// Tells whether a word names the top of the workspace.
+    pub(super) fn is_top(&self, word: &str) -> bool {
+        let path = folded(&without_here(word));
+        path == "." || self.workspace.is_some_and(|workspace| path == workspace)
+    }
+}
+
+/// Writes a path below `$PWD` as a relative one.
+fn without_here(word: &str) -> Cow<'_, str> {
+    let rest = ["$PWD", "${PWD}"].iter().find_map(|name| word.strip_prefix(name));
+    match rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+        Some(rest) => Cow::Owned(format!(".{rest}")),
+        None => Cow::Borrowed(word),
     }
 }
 
@@ -151,16 +162,16 @@ mod tests {
             ("777", false),
             ("/", true),
             ("/*", true),
-            ("/w/run", true),
-            ("/w/run/", true),
+            ("/w/run", false),
+            ("/w/run/", false),
             ("/w/run/../other", true),
             ("/w/running", true),
             ("/w/run/$x", true),
             ("..", true),
             ("a/../..", true),
             ("../x", true),
-            (".", true),
-            ("$PWD", true),
+            (".", false),
+            ("$PWD", false),
             ("$PWD/..", true),
             ("$PWDX/a", true),
             ("~", true),
@@ -176,6 +187,16 @@ mod tests {
             assert_eq!(ground.is_outside(word), expected, "{word}");
         }
         assert!(Ground::default().is_outside("/w/run/target"), "no workspace is known");
+        for (word, expected) in [
+            (".", true),
+            ("a/..", true),
+            ("$PWD/", true),
+            ("/w/run/", true),
+            ("/w/run/a", false),
+            ("*", false),
+        ] {
+            assert_eq!(ground.is_top(word), expected, "{word}");
+        }
     }
 
     #[test]

@@ -222,8 +222,8 @@ fn commands(
     for pattern in &patterns {
         match CommandPattern::new(pattern) {
             Err(why) => lints.error(&place, "invalid-command", format!("`{pattern}`: {why}")),
-            Ok(read) if effect == Some(PolicyEffect::Allow) && read.names_outside() => {
-                let message = "`{outside}` is for rules that deny or ask: it takes in what cannot be told";
+            Ok(read) if effect == Some(PolicyEffect::Allow) && read.names_places() => {
+                let message = "`{outside}` and `{workspace}` are for rules that deny or ask";
                 lints.error(&place, "invalid-command", message);
             }
             Ok(_) => {}

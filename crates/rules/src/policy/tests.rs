@@ -311,17 +311,19 @@ fn deny_wins_and_every_match_is_told() {
         ("read", r#"{"path": "/root"}"#, PolicyEffect::Deny, None, vec![]),
     ];
     for (tool, parameters, effect, rule, matched) in rows {
-        let verdict = judge(&rules, PolicyEffect::Deny, &call(tool, parameters), &Value::Null);
+        let parameters = json(parameters);
+        let verdict =
+            judge(&[&set], &Subject { shell: Some(&read), ..Subject::new(tool, &parameters, now()) });
         assert_eq!(
             (verdict.effect, verdict.rule.as_deref()),
             (effect, rule),
             "{tool} {parameters} {verdict:?}"
         );
-        assert_eq!(verdict.matched, matched);
+        assert_eq!(verdict.matched.iter().map(|hit| hit.rule.as_str()).collect::<Vec<_>>(), matched);
     }
-    let both = ("shell", r#"{"command": "rm /root"}"#);
-    let verdict = judge(&rules, PolicyEffect::Allow, &both, &Value::Null);
-    let reason = "policy `no-rm`: removes files; policy `no-root`: tool 'sh?ll', param '*' matches '*/root*', \
+    let both = json(r#"{"command": "rm /root"}"#);
+    let verdict = judge(&[&set], &Subject { shell: Some(&read), ..Subject::new("shell", &both, now()) });
+    let reason = "policy 'no-rm': removes files; policy 'no-root': tool 'sh?ll', param '*' matches '*/root*', \
                   param 'command' matches '*'";
     assert_eq!(verdict.reason, reason);
 }

@@ -46,7 +46,7 @@ fn a_pattern_is_about_a_program_with_its_flags_and_operands() {
         ("cat a\\|b", "cat", &[], &["a|b"], true),
         ("cat a\\ b", "cat", &[], &["a b"], true),
         ("rm -r x", "rm", &[], &["$F", "x"], true),
-        ("rm -r x", "rm", &[], &["x", "$F"], false),
+        ("rm -r *", "rm", &[], &["x", "$F"], false),
         ("git push -f", "git", &[], &["push", "$F"], true),
     ];
     for (pattern, program, flags, operands, expected) in rows {
