@@ -3,11 +3,16 @@
 //! Capability of the caller, validity of the call, policy, breaker, approval. The first that refuses decides, and
 //! its reason goes into the journal. The last two always pass until breakers and approvals exist.
 
+use crate::clock;
 use adjutant_model::Value;
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::blueprint::{Agent, AgentSpec, Blueprint, CommandSpec};
-use adjutant_model::policy::{GateStage, Judgement, PolicyEffect, PolicyMatcher, PolicyRule, ToolCall};
-use adjutant_rules::policy::{self, Verdict};
+use adjutant_model::policy::{
+    GateStage, Judgement, PolicyEffect, PolicyMatcher, PolicyRule, PolicyScope, ToolCall,
+};
+use adjutant_model::shell::{ShellCommand, ShellLine};
+use adjutant_rules::policy::{self, PolicySet, Subject};
+use std::sync::Arc;
 
 /// A tool's name is at most so long.
 const TOOL_NAME_MAX: usize = 128;
@@ -24,8 +29,7 @@ pub struct ToolJudged {
 /// The rules in force.
 #[derive(Debug)]
 pub struct Gate {
-    rules: Vec<PolicyRule>,
-    default: PolicyEffect,
+    plane: PolicySet,
     /// Whether a rule could refuse a built-in function.
     judges_functions: bool,
 }
@@ -34,8 +38,8 @@ impl Gate {
     /// Takes the plane's rules; what no rule is about is allowed.
     pub fn new(rules: Vec<PolicyRule>) -> Self {
         let judges_functions =
-            rules.iter().any(|rule| rule.effect == PolicyEffect::Deny && names_functions(&rule.matcher));
-        Gate { rules, default: PolicyEffect::Allow, judges_functions }
+            rules.iter().any(|rule| rule.effect != PolicyEffect::Allow && names_functions(&rule.matcher));
+        Gate { plane: PolicySet::new(PolicyScope::Plane, rules), judges_functions }
     }
 
     /// Judges an action of a caller.
@@ -45,56 +49,72 @@ impl Gate {
 
     /// Judges a step of a flow, before its turn starts; the plane itself is the caller.
     ///
-    /// Steps are tools named `step:<kind>`; a command's or check's line stands in `command`, so that the same
+    /// Steps are tools named `step:<kind>`; a command's words or a check's line stand in `command`, so that the same
     /// patterns hold for it and for an agent's own shell. Functions are pure and touch nothing: a rule is about them
     /// only when it names them, as `step:function` or by a pattern that begins with `step:`.
     pub(crate) fn judge_step(&self, blueprint: &Blueprint, agent: &str, input: &Value) -> Judgement {
         let agent = &blueprint.agents[agent];
         if matches!(agent.spec, AgentSpec::Function { .. }) && !self.judges_functions {
-            return allowed("no rule is against functions");
+            let reason = "no rule is against functions";
+            return Judgement::new(GateStage::Policy, PolicyEffect::Allow, reason);
         }
         self.by_policy(&step_call(blueprint, agent, input))
     }
 
-    /// Judges an action of an outside client: by the plane's rules, and by those of its connection and run, which can
+    /// Judges an action of an outside client: by the plane's rules, and by those of its run and connection, which can
     /// only tighten.
-    pub(crate) fn judge_action(&self, own: &[PolicyRule], call: &ToolCall, state: &Value) -> Verdict {
+    pub(crate) fn judge_action(
+        &self,
+        own: &[Arc<PolicySet>],
+        call: &ToolCall,
+        from: CallOrigin<'_>,
+    ) -> Judgement {
         if let Some(refused) = validation(call) {
-            return Verdict {
-                effect: PolicyEffect::Deny,
-                rule: None,
-                reason: refused.reason,
-                matched: Vec::new(),
-            };
+            return refused;
         }
-        let plane = policy::judge(&self.rules, self.default, call, state);
-        let own = policy::judge(own, PolicyEffect::Allow, call, state);
-        match (plane.effect, own.effect) {
-            (PolicyEffect::Deny, PolicyEffect::Deny) => Verdict {
-                reason: format!("{}; {}", plane.reason, own.reason),
-                matched: [plane.matched, own.matched].concat(),
-                ..plane
-            },
-            (PolicyEffect::Deny, _) | (PolicyEffect::Ask | PolicyEffect::Allow, PolicyEffect::Allow) => plane,
-            (PolicyEffect::Allow | PolicyEffect::Ask, PolicyEffect::Deny | PolicyEffect::Ask) => own,
-        }
+        let sets: Vec<&PolicySet> =
+            std::iter::once(&self.plane).chain(own.iter().map(|set| &**set)).collect();
+        judged(&sets, call, from)
     }
 
     fn by_policy(&self, call: &ToolCall) -> Judgement {
-        let verdict = policy::judge(&self.rules, self.default, call, &Value::Null);
-        Judgement {
-            allowed: verdict.effect == PolicyEffect::Allow,
-            decided_by: GateStage::Policy,
-            rule: verdict.rule,
-            reason: verdict.reason,
-        }
+        judged(&[&self.plane], call, CallOrigin::default())
+    }
+}
+
+/// Where a call comes from, as far as it is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CallOrigin<'a> {
+    pub(crate) agent: Option<&'a str>,
+    pub(crate) session: Option<&'a str>,
+    pub(crate) run: Option<&'a str>,
+    pub(crate) state: Option<&'a Value>,
+}
+
+fn judged(sets: &[&PolicySet], call: &ToolCall, from: CallOrigin<'_>) -> Judgement {
+    let texts = policy::shell_texts(&call.parameters);
+    let line = texts.iter().map(|text| plain_line(text)).fold(ShellLine::default(), joined);
+    let CallOrigin { agent, session, run, state } = from;
+    let subject = Subject {
+        shell: (!texts.is_empty()).then_some(&line),
+        agent,
+        session,
+        run,
+        state: state.unwrap_or(&Value::Null),
+        ..Subject::new(&call.tool, &call.parameters, clock::now())
+    };
+    let verdict = policy::judge(sets, &subject);
+    Judgement {
+        rule: verdict.rule,
+        matched: verdict.matched,
+        ..Judgement::new(GateStage::Policy, verdict.effect, verdict.reason)
     }
 }
 
 fn names_functions(matcher: &PolicyMatcher) -> bool {
     match matcher {
         PolicyMatcher::Tool(tool) | PolicyMatcher::ToolParam { tool, .. } => tool == "step:function",
-        PolicyMatcher::Pattern { tool, .. } => tool.starts_with("step:"),
+        PolicyMatcher::Pattern(pattern) => pattern.tool.starts_with("step:"),
         PolicyMatcher::Connector(_) => false,
         PolicyMatcher::RequireState { .. } => true,
     }
@@ -103,25 +123,107 @@ fn names_functions(matcher: &PolicyMatcher) -> bool {
 fn step_call(blueprint: &Blueprint, agent: &Agent, input: &Value) -> ToolCall {
     let command = match &agent.spec {
         AgentSpec::Function { .. } | AgentSpec::Lua(_) => None,
-        AgentSpec::Command(spec) => Some(command_line(spec, blueprint)),
-        AgentSpec::Check(spec) => Some(spec.command.to_string()),
+        AgentSpec::Command(spec) => Some(command_words(spec, blueprint)),
+        AgentSpec::Check(spec) => Some(Value::from(spec.command.to_string())),
     };
     let parameters = Value::object(
         [("agent", Value::from(agent.name.as_str())), ("input", input.clone())]
             .into_iter()
-            .chain(command.map(|line| ("command", Value::from(line)))),
+            .chain(command.map(|command| ("command", command))),
     );
     ToolCall { tool: format!("step:{}", agent.spec.kind()), parameters }
 }
 
-fn command_line(spec: &CommandSpec, blueprint: &Blueprint) -> String {
+fn command_words(spec: &CommandSpec, blueprint: &Blueprint) -> Value {
     let template = spec.template.as_ref().and_then(|name| blueprint.templates.get(name));
     let argv = if spec.argv.is_empty() {
         template.map_or(&spec.argv, |template| &template.argv)
     } else {
         &spec.argv
     };
-    argv.join(" ")
+    Value::array(argv.iter().map(|word| Value::from(word.as_str())))
+}
+
+fn joined(mut line: ShellLine, more: ShellLine) -> ShellLine {
+    line.commands.extend(more.commands);
+    line.opaque.extend(more.opaque);
+    line
+}
+
+/// Reads a line as words, quotes, lists and redirections; a substitution or a document in it is left unread.
+fn plain_line(text: &str) -> ShellLine {
+    let mut line = ShellLine::default();
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None | Some('"'), '`') => line.opaque.push("a substitution".to_owned()),
+            (None | Some('"'), '$') if chars.peek() == Some(&'(') => {
+                line.opaque.push("a substitution".to_owned());
+            }
+            (None | Some('"'), '\\') => word.get_or_insert_default().extend(chars.next()),
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '<') if chars.peek() == Some(&'<') => line.opaque.push("a document".to_owned()),
+            (None, ';' | '&' | '|' | '\n') => {
+                words.extend(word.take());
+                finish(&std::mem::take(&mut words), &mut line);
+            }
+            (None, '>') => {
+                words.extend(word.take());
+                words.push(">".to_owned());
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (None | Some(_), c) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        line.opaque.push("an open quote".to_owned());
+    }
+    words.extend(word);
+    finish(&words, &mut line);
+    line
+}
+
+fn finish(words: &[String], line: &mut ShellLine) {
+    let is_prefix = |word: &&String| matches!(word.as_str(), "sudo" | "env") || word.contains('=');
+    let prefixes = words.iter().take_while(is_prefix).count();
+    let Some((program, rest)) = words[prefixes..].split_first() else { return };
+    let mut command = ShellCommand {
+        program: program.rsplit('/').next().unwrap_or_default().to_owned(),
+        wrappers: words[..prefixes].to_vec(),
+        ..ShellCommand::default()
+    };
+    let mut rest = rest.iter();
+    while let Some(word) = rest.next() {
+        match word.as_str() {
+            ">" => command.writes.extend(rest.as_slice().iter().find(|word| *word != ">").cloned()),
+            flag if flag.starts_with("--") => {
+                command.flags.push(flag.split('=').next().unwrap_or_default().to_owned());
+                command.args.push(flag.to_owned());
+            }
+            bundle if bundle.len() > 1 && bundle.starts_with('-') => {
+                command.flags.extend(bundle.chars().skip(1).map(|letter| format!("-{letter}")));
+                command.args.push(bundle.to_owned());
+            }
+            operand => {
+                command.operands.push(operand.to_owned());
+                command.args.push(operand.to_owned());
+            }
+        }
+    }
+    let is_shell = matches!(command.program.as_str(), "sh" | "bash");
+    if is_shell && command.flags.iter().any(|flag| flag == "-c") {
+        let inner = command.operands.first().map(|text| plain_line(text)).unwrap_or_default();
+        line.commands.extend(inner.commands);
+        line.opaque.extend(inner.opaque);
+    }
+    line.commands.push(command);
 }
 
 fn capability(caller: &Caller) -> Option<Judgement> {
@@ -147,11 +249,7 @@ fn validation(call: &ToolCall) -> Option<Judgement> {
 }
 
 fn refused(decided_by: GateStage, reason: String) -> Judgement {
-    Judgement { allowed: false, decided_by, rule: None, reason }
-}
-
-fn allowed(reason: &str) -> Judgement {
-    Judgement { allowed: true, decided_by: GateStage::Policy, rule: None, reason: reason.to_owned() }
+    Judgement::new(decided_by, PolicyEffect::Deny, reason)
 }
 
 #[cfg(test)]

@@ -8,16 +8,17 @@ use super::{Dropped, StartedRun, subject, turns, visible};
 use crate::approvals::Asker;
 use crate::clock;
 use crate::error::EngineError;
+use crate::gate::CallOrigin;
 use crate::plane::Core;
 use adjutant_model::Value;
 use adjutant_model::action::Caller;
 use adjutant_model::client_run::ClientRun;
 use adjutant_model::event::Event;
-use adjutant_model::policy::{PolicyEffect, PolicyRule, ToolCall};
+use adjutant_model::policy::{PolicyEffect, PolicyRule, PolicyScope, ToolCall};
 use adjutant_model::proposal::{Proposal, ProposalResult, ToolSpec};
 use adjutant_model::run::RunStatus;
 use adjutant_rules::document::Lint;
-use adjutant_rules::policy;
+use adjutant_rules::policy::{self, PolicySet};
 use adjutant_rules::proposal::{
     Given, ProposalLimits, StateBook, Tool, ToolSet, Verification, World, read, read_draft, verify,
 };
@@ -78,10 +79,12 @@ pub struct Connection {
     proposals: TaskTracker,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Book {
     tools: ToolSet,
     rules: Vec<Bound>,
+    /// `rules` as they are judged by.
+    set: Arc<PolicySet>,
     sessions: BTreeMap<String, Vec<Bound>>,
     world: World,
     run: Option<Current>,
@@ -101,15 +104,34 @@ struct Bound {
 #[derive(Debug, Clone)]
 struct Current {
     run_id: Arc<str>,
+    agent_id: Arc<str>,
     handle: ClientRunHandle,
     /// The rules that the run is bound to, whatever becomes of the connection's own.
     rules: Vec<PolicyRule>,
 }
 
-/// The rules that a proposal is judged by besides the plane's.
+impl Default for Book {
+    fn default() -> Self {
+        Book {
+            tools: ToolSet::default(),
+            rules: Vec::new(),
+            set: connection_set(&[]),
+            sessions: BTreeMap::new(),
+            world: World::default(),
+            run: None,
+            runs: Vec::new(),
+            in_flight: HashMap::new(),
+        }
+    }
+}
+
+/// The rules that a proposal is judged by besides the plane's, and where it comes from.
 #[derive(Debug, Clone, Default)]
 pub(super) struct InForce {
-    rules: Vec<PolicyRule>,
+    sets: Vec<Arc<PolicySet>>,
+    session: Option<String>,
+    run: Option<Arc<str>>,
+    agent: Option<Arc<str>>,
     /// Set when everything is refused, with the reason.
     refused: Option<String>,
 }
@@ -278,6 +300,7 @@ impl Connection {
                         run.rules.push(bound.rule.clone());
                     }
                     book.rules.push(bound);
+                    book.set = connection_set(&book.rules);
                     book.run.clone()
                 }
                 PolicyScopeName::Session(id) => {
@@ -321,6 +344,7 @@ impl Connection {
         let mut book = self.lock();
         let before = book.rules.len() + book.sessions.values().map(Vec::len).sum::<usize>();
         book.rules.retain(|bound| bound.rule.name != name);
+        book.set = connection_set(&book.rules);
         book.sessions.values_mut().for_each(|rules| rules.retain(|bound| bound.rule.name != name));
         before - book.rules.len() - book.sessions.values().map(Vec::len).sum::<usize>()
     }
@@ -429,19 +453,30 @@ impl Connection {
 
     fn in_force(&self, session_id: Option<&str>) -> InForce {
         let book = self.lock();
-        let mut rules: Vec<PolicyRule> = book.rules.iter().map(|bound| bound.rule.clone()).collect();
+        let mut sets = Vec::new();
         if let Some(run) = &book.run {
-            let bound = run.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>();
-            rules.extend(bound);
+            // What the connection has as well is told once.
+            let own = |rule: &&PolicyRule| book.rules.iter().any(|bound| bound.rule == **rule);
+            let only: Vec<PolicyRule> = run.rules.iter().filter(|rule| !own(rule)).cloned().collect();
+            if !only.is_empty() {
+                sets.push(Arc::new(PolicySet::new(PolicyScope::Run, only)));
+            }
         }
+        sets.push(book.set.clone());
         let refused = session_id.and_then(|id| match book.sessions.get(id) {
             Some(session) => {
-                rules.extend(session.iter().map(|bound| bound.rule.clone()));
+                sets.push(connection_set(session));
                 None
             }
             None => Some(format!("policy session '{id}' is not open")),
         });
-        InForce { rules, refused }
+        InForce {
+            sets,
+            session: session_id.map(str::to_owned),
+            run: book.run.as_ref().map(|run| run.run_id.clone()),
+            agent: book.run.as_ref().map(|run| run.agent_id.clone()).or_else(|| self.caller.agent_id.clone()),
+            refused,
+        }
     }
 
     pub(super) fn judge(&self, in_force: &InForce, call: &ToolCall) -> Judged {
@@ -449,8 +484,14 @@ impl Connection {
             return Judged { effect: PolicyEffect::Deny, reason: reason.clone(), rule: None };
         }
         let state = self.with_world(|world| world.state.snapshot());
-        let verdict = self.core.gate.judge_action(&in_force.rules, call, &state);
-        Judged { effect: verdict.effect, reason: verdict.reason, rule: verdict.rule }
+        let from = CallOrigin {
+            agent: in_force.agent.as_deref(),
+            session: in_force.session.as_deref(),
+            run: in_force.run.as_deref(),
+            state: Some(&state),
+        };
+        let judgement = self.core.gate.judge_action(&in_force.sets, call, from);
+        Judged { effect: judgement.effect, reason: judgement.reason, rule: judgement.rule }
     }
 
     /// Starts a run; it becomes the one that proposals are of before this answers.
@@ -498,7 +539,8 @@ impl Connection {
         };
         let rules = self.lock().rules.iter().map(|bound| bound.rule.clone()).collect();
         let handle = run::start(&self.core, Launch { run, connection: Some(self.id.clone()), settled: 0 });
-        self.go_on_with(Current { run_id: started.run_id.clone(), handle, rules });
+        let (run_id, agent_id) = (started.run_id.clone(), started.agent_id.clone());
+        self.go_on_with(Current { run_id, agent_id, handle, rules });
         Ok(started)
     }
 
@@ -570,7 +612,7 @@ impl Connection {
         }
         let run_id = found.id.clone();
         let rules = rules_of(&found.policies)?;
-        self.go_on_with(Current { run_id: run_id.clone(), handle, rules });
+        self.go_on_with(Current { run_id: run_id.clone(), agent_id: agent_id.clone(), handle, rules });
         Ok(StartedRun {
             run_id,
             agent_id: agent_id.clone(),
@@ -607,7 +649,8 @@ impl Connection {
                 .map_err(|refusal| EngineError::invalid(refusal.to_string()))?;
             self.lock().world.state = state;
         }
-        self.go_on_with(Current { run_id: resumed.run_id.clone(), handle, rules });
+        let (run_id, agent_id) = (resumed.run_id.clone(), resumed.agent_id.clone());
+        self.go_on_with(Current { run_id, agent_id, handle, rules });
         Ok(resumed)
     }
 
@@ -755,6 +798,11 @@ impl Connection {
             drop(run.commands.send(RunCommand::Detached { connection: self.id.clone() }).await);
         }
     }
+}
+
+fn connection_set(rules: &[Bound]) -> Arc<PolicySet> {
+    let rules: Vec<_> = rules.iter().map(|bound| bound.rule.clone()).collect();
+    Arc::new(PolicySet::new(PolicyScope::Connection, rules))
 }
 
 /// Reads the rules that a run was bound to.

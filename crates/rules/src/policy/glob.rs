@@ -4,6 +4,9 @@
 /// The longest glob, in characters.
 const LEN_MAX: usize = 4096;
 
+/// The longest pattern of a shell that is taken apart, in characters.
+const SHELL_LEN_MAX: usize = 1024;
+
 /// A glob that has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
@@ -17,6 +20,54 @@ enum Part {
     Char(char),
     One,
     Any,
+}
+
+impl Part {
+    fn shares_a_char_with(self, shell: ShellPart) -> bool {
+        match (self, shell) {
+            (Part::Char(mine), ShellPart::Char(other)) => mine == other,
+            (Part::Char(mine), ShellPart::One { leading }) => mine != '/' && !(leading && mine == '.'),
+            (Part::Char(mine), ShellPart::LeadingStar) => mine != '/' && mine != '.',
+            (Part::Char(mine), ShellPart::Star) => mine != '/',
+            (Part::One | Part::Any, _) => true,
+        }
+    }
+}
+
+/// A part of a pattern that the shell expands to names of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ShellPart {
+    Char(char),
+    /// `?` or `[…]`.
+    One {
+        leading: bool,
+    },
+    /// `*` at the beginning of a name: nothing, or a first character and then the [`ShellPart::Star`] behind it.
+    LeadingStar,
+    Star,
+}
+
+fn shell_parts(pattern: &str) -> Vec<ShellPart> {
+    let mut parts = Vec::new();
+    let mut rest = pattern.chars();
+    while let Some(c) = rest.next() {
+        let leading = matches!(parts.last(), None | Some(ShellPart::Char('/')));
+        match c {
+            '*' if parts.last() == Some(&ShellPart::Star) => {}
+            '*' if leading => parts.extend([ShellPart::LeadingStar, ShellPart::Star]),
+            '*' => parts.push(ShellPart::Star),
+            '?' => parts.push(ShellPart::One { leading }),
+            '[' => match rest.as_str().char_indices().skip(1).find(|(_, c)| *c == ']') {
+                Some((end, _)) => {
+                    rest = rest.as_str()[end + 1..].chars();
+                    parts.push(ShellPart::One { leading });
+                }
+                None => parts.push(ShellPart::Char('[')),
+            },
+            c => parts.push(ShellPart::Char(c)),
+        }
+    }
+    parts
 }
 
 /// A text that is no glob.
@@ -92,6 +143,53 @@ impl Glob {
                 (Some(Part::One | Part::Char(_)), None) => return false,
             }
         }
+    }
+
+    /// Tells whether it matches one text alone.
+    pub(super) fn is_literal(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Char(_)))
+    }
+
+    /// Tells whether it matches every text.
+    pub(super) fn is_any(&self) -> bool {
+        self.parts == [Part::Any]
+    }
+
+    /// Tells whether a shell could make a text of `pattern` that this glob matches; takes at most the product of
+    /// their lengths, and a very long pattern is taken for one that could.
+    ///
+    /// The shell's `*`, `?` and `[…]` stay between slashes and do not begin a name with a dot.
+    pub(super) fn could_meet(&self, pattern: &str) -> bool {
+        let theirs = shell_parts(pattern);
+        if theirs.len() > SHELL_LEN_MAX {
+            return true;
+        }
+        let mut seen = vec![false; (self.parts.len() + 1) * (theirs.len() + 1)];
+        let mut open = vec![(0, 0)];
+        while let Some((mine, other)) = open.pop() {
+            if std::mem::replace(&mut seen[mine * (theirs.len() + 1) + other], true) {
+                continue;
+            }
+            let (part, shell) = (self.parts.get(mine), theirs.get(other));
+            if part.is_none() && shell.is_none() {
+                return true;
+            }
+            if part == Some(&Part::Any) {
+                open.push((mine + 1, other));
+            }
+            match shell {
+                Some(ShellPart::Star) => open.push((mine, other + 1)),
+                Some(ShellPart::LeadingStar) => open.push((mine, other + 2)),
+                Some(ShellPart::Char(_) | ShellPart::One { .. }) | None => {}
+            }
+            if let (Some(part), Some(shell)) = (part, shell)
+                && part.shares_a_char_with(*shell)
+            {
+                let mine = if *part == Part::Any { mine } else { mine + 1 };
+                open.push((mine, if *shell == ShellPart::Star { other } else { other + 1 }));
+            }
+        }
+        false
     }
 
     /// Writes a text so that a glob takes every character of it as it is.

@@ -1,12 +1,14 @@
 //! From a document to rules.
 
 use super::Glob;
+use super::command::{CommandPattern, escape};
+use super::condition::Condition;
 use crate::document::{Cursor, Lint, LintLevel, Lints};
 use adjutant_model::Value;
-use adjutant_model::policy::{PolicyEffect, PolicyMatcher, PolicyRule};
+use adjutant_model::policy::{ParamPattern, PolicyEffect, PolicyMatcher, PolicyPattern, PolicyRule};
 
-/// One entry of a file may stand for so many rules.
-const EXPANSION_MAX: usize = 1000;
+/// Stands for the data folder in patterns.
+const DATA_FOLDER: &str = "{data_folder}";
 
 /// What fills the placeholders of a policy file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,24 +17,46 @@ pub struct Places<'a> {
     pub data_folder: &'a str,
 }
 
-/// Reads the rules of a policy file: `[[rule]]` with `name`, `effect` (`deny` or `allow`), `tool` (a glob),
-/// `params` (parameter to glob, or to several globs of which one must match) and `reason`.
+/// A policy file: rules, and what decides when none of them is about a call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyFile {
+    /// `default` of the file; `allow` when it does not say.
+    pub default: PolicyEffect,
+    /// The rules in their order.
+    pub rules: Vec<PolicyRule>,
+}
+
+/// Reads a policy file; [`crate::policy`] tells its form.
 ///
 /// # Errors
-/// Everything that is wrong: unknown fields, unknown effects, empty or broken globs.
+/// Everything that is wrong: unknown fields and effects, empty or broken patterns, conditions that cannot be.
+pub fn read_file(text: &str, places: &Places<'_>) -> Result<PolicyFile, Vec<Lint>> {
+    read(text, places, &["default", "rule"])
+}
+
+/// Reads a file that holds rules and no `default`.
+///
+/// # Errors
+/// As [`read_file`].
 pub fn read_toml(text: &str, places: &Places<'_>) -> Result<Vec<PolicyRule>, Vec<Lint>> {
+    read(text, places, &["rule"]).map(|file| file.rules)
+}
+
+fn read(text: &str, places: &Places<'_>, known: &[&str]) -> Result<PolicyFile, Vec<Lint>> {
     let table = text.parse::<toml::Table>().map_err(|why| vec![invalid_toml(&why)])?;
     let document = value_of(toml::Value::Table(table));
     let mut lints = Lints::default();
     let root = Cursor::root(&document);
-    root.object(&["rule"], &mut lints);
+    root.object(known, &mut lints);
+    let default = root.member("default").and_then(|default| effect_of(&default, &mut lints));
     let mut rules = Vec::new();
     if let Some(list) = root.member("rule") {
         for entry in list.elements(&mut lints) {
-            rules.extend(file_rules(&entry, places, &mut lints));
+            rules.extend(file_rule(&entry, places, &mut lints));
         }
     }
-    if lints.has_error() { Err(lints.into_vec()) } else { Ok(rules) }
+    let default = default.unwrap_or(PolicyEffect::Allow);
+    if lints.has_error() { Err(lints.into_vec()) } else { Ok(PolicyFile { default, rules }) }
 }
 
 /// Reads one rule of the wire: `{name?, rule, target, key, pattern, value}`, where `rule` is `deny_tool`,
@@ -92,7 +116,7 @@ fn wire_name(kind: &str, matcher: &PolicyMatcher) -> String {
         PolicyMatcher::Tool(target) | PolicyMatcher::Connector(target) => format!("{kind} {target}"),
         PolicyMatcher::ToolParam { tool, key, .. } => format!("{kind} {tool}.{key}"),
         PolicyMatcher::RequireState { key, .. } => format!("{kind} {key}"),
-        PolicyMatcher::Pattern { tool, .. } => format!("{kind} {tool}"),
+        PolicyMatcher::Pattern(pattern) => format!("{kind} {}", pattern.tool),
     }
 }
 
@@ -119,26 +143,29 @@ fn is_blank(value: &Value) -> bool {
     matches!(value, Value::Null) || value.as_str() == Some("")
 }
 
-fn file_rules(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Vec<PolicyRule> {
-    at.object(&["name", "effect", "tool", "params", "reason"], lints);
+fn file_rule(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Option<PolicyRule> {
+    at.object(&["name", "effect", "tool", "params", "command", "when", "reason"], lints);
     let name = filled(at, "name", lints);
     let effect = at.required("effect", lints).and_then(|effect| effect_of(&effect, lints));
-    let tool = at.required("tool", lints).and_then(|tool| tool_glob(&tool, places, lints));
+    let tool = match at.member("tool") {
+        Some(tool) => tool_glob(&tool, lints),
+        None => Some("*".to_owned()),
+    };
     let reason = match at.member("reason") {
         Some(reason) => reason.string(lints).map(str::to_owned),
         None => None,
     };
     let params = params(at, places, lints);
-    match (name, effect, tool, params) {
-        (Some(name), Some(effect), Some(tool), Some(combinations)) => combinations
-            .into_iter()
-            .map(|params| {
-                let matcher = PolicyMatcher::Pattern { tool: tool.clone(), params };
-                PolicyRule { name: name.clone(), effect, matcher, reason: reason.clone() }
-            })
-            .collect(),
-        _ => Vec::new(),
+    let commands = commands(at, effect, places, lints);
+    let when = condition(at, lints);
+    if at.value().as_object().is_some()
+        && !["tool", "params", "command", "when"].iter().any(|key| at.member(key).is_some())
+    {
+        let hint = "give `tool`, `params`, `command` or `when`; `tool = \"*\"` is every call";
+        lints.error_with_hint(at, "missing-field", "the rule does not say which calls it is about", hint);
     }
+    let pattern = PolicyPattern { tool: tool?, params, commands, when };
+    Some(PolicyRule { name: name?, effect: effect?, matcher: PolicyMatcher::Pattern(pattern), reason })
 }
 
 fn effect_of(at: &Cursor<'_>, lints: &mut Lints) -> Option<PolicyEffect> {
@@ -158,69 +185,108 @@ fn effect_of(at: &Cursor<'_>, lints: &mut Lints) -> Option<PolicyEffect> {
     }
 }
 
-/// Gives every combination of one glob per parameter.
-fn params(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Option<Vec<Vec<(String, String)>>> {
-    let mut combinations = vec![Vec::new()];
-    let Some(params) = at.member("params") else { return Some(combinations) };
-    let mut valid = params.value().as_object().is_some();
+fn params(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Vec<ParamPattern> {
+    let Some(params) = at.member("params") else { return Vec::new() };
+    let mut patterns = Vec::new();
     for (key, place) in params.entries(lints) {
         if key.split('|').any(|name| name.trim().is_empty()) {
             lints.error(&place, "empty", "a parameter's name is empty");
-            valid = false;
         }
-        let Some(globs) = globs(&place, places, lints) else {
-            valid = false;
-            continue;
+        let globs: Vec<String> =
+            texts(&place, lints).iter().flat_map(|text| places.filled_in(text)).collect();
+        if let Some(why) = globs.iter().find_map(|glob| Glob::new(glob).err()) {
+            lints.error(&place, "invalid-pattern", why.to_string());
+        }
+        patterns.push(ParamPattern { key: key.to_owned(), globs });
+    }
+    patterns
+}
+
+fn tool_glob(at: &Cursor<'_>, lints: &mut Lints) -> Option<String> {
+    let text = at.string(lints)?;
+    if let Err(why) = Glob::new(text) {
+        lints.error(at, "invalid-pattern", why.to_string());
+    }
+    Some(text.to_owned())
+}
+
+fn commands(
+    at: &Cursor<'_>,
+    effect: Option<PolicyEffect>,
+    places: &Places<'_>,
+    lints: &mut Lints,
+) -> Vec<String> {
+    let Some(place) = at.member("command") else { return Vec::new() };
+    let patterns: Vec<String> =
+        texts(&place, lints).iter().map(|text| places.filled_into_command(text)).collect();
+    for pattern in &patterns {
+        match CommandPattern::new(pattern) {
+            Err(why) => lints.error(&place, "invalid-command", format!("`{pattern}`: {why}")),
+            Ok(read) if effect == Some(PolicyEffect::Allow) && read.names_places() => {
+                let message = "`{outside}` and `{workspace}` are for rules that deny or ask";
+                lints.error(&place, "invalid-command", message);
+            }
+            Ok(_) => {}
+        }
+    }
+    patterns
+}
+
+fn condition(at: &Cursor<'_>, lints: &mut Lints) -> Option<String> {
+    let place = at.member("when")?;
+    let text = place.string(lints)?;
+    if let Err(why) = Condition::new(text) {
+        lints.error(&place, "invalid-condition", why.to_string());
+    }
+    Some(text.to_owned())
+}
+
+/// Takes a text or several.
+fn texts<'a>(at: &Cursor<'a>, lints: &mut Lints) -> Vec<&'a str> {
+    let Some(items) = at.value().as_array() else { return at.string(lints).into_iter().collect() };
+    if items.is_empty() {
+        lints.error(at, "empty", "no pattern is given, so this would match nothing");
+    }
+    for item in at.elements(lints) {
+        item.string(lints);
+    }
+    items.iter().filter_map(Value::as_str).collect()
+}
+
+impl Places<'_> {
+    /// Fills a glob over parameters: one for each way to write the data folder.
+    fn filled_in(&self, glob: &str) -> Vec<String> {
+        if !glob.contains(DATA_FOLDER) {
+            return vec![glob.to_owned()];
+        }
+        self.spellings().iter().map(|folder| glob.replace(DATA_FOLDER, &Glob::escape(folder))).collect()
+    }
+
+    /// Fills a pattern over commands: a word that names the data folder becomes one alternative for each way to
+    /// write it.
+    fn filled_into_command(&self, pattern: &str) -> String {
+        if !pattern.contains(DATA_FOLDER) {
+            return pattern.to_owned();
+        }
+        let alternatives = |part: &str| -> Vec<String> {
+            let spellings =
+                self.spellings().into_iter().map(|folder| part.replace(DATA_FOLDER, &escape(&folder)));
+            if part.contains(DATA_FOLDER) { spellings.collect() } else { vec![part.to_owned()] }
         };
-        if combinations.len() * globs.len() > EXPANSION_MAX {
-            lints.error(
-                &place,
-                "too-many",
-                format!("this rule stands for more than {EXPANSION_MAX} combinations"),
-            );
-            return None;
-        }
-        let with = |head: &Vec<(String, String)>| {
-            let head = head.clone();
-            let extend = move |glob: &String| [head.as_slice(), &[(key.to_owned(), glob.clone())]].concat();
-            globs.iter().map(extend).collect::<Vec<_>>()
-        };
-        combinations = combinations.iter().flat_map(with).collect();
+        let word = |word: &str| word.split('|').flat_map(alternatives).collect::<Vec<_>>().join("|");
+        pattern.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
     }
-    valid.then_some(combinations)
-}
 
-fn tool_glob(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Option<String> {
-    at.string(lints)?;
-    globs(at, places, lints)?.pop()
-}
-
-/// Takes a glob or several, with the placeholders filled.
-fn globs(at: &Cursor<'_>, places: &Places<'_>, lints: &mut Lints) -> Option<Vec<String>> {
-    let mut globs = Vec::new();
-    if at.value().as_array().is_some() {
-        let items = at.elements(lints);
-        if items.is_empty() {
-            lints.error(at, "empty", "no pattern is given, so this would match nothing");
-            return None;
-        }
-        for item in items {
-            globs.push(filled_in(item.string(lints)?, places));
-        }
-    } else {
-        globs.push(filled_in(at.string(lints)?, places));
+    /// Gives the data folder as it stands and, when it lies in a user's home, as a shell may name that.
+    fn spellings(&self) -> Vec<String> {
+        let folder = self.data_folder;
+        let home = ["/home/", "/Users/"].iter().find_map(|homes| folder.strip_prefix(homes)?.split_once('/'));
+        let below = home.map(|(_, below)| below).or_else(|| folder.strip_prefix("/root/"));
+        let short = ["~", "$HOME", "${HOME}"].into_iter();
+        let named =
+            below.into_iter().flat_map(|below| short.clone().map(move |home| format!("{home}/{below}")));
+        std::iter::once(folder.to_owned()).chain(named).collect()
     }
-    for glob in &globs {
-        if let Err(why) = Glob::new(glob) {
-            lints.error(at, "invalid-pattern", why.to_string());
-            return None;
-        }
-    }
-    Some(globs)
-}
-
-fn filled_in(glob: &str, places: &Places<'_>) -> String {
-    glob.replace("{data_folder}", &Glob::escape(places.data_folder))
 }
 
 fn invalid_toml(why: &toml::de::Error) -> Lint {

@@ -1,19 +1,89 @@
 use super::*;
 use crate::document::Lint;
+use adjutant_model::policy::{ParamPattern, PolicyMatcher, PolicyPattern, PolicyRule};
+use adjutant_model::shell::ShellCommand;
+
+mod scopes;
+mod shipped;
+mod uncertain;
 
 const PLACES: Places<'static> = Places { data_folder: "/home/a/.local/share/adjutant" };
+const WORKSPACE: &str = "/home/a/.local/share/adjutant/workspaces/run_1";
 
-fn call(tool: &str, parameters: &str) -> ToolCall {
-    let parameters = serde_json::from_str(parameters).expect("the parameters are JSON");
-    ToolCall { tool: tool.to_owned(), parameters }
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("the text is JSON")
 }
 
 fn wire(json: &str) -> Result<PolicyRule, Vec<Lint>> {
     read_wire(&serde_json::from_str(json).expect("the rule is JSON"))
 }
 
+#[track_caller]
 fn rules(toml: &str) -> Vec<PolicyRule> {
     read_toml(toml, &PLACES).expect("the rules are valid")
+}
+
+fn plane(rules: impl IntoIterator<Item = PolicyRule>) -> PolicySet {
+    PolicySet::new(PolicyScope::Plane, rules)
+}
+
+fn now() -> Timestamp {
+    Timestamp::parse("2026-03-04T19:30:00Z").expect("the text is an instant")
+}
+
+fn judged(set: &PolicySet, tool: &str, parameters: &Value) -> Verdict {
+    judge(&[set], &Subject::new(tool, parameters, now()))
+}
+
+/// Writes down a parsed line: commands with ` ; ` between them, words with spaces, `[sudo]` for a prefix, `>file` for
+/// a redirection, `?` for a program that only the run can tell, and `!why` for what cannot be read.
+fn line(text: &str) -> ShellLine {
+    let mut line = ShellLine::default();
+    for part in text.split(" ; ") {
+        match part.strip_prefix('!') {
+            Some(why) => line.opaque.push(why.to_owned()),
+            None => line.commands.push(command(part)),
+        }
+    }
+    line
+}
+
+fn command(text: &str) -> ShellCommand {
+    let mut command = ShellCommand::default();
+    let mut words = text.split(' ').filter(|word| !word.is_empty()).peekable();
+    while let Some(by) = words.next_if(|word| word.starts_with('[')) {
+        command.wrappers.push(by.trim_matches(['[', ']']).replace('_', " "));
+    }
+    let program = words.next().unwrap_or_default();
+    command.program = if program == "?" { String::new() } else { program.to_owned() };
+    let mut only_operands = false;
+    for word in words {
+        if let Some(file) = word.strip_prefix('>') {
+            command.writes.push(file.to_owned());
+            continue;
+        }
+        command.args.push(word.to_owned());
+        match word {
+            "--" => only_operands = true,
+            long if !only_operands && long.starts_with("--") => {
+                command.flags.push(long.split('=').next().unwrap_or_default().to_owned());
+            }
+            short if !only_operands && short.len() > 1 && short.starts_with('-') => {
+                command.flags.extend(short.chars().skip(1).map(|letter| format!("-{letter}")));
+            }
+            operand => command.operands.push(operand.to_owned()),
+        }
+    }
+    command.paths = command.operands.iter().filter(|word| word.contains('/')).cloned().collect();
+    command
+}
+
+/// Judges a shell call whose raw text and whose parsed line are given.
+fn shell_judged(set: &PolicySet, text: &str, line: &ShellLine) -> Verdict {
+    let parameters = Value::object([("command", Value::from(text))]);
+    let subject =
+        Subject { shell: Some(line), workspace: Some(WORKSPACE), ..Subject::new("Bash", &parameters, now()) };
+    judge(&[set], &subject)
 }
 
 #[test]
@@ -71,28 +141,29 @@ fn wire_rules_match_as_their_names_say() {
     let require = r#"{"rule": "require_state", "key": "approved", "value": true}"#;
     let require_null = r#"{"rule": "require_state", "key": "approved"}"#;
     let rows = [
-        (deny_tool, call("shell", "{}"), "{}", true),
-        (deny_tool, call("shell2", "{}"), "{}", false),
-        (deny_connector, call("mcp_git_push", "{}"), "{}", true),
-        (deny_connector, call("mcp_github_push", "{}"), "{}", false),
-        (deny_connector, call("mcp_git", "{}"), "{}", false),
-        (deny_param, call("shell", r#"{"command": "sudo rm -rf /"}"#), "{}", true),
-        (deny_param, call("shell", r#"{"command": ["rm", "-rf", "/"]}"#), "{}", true),
-        (deny_param, call("shell", r#"{"command": "RM -RF /"}"#), "{}", false),
-        (deny_param, call("shell", r#"{"other": "rm -rf"}"#), "{}", false),
-        (deny_param, call("bash", r#"{"command": "rm -rf"}"#), "{}", false),
-        (require, call("any", "{}"), r#"{"approved": true}"#, false),
-        (require, call("any", "{}"), r#"{"approved": "true"}"#, true),
-        (require, call("any", "{}"), "{}", true),
-        (require, call("any", "{}"), "null", true),
-        (require_null, call("any", "{}"), r#"{"approved": null}"#, false),
-        (require_null, call("any", "{}"), "{}", true),
+        (deny_tool, ("shell", "{}"), "{}", true),
+        (deny_tool, ("shell2", "{}"), "{}", false),
+        (deny_connector, ("mcp_git_push", "{}"), "{}", true),
+        (deny_connector, ("mcp_github_push", "{}"), "{}", false),
+        (deny_connector, ("mcp_git", "{}"), "{}", false),
+        (deny_param, ("shell", r#"{"command": "sudo rm -rf /"}"#), "{}", true),
+        (deny_param, ("shell", r#"{"command": ["rm", "-rf", "/"]}"#), "{}", true),
+        (deny_param, ("shell", r#"{"command": "RM -RF /"}"#), "{}", false),
+        (deny_param, ("shell", r#"{"other": "rm -rf"}"#), "{}", false),
+        (deny_param, ("bash", r#"{"command": "rm -rf"}"#), "{}", false),
+        (require, ("any", "{}"), r#"{"approved": true}"#, false),
+        (require, ("any", "{}"), r#"{"approved": "true"}"#, true),
+        (require, ("any", "{}"), "{}", true),
+        (require, ("any", "{}"), "null", true),
+        (require_null, ("any", "{}"), r#"{"approved": null}"#, false),
+        (require_null, ("any", "{}"), "{}", true),
     ];
-    for (rule, call, state, denied) in rows {
-        let rule = wire(rule).expect("the rule is valid");
-        let state = serde_json::from_str(state).expect("the state is JSON");
-        let verdict = judge(std::slice::from_ref(&rule), PolicyEffect::Allow, &call, &state);
-        assert_eq!(verdict.effect == PolicyEffect::Deny, denied, "{rule:?} {call:?}");
+    for (rule, (tool, parameters), state, denied) in rows {
+        let set = plane([wire(rule).expect("the rule is valid")]);
+        let (parameters, state, line) = (json(parameters), json(state), ShellLine::default());
+        let subject = Subject { state: &state, shell: Some(&line), ..Subject::new(tool, &parameters, now()) };
+        let verdict = judge(&[&set], &subject);
+        assert_eq!(verdict.effect == PolicyEffect::Deny, denied, "{rule} {tool} {parameters}");
         assert_eq!(verdict.rule.is_some(), denied);
     }
 }
@@ -127,14 +198,31 @@ fn a_wire_rule_without_a_name_gets_one() {
 }
 
 #[test]
+fn every_wire_rule_that_is_violated_is_named_in_the_reason() {
+    let rules = [
+        r#"{"name": "a", "rule": "deny_tool", "target": "shell"}"#,
+        r#"{"name": "a", "rule": "deny_tool_param", "target": "shell", "key": "n", "pattern": "5"}"#,
+        r#"{"name": "c", "rule": "require_state", "key": "ok", "value": true}"#,
+        r#"{"name": "d", "rule": "deny_connector", "target": "git"}"#,
+    ];
+    let set = plane(rules.map(|rule| wire(rule).expect("the rule is valid")));
+    let verdict = judged(&set, "shell", &json(r#"{"n": 15}"#));
+    let reason = "policy 'a': tool 'shell' denied; policy 'a': param 'n' matches '5'; \
+                  policy 'c': state['ok'] must be true";
+    assert_eq!(verdict.reason, reason);
+    assert_eq!(judged(&set, "mcp_git_push", &Value::Null).matched.len(), 2);
+}
+
+#[test]
 fn a_policy_file_that_is_unclear_is_refused() {
     let rule = "[[rule]]\nname = \"n\"\neffect = \"deny\"\ntool = \"x\"\n";
     let rows = [
         ("rule = 1".to_owned(), "wrong-type", "/rule"),
         ("[[rules]]\n".to_owned(), "unknown-field", "/rules"),
+        ("default = \"never\"\n".to_owned(), "unknown-effect", "/default"),
         ("[[rule]\n".to_owned(), "invalid-toml", ""),
         ("[[rule]]\nname = \"n\"\neffect = \"deny\"".to_owned(), "missing-field", "/rule/0"),
-        (rule.replace("deny", "ask"), "unknown-effect", "/rule/0/effect"),
+        (rule.replace("deny", "warn"), "unknown-effect", "/rule/0/effect"),
         (rule.replace("\"x\"", "\"\""), "invalid-pattern", "/rule/0/tool"),
         (rule.replace("\"x\"", "[\"x\"]"), "wrong-type", "/rule/0/tool"),
         (rule.replace("\"n\"", "\"\""), "empty", "/rule/0/name"),
@@ -146,12 +234,43 @@ fn a_policy_file_that_is_unclear_is_refused() {
         (format!("{rule}params = {{ a = [\"x\", 1] }}"), "wrong-type", "/rule/0/params/a/1"),
         (format!("{rule}params = {{ \"a|\" = \"x\" }}"), "empty", "/rule/0/params/a|"),
         (format!("{rule}params = \"x\""), "wrong-type", "/rule/0/params"),
+        (format!("{rule}command = []"), "empty", "/rule/0/command"),
+        (format!("{rule}command = [\"rm\", 1]"), "wrong-type", "/rule/0/command/1"),
+        (format!("{rule}command = \"rm; ls\""), "invalid-command", "/rule/0/command"),
+        (format!("{rule}command = \"rm {{home}}\""), "invalid-command", "/rule/0/command"),
+        (
+            format!("{rule}command = \"rm {{outside}}\"").replace("deny", "allow"),
+            "invalid-command",
+            "/rule/0/command",
+        ),
+        (format!("{rule}when = 5"), "wrong-type", "/rule/0/when"),
+        (format!("{rule}when = \"tool ==\""), "invalid-condition", "/rule/0/when"),
+        (format!("{rule}when = \"tool == '{{data_folder}}'\""), "invalid-condition", "/rule/0/when"),
     ];
     for (toml, name, pointer) in rows {
-        let lints = read_toml(&toml, &PLACES).expect_err("the file must be refused");
+        let lints = read_file(&toml, &PLACES).expect_err("the file must be refused");
         assert_eq!((lints[0].name, lints[0].pointer.as_str()), (name, pointer), "{toml}");
     }
     assert_eq!(read_toml("", &PLACES), Ok(Vec::new()));
+}
+
+#[test]
+fn a_file_may_say_what_decides_without_a_rule() {
+    let file = read_file("default = \"ask\"\n", &PLACES).expect("the file is valid");
+    assert_eq!(file, PolicyFile { default: PolicyEffect::Ask, rules: Vec::new() });
+    let set = plane(file.rules).with_default(file.default);
+    assert_eq!(judged(&set, "x", &Value::Null).effect, PolicyEffect::Ask);
+    assert_eq!(read_file("", &PLACES).map(|file| file.default), Ok(PolicyEffect::Allow));
+    assert!(read_toml("default = \"deny\"\n", &PLACES).is_err(), "rules alone have no default");
+}
+
+#[test]
+fn rules_survive_being_stored() {
+    let mut all = rules(DEFAULT_POLICY);
+    all.push(wire(r#"{"rule": "require_state", "key": "ok", "value": [1]}"#).expect("the rule is valid"));
+    all.push(wire(r#"{"rule": "deny_tool", "target": "x"}"#).expect("the rule is valid"));
+    let stored = serde_json::to_string(&all).expect("rules are JSON");
+    assert_eq!(serde_json::from_str::<Vec<PolicyRule>>(&stored).expect("they are read back"), all);
 }
 
 #[test]
@@ -175,6 +294,8 @@ fn deny_wins_and_every_match_is_told() {
         params = { "*" = "*/root*", command = "*" }
         "#,
     );
+    let set = plane(rules).with_default(PolicyEffect::Deny);
+    let read = ShellLine::default();
     let rows = [
         ("shell", r#"{"command": "ls"}"#, PolicyEffect::Allow, Some("shell"), vec!["shell"]),
         ("shell", r#"{"cmd": "unlink a"}"#, PolicyEffect::Deny, Some("no-rm"), vec!["shell", "no-rm"]),
@@ -190,36 +311,42 @@ fn deny_wins_and_every_match_is_told() {
         ("read", r#"{"path": "/root"}"#, PolicyEffect::Deny, None, vec![]),
     ];
     for (tool, parameters, effect, rule, matched) in rows {
-        let verdict = judge(&rules, PolicyEffect::Deny, &call(tool, parameters), &Value::Null);
+        let parameters = json(parameters);
+        let verdict =
+            judge(&[&set], &Subject { shell: Some(&read), ..Subject::new(tool, &parameters, now()) });
         assert_eq!(
             (verdict.effect, verdict.rule.as_deref()),
             (effect, rule),
             "{tool} {parameters} {verdict:?}"
         );
-        assert_eq!(verdict.matched, matched);
+        assert_eq!(verdict.matched.iter().map(|hit| hit.rule.as_str()).collect::<Vec<_>>(), matched);
     }
-    let both = call("shell", r#"{"command": "rm /root"}"#);
-    let verdict = judge(&rules, PolicyEffect::Allow, &both, &Value::Null);
-    let reason = "policy `no-rm`: removes files; policy `no-root`: tool 'sh?ll', param '*' matches '*/root*', \
+    let both = json(r#"{"command": "rm /root"}"#);
+    let verdict = judge(&[&set], &Subject { shell: Some(&read), ..Subject::new("shell", &both, now()) });
+    let reason = "policy 'no-rm': removes files; policy 'no-root': tool 'sh?ll', param '*' matches '*/root*', \
                   param 'command' matches '*'";
     assert_eq!(verdict.reason, reason);
 }
 
 #[test]
-fn without_a_matching_rule_the_default_decides() {
-    for default in [PolicyEffect::Allow, PolicyEffect::Deny] {
-        let verdict = judge(&[], default, &call("x", "{}"), &Value::Null);
-        assert_eq!((verdict.effect, verdict.rule), (default, None));
-    }
-}
-
-#[test]
 fn a_rule_that_cannot_be_evaluated_denies_even_when_it_would_allow() {
-    let matcher = PolicyMatcher::Pattern { tool: "x\\".to_owned(), params: Vec::new() };
-    let rule = PolicyRule { name: "broken".to_owned(), effect: PolicyEffect::Allow, matcher, reason: None };
-    let verdict = judge(&[rule], PolicyEffect::Allow, &call("y", "{}"), &Value::Null);
-    assert_eq!(verdict.effect, PolicyEffect::Deny);
-    assert!(verdict.reason.contains("cannot be evaluated"), "{}", verdict.reason);
+    for pattern in [
+        PolicyPattern { tool: "x\\".to_owned(), ..PolicyPattern::default() },
+        PolicyPattern { tool: "*".to_owned(), when: Some("1".to_owned()), ..PolicyPattern::default() },
+        PolicyPattern { tool: "*".to_owned(), commands: vec![";".to_owned()], ..PolicyPattern::default() },
+        PolicyPattern {
+            tool: "*".to_owned(),
+            params: vec![ParamPattern { key: "a".to_owned(), globs: vec![String::new()] }],
+            ..PolicyPattern::default()
+        },
+    ] {
+        let matcher = PolicyMatcher::Pattern(pattern);
+        let rule =
+            PolicyRule { name: "broken".to_owned(), effect: PolicyEffect::Allow, matcher, reason: None };
+        let verdict = judged(&plane([rule]), "y", &Value::Null);
+        assert_eq!(verdict.effect, PolicyEffect::Deny);
+        assert!(verdict.reason.contains("cannot be evaluated"), "{}", verdict.reason);
+    }
 }
 
 #[test]
@@ -241,97 +368,12 @@ fn parameters_are_matched_as_the_text_they_are() {
         ("{}", "n", "*", false),
     ];
     for (parameters, key, glob, expected) in rows {
-        let matcher =
-            PolicyMatcher::Pattern { tool: "*".to_owned(), params: vec![(key.to_owned(), glob.to_owned())] };
+        let params = vec![ParamPattern { key: key.to_owned(), globs: vec![glob.to_owned()] }];
+        let pattern = PolicyPattern { tool: "*".to_owned(), params, ..PolicyPattern::default() };
+        let matcher = PolicyMatcher::Pattern(pattern);
         let rule = PolicyRule { name: "r".to_owned(), effect: PolicyEffect::Deny, matcher, reason: None };
-        let verdict = judge(&[rule], PolicyEffect::Allow, &call("t", parameters), &Value::Null);
+        let verdict = judged(&plane([rule]), "t", &json(parameters));
         assert_eq!(verdict.rule.is_some(), expected, "{parameters} {key} {glob}");
-    }
-}
-
-/// Judges calls by the policy of a fresh install; `-` stands for no rule at all.
-#[test]
-fn the_default_policy_lets_work_happen_and_refuses_destruction() {
-    let rules = rules(DEFAULT_POLICY);
-    let shell = [
-        ("ls -la", "-"),
-        ("cargo test --workspace", "-"),
-        ("git commit -m 'x'", "-"),
-        ("git push -u origin feature", "-"),
-        ("rm -rf target", "-"),
-        ("rm -rf ./build && mkdir build", "-"),
-        ("rm notes.txt", "-"),
-        ("npm install && npm test", "-"),
-        ("curl https://example.org/a.tar.gz", "-"),
-        ("dd if=a.img of=b.img", "-"),
-        ("echo shutdown", "-"),
-        ("cat src/reboot.rs", "-"),
-        ("kill -9 4711", "-"),
-        ("chmod +x run.sh", "-"),
-        ("cat /home/a/.local/share/adjutant/workspaces/run_1/src/main.rs", "-"),
-        ("cat /home/a/.local/share/other/token", "-"),
-        ("rm -rf /", "delete-outside-the-workspace"),
-        ("rm -rf /*", "delete-outside-the-workspace"),
-        ("rm -rf /home", "delete-outside-the-workspace"),
-        ("cd x && rm -fr /etc", "delete-outside-the-workspace"),
-        ("sudo rm -r -f /usr", "delete-outside-the-workspace"),
-        ("rm -rf ~", "delete-outside-the-workspace"),
-        ("rm -rf ~/work", "delete-outside-the-workspace"),
-        ("rm -rf $HOME", "delete-outside-the-workspace"),
-        ("rm -rf \"$HOME\"", "delete-outside-the-workspace"),
-        ("rm -rf ../other", "delete-outside-the-workspace"),
-        ("rm -rf .git", "delete-outside-the-workspace"),
-        ("git push --force", "rewrite-shared-history"),
-        ("git push origin main --force", "rewrite-shared-history"),
-        ("git push -f origin main", "rewrite-shared-history"),
-        ("git push --force-with-lease", "rewrite-shared-history"),
-        ("git push origin --delete main", "rewrite-shared-history"),
-        ("mkfs.ext4 /dev/sda1", "destroy-disks"),
-        ("sudo mkfs /dev/sda", "destroy-disks"),
-        ("dd if=/dev/zero of=/dev/sda bs=1M", "destroy-disks"),
-        ("echo x > /dev/sda", "destroy-disks"),
-        ("shutdown -h now", "stop-the-machine"),
-        ("sudo shutdown now", "stop-the-machine"),
-        ("true && reboot", "stop-the-machine"),
-        ("systemctl poweroff", "stop-the-machine"),
-        (":(){ :|:& };:", "stop-the-machine"),
-        ("chmod -R 777 /", "open-the-machine"),
-        ("echo k >> ~/.ssh/authorized_keys", "open-the-machine"),
-        ("cat /home/a/.local/share/adjutant/token", "data-folder-files"),
-        ("sqlite3 /home/a/.local/share/adjutant/store.db .dump", "data-folder-files"),
-        ("ls /home/a/.local/share/adjutant", "data-folder"),
-        ("ls -la /home/a/.local/share/adjutant/", "data-folder"),
-        ("cat /home/a/.local/share/adjutant/*", "data-folder"),
-        ("cd /home/a/.local/share/adjutant; cat token", "data-folder"),
-        ("cd /home/a/.local/share/adjutant && cat token", "data-folder"),
-    ];
-    let other = [
-        ("Read", r#"{"file_path": "/home/a/.local/share/adjutant/token"}"#, "data-folder-files"),
-        ("Glob", r#"{"path": "/home/a/.local/share/adjutant"}"#, "data-folder"),
-        ("Read", r#"{"file_path": "/home/a/.local/share/adjutant/workspaces/run_1/a.rs"}"#, "-"),
-        ("Write", r#"{"file_path": "README.md", "content": "never run rm -rf / here"}"#, "-"),
-        (
-            "mcp_fs_read",
-            r#"{"paths": ["a", "/home/a/.local/share/adjutant/daemon.json"]}"#,
-            "data-folder-files",
-        ),
-        ("shell", r#"{"argv": ["rm", "-rf", "/"]}"#, "delete-outside-the-workspace"),
-        ("step:function", r#"{"agent": "a", "input": 1}"#, "flows-run-their-steps"),
-        ("step:command", r#"{"command": "cargo build"}"#, "flows-run-their-steps"),
-        ("step:command", r#"{"command": "sh -c rm -rf /"}"#, "delete-outside-the-workspace"),
-        ("step:command", r#"{"command": "agent", "input": "never run rm -rf /"}"#, "flows-run-their-steps"),
-    ];
-    let shell = shell.map(|(command, expected)| {
-        let parameters = Value::object([("command", Value::from(command))]);
-        (ToolCall { tool: "Bash".to_owned(), parameters }, expected)
-    });
-    let other = other.map(|(tool, parameters, expected)| (call(tool, parameters), expected));
-    for (call, expected) in shell.into_iter().chain(other) {
-        let verdict = judge(&rules, PolicyEffect::Allow, &call, &Value::Null);
-        assert_eq!(verdict.rule.as_deref().unwrap_or("-"), expected, "{call:?}");
-        let denied = !matches!(expected, "-" | "flows-run-their-steps");
-        assert_eq!(verdict.effect == PolicyEffect::Deny, denied, "{call:?}");
-        assert!(rules.iter().all(|rule| rule.reason.is_some()));
     }
 }
 
@@ -340,12 +382,27 @@ fn the_data_folder_is_taken_as_it_is_written() {
     let places = Places { data_folder: "/odd [*]?\\dir" };
     let toml =
         "[[rule]]\nname = \"d\"\neffect = \"deny\"\ntool = \"*\"\nparams = { \"*\" = \"{data_folder}/*\" }\n";
-    let rules = read_toml(toml, &places).expect("the rules are valid");
-    let judged = |path: &str| {
-        let parameters = Value::object([("p", Value::from(path))]);
-        judge(&rules, PolicyEffect::Allow, &ToolCall { tool: "r".to_owned(), parameters }, &Value::Null)
-            .effect
-    };
-    assert_eq!(judged("/odd [*]?\\dir/token"), PolicyEffect::Deny);
-    assert_eq!(judged("/odd [x]y\\dir/token"), PolicyEffect::Allow);
+    let set = plane(read_toml(toml, &places).expect("the rules are valid"));
+    let effect = |path: &str| judged(&set, "r", &Value::object([("p", Value::from(path))])).effect;
+    assert_eq!(effect("/odd [*]?\\dir/token"), PolicyEffect::Deny);
+    assert_eq!(effect("/odd [x]y\\dir/token"), PolicyEffect::Allow);
+
+    let toml = "[[rule]]\nname = \"d\"\neffect = \"deny\"\ncommand = \"cat {data_folder}/*|x\"\n";
+    let places = Places { data_folder: "/root/a |;b" };
+    let set = plane(read_toml(toml, &places).expect("the rules are valid"));
+    for (word, expected) in [
+        ("/root/a |;b/token", PolicyEffect::Deny),
+        ("$HOME/a |;b/token", PolicyEffect::Deny),
+        ("~/a |;b/token", PolicyEffect::Deny),
+        ("x", PolicyEffect::Deny),
+        ("/root/a", PolicyEffect::Allow),
+    ] {
+        let cat = ShellCommand {
+            program: "cat".to_owned(),
+            operands: vec![word.to_owned()],
+            ..ShellCommand::default()
+        };
+        let line = ShellLine { commands: vec![cat], opaque: Vec::new() };
+        assert_eq!(shell_judged(&set, "cat", &line).effect, expected, "{word}");
+    }
 }

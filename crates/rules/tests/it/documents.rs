@@ -1,10 +1,12 @@
 //! Readers take anything: whatever stands in a document, they answer with it or with what is wrong, and never panic.
 
-use adjutant_model::Value;
 use adjutant_model::blueprint::{OutputFormat, OutputSpec};
-use adjutant_model::policy::{PolicyEffect, ToolCall};
+use adjutant_model::policy::PolicyScope;
+use adjutant_model::shell::{ShellCommand, ShellLine};
+use adjutant_model::{Timestamp, Value};
 use adjutant_rules::blueprint::{self, Builtins};
 use adjutant_rules::output::{self, Ending, Finished};
+use adjutant_rules::policy::{PolicySet, Subject};
 use adjutant_rules::{policy, source};
 use proptest::prelude::*;
 
@@ -146,6 +148,97 @@ fn yaml_like() -> impl Strategy<Value = String> {
         .prop_map(|pieces| pieces.concat())
 }
 
+/// A word or pattern that is made of pieces of shell.
+fn shell_like() -> impl Strategy<Value = String> {
+    const PIECES: [&str; 24] = [
+        "rm",
+        " ",
+        "-r",
+        "--force",
+        "/",
+        "..",
+        ".",
+        "*",
+        "?",
+        "[a]",
+        "[",
+        "$X",
+        "${Y}",
+        "`",
+        "~",
+        "|",
+        "\\",
+        "{outside}",
+        "{data_folder}",
+        "{",
+        "-",
+        "=",
+        "é",
+        ";",
+    ];
+    proptest::collection::vec(proptest::sample::select(PIECES.to_vec()), 0..10)
+        .prop_map(|pieces| pieces.concat())
+}
+
+/// Text that is made of pieces of conditions.
+fn condition_like() -> impl Strategy<Value = String> {
+    const PIECES: [&str; 36] = [
+        "tool",
+        "shell",
+        ".commands",
+        ".exists(c, ",
+        ")",
+        "(",
+        "parameters",
+        ".a",
+        "[",
+        "]",
+        "0",
+        "'a'",
+        "\"b\"",
+        " == ",
+        " && ",
+        " || ",
+        "!",
+        "-",
+        " in ",
+        "size(",
+        "now",
+        ".getHours()",
+        "c",
+        ".program",
+        "{",
+        "}",
+        ": ",
+        ", ",
+        " ? ",
+        ".matches('a')",
+        "has(",
+        "state",
+        " + ",
+        "true",
+        "9223372036854775807",
+        "é",
+    ];
+    proptest::collection::vec(proptest::sample::select(PIECES.to_vec()), 0..12)
+        .prop_map(|pieces| pieces.concat())
+}
+
+fn line_of(words: &[String]) -> ShellLine {
+    let (flags, operands): (Vec<_>, Vec<_>) =
+        words[1..].iter().cloned().partition(|word| word.starts_with('-'));
+    let command = ShellCommand {
+        program: words[0].clone(),
+        args: words[1..].to_vec(),
+        paths: operands.clone(),
+        writes: operands.clone(),
+        flags,
+        operands,
+        ..ShellCommand::default()
+    };
+    ShellLine { commands: vec![command], opaque: Vec::new() }
+}
+
 #[track_caller]
 fn take_text(text: &str) {
     match source::read(text) {
@@ -218,13 +311,37 @@ proptest! {
 
     #[test]
     fn policy_takes_any_rule_and_any_call(rule in value(), tool in word(), parameters in value()) {
-        let call = ToolCall { tool, parameters };
+        let subject = Subject::new(&tool, &parameters, Timestamp::default());
         if let Ok(rule) = policy::read_wire(&rule) {
-            policy::judge(&[rule], PolicyEffect::Allow, &call, &Value::Null);
+            policy::judge(&[&PolicySet::new(PolicyScope::Connection, [rule])], &subject);
         }
         let places = policy::Places { data_folder: "/data" };
-        let rules = policy::read_toml(policy::DEFAULT_POLICY, &places).expect("the shipped policy is valid");
-        policy::judge(&rules, PolicyEffect::Allow, &call, &Value::Null);
+        let shipped = policy::read_file(policy::DEFAULT_POLICY, &places).expect("the shipped policy is valid");
+        let plane = PolicySet::new(PolicyScope::Plane, shipped.rules).with_default(shipped.default);
+        policy::judge(&[&plane], &subject);
+        policy::shell_texts(&parameters);
+    }
+
+    #[test]
+    fn policy_takes_any_pattern_condition_and_line(
+        pattern in shell_like(),
+        condition in condition_like(),
+        words in proptest::collection::vec(shell_like(), 1..6),
+    ) {
+        let toml = |value: &str| toml::Value::from(value).to_string();
+        let entries = [format!("command = {}", toml(&pattern)), format!("when = {}", toml(&condition))];
+        let line = line_of(&words);
+        let parameters = Value::object([("command", Value::from(words.join(" ")))]);
+        let now = Timestamp::default();
+        let subject = Subject { shell: Some(&line), workspace: Some("/w"), ..Subject::new("t", &parameters, now) };
+        let places = policy::Places { data_folder: "/data" };
+        for (entry, effect) in entries.iter().flat_map(|entry| [(entry, "deny"), (entry, "allow")]) {
+            let file = format!("[[rule]]\nname = \"r\"\neffect = \"{effect}\"\n{entry}\n");
+            match policy::read_toml(&file, &places) {
+                Ok(rules) => drop(policy::judge(&[&PolicySet::new(PolicyScope::Run, rules)], &subject)),
+                Err(lints) => prop_assert!(!lints.is_empty()),
+            }
+        }
     }
 
     #[test]
