@@ -54,8 +54,9 @@
 //! `wrappers` each. There are the operators, `has`, `all`, `exists`, `exists_one`, `map`, `filter`, `in`, `size`, `contains`,
 //! `startsWith`, `endsWith`, `matches` (with a pattern that is written out), `int`, `uint`, `double`, `string`, `timestamp`,
 //! `duration` and the `get…` methods of instants. What can be checked is checked when the file is read. A parameter
-//! that may be absent is asked for first: `has(parameters.path) && parameters.path.startsWith('/srv/')`. A condition
-//! that comes to nothing denies, whatever the rule's effect is.
+//! that may be absent is asked for first: `has(parameters.path) && parameters.path.startsWith('/srv/')`. Arithmetic
+//! does not mix whole numbers with fractions, though comparing does. A condition that comes to nothing denies,
+//! whatever the rule's effect is.
 //!
 //! # What cannot be told
 //!

@@ -12,9 +12,12 @@ fn command(program: &str, flags: &[&str], operands: &[&str]) -> ShellLine {
     ShellLine { commands: vec![command], opaque: Vec::new() }
 }
 
+/// Pattern, then program, flags and operands of a command, and whether it matches.
+type Row = (&'static str, &'static str, &'static [&'static str], &'static [&'static str], bool);
+
 #[test]
 fn a_pattern_is_about_a_program_with_its_flags_and_operands() {
-    let rows: [(&str, &str, &[&str], &[&str], bool); 33] = [
+    let rows: [Row; 33] = [
         ("rm", "rm", &[], &["x"], true),
         ("rm", "rmdir", &[], &["x"], false),
         ("rm*", "rmdir", &[], &["x"], true),

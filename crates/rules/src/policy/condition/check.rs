@@ -176,7 +176,16 @@ impl Scope {
             Kind::List(item) if of.iter_var2.is_none() => (*item, Kind::Any),
             Kind::List(item) => (Kind::Number, *item),
             Kind::Map => (Kind::Text, Kind::Any),
-            _any => (Kind::Any, Kind::Any),
+            Kind::Any
+            | Kind::Bool
+            | Kind::Number
+            | Kind::Text
+            | Kind::Bytes
+            | Kind::Null
+            | Kind::Instant
+            | Kind::Span
+            | Kind::Shell
+            | Kind::Command => (Kind::Any, Kind::Any),
         };
         let built = self.kind(&of.accu_init)?;
         let depth = self.0.len();
