@@ -1,5 +1,6 @@
 //! Performing a step: a worker at work, its limits, and the answer that goes to the run's owner.
 
+use crate::faults::{self, EffectKey};
 use crate::identity;
 use crate::plane::Core;
 use crate::runs::{RunCommand, panicked};
@@ -29,6 +30,7 @@ pub(crate) struct InFlight {
 }
 
 /// A step to perform.
+#[derive(Clone)]
 pub(crate) struct StepJob {
     pub(crate) run_id: RunId,
     pub(crate) task_id: TaskId,
@@ -63,12 +65,22 @@ pub(crate) fn start(core: &Arc<Core>, job: StepJob) -> InFlight {
     let tasks = core.tasks.clone();
     tasks.spawn(async move {
         let (path, attempt, commands) = (job.path.clone(), job.attempt, job.commands.clone());
-        let working = tokio::spawn(perform(core, job, cancel.clone()));
-        let outcome = working.await.unwrap_or_else(|_| panicked());
+        let fault = core.settings.faults.of_effect(|| EffectKey {
+            run_id: job.run_id.clone(),
+            path: path.clone(),
+            attempt,
+        });
+        let outcomes = faults::perform(fault, || {
+            let working = tokio::spawn(perform(core.clone(), job.clone(), cancel.clone()));
+            async { working.await.unwrap_or_else(|_| panicked()) }
+        })
+        .await;
         drop(ended);
-        if !cancel.is_cancelled() {
-            // The owner may have ended; then nobody wants the outcome.
-            drop(commands.send(RunCommand::Settled { path, attempt, outcome }).await);
+        for outcome in outcomes {
+            if !cancel.is_cancelled() {
+                // The owner may have ended; then nobody wants the outcome.
+                drop(commands.send(RunCommand::Settled { path: path.clone(), attempt, outcome }).await);
+            }
         }
     });
     in_flight

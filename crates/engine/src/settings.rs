@@ -1,5 +1,6 @@
 //! What the plane is told at its start.
 
+use crate::faults::Faults;
 use crate::worker::WorkerSettings;
 use adjutant_model::Value;
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub worker_token_secs: u64,
     /// How many runs may be open at once.
     pub runs_open_max: usize,
+    /// What a trial puts in its way; none otherwise.
+    pub faults: Faults,
 }
 
 impl Settings {
@@ -42,6 +45,7 @@ impl Settings {
             run_ttl_secs: 1800,
             worker_token_secs: 1800,
             runs_open_max: 10_000,
+            faults: Faults::default(),
         }
     }
 }

@@ -11,6 +11,8 @@ pub mod store;
 
 pub mod write;
 
+pub mod fault;
+
 pub mod blueprints;
 pub mod goals;
 pub mod journal;
@@ -31,6 +33,7 @@ mod writer;
 mod dialect;
 mod migrations;
 
+pub use fault::{CommitFault, CommitHook, DiskFault};
 pub use lock::{LockError, StoreLock};
 pub use reader::ReadError;
 pub use runs::{RunFilter, RunStatusChange};

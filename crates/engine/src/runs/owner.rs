@@ -6,6 +6,7 @@ use super::{EVENTS_MAX, RunCommand, RunHandle};
 use crate::clock;
 use crate::dispatch::{self, InFlight, StepJob};
 use crate::error::EngineError;
+use crate::faults::{self, EffectKey};
 use crate::plane::Core;
 use crate::workspaces::{self, WorkspacePlan};
 use adjutant_model::blueprint::{AgentSpec, Blueprint};
@@ -434,9 +435,12 @@ impl Owner {
         for dispatch in dispatches {
             let agent = &self.blueprint.agents[&*dispatch.agent];
             if let AgentSpec::Function { fn_id } = &agent.spec {
-                let outcome = dispatch::function(fn_id, &dispatch.input);
-                let Dispatch { path, attempt, .. } = dispatch;
-                self.waiting.push_back(FlowEvent::Settled { path, attempt, outcome });
+                let Dispatch { path, attempt, input, .. } = dispatch;
+                let key = || EffectKey { run_id: self.run.id.clone(), path: path.clone(), attempt };
+                let fault = self.core.settings.faults.of_effect(key);
+                let outcomes = faults::perform_now(fault, || dispatch::function(fn_id, &input));
+                let settled = |outcome| FlowEvent::Settled { path: path.clone(), attempt, outcome };
+                self.waiting.extend(outcomes.map(settled));
             } else {
                 self.perform_apart(dispatch, &after);
             }
