@@ -161,10 +161,6 @@ pub(crate) async fn start(
     runs::start(core, Launch { run, blueprint: Arc::new(blueprint), state, origin });
     // An owner that left without an answer was told to stop before the run was durable.
     answer.await.map_err(|_| EngineError::Stopping)??;
-    if let Some(goal_id) = params.goal_id {
-        let what = params.goal.unwrap_or_else(|| "a run".to_owned());
-        core.goals.link(&goal_id, started.run_id.to_string(), what).await?;
-    }
     Ok(started)
 }
 

@@ -28,7 +28,7 @@ use life::{Told, tell};
 use std::sync::Arc;
 
 /// How many stories are told side by side: most of their time they wait, for the disk or for a pause.
-const WIDTH: usize = 12;
+const WIDTH: usize = 8;
 
 /// A process that makes no progress in so many lives never will.
 const LIVES_MAX: usize = 200;

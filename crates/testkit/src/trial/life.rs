@@ -105,31 +105,26 @@ async fn live(scenario: &dyn Scenario, home: &Home, watched: &Arc<Watched>) -> O
     ended
 }
 
+/// Starts the plane and does the scenario's part, each as often as it is refused, as a caller does who is told to try
+/// again.
 async fn drive(scenario: &dyn Scenario, life: &Life<'_>, watched: &Watched) {
-    let asked = async {
-        ask(watched, || async {
-            life.plane.resume().await.map_err(|error| match error {
-                StartError::Resume(error) => error,
-                other => panic!("`{}`: {other:?}", scenario.name()),
-            })
-        })
-        .await;
-        ask(watched, || scenario.drive(life)).await;
-    };
-    asked.await;
+    while let Err(error) = life.plane.resume().await {
+        let StartError::Resume(error) = error else { panic!("`{}`: {error:?}", scenario.name()) };
+        refused(scenario, watched, &error).await;
+    }
+    while let Err(error) = scenario.drive(life).await {
+        refused(scenario, watched, &error).await;
+    }
 }
 
-/// Asks until it is answered, as a caller does who is told to try again.
-async fn ask<F: Future<Output = Result<(), EngineError>>>(watched: &Watched, what: impl Fn() -> F) {
-    loop {
-        let Err(error) = what().await else { return };
-        if watched.halted.is_cancelled() {
-            // Whoever lives on sees it.
-            std::future::pending::<()>().await;
-        }
-        let again = matches!(error, EngineError::Write(_)) && error.class() == ErrorClass::Retry;
-        assert!(again, "the plane lives and refuses: {error:?}");
+/// Returns when what was refused may be asked for again.
+async fn refused(scenario: &dyn Scenario, watched: &Watched, error: &EngineError) {
+    if watched.halted.is_cancelled() {
+        // This process is dead, and whoever tells the story sees it.
+        return std::future::pending().await;
     }
+    let again = matches!(error, EngineError::Write(_)) && error.class() == ErrorClass::Retry;
+    assert!(again, "`{}`, {watched:?}: the plane lives and refuses: {error:?}", scenario.name());
 }
 
 /// Gives the effects whose outcome is durable.

@@ -249,7 +249,7 @@ pub(crate) fn without_programs() -> Vec<FlowCase> {
         ),
         FlowCase::new(
             "let and branch",
-            seq(json!([{"kind": "let", "at": at("$.b"), "value": lit(json!([1, null, {}]))}, branch])),
+            seq(json!([{"kind": "let", "at": "$.b", "value": lit(json!([1, null, {}]))}, branch])),
         ),
         FlowCase::new("loop", times(3, step("id", at("$.n"), "$.seen"))),
         FlowCase::new("fanout all", joined),
