@@ -39,9 +39,11 @@ pub enum EffectFault {
     Fail(StepFailure),
 }
 
+type EffectJudge = dyn Fn(&EffectKey) -> Option<EffectFault> + Send + Sync;
+
 /// Says of every effect, as it is to be performed, what befalls it.
 #[derive(Clone)]
-pub struct EffectHook(Arc<dyn Fn(&EffectKey) -> Option<EffectFault> + Send + Sync>);
+pub struct EffectHook(Arc<EffectJudge>);
 
 impl EffectHook {
     /// Makes a hook of a function.

@@ -158,6 +158,17 @@ fn refused(goal_id: &GoalId, refusal: GoalRefusal) -> EngineError {
     }
 }
 
+/// What a link says of a run that nobody has described.
+const UNDESCRIBED: &str = "a run";
+
+/// Refuses a run that its goal would refuse to be linked to.
+pub(crate) async fn link_check(core: &Core, goal_id: &GoalId, task: Option<&str>) -> Result<(), EngineError> {
+    let goal = core.goals.get(goal_id).await?;
+    let task = task.unwrap_or(UNDESCRIBED).to_owned();
+    let link = GoalCommand::Link { session_id: "a run to be".to_owned(), task };
+    goal::step(&goal, link, clock::now()).map(drop).map_err(EngineError::Goal)
+}
+
 /// Links a run to the goal that it serves; one that is linked already, or serves none, stays as it is.
 pub(crate) async fn link_run(core: &Core, run: &RunRecord) -> Result<(), EngineError> {
     let Some(goal_id) = &run.goal_id else { return Ok(()) };
@@ -166,7 +177,7 @@ pub(crate) async fn link_run(core: &Core, run: &RunRecord) -> Result<(), EngineE
         return Ok(());
     }
     let task = core.store.task_get(&run.task_id).await?;
-    let what = task.and_then(|task| task.goal).unwrap_or_else(|| "a run".to_owned());
+    let what = task.and_then(|task| task.goal).unwrap_or_else(|| UNDESCRIBED.to_owned());
     core.goals.link(goal_id, run.id.to_string(), what).await.map(drop)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::error::EngineError;
+use crate::goals;
 use crate::plane::Core;
 use crate::runs::{self, Launch, Origin};
 use crate::templates;
@@ -114,7 +115,7 @@ pub(crate) async fn start(
         plan.check().await?;
     }
     if let Some(goal_id) = &params.goal_id {
-        core.goals.get(goal_id).await?;
+        goals::link_check(core, goal_id, params.goal.as_deref()).await?;
     }
 
     let now = clock::now();

@@ -26,7 +26,6 @@ pub struct TestEnv {
 
 /// What a command did.
 #[derive(Debug)]
-#[must_use]
 pub struct Ran {
     /// Its exit code; `None` when a signal ended it.
     pub code: Option<i32>,
@@ -110,11 +109,13 @@ impl TestEnv {
     }
 
     /// Runs the binary to its end.
+    #[must_use]
     pub fn run(&self, args: &[&str]) -> Ran {
         self.finish(&mut self.command(args))
     }
 
     /// Runs a command to its end.
+    #[must_use]
     pub fn finish(&self, command: &mut Command) -> Ran {
         let output = command.output().expect("the command starts");
         let stdout = self.redacted(&output.stdout);

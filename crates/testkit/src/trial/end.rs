@@ -57,10 +57,19 @@ pub struct GoalEnd {
     pub status: GoalStatus,
     /// How much of its links is proved, in percent.
     pub progress: u8,
-    /// What proves each criterion: whether it passed, and on which tree.
-    pub criteria: Vec<Option<(bool, Option<String>)>>,
+    /// What proves each criterion.
+    pub criteria: Vec<Option<Proof>>,
     /// What is linked, where it stands and what proves it.
-    pub links: Vec<(String, LinkState, Option<(bool, Option<String>)>)>,
+    pub links: Vec<(String, LinkState, Option<Proof>)>,
+}
+
+/// What evidence says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Whether it speaks for what it is about.
+    pub passed: bool,
+    /// The git tree it is about.
+    pub tree: Option<String>,
 }
 
 impl End {
@@ -126,7 +135,7 @@ impl StepEnd {
 
 impl GoalEnd {
     fn of(goal: &Goal) -> GoalEnd {
-        let proof = |evidence: &Evidence| (evidence.passed, evidence.tree.clone());
+        let proof = |evidence: &Evidence| Proof { passed: evidence.passed, tree: evidence.tree.clone() };
         GoalEnd {
             status: goal.status,
             progress: goal.progress,
