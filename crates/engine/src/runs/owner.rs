@@ -2,7 +2,7 @@
 
 use super::transition::{Dispatch, Timer, Transition, content_hash};
 use super::turn_book::TurnBook;
-use super::{EVENTS_MAX, RunCommand, RunHandle};
+use super::{EVENTS_MAX, RunCommand, RunHandle, STORE_RETRY};
 use crate::clock;
 use crate::dispatch::{self, InFlight, StepJob};
 use crate::error::EngineError;
@@ -23,9 +23,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-
-/// How long an owner waits before it offers a write again that the disk refused.
-pub(super) const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// A run that is to be owned.
 pub(crate) struct Launch {

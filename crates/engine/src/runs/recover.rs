@@ -4,7 +4,8 @@
 //! step's outcome from its turn. What the machine then has pending was in flight when the last owner left, and is
 //! performed again under the same key; what had settled is not.
 
-use super::owner::{self, Launch, Origin, STORE_RETRY};
+use super::STORE_RETRY;
+use super::owner::{self, Launch, Origin};
 use super::transition::content_hash;
 use super::turn_book::TurnBook;
 use crate::clock;

@@ -3,9 +3,10 @@
 
 use adjutant_engine::{Plane, RunFilter};
 use adjutant_model::Value;
+use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Evidence, Goal, GoalStatus, LinkState};
 use adjutant_model::run::{
-    FlowError, RunRecord, RunStatus, StepFailure, StepPath, TurnKind, TurnRecord, TurnStatus,
+    FlowError, RunRecord, RunStatus, StepFailure, StepPath, TurnKind, TurnRecord, TurnStatus, WorkspaceKind,
 };
 use adjutant_model::value::Object;
 
@@ -27,8 +28,21 @@ pub struct RunEnd {
     pub error: Option<FlowError>,
     /// Its final context.
     pub result: Option<Value>,
+    /// What its workspace is, until that is removed.
+    pub workspace: Option<WorkspaceKind>,
+    /// How its workspace was removed.
+    pub removed: Vec<Removed>,
     /// Its steps, by path and attempt; tool calls are their agents' and may be made again by the next process.
     pub steps: Vec<StepEnd>,
+}
+
+/// What the journal says of a workspace that was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// A snapshot keeps what it held.
+    BehindASnapshot,
+    /// There was nothing to keep.
+    WithNothingToKeep,
 }
 
 /// How an attempt of a step ended.
@@ -78,7 +92,8 @@ impl End {
         let mut runs = Vec::new();
         for run in plane.run_list(RunFilter::default()).await.expect("the runs are readable") {
             let turns = plane.turns(&run.id, None, 100_000).await.expect("the turns are readable");
-            runs.push(RunEnd::of(run, turns));
+            let rows = plane.events_of(run.id.as_str(), 0, 100_000).await.expect("the journal is readable");
+            runs.push(RunEnd::of(run, turns, &rows));
         }
         runs.reverse();
         let goals = plane.goal_list(None).await.expect("the goals are readable");
@@ -102,7 +117,7 @@ impl End {
 
 impl RunEnd {
     #[track_caller]
-    fn of(run: RunRecord, turns: Vec<TurnRecord>) -> RunEnd {
+    fn of(run: RunRecord, turns: Vec<TurnRecord>, rows: &[JournalRow]) -> RunEnd {
         assert!(run.status.is_terminal() && run.ended_at.is_some(), "the run is {}", run.status);
         for (index, turn) in (0..).zip(&turns) {
             assert_eq!(turn.index, index, "the turns have a gap or come twice: {turns:#?}");
@@ -115,7 +130,16 @@ impl RunEnd {
         let mut steps: Vec<_> = steps.map(StepEnd::of).collect();
         steps.sort_by(|a, b| (&a.path, a.attempt).cmp(&(&b.path, b.attempt)));
         let result = run.result.as_ref().map(steady);
-        RunEnd { status: run.status, error: run.error, result, steps }
+        let workspace = run.workspace.map(|workspace| workspace.kind);
+        let removed = rows.iter().filter_map(Removed::of).collect();
+        RunEnd { status: run.status, error: run.error, result, workspace, removed, steps }
+    }
+}
+
+impl Removed {
+    fn of(row: &JournalRow) -> Option<Removed> {
+        let Event::WorkspaceRemoved { snapshot_ref, .. } = &row.event else { return None };
+        Some(snapshot_ref.as_ref().map_or(Removed::WithNothingToKeep, |_| Removed::BehindASnapshot))
     }
 }
 

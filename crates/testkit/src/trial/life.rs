@@ -8,7 +8,7 @@ use super::fault::{Plan, Watched};
 use crate::home::Home;
 use adjutant_engine::faults::EffectKey;
 use adjutant_engine::plane::StartError;
-use adjutant_engine::{EngineError, Plane, RunFilter};
+use adjutant_engine::{EngineError, Plane, RunFilter, Settings};
 use adjutant_model::run::{ErrorClass, TurnKind, TurnStatus};
 use adjutant_store::{StoreOptions, journal};
 use futures_util::future::BoxFuture;
@@ -26,6 +26,11 @@ pub trait Scenario: Send + Sync + 'static {
 
     /// Lays out the data folder, before the first process.
     fn prepare(&self, home: &Home);
+
+    /// Gives the settings of its planes.
+    fn settings(&self, home: &Home) -> Settings {
+        home.settings()
+    }
 
     /// Does what is left to do and waits for its end.
     ///
@@ -81,7 +86,7 @@ pub(super) async fn tell(scenario: &dyn Scenario, plans: Vec<Plan>) -> Told {
 
 /// Lives one life; gives the end and the commits until then, and nothing when the process has halted before.
 async fn live(scenario: &dyn Scenario, home: &Home, watched: &Arc<Watched>) -> Option<(End, u64)> {
-    let mut settings = home.settings();
+    let mut settings = scenario.settings(home);
     settings.faults = watched.faults();
     let plane = Plane::open(settings).await.expect("the plane opens");
     plane.endpoint_set("http://127.0.0.1:9".to_owned());

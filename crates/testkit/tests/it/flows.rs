@@ -1,6 +1,6 @@
 //! Flows as scenarios: every kind of node, every join, and what stops a run from outside.
 
-use adjutant_engine::{EngineError, Plane, RunFilter, ToolEnd, ToolWent};
+use adjutant_engine::{EngineError, Plane, RunFilter, Settings, ToolEnd, ToolWent};
 use adjutant_model::RunId;
 use adjutant_model::action::{Caller, Role, StepBinding};
 use adjutant_model::policy::ToolCall;
@@ -31,6 +31,9 @@ enum Meanwhile {
     CallsTools,
 }
 
+/// What the agent `asks` says, whose program is the shell: it is told to play the script `rehearsal` in its directory.
+const SCRIPT: &str = "echo '{\"type\":\"result\",\"is_error\":false,\"result\":\"said\"}'\n";
+
 /// What a failure that is tried again may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Failures {
@@ -50,6 +53,10 @@ impl FlowCase {
         FlowCase { failures: Failures::Decide, ..self }
     }
 
+    fn starts_an_agent(&self) -> bool {
+        self.flow["ref"] == "asks"
+    }
+
     async fn run_of(&self, life: &Life<'_>) -> Result<RunId, EngineError> {
         if let Some(run) = life.plane.run_list(RunFilter::default()).await?.pop() {
             return Ok(run.id);
@@ -57,6 +64,7 @@ impl FlowCase {
         let document = json!({"id": "trial", "agents": agents(life.home), "flow": self.flow});
         let mut params = task(document, self.ctx.clone());
         params.ttl_secs = self.ttl_secs;
+        params.work_dir = Some(life.home.path("work")).filter(|_| self.starts_an_agent());
         Ok(life.plane.task_start(&owner(), params).await?.run_id)
     }
 
@@ -80,6 +88,12 @@ impl Scenario for FlowCase {
         let rule = "[[rule]]\nname = \"no-forbidden\"\neffect = \"deny\"\ntool = \"*\"\n\
                     params = { command = \"*forbidden*\" }\nreason = \"it is forbidden\"\n";
         std::fs::write(home.path("policy.toml"), rule).expect("the policy is written");
+        std::fs::create_dir(home.path("work")).expect("the folder is made");
+        std::fs::write(home.path("work/rehearsal"), SCRIPT).expect("the script is written");
+    }
+
+    fn settings(&self, home: &Home) -> Settings {
+        Settings { exe: "/bin/sh".into(), ..home.settings() }
     }
 
     fn drive<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Result<(), EngineError>> {
@@ -170,6 +184,7 @@ fn agents(home: &Home) -> Value {
         ("third", command(json!(["sh", "-c", "[ \"$1\" -gt 2 ] && cat", "sh", "{attempt}"]))),
         ("hold", command(json!(["sleep", "600"]))),
         ("agent", command(json!(["sh", "-c", "while [ ! -e \"$1\" ]; do sleep 0.02; done; cat", "sh", go]))),
+        ("asks", json!({"kind": "command", "spec": {"template": "rehearsal"}})),
         ("forbidden", command(json!(["echo", "forbidden"]))),
         ("check", json!({"kind": "check", "spec": {"command": "echo fine", "output_contains": "fine"}})),
     ];
@@ -286,6 +301,7 @@ pub(crate) fn with_programs() -> Vec<FlowCase> {
         FlowCase::new("fanout of commands", fanout("all", json!([1, 2]), step("cat", at("$.item"), "$.o"))),
         FlowCase::new("fanout all with a failure", guarded(failing)).decided_by_order(),
         FlowCase::new("retry", third),
+        FlowCase::new("an agent with a token", step("asks", at("$.a"), "$.b")),
         FlowCase::new("timeout", guarded(slow)).decided_by_order(),
         FlowCase::new("denied by the gate", guarded(step("forbidden", at("$.a"), "$.b"))),
         FlowCase { ttl_secs: Some(1), ..FlowCase::new("time to live", holds.clone()) },

@@ -1,7 +1,7 @@
-//! A goal as a scenario: made, worked on, proved and closed.
+//! A goal as a scenario: made, worked on, proved and closed; then the workspace is removed.
 
 use adjutant_engine::goals::GoalParams;
-use adjutant_engine::{EngineError, RunFilter};
+use adjutant_engine::{EngineError, RemoveMode, RunFilter};
 use adjutant_model::goal::{Goal, GoalStatus, LinkState};
 use adjutant_rules::goal::CriterionSpec;
 use adjutant_testkit::trial::{Life, Scenario};
@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use serde_json::json;
 use std::sync::Arc;
 
-/// A run changes a project in its worktree, a check proves the change, and the goal closes.
+/// A run changes a project in its worktree, a check proves the change, the goal closes, and the worktree goes.
 #[derive(Debug)]
 pub(crate) struct GoalCase;
 
@@ -39,6 +39,13 @@ impl GoalCase {
         life.plane.run_ended(&run_id).await.map(drop)
     }
 
+    async fn clear(&self, life: &Life<'_>) -> Result<(), EngineError> {
+        for workspace in life.plane.workspaces().await? {
+            life.plane.workspace_remove(&workspace.run_id, RemoveMode::Force).await?;
+        }
+        Ok(())
+    }
+
     async fn prove(&self, life: &Life<'_>, goal: &Goal) -> Result<(), EngineError> {
         let goal = life.plane.goal_get(&goal.id).await?;
         let proved = goal.sessions.iter().all(|link| link.state == LinkState::Verified)
@@ -50,10 +57,7 @@ impl GoalCase {
                 life.plane.goal_check(&goal.id).await?;
             }
         }
-        if goal.status != GoalStatus::Done {
-            life.plane.goal_close(&goal.id).await?;
-        }
-        Ok(())
+        life.plane.goal_close(&goal.id).await.map(drop)
     }
 }
 
@@ -69,8 +73,11 @@ impl Scenario for GoalCase {
     fn drive<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Result<(), EngineError>> {
         Box::pin(async {
             let goal = self.goal(life).await?;
-            self.work(life, &goal).await?;
-            self.prove(life, &goal).await
+            if goal.status != GoalStatus::Done {
+                self.work(life, &goal).await?;
+                self.prove(life, &goal).await?;
+            }
+            self.clear(life).await
         })
     }
 
