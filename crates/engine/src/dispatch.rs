@@ -1,8 +1,9 @@
 //! Performing a step: a worker at work, its limits, and the answer that goes to the run's owner.
 
+use crate::faults::{self, EffectKey};
 use crate::identity;
 use crate::plane::Core;
-use crate::runs::{RunCommand, panicked};
+use crate::runs::{RunCommand, STORE_RETRY, panicked};
 use crate::templates;
 use crate::worker::{self, GateAccess, Performed, Progress, WorkerContext};
 use adjutant_model::action::StepBinding;
@@ -29,6 +30,7 @@ pub(crate) struct InFlight {
 }
 
 /// A step to perform.
+#[derive(Clone)]
 pub(crate) struct StepJob {
     pub(crate) run_id: RunId,
     pub(crate) task_id: TaskId,
@@ -63,12 +65,22 @@ pub(crate) fn start(core: &Arc<Core>, job: StepJob) -> InFlight {
     let tasks = core.tasks.clone();
     tasks.spawn(async move {
         let (path, attempt, commands) = (job.path.clone(), job.attempt, job.commands.clone());
-        let working = tokio::spawn(perform(core, job, cancel.clone()));
-        let outcome = working.await.unwrap_or_else(|_| panicked());
+        let fault = core.settings.faults.of_effect(|| EffectKey {
+            run_id: job.run_id.clone(),
+            path: path.clone(),
+            attempt,
+        });
+        let outcomes = faults::perform(fault, || {
+            let working = tokio::spawn(perform(core.clone(), job.clone(), cancel.clone()));
+            async { working.await.unwrap_or_else(|_| panicked()) }
+        })
+        .await;
         drop(ended);
-        if !cancel.is_cancelled() {
-            // The owner may have ended; then nobody wants the outcome.
-            drop(commands.send(RunCommand::Settled { path, attempt, outcome }).await);
+        for outcome in outcomes {
+            if !cancel.is_cancelled() {
+                // The owner may have ended; then nobody wants the outcome.
+                drop(commands.send(RunCommand::Settled { path: path.clone(), attempt, outcome }).await);
+            }
         }
     });
     in_flight
@@ -122,7 +134,7 @@ async fn context(
         .as_ref()
         .map_or_else(|| core.settings.folder.join("scratch"), |w| PathBuf::from(&w.path));
     let gate = match templates::asks_gate(agent) {
-        true => Some(gate_access(core, job).await?),
+        true => Some(gate_access(core, job, &cancel).await?),
         false => None,
     };
     let (progress, received) = mpsc::channel(PROGRESS_MAX);
@@ -144,13 +156,28 @@ async fn context(
     })
 }
 
-async fn gate_access(core: &Core, job: &StepJob) -> Result<GateAccess, StepOutcome> {
+/// Gives the agent a token of its own; a disk that refuses it delays the step as it delays the run.
+async fn gate_access(
+    core: &Core,
+    job: &StepJob,
+    cancel: &CancellationToken,
+) -> Result<GateAccess, StepOutcome> {
     let binding = StepBinding { run_id: job.run_id.clone(), path: job.path.clone(), attempt: job.attempt };
     let url = core.endpoint().ok_or_else(|| failed(ErrorClass::Retry, "the plane has no address yet"))?;
-    let token = identity::worker_token_create(core, binding)
-        .await
-        .map_err(|error| failed(error.class(), format!("no token for the agent: {error}")))?;
-    Ok(GateAccess { url, token })
+    loop {
+        let error = match identity::worker_token_create(core, binding.clone()).await {
+            Ok(token) => return Ok(GateAccess { url, token }),
+            Err(error) => error,
+        };
+        if error.class() != ErrorClass::Retry {
+            return Err(failed(error.class(), format!("no token for the agent: {error}")));
+        }
+        tracing::warn!(run = %job.run_id, %error, "the store refuses an agent's token; it is offered again");
+        tokio::select! {
+            () = cancel.cancelled() => return Err(failed(ErrorClass::Gone, "cancelled")),
+            () = tokio::time::sleep(STORE_RETRY) => {}
+        }
+    }
 }
 
 /// Hands what the agent says to the owner as long as both live.

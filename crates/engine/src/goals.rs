@@ -12,6 +12,7 @@ use crate::error::EngineError;
 use crate::plane::Core;
 use adjutant_model::event::Event;
 use adjutant_model::goal::{Evidence, EvidenceSource, Goal, GoalStatus, LinkState};
+use adjutant_model::run::RunRecord;
 use adjutant_model::{GoalId, Timestamp};
 pub use adjutant_rules::goal::CriterionSpec;
 use adjutant_rules::goal::{self, GoalCommand, GoalRefusal, NewGoal};
@@ -155,6 +156,29 @@ fn refused(goal_id: &GoalId, refusal: GoalRefusal) -> EngineError {
         GoalRefusal::Gate(refusal) => EngineError::GoalGate { goal_id: goal_id.clone(), refusal },
         other => EngineError::Goal(other),
     }
+}
+
+/// What a link says of a run that nobody has described.
+const UNDESCRIBED: &str = "a run";
+
+/// Refuses a run that its goal would refuse to be linked to.
+pub(crate) async fn link_check(core: &Core, goal_id: &GoalId, task: Option<&str>) -> Result<(), EngineError> {
+    let goal = core.goals.get(goal_id).await?;
+    let task = task.unwrap_or(UNDESCRIBED).to_owned();
+    let link = GoalCommand::Link { session_id: "a run to be".to_owned(), task };
+    goal::step(&goal, link, clock::now()).map(drop).map_err(EngineError::Goal)
+}
+
+/// Links a run to the goal that it serves; one that is linked already, or serves none, stays as it is.
+pub(crate) async fn link_run(core: &Core, run: &RunRecord) -> Result<(), EngineError> {
+    let Some(goal_id) = &run.goal_id else { return Ok(()) };
+    let goal = core.goals.get(goal_id).await?;
+    if goal.sessions.iter().any(|link| link.session_id == run.id.as_str()) {
+        return Ok(());
+    }
+    let task = core.store.task_get(&run.task_id).await?;
+    let what = task.and_then(|task| task.goal).unwrap_or_else(|| UNDESCRIBED.to_owned());
+    core.goals.link(goal_id, run.id.to_string(), what).await.map(drop)
 }
 
 /// A person's word that a criterion holds.

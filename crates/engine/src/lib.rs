@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod error;
+pub mod faults;
 pub mod settings;
 
 pub mod plane;

@@ -120,7 +120,9 @@ impl Plane {
     /// [`StartError`]
     pub async fn open(settings: Settings) -> Result<Plane, StartError> {
         let started_at = clock::now();
-        let store = Store::open(StoreOptions::new(&settings.folder), started_at)?;
+        let commit_hook = settings.faults.commits.clone();
+        let options = StoreOptions { commit_hook, ..StoreOptions::new(&settings.folder) };
+        let store = Store::open(options, started_at)?;
         let gate = Gate::new(read_policy(&settings)?);
         let (goals, keeper) = Goals::start(store.clone(), settings.folder.clone());
         tokio::spawn(keeper);

@@ -30,10 +30,14 @@ use adjutant_model::run::{RunRecord, StepOutcome, StepPath};
 use adjutant_model::{RunId, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How many events may wait for an owner before its effects wait.
 const EVENTS_MAX: usize = 1024;
+
+/// How long a write of a run waits before it is offered again when the disk has refused it.
+pub(crate) const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// What an owner is told.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! What the plane is told at its start.
 
+use crate::faults::Faults;
 use crate::worker::WorkerSettings;
 use adjutant_model::Value;
 use std::collections::BTreeMap;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub client_lease_ms: u64,
     /// How long a person has to answer an approval, in milliseconds.
     pub approval_ms: u64,
+    /// What a trial puts in its way; none otherwise.
+    pub faults: Faults,
 }
 
 impl Settings {
@@ -54,6 +57,7 @@ impl Settings {
             client_batch_max: 256,
             client_lease_ms: 10_000,
             approval_ms: 300_000,
+            faults: Faults::default(),
         }
     }
 }

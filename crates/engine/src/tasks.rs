@@ -3,6 +3,7 @@
 use crate::blueprints::Ready;
 use crate::clock;
 use crate::error::EngineError;
+use crate::goals;
 use crate::plane::Core;
 use crate::runs::{self, Launch, Origin};
 use crate::templates;
@@ -115,7 +116,7 @@ pub(crate) async fn start(
         plan.check().await?;
     }
     if let Some(goal_id) = &params.goal_id {
-        core.goals.get(goal_id).await?;
+        goals::link_check(core, goal_id, params.goal.as_deref()).await?;
     }
 
     let now = clock::now();
@@ -161,10 +162,6 @@ pub(crate) async fn start(
     runs::start(core, Launch { run, blueprint: blueprint.clone(), state, origin });
     // An owner that left without an answer was told to stop before the run was durable.
     answer.await.map_err(|_| EngineError::Stopping)??;
-    if let Some(goal_id) = params.goal_id {
-        let what = params.goal.unwrap_or_else(|| "a run".to_owned());
-        core.goals.link(&goal_id, started.run_id.to_string(), what).await?;
-    }
     Ok(started)
 }
 

@@ -24,6 +24,7 @@ use crate::reader::{ReadError, Snapshot};
 use crate::store::OpenError;
 use crate::write::WriteError;
 use adjutant_model::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -108,6 +109,11 @@ pub(crate) fn open_for_reading(path: &Path) -> rusqlite::Result<Connection> {
 pub(crate) fn checkpoint(db: &Connection) -> rusqlite::Result<Checkpoint> {
     let busy: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     Ok(if busy == 0 { Checkpoint::Emptied } else { Checkpoint::Blocked })
+}
+
+/// Lets the connection close without moving the log into the database.
+pub(crate) fn keep_log(db: &Connection) -> rusqlite::Result<bool> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
 }
 
 /// Gives the application id that the database carries, as a reader sees it.

@@ -14,6 +14,7 @@ pub mod write;
 pub mod approvals;
 pub mod blueprints;
 pub mod client_runs;
+pub mod fault;
 pub mod goals;
 pub mod journal;
 pub mod runs;
@@ -35,6 +36,7 @@ mod migrations;
 
 pub use approvals::ApprovalResolution;
 pub use client_runs::{ClientFence, ClientRunChange};
+pub use fault::{CommitFault, CommitHook, DiskFault};
 pub use lock::{LockError, StoreLock};
 pub use reader::ReadError;
 pub use runs::{RunFilter, RunStatusChange};

@@ -1,6 +1,7 @@
 //! The store as the rest of the program holds it: opened once, cloned freely, closed in good order.
 
 use crate::dialect;
+use crate::fault::{CommitHook, Faults};
 use crate::journal;
 use crate::reader::{ReadError, ReaderPool, Snapshot};
 use crate::waiting::Waiting;
@@ -22,6 +23,8 @@ pub struct StoreOptions {
     pub readers: usize,
     /// How many writes may wait; a further one waits for a place.
     pub queue_len_max: usize,
+    /// What befalls commits; nothing but a trial gives one.
+    pub commit_hook: Option<CommitHook>,
 }
 
 impl StoreOptions {
@@ -30,7 +33,7 @@ impl StoreOptions {
 
     /// Gives the defaults for a data folder: 4 readers, 4096 waiting writes.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        StoreOptions { folder: folder.into(), readers: 4, queue_len_max: 4096 }
+        StoreOptions { folder: folder.into(), readers: 4, queue_len_max: 4096, commit_hook: None }
     }
 
     /// Gives the path of the database.
@@ -162,7 +165,8 @@ impl Store {
         let (committed_tx, committed) = watch::channel(last_seq);
         let (commands, queue) = mpsc::channel(options.queue_len_max.max(1));
         let readers = Arc::new(ReaderPool::new(&path, options.readers));
-        let writer = Writer::new(db, last_seq, committed_tx, Arc::clone(&health));
+        let faults = Faults::new(options.commit_hook);
+        let writer = Writer::new(db, last_seq, committed_tx, Arc::clone(&health)).with_faults(faults);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(queue))

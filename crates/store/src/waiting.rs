@@ -37,22 +37,20 @@ impl Waiting {
         Entered(self)
     }
 
-    /// Waits for the answer of a write that is counted.
-    pub(crate) async fn answer<T>(
-        &self,
-        mut answer: oneshot::Receiver<T>,
-    ) -> Result<T, oneshot::error::RecvError> {
+    /// Waits for the answer of a write that is counted; gives none when none can come any more.
+    pub(crate) async fn answer<T>(&self, mut answer: oneshot::Receiver<T>) -> Option<T> {
         let began = Instant::now();
         while self.writes.load(Ordering::Relaxed) == 1 && began.elapsed() < LOOK {
             for _ in 0..LOOKS {
                 match answer.try_recv() {
-                    Ok(value) => return Ok(value),
+                    Ok(value) => return Some(value),
                     Err(oneshot::error::TryRecvError::Empty) => std::hint::spin_loop(),
-                    Err(oneshot::error::TryRecvError::Closed) => return answer.await,
+                    // The receiver is spent then, and awaiting it would panic.
+                    Err(oneshot::error::TryRecvError::Closed) => return None,
                 }
             }
             tokio::task::yield_now().await;
         }
-        answer.await
+        answer.await.ok()
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::batch::{self, Ledger};
 use crate::dialect;
+use crate::fault::Faults;
 use crate::store::{Health, WriteFailure};
 use crate::write::{Committed, Write, WriteError};
 use rusqlite::Connection;
@@ -61,6 +62,7 @@ pub(crate) struct Writer {
     health: Arc<Mutex<Health>>,
     log: Log,
     refused: u64,
+    faults: Faults,
 }
 
 /// Whether the log can be written to as it is.
@@ -78,7 +80,20 @@ impl Writer {
         committed: watch::Sender<i64>,
         health: Arc<Mutex<Health>>,
     ) -> Self {
-        Writer { db, ledger: Ledger::new(last_seq), committed, health, log: Log::Good, refused: 0 }
+        Writer {
+            db,
+            ledger: Ledger::new(last_seq),
+            committed,
+            health,
+            log: Log::Good,
+            refused: 0,
+            faults: Faults::default(),
+        }
+    }
+
+    /// Lets a trial's faults befall the commits.
+    pub(crate) fn with_faults(self, faults: Faults) -> Self {
+        Writer { faults, ..self }
     }
 
     /// Serves the queue until it is closed.
@@ -103,6 +118,9 @@ impl Writer {
                 taken = if rows < BATCH_ROWS_MAX { queue.try_recv().ok() } else { None };
             }
             self.serve(waiting);
+            if self.faults.halted() {
+                return self.abandon();
+            }
         }
         let closed = self.close();
         if let Some(reply) = closing {
@@ -159,6 +177,8 @@ impl Writer {
                     write.answer(answer);
                 }
             }
+            // The process counts as dead: nobody is answered.
+            Err(WriteError::Closed) => {}
             // One large write may be what does not fit: each gets its own try.
             Err(WriteError::Full(_)) if waiting.len() > 1 => {
                 for write in waiting {
@@ -179,7 +199,9 @@ impl Writer {
             dialect::checkpoint(&self.db).map_err(dialect::write_error)?;
             self.log = Log::Good;
         }
+        let fault = self.faults.before()?;
         let answers = batch::commit(&self.db, &mut self.ledger, entries)?;
+        self.faults.after(fault)?;
         if answers.iter().any(Result::is_ok) {
             self.went_through();
         }
@@ -209,6 +231,13 @@ impl Writer {
 
     fn health_set(&self, health: Health) {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    /// Leaves the log as a process leaves it that dies.
+    fn abandon(self) {
+        if let Err(error) = dialect::keep_log(&self.db) {
+            tracing::warn!(%error, "the log is moved into the database as the store is abandoned");
+        }
     }
 
     fn close(mut self) -> Result<(), WriteError> {

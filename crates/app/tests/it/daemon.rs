@@ -1,6 +1,7 @@
 //! The daemon: who owns the folder, what it leaves there, and what the next one does about it.
 
-use crate::env::TestEnv;
+use crate::BINARY;
+use adjutant_testkit::TestEnv;
 use rustix::process::{Signal, WaitOptions, kill_process, test_kill_process};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +26,7 @@ fn await_gone(pid: rustix::process::Pid) {
 
 #[test]
 fn what_the_daemon_keeps_is_for_its_owner_alone_and_goes_when_it_stops() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.run(&["runs"]).expect(0);
     assert_eq!(mode_of(env.home()), 0o700);
     for name in ["token", "daemon.json", "daemon.log", "store.db", "adjutant.sock"] {
@@ -44,7 +45,7 @@ fn what_the_daemon_keeps_is_for_its_owner_alone_and_goes_when_it_stops() {
 
 #[test]
 fn a_second_daemon_says_who_owns_the_folder() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.run(&["runs"]).expect(0);
     let pid = env.daemon_json().unwrap()["pid"].clone();
     let second = env.run(&["serve"]).expect(1);
@@ -55,7 +56,7 @@ fn a_second_daemon_says_who_owns_the_folder() {
 
 #[test]
 fn commands_that_start_at_once_end_with_one_daemon() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     let started: Vec<_> = (0..4).map(|_| env.command(&["runs"]).spawn().unwrap()).collect();
     for mut child in started {
         assert!(child.wait().unwrap().success());
@@ -66,7 +67,7 @@ fn commands_that_start_at_once_end_with_one_daemon() {
 
 #[test]
 fn a_killed_daemon_is_replaced_at_once() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.run(&["runs"]).expect(0);
     let killed = env.daemon_pid().unwrap();
     kill_process(killed, Signal::KILL).unwrap();
@@ -78,7 +79,7 @@ fn a_killed_daemon_is_replaced_at_once() {
 
 #[test]
 fn a_socket_moves_when_its_path_would_be_too_long() {
-    let env = TestEnv::with_home(&"long-".repeat(24));
+    let env = TestEnv::with_home(BINARY, &"long-".repeat(24));
     env.run(&["runs"]).expect(0);
     let daemon = env.daemon_json().unwrap();
     let socket = Path::new(daemon["socket"].as_str().unwrap());
@@ -90,7 +91,7 @@ fn a_socket_moves_when_its_path_would_be_too_long() {
 
 #[test]
 fn only_loopback_is_listened_on() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     for (listen, expected) in [("0.0.0.0:0", "is not on loopback"), ("nonsense", "is no address")] {
         let refused = env.run(&["serve", "--listen", listen]).expect(2);
         assert!(refused.stderr.contains(expected), "{}", refused.stderr);
@@ -99,7 +100,7 @@ fn only_loopback_is_listened_on() {
 
 #[test]
 fn doctor_works_without_a_daemon_and_starts_none() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     let said = env.run(&["doctor"]).expect(0).stdout;
     for name in ["git", "tmux", "disk", "clock", "store", "claude", "codex"] {
         assert!(said.lines().any(|line| line.split_whitespace().nth(1) == Some(name)), "{name}:\n{said}");

@@ -1,12 +1,13 @@
 //! A newcomer's first minutes.
 
-use crate::env::TestEnv;
+use crate::BINARY;
+use adjutant_testkit::TestEnv;
 use serde_json::Value;
 use std::fs;
 
 #[test]
 fn the_demo_ends_with_a_closed_goal_and_the_commands_that_it_names_work() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     let project = env.work("demo");
     let shown = env.run(&["demo", "--dir", project.to_str().unwrap()]).expect(0);
     for expected in
@@ -50,7 +51,7 @@ fn the_demo_ends_with_a_closed_goal_and_the_commands_that_it_names_work() {
 
 #[test]
 fn a_folder_that_is_there_already_is_left_alone() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     let kept = env.file("mine/notes.txt", "mine");
     let refused = env.run(&["demo", "--dir", "mine"]).expect(2);
     assert_eq!(refused.stderr, "error: mine is there already\nhint: name a folder that is not there yet\n");

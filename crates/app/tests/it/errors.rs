@@ -1,6 +1,7 @@
 //! What a person is told who did something wrong: once, with what to do about it, and with an exit code of its own.
 
-use crate::env::TestEnv;
+use crate::BINARY;
+use adjutant_testkit::TestEnv;
 use std::fs;
 
 const BAD_BLUEPRINT: &str = "\
@@ -12,7 +13,7 @@ flow: { kind: step, ref: b, in: { op: lit, value: 1 }, out: { op: path, at: $.x 
 
 #[test]
 fn a_wrong_blueprint_is_shown_at_its_line_and_column_before_a_daemon_is_started() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.file("bad.yaml", BAD_BLUEPRINT);
     let linted = env.run(&["blueprint", "lint", "bad.yaml"]).expect(2);
     for expected in [
@@ -31,7 +32,7 @@ fn a_wrong_blueprint_is_shown_at_its_line_and_column_before_a_daemon_is_started(
 
 #[test]
 fn a_wrong_path_is_told_apart_from_a_wrong_name() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     let missing = env.run(&["run", "nope.yaml"]).expect(4);
     let hint = "hint: check the path; built-in blueprints go by their id\n";
     assert_eq!(missing.stderr, format!("error: there is no blueprint file nope.yaml\n{hint}"));
@@ -45,7 +46,7 @@ fn a_wrong_path_is_told_apart_from_a_wrong_name() {
 
 #[test]
 fn a_missing_agent_fails_the_run_with_its_name() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.project();
     let run = env.run(&["run", "fix-failing-test", "--repo", "project", "--agent", "claude"]).expect(1);
     assert!(run.stdout.contains("the program `claude` was not found in PATH"), "{}", run.stdout);
@@ -56,7 +57,7 @@ fn a_missing_agent_fails_the_run_with_its_name() {
 
 #[test]
 fn a_data_folder_that_cannot_be_used_is_named() {
-    let env = TestEnv::with_home("work/file/below");
+    let env = TestEnv::with_home(BINARY, "work/file/below");
     env.file("file", "not a folder");
     for args in [&["runs"][..], &["serve"]] {
         let refused = env.run(args).expect(1);
@@ -71,7 +72,7 @@ fn a_data_folder_that_cannot_be_used_is_named() {
 
 #[test]
 fn a_token_that_does_not_fit_is_refused_and_made_anew_at_the_next_start() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.run(&["runs"]).expect(0);
     fs::write(env.home().join("token"), "0".repeat(64)).unwrap();
     let refused = env.run(&["runs"]).expect(1);
@@ -82,8 +83,8 @@ fn a_token_that_does_not_fit_is_refused_and_made_anew_at_the_next_start() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let env = TestEnv::new();
-    let exe = env!("CARGO_BIN_EXE_adjutant");
+    let env = TestEnv::new(BINARY);
+    let exe = BINARY;
     let line = format!("{{ {exe} openapi; echo code $? >&2; }} | head -n 1");
     let ran = env.finish(env.program("sh").args(["-c", &line])).expect(0);
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("{\n", "code 0\n"));
@@ -94,7 +95,7 @@ fn a_reader_that_goes_away_is_no_error() {
 
 #[test]
 fn help_and_mistakes_in_the_command_line_have_their_codes() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.run(&["--help"]).expect(0);
     env.run(&["frobnicate"]).expect(2);
     env.run(&["run", "x.yaml", "--input", "novalue"]).expect(4);

@@ -5,7 +5,9 @@
 mod daemon;
 mod demo;
 mod dependencies;
-mod env;
 mod errors;
 mod rehearsal;
 mod run;
+
+/// The program that these tests run.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_adjutant");

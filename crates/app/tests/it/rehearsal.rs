@@ -1,6 +1,7 @@
 //! The rehearsal agent as a process.
 
-use crate::env::{Ran, TestEnv};
+use crate::BINARY;
+use adjutant_testkit::{Ran, TestEnv};
 use serde_json::Value;
 use std::os::unix::process::ExitStatusExt;
 
@@ -15,7 +16,7 @@ fn last(ran: &Ran) -> Value {
 
 #[test]
 fn a_script_ends_as_it_says() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     let ran = played(&env, "- say: 'I was asked to {prompt}.'\n").expect(0);
     assert_eq!(last(&ran)["result"], "I was asked to make it blue.");
     let ran = played(&env, "- exit: { code: 3, result: gave up }\n").expect(3);
@@ -31,7 +32,7 @@ fn a_script_ends_as_it_says() {
 
 #[test]
 fn a_script_with_a_mistake_is_not_begun() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     let refused = played(&env, "- write: { path: made, content: x }\n- shout: hi\n").expect(2);
     assert!(refused.stdout.is_empty() && !env.work("made").exists());
     assert!(refused.stderr.contains("script.yaml:2:3: unknown step `shout`"), "{}", refused.stderr);
@@ -42,7 +43,7 @@ fn a_script_with_a_mistake_is_not_begun() {
 
 #[test]
 fn without_a_gate_it_says_so_and_with_a_dead_one_it_changes_nothing() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.file("script.yaml", "- write: { path: made, content: x }\n");
     let dead = env
         .finish(env.command(&["rehearsal", "script.yaml"]).env("ADJUTANT_URL", "http://127.0.0.1:9"))
@@ -55,7 +56,7 @@ fn without_a_gate_it_says_so_and_with_a_dead_one_it_changes_nothing() {
 
 #[test]
 fn the_variable_names_the_script_when_the_command_line_does_not() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.file("other.yaml", "- say: by variable\n");
     let ran = env.finish(env.command(&["rehearsal"]).env("ADJUTANT_REHEARSAL", "other.yaml")).expect(0);
     assert_eq!(last(&ran)["result"], "by variable");

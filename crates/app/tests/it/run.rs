@@ -1,6 +1,7 @@
 //! `adjutant run` for people and for programs.
 
-use crate::env::TestEnv;
+use crate::BINARY;
+use adjutant_testkit::TestEnv;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
@@ -19,7 +20,7 @@ fn lines(text: &str) -> Vec<Value> {
 
 #[test]
 fn a_program_gets_events_as_json_lines_and_the_run_last() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.file("echo.yaml", ECHO);
     for (given, expected) in
         [("given={\"a\":[1]}", json!({"a": [1]})), ("given=plain words", json!("plain words"))]
@@ -36,7 +37,7 @@ fn a_program_gets_events_as_json_lines_and_the_run_last() {
 
 #[test]
 fn values_of_the_command_line_go_over_those_of_a_file() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.file("echo.yaml", ECHO);
     env.file("in.json", r#"{"given": 1, "kept": true}"#);
     let args = ["run", "echo.yaml", "--json", "--input-file", "in.json", "--input", "given=2"];
@@ -49,7 +50,7 @@ fn values_of_the_command_line_go_over_those_of_a_file() {
 
 #[test]
 fn what_an_agent_prints_cannot_drive_the_terminal() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.file(
         "loud.yaml",
         r#"
@@ -71,7 +72,7 @@ flow: { kind: step, ref: loud, in: { op: lit, value: null }, out: { op: path, at
 
 #[test]
 fn a_detached_run_is_found_by_a_part_of_its_id_and_can_be_cancelled() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.file("slow.yaml", "id: slow\nflow: { kind: wait, ms: { op: lit, value: 600000 } }\n");
     let accepted = env.run(&["run", "slow.yaml", "--detach", "--json"]).expect(0);
     let run_id = lines(&accepted.stdout)[0]["run_id"].as_str().unwrap().to_owned();
@@ -84,7 +85,7 @@ fn a_detached_run_is_found_by_a_part_of_its_id_and_can_be_cancelled() {
 
 #[test]
 fn a_failed_run_ends_the_command_with_its_code_and_says_why() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.file(
         "fails.yaml",
         "\
@@ -111,7 +112,7 @@ flow: { kind: step, ref: waiter, in: { op: lit, value: null }, out: { op: path, 
 
 #[test]
 fn a_killed_daemon_is_started_again_by_who_follows_a_run_and_the_run_ends() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     let go = env.work("go");
     env.file("waits.yaml", &WAITS.replace("GO", &go.to_string_lossy()));
     let mut follower = env.command(&["run", "waits.yaml", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -133,7 +134,7 @@ fn a_killed_daemon_is_started_again_by_who_follows_a_run_and_the_run_ends() {
 
 #[test]
 fn a_daemon_that_was_stopped_stays_stopped_under_who_follows_a_run() {
-    let env = TestEnv::new();
+    let env = TestEnv::new(BINARY);
     env.file("waits.yaml", &WAITS.replace("GO", &env.work("go").to_string_lossy()));
     let mut follower = env
         .command(&["run", "waits.yaml", "--json"])

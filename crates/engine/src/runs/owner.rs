@@ -2,11 +2,13 @@
 
 use super::transition::{Dispatch, Follows, Timer, Transition};
 use super::turn_book::TurnBook;
-use super::{EVENTS_MAX, RunCommand, RunHandle};
+use super::{EVENTS_MAX, RunCommand, RunHandle, STORE_RETRY};
 use crate::clock;
 use crate::dispatch::{self, InFlight, StepJob};
 use crate::error::EngineError;
+use crate::faults::{self, EffectKey};
 use crate::gate::Gate;
+use crate::goals;
 use crate::plane::Core;
 use crate::workspaces::{self, WorkspacePlan};
 use adjutant_model::blueprint::{AgentSpec, Blueprint};
@@ -22,9 +24,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-
-/// How long an owner waits before it offers a write again that the disk refused.
-const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// A run that is to be owned.
 pub(crate) struct Launch {
@@ -83,6 +82,8 @@ struct Owner {
     exists: bool,
     accepted: Option<oneshot::Sender<Result<(), EngineError>>>,
     workspace: Option<WorkspacePlan>,
+    /// Whether the goal that the run serves has still to be told of it; the run is accepted behind that.
+    link: Link,
     /// Events that wait for the next transition.
     waiting: VecDeque<FlowEvent>,
     timers: Vec<Timer>,
@@ -102,6 +103,14 @@ enum Woken {
     Stopping,
 }
 
+/// Whether the run is linked to its goal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Due,
+    /// It is, or there is no goal.
+    Done,
+}
+
 /// Whether the owner goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -116,6 +125,7 @@ impl Owner {
         commands: mpsc::Sender<RunCommand>,
         ended: watch::Sender<Option<Arc<RunRecord>>>,
     ) -> Self {
+        let link = if launch.run.goal_id.is_some() { Link::Due } else { Link::Done };
         let mut owner = Owner {
             core,
             owner: launch.run.owner.as_str().into(),
@@ -127,6 +137,7 @@ impl Owner {
             exists: true,
             accepted: None,
             workspace: None,
+            link,
             waiting: VecDeque::new(),
             timers: Vec::new(),
             in_flight: HashMap::new(),
@@ -185,6 +196,9 @@ impl Owner {
 
     /// Makes the run durable and its workspace ready, and lets the machine begin or go on.
     async fn begin(&mut self) -> Next {
+        if self.link == Link::Due && self.link_goal().await == Next::Leave {
+            return Next::Leave;
+        }
         if let Some(plan) = self.workspace.take() {
             if !self.exists && self.keep_prefix().await == Next::Leave {
                 return Next::Leave;
@@ -204,6 +218,32 @@ impl Owner {
         }
         self.perform_pending();
         Next::GoOn
+    }
+
+    /// Links the run to its goal before it can end, so that no crash leaves a run that its goal does not know.
+    async fn link_goal(&mut self) -> Next {
+        if !self.exists && self.keep_prefix().await == Next::Leave {
+            return Next::Leave;
+        }
+        while let Err(error) = goals::link_run(&self.core, &self.run).await {
+            let EngineError::Write(error) = error else {
+                tracing::error!(run = %self.run.id, %error, "the run goes on without its goal");
+                break;
+            };
+            if self.refused(&error).await == Next::Leave {
+                return Next::Leave;
+            }
+        }
+        self.link = Link::Done;
+        self.accept();
+        Next::GoOn
+    }
+
+    /// Tells whoever asked for the run that it is accepted.
+    fn accept(&mut self) {
+        if let Some(accepted) = self.accepted.take() {
+            drop(accepted.send(Ok(())));
+        }
     }
 
     /// Keeps the creation alone, because making a workspace takes time.
@@ -363,8 +403,8 @@ impl Owner {
             match self.core.store.write(write.clone()).await {
                 Ok(_) => {
                     self.exists = true;
-                    if let Some(accepted) = self.accepted.take() {
-                        drop(accepted.send(Ok(())));
+                    if self.link == Link::Done {
+                        self.accept();
                     }
                     return Next::GoOn;
                 }
@@ -405,9 +445,12 @@ impl Owner {
         for dispatch in dispatches {
             let agent = &self.blueprint.agents[&*dispatch.agent];
             if let AgentSpec::Function { fn_id } = &agent.spec {
-                let outcome = dispatch::function(fn_id, &dispatch.input);
-                let Dispatch { path, attempt, .. } = dispatch;
-                self.waiting.push_back(FlowEvent::Settled { path, attempt, outcome });
+                let Dispatch { path, attempt, input, .. } = dispatch;
+                let key = || EffectKey { run_id: self.run.id.clone(), path: path.clone(), attempt };
+                let fault = self.core.settings.faults.of_effect(key);
+                let outcomes = faults::perform_now(fault, || dispatch::function(fn_id, &input));
+                let settled = |outcome| FlowEvent::Settled { path: path.clone(), attempt, outcome };
+                self.waiting.extend(outcomes.map(settled));
             } else {
                 self.perform_apart(dispatch, &after);
             }

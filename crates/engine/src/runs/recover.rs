@@ -4,6 +4,7 @@
 //! step's outcome from its turn. What the machine then has pending was in flight when the last owner left, and is
 //! performed again under the same key; what had settled is not.
 
+use super::STORE_RETRY;
 use super::owner::{self, Launch, Origin};
 use super::turn_book::TurnBook;
 use crate::clock;
@@ -40,9 +41,17 @@ pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
 async fn resume(core: &Arc<Core>, run: RunRecord) {
     let run_id = run.id.clone();
     let adopted = RunRecord { owner: core.owner.clone(), epoch: run.epoch + 1, ..run };
-    if let Err(error) = try_resume(core, adopted.clone()).await {
-        tracing::error!(run = %run_id, %error, "the run cannot be resumed");
-        give_up(core, &adopted, &error).await;
+    while let Err(error) = try_resume(core, adopted.clone()).await {
+        if !matches!(error, EngineError::Write(_)) || error.class() != ErrorClass::Retry {
+            tracing::error!(run = %run_id, %error, "the run cannot be resumed");
+            return give_up(core, &adopted, &error).await;
+        }
+        // A run without an owner would stand still until the next start.
+        tracing::warn!(run = %run_id, %error, "the store refuses the run's new owner; it is offered again");
+        tokio::select! {
+            () = core.stopping.cancelled() => return,
+            () = tokio::time::sleep(STORE_RETRY) => {}
+        }
     }
 }
 

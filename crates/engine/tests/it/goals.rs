@@ -1,11 +1,11 @@
 //! Goals that close only when checks prove them.
 
-use crate::harness::{Home, repository, run, task};
-use adjutant_engine::EngineError;
 use adjutant_engine::goals::GoalParams;
+use adjutant_engine::{EngineError, RunFilter};
 use adjutant_model::goal::{Goal, GoalStatus, LinkState};
 use adjutant_model::run::{RunStatus, WorkspaceKind};
 use adjutant_rules::goal::CriterionSpec;
+use adjutant_testkit::{Home, owner, repository, run, task};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,7 +13,7 @@ async fn a_goal_closes_when_its_check_passes_on_the_tree_that_stands() {
     let home = Home::new();
     let plane = home.plane().await;
     let project = home.path("project");
-    repository(&project);
+    repository::with_one_file(&project);
     let acceptance =
         vec![CriterionSpec { text: String::new(), check: Some("grep -q two file.txt".to_owned()) }];
     let params = GoalParams { description: "two".to_owned(), acceptance, project: None };
@@ -52,4 +52,20 @@ async fn a_goal_closes_when_its_check_passes_on_the_tree_that_stands() {
     let mirror = std::fs::read_to_string(home.path("goals.json")).expect("the mirror is there");
     let mirrored: Vec<Goal> = serde_json::from_str(&mirror).expect("the mirror is JSON");
     assert_eq!(mirrored, [done]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goal_that_takes_no_run_refuses_it_before_it_begins() {
+    let home = Home::new();
+    let plane = home.plane().await;
+    let acceptance = vec![CriterionSpec { text: "words".to_owned(), check: None }];
+    let params = GoalParams { description: "given up".to_owned(), acceptance, project: None };
+    let goal = plane.goal_create(params).await.expect("it is made");
+    plane.goal_status(&goal.id, GoalStatus::Abandoned, None).await.expect("it is given up");
+
+    let mut params = task(json!({"id": "test", "flow": {"kind": "seq", "children": []}}), json!({}));
+    params.goal_id = Some(goal.id);
+    let refused = plane.task_start(&owner(), params).await.expect_err("the goal is over");
+    assert!(matches!(refused, EngineError::Goal(_)), "{refused}");
+    assert!(plane.run_list(RunFilter::default()).await.expect("readable").is_empty());
 }

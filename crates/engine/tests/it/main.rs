@@ -1,7 +1,5 @@
 //! The plane as a whole, with a real store, real processes and real git.
 
-mod harness;
-
 mod goals;
 mod recovery;
 mod runs;

@@ -1,8 +1,8 @@
 //! Runs that outlive their daemon.
 
-use crate::harness::{Home, json, start, task, turns, until};
 use adjutant_model::event::Event;
 use adjutant_model::run::{RunStatus, TurnStatus};
+use adjutant_testkit::{Home, json, start, task, turns, until};
 use serde_json::json;
 
 fn lines(home: &Home) -> usize {

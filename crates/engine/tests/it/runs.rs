@@ -1,9 +1,9 @@
 //! Runs from request to end.
 
-use crate::harness::{Home, json, owner, run, start, task, turns, until};
 use adjutant_engine::EngineError;
 use adjutant_engine::tasks::BlueprintRef;
 use adjutant_model::run::{FlowErrorCode, RunStatus, TtlSource, TurnStatus};
+use adjutant_testkit::{Home, json, owner, run, start, task, turns, until};
 use serde_json::json;
 
 fn step(agent: &str, input: &str, out: &str) -> serde_json::Value {

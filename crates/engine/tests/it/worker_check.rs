@@ -3,8 +3,7 @@
 use crate::worker_fixture::{Fixture, done, failure, json};
 use adjutant_model::Value;
 use adjutant_model::blueprint::{AgentSpec, CheckCommand, CheckSpec};
-use std::path::Path;
-use std::process::Command;
+use adjutant_testkit::repository::git;
 use std::time::{Duration, Instant};
 
 fn line(command: &str) -> CheckSpec {
@@ -18,14 +17,6 @@ fn line(command: &str) -> CheckSpec {
 
 async fn check(fixture: &Fixture, spec: CheckSpec) -> Value {
     done(fixture.perform(AgentSpec::Check(spec), Value::Null).await.outcome)
-}
-
-fn git(dir: &Path, args: &[&str]) -> String {
-    let identity = ["-c", "user.name=t", "-c", "user.email=t@t"];
-    let output =
-        Command::new("git").args(identity).args(args).current_dir(dir).output().expect("git is there");
-    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("git says UTF-8").trim().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

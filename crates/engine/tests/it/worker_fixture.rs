@@ -5,6 +5,8 @@ use adjutant_model::blueprint::{Agent, AgentSpec, CommandSpec, LuaSpec, Profile}
 use adjutant_model::id::Uuid;
 use adjutant_model::run::{StepFailure, StepOutcome, StepPath};
 use adjutant_model::{RunId, TaskId, Value};
+use adjutant_testkit::environment;
+use adjutant_testkit::home::HIDDEN;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,7 +30,6 @@ impl Fixture {
         std::fs::create_dir(&work_dir).expect("a folder can be made");
         let (sender, progress) = mpsc::channel(256);
         let uuid = Uuid::new_v4();
-        let path = std::env::vars_os().find(|(name, _)| name == "PATH").expect("tests have a PATH").1;
         let ctx = WorkerContext {
             run_id: RunId::new(uuid),
             task_id: TaskId::new(uuid),
@@ -36,12 +37,10 @@ impl Fixture {
             attempt: 1,
             work_dir,
             scratch: root.path().join("scratch"),
-            env: [
-                ("PATH".to_owned(), path.into_string().expect("the PATH is UTF-8")),
-                ("HOME".to_owned(), root.path().to_string_lossy().into_owned()),
-                ("HIDDEN_KEY".to_owned(), "hidden".to_owned()),
-            ]
-            .into(),
+            env: environment::hermetic(root.path())
+                .into_iter()
+                .chain([(HIDDEN.0.to_owned(), HIDDEN.1.to_owned())])
+                .collect(),
             adjutant_exe: PathBuf::from("/bin/false"),
             gate: None,
             settings: WorkerSettings { grace: Duration::from_secs(1), ..WorkerSettings::default() },

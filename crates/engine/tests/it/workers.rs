@@ -1,8 +1,9 @@
 //! What the workers give back.
 
-use crate::harness::{Home, json, repository, run, task};
 use adjutant_model::Value;
 use adjutant_model::run::{FlowError, RunStatus};
+use adjutant_testkit::home::HIDDEN;
+use adjutant_testkit::{Home, json, repository, run, task};
 use serde_json::json;
 
 async fn one(agent: serde_json::Value, input: serde_json::Value) -> Result<Value, FlowError> {
@@ -119,7 +120,7 @@ async fn commands_see_a_clean_environment() {
     let names = one(agent, json!(1)).await.expect("it runs");
     let names: Vec<_> = names.as_str().expect("text").split_whitespace().map(str::to_owned).collect();
     assert!(names.contains(&"MINE".to_owned()) && names.contains(&"PATH".to_owned()), "{names:?}");
-    assert!(!names.iter().any(|name| name.starts_with("CARGO")), "{names:?}");
+    assert!(!names.contains(&HIDDEN.0.to_owned()), "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +128,7 @@ async fn a_check_says_which_tree_it_looked_at() {
     let home = Home::new();
     let plane = home.plane().await;
     let project = home.path("project");
-    repository(&project);
+    repository::with_one_file(&project);
     let blueprint = json!({"id": "test",
         "agents": [{"name": "c", "kind": "check", "spec": {"command": "grep -q one file.txt && echo fine", "output_contains": "fine"}},
                    {"name": "no", "kind": "check", "spec": {"command": ["false"]}}],
@@ -144,11 +145,6 @@ async fn a_check_says_which_tree_it_looked_at() {
         (at("/yes/exit_code"), at("/no/exit_code")),
         (Some(Value::from(0_i64)), Some(Value::from(1_i64)))
     );
-    let git = std::process::Command::new("git")
-        .args(["rev-parse", "HEAD^{tree}"])
-        .current_dir(&project)
-        .output()
-        .expect("git runs");
-    let tree = String::from_utf8(git.stdout).expect("a hash").trim().to_owned();
+    let tree = repository::git(&project, &["rev-parse", "HEAD^{tree}"]);
     assert_eq!(at("/yes/tree"), Some(Value::from(tree)));
 }

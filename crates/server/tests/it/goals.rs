@@ -1,9 +1,10 @@
 //! Goals over the wire: from a text to `done`.
 
-use crate::harness::{Daemon, one_step, refused, repository, task};
+use crate::harness::{Daemon, one_step, refused, task};
 use adjutant_protocol::http::{
     CriterionParams, EvidenceParams, GoalParams, GoalStatusParams, LinkParams, NoteParams, TaskParams,
 };
+use adjutant_testkit::repository;
 use serde_json::json;
 
 fn criterion(text: &str, check: Option<&str>) -> CriterionParams {
@@ -14,7 +15,7 @@ fn criterion(text: &str, check: Option<&str>) -> CriterionParams {
 async fn a_goal_closes_when_a_check_and_a_person_have_spoken() {
     let daemon = Daemon::start().await;
     let project = daemon.path("project");
-    repository(&project);
+    repository::with_one_file(&project);
     let acceptance =
         vec![criterion("it says two", Some("grep -q two file.txt")), criterion("it reads well", None)];
     let params = GoalParams { description: "two".to_owned(), acceptance, project: None };

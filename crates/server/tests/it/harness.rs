@@ -4,17 +4,17 @@ use adjutant_engine::{Plane, Settings};
 use adjutant_protocol::http::{BlueprintRefParams, TaskParams};
 use adjutant_protocol::{ApiError, Client, ClientError};
 use adjutant_server::Listeners;
+use adjutant_testkit::Home;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use std::path::PathBuf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) struct Daemon {
-    pub(crate) folder: TempDir,
+    pub(crate) home: Home,
     pub(crate) plane: Plane,
     pub(crate) token: String,
     pub(crate) client: Client,
@@ -46,15 +46,11 @@ impl Daemon {
 
     /// Starts a daemon that takes `exe` for Adjutant's own program.
     pub(crate) async fn with_program(exe: PathBuf) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        let mut settings = Settings::new(folder.path().to_owned(), exe);
-        settings.env = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        settings.worker.grace = std::time::Duration::from_millis(300);
+        let home = Home::new();
+        let settings = Settings { exe, ..home.settings() };
         let plane = Plane::open(settings).await.expect("the plane opens");
         let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let unix = UnixListener::bind(folder.path().join("socket")).expect("a socket");
+        let unix = UnixListener::bind(home.path("socket")).expect("a socket");
         let address = tcp.local_addr().expect("an address");
         let url = format!("http://{address}");
         let token = plane.owner_token_create().await.expect("a token").reveal().to_owned();
@@ -64,7 +60,7 @@ impl Daemon {
         let router = adjutant_server::router(plane.clone(), adjutant_server::Authentication::Required);
         let serving = tokio::spawn(adjutant_server::serve(Listeners { tcp, unix }, router, shutdown.clone()));
         let client = Client::new(url, token.as_str()).expect("a client");
-        Daemon { folder, plane, token, client, address, shutdown, serving }
+        Daemon { home, plane, token, client, address, shutdown, serving }
     }
 
     /// Stops it as the program does: the plane first, then the door.
@@ -83,7 +79,7 @@ impl Daemon {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.home.path(name)
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {
@@ -165,20 +161,5 @@ pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (u1
     match answer {
         Err(ClientError::Api { error, status }) => (status, error),
         other => panic!("no refusal: {other:?}"),
-    }
-}
-
-/// Makes a git repository with one file and one commit.
-pub(crate) fn repository(dir: &Path) {
-    std::fs::create_dir_all(dir).expect("the folder is made");
-    std::fs::write(dir.join("file.txt"), "one\n").expect("the file is written");
-    for args in [
-        &["init", "--quiet", "--initial-branch=main"][..],
-        &["add", "--all"],
-        &["-c", "user.name=T", "-c", "user.email=t@localhost", "commit", "--quiet", "-m", "start"],
-    ] {
-        let status =
-            std::process::Command::new("git").args(args).current_dir(dir).status().expect("git starts");
-        assert!(status.success(), "git {args:?}");
     }
 }

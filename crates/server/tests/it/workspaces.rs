@@ -1,14 +1,15 @@
 //! Workspaces over the wire.
 
-use crate::harness::{Daemon, one_step, refused, repository, task};
+use crate::harness::{Daemon, one_step, refused, task};
 use adjutant_protocol::http::TaskParams;
+use adjutant_testkit::repository;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worktree_is_listed_compared_and_removed_only_with_its_work_kept() {
     let daemon = Daemon::start().await;
     let project = daemon.path("project");
-    repository(&project);
+    repository::with_one_file(&project);
     let blueprint =
         one_step(json!({"kind": "command", "spec": {"argv": ["sh", "-c", "echo two > new.txt"]}}));
     let params = TaskParams {

@@ -188,7 +188,10 @@ async fn remove_worktree(git: &Git, params: RemoveParams<'_>, place: &Place) -> 
             Ok(Removal { snapshot: None, branch: BranchFate::Absent })
         };
     }
-    let kept = if place.is_there { keep(git, params, place, project).await? } else { None };
+    let kept = match place.is_there {
+        true => keep(git, params, place, project).await?,
+        false => kept_before(git, params, project).await?,
+    };
     place.take_away().await?;
     if registered(git, project, &place.path).await? != Entry::Unknown {
         unregister(git, project, &place.path).await?;
@@ -223,6 +226,17 @@ async fn keep(
         }
         RemoveMode::IfSaved | RemoveMode::Force => Ok(kept),
     }
+}
+
+/// Finds what an earlier call has kept, whose caller may never have heard of it.
+async fn kept_before(
+    git: &Git,
+    params: RemoveParams<'_>,
+    project: &Path,
+) -> Result<Option<Snapshot>, RemoveError> {
+    let refname = params.snapshot_ref;
+    let commit = git.commit_of(project, refname).await?;
+    Ok(commit.map(|commit| Snapshot { refname: refname.to_owned(), commit }))
 }
 
 /// Removes the branch when it has nothing of its own and nobody is on it.

@@ -1,16 +1,17 @@
 //! Calling git: its version, its environment, its errors.
 
-use crate::fixtures::{Repository, env};
 use adjutant_model::run::ErrorClass;
 use adjutant_sessions::worktree::{head, status};
 use adjutant_sessions::{Git, GitError, GitVersion, SpawnError};
+use adjutant_testkit::Repository;
+use adjutant_testkit::environment::hermetic;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
 async fn the_version_is_probed_and_a_missing_git_is_told() {
     let home = tempfile::tempdir().unwrap();
-    let version = Git::new(&env(home.path())).version().await.unwrap();
+    let version = Git::new(&hermetic(home.path())).version().await.unwrap();
     assert!(version >= GitVersion::OLDEST, "{version}");
 
     let nowhere = [("PATH".to_owned(), home.path().to_str().unwrap().to_owned())];
@@ -24,7 +25,7 @@ async fn the_version_is_probed_and_a_missing_git_is_told() {
 async fn git_variables_of_the_caller_do_not_reach_git() {
     let repository = Repository::new();
     let other = Repository::empty("other");
-    let mut env = env(&repository.root());
+    let mut env = hermetic(&repository.root());
     let foreign = other.project.join(".git").to_str().unwrap().to_owned();
     env.extend([
         ("GIT_DIR".to_owned(), foreign),
@@ -38,7 +39,7 @@ async fn git_variables_of_the_caller_do_not_reach_git() {
 #[tokio::test]
 async fn a_failure_says_where_and_what() {
     let home = tempfile::tempdir().unwrap();
-    let error = head(&Git::new(&env(home.path())), home.path()).await.unwrap_err();
+    let error = head(&Git::new(&hermetic(home.path())), home.path()).await.unwrap_err();
     let GitError::Failed { command, dir, code, stderr_tail } = &error else { panic!("{error:?}") };
     assert_eq!((command.as_str(), dir.as_path(), *code), ("rev-parse", home.path(), Some(128)));
     assert!(stderr_tail.contains("not a git repository"), "{stderr_tail}");

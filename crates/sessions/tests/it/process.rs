@@ -1,9 +1,10 @@
 //! Running programs: ends, limits, input and output.
 
-use crate::fixtures::{env, run, shell};
+use crate::fixtures::{run, shell};
 use adjutant_model::run::ErrorClass;
 use adjutant_sessions::process::{self, SearchedPath};
 use adjutant_sessions::{EndedBy, Exit, ProcessSpec, SpawnError, environment};
+use adjutant_testkit::environment::hermetic;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -141,7 +142,7 @@ async fn a_receiver_that_does_not_read_costs_lines_and_no_time() {
 #[tokio::test]
 async fn a_program_sees_the_environment_it_was_given_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
-    let from = env(dir.path()).into_iter().chain([("SECRET".to_owned(), "s".to_owned())]);
+    let from = hermetic(dir.path()).into_iter().chain([("SECRET".to_owned(), "s".to_owned())]);
     let extra = BTreeMap::from([("EXTRA".to_owned(), "a=b c".to_owned())]);
     let spec = ProcessSpec {
         env: environment(&[], from, &extra),

@@ -1,9 +1,9 @@
 //! Removing workspaces: never work that is nowhere else, never what is not ours.
 
-use crate::fixtures::{Repository, SNAPSHOT_REF};
 use adjutant_model::run::{ErrorClass, WorkspaceKind, WorkspaceRecord};
 use adjutant_sessions::worktree::{self, remove};
 use adjutant_sessions::{BranchFate, Removal, RemoveError, RemoveMode, Unsaved};
+use adjutant_testkit::{Repository, SNAPSHOT_REF};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 

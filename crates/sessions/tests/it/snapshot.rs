@@ -1,8 +1,8 @@
 //! Snapshots: they hold everything, and move nothing.
 
-use crate::fixtures::{Repository, SNAPSHOT_REF};
 use adjutant_sessions::worktree::{Snapshot, SnapshotParams, snapshot};
 use adjutant_sessions::{GitError, worktree};
+use adjutant_testkit::{Repository, SNAPSHOT_REF};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! The tree of a directory as it is.
 
-use crate::fixtures::Repository;
 use adjutant_sessions::worktree::{diff, status, tree_hash};
+use adjutant_testkit::Repository;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! Making worktrees: once, again, at once, and after a crash at any point.
 
-use crate::fixtures::Repository;
 use adjutant_model::run::{ErrorClass, WorkspaceKind, WorkspaceRecord};
 use adjutant_sessions::worktree::{self, WorktreeError, WorktreeParams};
+use adjutant_testkit::Repository;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 //! The store from outside: real files, real processes, a real full disk where one can be had.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its case fails there")]
 
+mod fault;
 mod fixtures;
 
 mod crash;

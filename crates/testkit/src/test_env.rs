@@ -1,5 +1,6 @@
-//! An environment of its own for each test: home, data folder, and a `PATH` with nothing but what is named here.
+//! A place where the built binary runs: home, data folder, and a `PATH` with nothing but what is named here.
 
+use crate::{environment, repository};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
@@ -15,138 +16,137 @@ const PROGRAMS: [&str; 16] = [
 ];
 
 /// A place where one test lives. Its daemon ends with it.
-pub(crate) struct TestEnv {
+#[derive(Debug)]
+pub struct TestEnv {
     folder: TempDir,
+    root: PathBuf,
     home: PathBuf,
+    binary: PathBuf,
 }
 
 /// What a command did.
-pub(crate) struct Ran {
+#[derive(Debug)]
+pub struct Ran {
     /// Its exit code; `None` when a signal ended it.
-    pub(crate) code: Option<i32>,
+    pub code: Option<i32>,
     /// Standard output, with the folders of the test replaced.
-    pub(crate) stdout: String,
+    pub stdout: String,
     /// Standard error, likewise.
-    pub(crate) stderr: String,
+    pub stderr: String,
     /// The whole outcome.
-    pub(crate) output: Output,
+    pub output: Output,
 }
 
 impl TestEnv {
-    /// Makes an empty one.
-    pub(crate) fn new() -> Self {
-        Self::with_home("home")
+    /// Makes an empty one for a binary, whose data folder is named `home`.
+    pub fn new(binary: impl Into<PathBuf>) -> Self {
+        Self::with_home(binary, "home")
     }
 
     /// Makes one whose data folder has this name.
-    pub(crate) fn with_home(name: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("adj").tempdir().unwrap();
-        let root = folder.path().canonicalize().unwrap();
+    pub fn with_home(binary: impl Into<PathBuf>, name: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("adj").tempdir().expect("a folder for the test");
+        let root = folder.path().canonicalize().expect("it is there");
         for made in ["user", "bin", "work", "tmp"] {
-            fs::create_dir(root.join(made)).unwrap();
+            fs::create_dir(root.join(made)).expect("the folder is made");
         }
-        let path = std::env::var_os("PATH").unwrap();
+        let path = environment::path();
         for program in PROGRAMS {
             let found =
                 std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
             if let Some(found) = found {
-                symlink(found, root.join("bin").join(program)).unwrap();
+                symlink(found, root.join("bin").join(program)).expect("the program is linked");
             }
         }
-        TestEnv { home: root.join(name), folder }
+        TestEnv { home: root.join(name), root, folder, binary: binary.into() }
     }
 
     /// Gives the data folder.
-    pub(crate) fn home(&self) -> &Path {
+    pub fn home(&self) -> &Path {
         &self.home
     }
 
+    /// Gives the folder that all of it is in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Gives a path in the folder that commands run in.
-    pub(crate) fn work(&self, name: &str) -> PathBuf {
-        self.folder.path().canonicalize().unwrap().join("work").join(name)
+    pub fn work(&self, name: &str) -> PathBuf {
+        self.root.join("work").join(name)
     }
 
     /// Writes a file into the folder that commands run in.
-    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.work(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
+        fs::create_dir_all(path.parent().expect("it has a folder")).expect("the folder is made");
+        fs::write(&path, content).expect("the file is written");
         path
     }
 
     /// Gives a command of the binary, ready to run.
-    pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.program(env!("CARGO_BIN_EXE_adjutant"));
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.program(&self.binary);
         command.args(args);
         command
     }
 
     /// Gives a command of another program, with the same environment.
-    pub(crate) fn program(&self, program: &str) -> Command {
-        let root = self.folder.path().canonicalize().unwrap();
-        let mut command = Command::new(program);
+    pub fn program(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
         command
             .env_clear()
-            .env("PATH", root.join("bin"))
-            .env("HOME", root.join("user"))
-            .env("TMPDIR", root.join("tmp"))
-            .env("XDG_RUNTIME_DIR", root.join("tmp"))
+            .env("PATH", self.root.join("bin"))
+            .env("HOME", self.root.join("user"))
+            .env("TMPDIR", self.root.join("tmp"))
+            .env("XDG_RUNTIME_DIR", self.root.join("tmp"))
             .env("ADJUTANT_HOME", &self.home)
             .env("COLUMNS", "100")
             .env("LANG", "C.UTF-8")
-            .current_dir(root.join("work"))
+            .current_dir(self.root.join("work"))
             .stdin(Stdio::null());
         command
     }
 
     /// Runs the binary to its end.
     #[must_use]
-    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+    pub fn run(&self, args: &[&str]) -> Ran {
         self.finish(&mut self.command(args))
     }
 
     /// Runs a command to its end.
     #[must_use]
-    pub(crate) fn finish(&self, command: &mut Command) -> Ran {
-        let output = command.output().unwrap();
+    pub fn finish(&self, command: &mut Command) -> Ran {
+        let output = command.output().expect("the command starts");
         let stdout = self.redacted(&output.stdout);
         let stderr = self.redacted(&output.stderr);
         Ran { code: output.status.code(), stdout, stderr, output }
     }
 
     fn redacted(&self, bytes: &[u8]) -> String {
-        let root = self.folder.path().canonicalize().unwrap();
         let text = String::from_utf8_lossy(bytes);
-        text.replace(&*self.home.to_string_lossy(), "[HOME]").replace(&*root.to_string_lossy(), "[ROOT]")
+        text.replace(&*self.home.to_string_lossy(), "[HOME]").replace(&*self.root.to_string_lossy(), "[ROOT]")
     }
 
     /// Reads `daemon.json`, when it is there.
-    pub(crate) fn daemon_json(&self) -> Option<Value> {
+    pub fn daemon_json(&self) -> Option<Value> {
         serde_json::from_str(&fs::read_to_string(self.home.join("daemon.json")).ok()?).ok()
     }
 
     /// Gives the daemon's pid.
-    pub(crate) fn daemon_pid(&self) -> Option<Pid> {
+    pub fn daemon_pid(&self) -> Option<Pid> {
         Pid::from_raw(i32::try_from(self.daemon_json()?["pid"].as_i64()?).ok()?)
     }
 
     /// Makes a project: a repository with the sample project in it.
-    pub(crate) fn project(&self) -> PathBuf {
+    pub fn project(&self) -> PathBuf {
         let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/sample-project");
         let project = self.work("project");
-        fs::create_dir_all(project.join("tests")).unwrap();
+        fs::create_dir_all(project.join("tests")).expect("the folder is made");
         for name in ["slug.sh", "tests/run.sh", "README.md"] {
-            fs::copy(sample.join(name), project.join(name)).unwrap();
+            fs::copy(sample.join(name), project.join(name)).expect("the sample is copied");
         }
-        let person = ["-c", "user.name=T", "-c", "user.email=t@localhost"];
-        for args in [
-            &["init", "--quiet"][..],
-            &["add", "--all"],
-            &[&person[..], &["commit", "--quiet", "-m", "one"]].concat(),
-        ] {
-            let mut git = self.program("git");
-            assert!(git.arg("-C").arg(&project).args(args).status().unwrap().success());
-        }
+        repository::init(&project);
         project
     }
 }
@@ -163,7 +163,7 @@ impl Drop for TestEnv {
 impl Ran {
     /// Says what happened when it did not end with this code.
     #[track_caller]
-    pub(crate) fn expect(self, code: i32) -> Self {
+    pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }

@@ -1,0 +1,57 @@
+//! A data folder of a test's own, on which planes come and go.
+
+use crate::environment;
+use adjutant_engine::{Plane, Settings};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A variable of the daemon's environment that no allow-list lets pass.
+pub const HIDDEN: (&str, &str) = ("HIDDEN_KEY", "hidden");
+
+/// A data folder; it goes when this is dropped.
+#[derive(Debug)]
+pub struct Home {
+    folder: TempDir,
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Home {
+    /// Makes an empty one.
+    pub fn new() -> Self {
+        Home { folder: tempfile::tempdir().expect("a folder for the test") }
+    }
+
+    /// Gives the data folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Gives a path in the data folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Gives settings for a plane here: a hermetic environment with [`HIDDEN`] in it, no program of Adjutant's own,
+    /// and a short grace for programs that are ended.
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings::new(self.folder.path().to_owned(), "/nonexistent/adjutant".into());
+        let hidden = (HIDDEN.0.to_owned(), HIDDEN.1.to_owned());
+        settings.env = environment::hermetic(self.folder.path()).into_iter().chain([hidden]).collect();
+        settings.worker.grace = Duration::from_millis(300);
+        settings
+    }
+
+    /// Opens a plane here, as a daemon does at its start: every open run has an owner when this returns.
+    pub async fn plane(&self) -> Plane {
+        let plane = Plane::open(self.settings()).await.expect("the plane opens");
+        plane.endpoint_set("http://127.0.0.1:9".to_owned());
+        plane.resume().await.expect("the plane resumes");
+        plane
+    }
+}

@@ -1,0 +1,190 @@
+//! How a scenario stands in the end, without what differs from one straight run to the next: ids, instants, places,
+//! and the order of what goes on side by side.
+
+use adjutant_engine::{Plane, RunFilter};
+use adjutant_model::Value;
+use adjutant_model::event::{Event, JournalRow};
+use adjutant_model::goal::{Evidence, Goal, GoalStatus, LinkState};
+use adjutant_model::run::{
+    FlowError, RunRecord, RunStatus, StepFailure, StepPath, TurnKind, TurnRecord, TurnStatus, WorkspaceKind,
+};
+use adjutant_model::value::Object;
+
+/// Everything that a scenario leaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct End {
+    /// The runs, the oldest first.
+    pub runs: Vec<RunEnd>,
+    /// The goals, the oldest first.
+    pub goals: Vec<GoalEnd>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunEnd {
+    /// Where it stands.
+    pub status: RunStatus,
+    /// Why it failed.
+    pub error: Option<FlowError>,
+    /// Its final context.
+    pub result: Option<Value>,
+    /// What its workspace is, until that is removed.
+    pub workspace: Option<WorkspaceKind>,
+    /// How its workspace was removed.
+    pub removed: Vec<Removed>,
+    /// Its steps, by path and attempt; tool calls are their agents' and may be made again by the next process.
+    pub steps: Vec<StepEnd>,
+}
+
+/// What the journal says of a workspace that was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// A snapshot keeps what it held.
+    BehindASnapshot,
+    /// There was nothing to keep.
+    WithNothingToKeep,
+}
+
+/// How an attempt of a step ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepEnd {
+    /// The step.
+    pub path: StepPath,
+    /// Which attempt of it.
+    pub attempt: u32,
+    /// Its agent.
+    pub agent: String,
+    /// How it went.
+    pub status: TurnStatus,
+    /// What it got.
+    pub parameters: Value,
+    /// What it gave.
+    pub output: Option<Value>,
+    /// Why it failed.
+    pub error: Option<StepFailure>,
+}
+
+/// How a goal stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GoalEnd {
+    /// Where it stands.
+    pub status: GoalStatus,
+    /// How much of its links is proved, in percent.
+    pub progress: u8,
+    /// What proves each criterion.
+    pub criteria: Vec<Option<Proof>>,
+    /// What is linked, where it stands and what proves it.
+    pub links: Vec<(String, LinkState, Option<Proof>)>,
+}
+
+/// What evidence says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Whether it speaks for what it is about.
+    pub passed: bool,
+    /// The git tree it is about.
+    pub tree: Option<String>,
+}
+
+impl End {
+    /// Reads what a plane holds, whose runs must all be over and whose turns must be whole.
+    pub async fn read(plane: &Plane) -> End {
+        let mut runs = Vec::new();
+        for run in plane.run_list(RunFilter::default()).await.expect("the runs are readable") {
+            let turns = plane.turns(&run.id, None, 100_000).await.expect("the turns are readable");
+            let rows = plane.events_of(run.id.as_str(), 0, 100_000).await.expect("the journal is readable");
+            runs.push(RunEnd::of(run, turns, &rows));
+        }
+        runs.reverse();
+        let goals = plane.goal_list(None).await.expect("the goals are readable");
+        End { runs, goals: goals.iter().map(GoalEnd::of).collect() }
+    }
+
+    /// Leaves of each step its last attempt only, as the first one.
+    pub fn in_the_last_attempts(&self) -> End {
+        let mut end = self.clone();
+        for run in &mut end.runs {
+            let steps = std::mem::take(&mut run.steps);
+            for step in steps {
+                // They are in the order of their attempts.
+                run.steps.retain(|earlier| earlier.path != step.path);
+                run.steps.push(StepEnd { attempt: 1, ..step });
+            }
+        }
+        end
+    }
+}
+
+impl RunEnd {
+    #[track_caller]
+    fn of(run: RunRecord, turns: Vec<TurnRecord>, rows: &[JournalRow]) -> RunEnd {
+        assert!(run.status.is_terminal() && run.ended_at.is_some(), "the run is {}", run.status);
+        for (index, turn) in (0..).zip(&turns) {
+            assert_eq!(turn.index, index, "the turns have a gap or come twice: {turns:#?}");
+            assert!(
+                turn.ended_at.is_some() && turn.status != TurnStatus::Started,
+                "a turn is open: {turn:#?}"
+            );
+        }
+        let steps = turns.into_iter().filter(|turn| turn.kind == TurnKind::Step);
+        let mut steps: Vec<_> = steps.map(StepEnd::of).collect();
+        steps.sort_by(|a, b| (&a.path, a.attempt).cmp(&(&b.path, b.attempt)));
+        let result = run.result.as_ref().map(steady);
+        let workspace = run.workspace.map(|workspace| workspace.kind);
+        let removed = rows.iter().filter_map(Removed::of).collect();
+        RunEnd { status: run.status, error: run.error, result, workspace, removed, steps }
+    }
+}
+
+impl Removed {
+    fn of(row: &JournalRow) -> Option<Removed> {
+        let Event::WorkspaceRemoved { snapshot_ref, .. } = &row.event else { return None };
+        Some(snapshot_ref.as_ref().map_or(Removed::WithNothingToKeep, |_| Removed::BehindASnapshot))
+    }
+}
+
+impl StepEnd {
+    fn of(turn: TurnRecord) -> StepEnd {
+        StepEnd {
+            path: turn.path,
+            attempt: turn.attempt,
+            agent: turn.name,
+            status: turn.status,
+            parameters: steady(&turn.parameters),
+            output: turn.output.as_ref().map(steady),
+            error: turn.error,
+        }
+    }
+}
+
+impl GoalEnd {
+    fn of(goal: &Goal) -> GoalEnd {
+        let proof = |evidence: &Evidence| Proof { passed: evidence.passed, tree: evidence.tree.clone() };
+        GoalEnd {
+            status: goal.status,
+            progress: goal.progress,
+            criteria: goal
+                .acceptance
+                .iter()
+                .map(|criterion| criterion.evidence.as_ref().map(proof))
+                .collect(),
+            links: goal
+                .sessions
+                .iter()
+                .map(|link| (link.task.clone(), link.state, link.evidence.as_ref().map(proof)))
+                .collect(),
+        }
+    }
+}
+
+/// Gives a value without the members that say how long something took.
+pub fn steady(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let members = object.iter().filter(|(key, _)| &***key != "duration_ms");
+            Value::Object(members.map(|(key, value)| (key.clone(), steady(value))).collect::<Object>())
+        }
+        Value::Array(_) => Value::array(value.as_array().into_iter().flatten().map(steady)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}

@@ -1,0 +1,155 @@
+//! A story: one process after the other lives on the same data folder until the scenario has ended.
+//!
+//! A process that halts is abandoned as it is: its store takes and answers nothing any more, and leaves its log as a
+//! killed process leaves it. What it had in flight ends with it, and the next one finds the folder.
+
+use super::end::End;
+use super::fault::{Plan, Watched};
+use crate::home::Home;
+use adjutant_engine::faults::EffectKey;
+use adjutant_engine::plane::StartError;
+use adjutant_engine::{EngineError, Plane, RunFilter, Settings};
+use adjutant_model::run::{ErrorClass, TurnKind, TurnStatus};
+use adjutant_store::{StoreOptions, journal};
+use futures_util::future::BoxFuture;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A process that lives for longer hangs.
+const LIFE_MAX: Duration = Duration::from_secs(60);
+
+/// What a caller does with a plane.
+pub trait Scenario: Send + Sync + 'static {
+    /// Gives its name in reports.
+    fn name(&self) -> &str;
+
+    /// Lays out the data folder, before the first process.
+    fn prepare(&self, home: &Home);
+
+    /// Gives the settings of its planes.
+    fn settings(&self, home: &Home) -> Settings {
+        home.settings()
+    }
+
+    /// Does what is left to do and waits for its end.
+    ///
+    /// It is asked again after a refusal that may be tried again and in every further process, so it first looks what
+    /// stands already.
+    fn drive<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Gives the scenario with a retry on every step; `None` when it would end otherwise for it, as one where the
+    /// order of the steps decides.
+    fn retrying(&self) -> Option<Arc<dyn Scenario>>;
+}
+
+/// One process of a story.
+#[derive(Debug)]
+pub struct Life<'a> {
+    /// Where it lives.
+    pub home: &'a Home,
+    /// Its plane; every open run has an owner.
+    pub plane: Plane,
+    /// How often an effect is to be asked for that the caller itself asks for.
+    pub asks: usize,
+}
+
+/// A story that has ended.
+pub(super) struct Told {
+    /// How the scenario stands in the end.
+    pub(super) end: End,
+    /// How many faults there were.
+    pub(super) struck: u64,
+    /// How many commits the last process made until then.
+    pub(super) commits: u64,
+    /// How many effects the last process performed.
+    pub(super) effects: u64,
+}
+
+/// Tells a story: what befalls the first process, the second, …; nothing befalls those that follow.
+pub(super) async fn tell(scenario: &dyn Scenario, plans: Vec<Plan>) -> Told {
+    let home = Home::new();
+    scenario.prepare(&home);
+    let mut struck = 0;
+    for plan in plans.into_iter().chain(std::iter::repeat(Plan::Spared)) {
+        let watched = Watched::new(plan);
+        let end = tokio::time::timeout(LIFE_MAX, live(scenario, &home, &watched)).await;
+        let end = end.unwrap_or_else(|_| panic!("`{}` hangs when: {plan:?}", scenario.name()));
+        struck += watched.struck();
+        if let Some((end, commits)) = end {
+            let effects = watched.performed().len() as u64;
+            return Told { end, struck, commits, effects };
+        }
+    }
+    unreachable!("a spared process lives until the scenario has ended")
+}
+
+/// Lives one life; gives the end and the commits until then, and nothing when the process has halted before.
+async fn live(scenario: &dyn Scenario, home: &Home, watched: &Arc<Watched>) -> Option<(End, u64)> {
+    let mut settings = scenario.settings(home);
+    settings.faults = watched.faults();
+    let plane = Plane::open(settings).await.expect("the plane opens");
+    plane.endpoint_set("http://127.0.0.1:9".to_owned());
+    let settled = settled(&plane).await;
+    let asks = if watched.twice() { 2 } else { 1 };
+    let life = Life { home, plane: plane.clone(), asks };
+    let driven = tokio::select! {
+        biased;
+        () = watched.halted.cancelled() => None,
+        () = drive(scenario, &life, watched) => Some(watched.commits()),
+    };
+    let ended = match driven {
+        Some(commits) => Some((End::read(&plane).await, commits)),
+        None => None,
+    };
+    drop(life);
+    plane.stop().await;
+    let again: Vec<_> = watched.performed().into_iter().filter(|key| settled.contains(key)).collect();
+    assert!(again.is_empty(), "`{}` performs again what had settled: {again:?}", scenario.name());
+    verify(scenario, home);
+    ended
+}
+
+/// Starts the plane and does the scenario's part, each as often as it is refused, as a caller does who is told to try
+/// again.
+async fn drive(scenario: &dyn Scenario, life: &Life<'_>, watched: &Watched) {
+    while let Err(error) = life.plane.resume().await {
+        let StartError::Resume(error) = error else { panic!("`{}`: {error:?}", scenario.name()) };
+        refused(scenario, watched, &error).await;
+    }
+    while let Err(error) = scenario.drive(life).await {
+        refused(scenario, watched, &error).await;
+    }
+}
+
+/// Returns when what was refused may be asked for again.
+async fn refused(scenario: &dyn Scenario, watched: &Watched, error: &EngineError) {
+    if watched.halted.is_cancelled() {
+        // This process is dead, and whoever tells the story sees it.
+        return std::future::pending().await;
+    }
+    let again = matches!(error, EngineError::Write(_)) && error.class() == ErrorClass::Retry;
+    assert!(again, "`{}`, {watched:?}: the plane lives and refuses: {error:?}", scenario.name());
+}
+
+/// Gives the effects whose outcome is durable.
+async fn settled(plane: &Plane) -> HashSet<EffectKey> {
+    let mut settled = HashSet::new();
+    for run in plane.run_list(RunFilter::default()).await.expect("the runs are readable") {
+        let turns = plane.turns(&run.id, None, 100_000).await.expect("the turns are readable");
+        let steps = turns
+            .into_iter()
+            .filter(|turn| turn.kind == TurnKind::Step && turn.status != TurnStatus::Started);
+        settled.extend(steps.map(|turn| EffectKey {
+            run_id: run.id.clone(),
+            path: turn.path,
+            attempt: turn.attempt,
+        }));
+    }
+    settled
+}
+
+fn verify(scenario: &dyn Scenario, home: &Home) {
+    let report = journal::verify(&StoreOptions::new(home.folder()).path()).expect("the journal is readable");
+    assert!(report.is_sound(), "the journal of `{}`: {report:?}", scenario.name());
+}

@@ -1,0 +1,5 @@
+//! The generic trials, done to the machines of the engine.
+
+mod flows;
+mod goals;
+mod trials;

@@ -1,0 +1,87 @@
+//! Each trial over all scenarios; `--nocapture` shows the counts.
+
+use crate::{flows, goals};
+use adjutant_testkit::trial::{self, Reference, Scenario};
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
+use std::sync::Arc;
+
+/// How many scenarios are tried side by side.
+const WIDTH: usize = 4;
+
+type Trial = fn(Reference) -> BoxFuture<'static, u64>;
+
+fn scenarios() -> Vec<Arc<dyn Scenario>> {
+    let flows = flows::without_programs().into_iter().chain(flows::with_programs());
+    let flows = flows.map(|case| Arc::new(case) as Arc<dyn Scenario>);
+    flows.chain([Arc::new(goals::GoalCase) as Arc<dyn Scenario>]).collect()
+}
+
+/// Does a trial to every scenario; gives what to print.
+async fn of_all(what: &str, faults: &str, trial: Trial) -> String {
+    let doing = scenarios()
+        .into_iter()
+        .map(|scenario| tokio::spawn(async move { trial(trial::straight(scenario).await).await }));
+    let done: Vec<_> = stream::iter(doing).buffer_unordered(WIDTH).collect().await;
+    let struck: Vec<u64> =
+        done.into_iter().map(|found| found.expect("a trial that fails says why")).collect();
+    let tried = struck.iter().filter(|found| **found > 0).count();
+    let struck: u64 = struck.iter().sum();
+    assert!(struck > 0, "no fault was made");
+    format!("{what}: {struck} {faults} over {tried} scenarios, all ended as the straight run")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_effect_may_be_performed_twice() {
+    println!(
+        "{}",
+        of_all("each effect twice", "effects", |reference| Box::pin(async move {
+            trial::effects_twice(&reference).await
+        }))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_effect_may_fail_where_it_is_tried_again() {
+    println!(
+        "{}",
+        of_all("each effect fails once", "failures", |reference| Box::pin(async move {
+            trial::effects_fail(&reference).await
+        }))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_commit_may_be_refused_by_the_disk() {
+    println!(
+        "{}",
+        of_all("each commit refused once", "refusals", |reference| Box::pin(async move {
+            trial::disk_refuses(&reference).await
+        }))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_process_may_die_before_and_behind_each_commit() {
+    println!(
+        "{}",
+        of_all("crash before and behind each commit", "crashes", |reference| Box::pin(async move {
+            trial::crashes(&reference).await
+        }))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_process_may_die_behind_its_first_commit() {
+    println!(
+        "{}",
+        of_all("crash in every life", "crashes", |reference| Box::pin(async move {
+            trial::crashes_in_every_life(&reference).await
+        }))
+        .await
+    );
+}
