@@ -10,8 +10,9 @@ use adjutant_model::blueprint::{Agent, AgentSpec, Blueprint, CommandSpec};
 use adjutant_model::policy::{
     GateStage, Judgement, PolicyEffect, PolicyMatcher, PolicyRule, PolicyScope, ToolCall,
 };
-use adjutant_model::shell::{ShellCommand, ShellLine};
+use adjutant_model::shell::ShellLine;
 use adjutant_rules::policy::{self, PolicySet, Subject};
+use adjutant_rules::shell;
 use std::sync::Arc;
 
 /// A tool's name is at most so long.
@@ -93,7 +94,7 @@ pub(crate) struct CallOrigin<'a> {
 
 fn judged(sets: &[&PolicySet], call: &ToolCall, from: CallOrigin<'_>) -> Judgement {
     let texts = policy::shell_texts(&call.parameters);
-    let line = texts.iter().map(|text| plain_line(text)).fold(ShellLine::default(), joined);
+    let line = texts.iter().map(|text| shell::parse(text)).fold(ShellLine::default(), joined);
     let CallOrigin { agent, session, run, state } = from;
     let subject = Subject {
         shell: (!texts.is_empty()).then_some(&line),
@@ -148,82 +149,6 @@ fn joined(mut line: ShellLine, more: ShellLine) -> ShellLine {
     line.commands.extend(more.commands);
     line.opaque.extend(more.opaque);
     line
-}
-
-/// Reads a line as words, quotes, lists and redirections; a substitution or a document in it is left unread.
-fn plain_line(text: &str) -> ShellLine {
-    let mut line = ShellLine::default();
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (None | Some('"'), '`') => line.opaque.push("a substitution".to_owned()),
-            (None | Some('"'), '$') if chars.peek() == Some(&'(') => {
-                line.opaque.push("a substitution".to_owned());
-            }
-            (None | Some('"'), '\\') => word.get_or_insert_default().extend(chars.next()),
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, '<') if chars.peek() == Some(&'<') => line.opaque.push("a document".to_owned()),
-            (None, ';' | '&' | '|' | '\n') => {
-                words.extend(word.take());
-                finish(&std::mem::take(&mut words), &mut line);
-            }
-            (None, '>') => {
-                words.extend(word.take());
-                words.push(">".to_owned());
-            }
-            (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (None | Some(_), c) => word.get_or_insert_default().push(c),
-        }
-    }
-    if quote.is_some() {
-        line.opaque.push("an open quote".to_owned());
-    }
-    words.extend(word);
-    finish(&words, &mut line);
-    line
-}
-
-fn finish(words: &[String], line: &mut ShellLine) {
-    let is_prefix = |word: &&String| matches!(word.as_str(), "sudo" | "env") || word.contains('=');
-    let prefixes = words.iter().take_while(is_prefix).count();
-    let Some((program, rest)) = words[prefixes..].split_first() else { return };
-    let mut command = ShellCommand {
-        program: program.rsplit('/').next().unwrap_or_default().to_owned(),
-        wrappers: words[..prefixes].to_vec(),
-        ..ShellCommand::default()
-    };
-    let mut rest = rest.iter();
-    while let Some(word) = rest.next() {
-        match word.as_str() {
-            ">" => command.writes.extend(rest.as_slice().iter().find(|word| *word != ">").cloned()),
-            flag if flag.starts_with("--") => {
-                command.flags.push(flag.split('=').next().unwrap_or_default().to_owned());
-                command.args.push(flag.to_owned());
-            }
-            bundle if bundle.len() > 1 && bundle.starts_with('-') => {
-                command.flags.extend(bundle.chars().skip(1).map(|letter| format!("-{letter}")));
-                command.args.push(bundle.to_owned());
-            }
-            operand => {
-                command.operands.push(operand.to_owned());
-                command.args.push(operand.to_owned());
-            }
-        }
-    }
-    let is_shell = matches!(command.program.as_str(), "sh" | "bash");
-    if is_shell && command.flags.iter().any(|flag| flag == "-c") {
-        let inner = command.operands.first().map(|text| plain_line(text)).unwrap_or_default();
-        line.commands.extend(inner.commands);
-        line.opaque.extend(inner.opaque);
-    }
-    line.commands.push(command);
 }
 
 fn capability(caller: &Caller) -> Option<Judgement> {

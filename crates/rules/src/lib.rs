@@ -15,6 +15,8 @@ pub mod policy;
 
 pub mod proposal;
 
+pub mod shell;
+
 pub mod run;
 
 pub mod goal;

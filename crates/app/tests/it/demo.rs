@@ -11,7 +11,7 @@ fn the_demo_ends_with_a_closed_goal_and_the_commands_that_it_names_work() {
     let project = env.work("demo");
     let shown = env.run(&["demo", "--dir", project.to_str().unwrap()]).expect(0);
     for expected in
-        ["did not pass", "DENIED   Bash", "`delete-outside-the-workspace`", "passed", "run done after"]
+        ["did not pass", "DENIED   Bash", "policy 'delete-outside-the-workspace'", "passed", "run done after"]
     {
         assert!(shown.stdout.contains(expected), "{expected} is missing:\n{}", shown.stdout);
     }
