@@ -6,14 +6,17 @@ mod board;
 
 mod text;
 
+mod tree;
+
 pub(crate) use text::{visible, visible_lines};
 
 use crate::exit::Failure;
 use crate::{config, launch};
+use adjutant_engine::clock;
 use adjutant_protocol::http::EventView;
 use adjutant_protocol::{Client, ClientError, ExitCode as Code};
 use anyhow::Result;
-use board::{Board, Line, Running, Tone};
+use board::{Board, Line, Tone};
 use futures_util::StreamExt;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::Value;
@@ -21,18 +24,22 @@ use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
+use tree::Tree;
 
 /// How often a daemon that has gone is looked for before the command gives up.
 const RECONNECTS_MAX: u32 = 50;
 /// How long it waits before it tries again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
-/// Beyond so many lines in flight the rest is not shown.
-const BARS_MAX: usize = 12;
+/// The tree takes at most so many lines of a terminal, and leaves so many of it to what is said.
+const TREE_LINES_MAX: usize = 24;
+const LINES_LEFT: usize = 4;
+/// How often the times of running steps are brought up.
+const TICK: Duration = Duration::from_millis(200);
 
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum View {
-    /// Lines as they happen, and what is in flight below them, on a terminal.
+    /// What agents say as it happens, and the tree of the steps below it, on a terminal.
     Live,
     /// A line with its time for each.
     Plain,
@@ -61,7 +68,16 @@ pub(crate) async fn follow(folder: &Path, run_id: &str, view: View) -> Result<Cl
     loop {
         match client.events(cursor, Some(run_id)).await {
             Ok(mut events) => {
-                while let Some(event) = events.next().await {
+                let mut tick = tokio::time::interval(TICK);
+                loop {
+                    let event = tokio::select! {
+                        event = events.next() => event,
+                        _ = tick.tick() => {
+                            screen.draw();
+                            continue;
+                        }
+                    };
+                    let Some(event) = event else { break };
                     let event = match event {
                         Ok(event) => event,
                         // The daemon may be restarted under us; the cursor finds the place again.
@@ -116,14 +132,16 @@ struct Screen {
     board: Board,
     /// Outputs that came with a page of the trace before their event did.
     outputs: HashMap<u64, Value>,
+    tree: Tree,
     bars: MultiProgress,
-    shown: Vec<(String, ProgressBar)>,
+    shown: Vec<ProgressBar>,
 }
 
 impl Screen {
     fn new(view: View) -> Self {
         let (board, outputs) = (Board::default(), HashMap::new());
-        Screen { view, board, outputs, bars: MultiProgress::new(), shown: Vec::new() }
+        let (tree, bars) = (Tree::default(), MultiProgress::new());
+        Screen { view, board, outputs, tree, bars, shown: Vec::new() }
     }
 
     async fn show(&mut self, client: &Client, event: &EventView) -> Result<()> {
@@ -131,11 +149,22 @@ impl Screen {
             return Ok(writeln!(io::stdout().lock(), "{}", serde_json::to_string(event)?)?);
         }
         self.fetch_outputs(client, event).await;
-        for line in self.board.take(event, &self.outputs) {
-            self.print(event, &line)?;
+        let lines = self.board.take(event, &self.outputs);
+        self.tree.take(event);
+        if is_end(event) {
+            self.end()?;
         }
-        if self.view == View::Live {
-            self.draw(self.board.running());
+        // On a terminal the tree says which steps run and which ended well.
+        let in_tree = |line: &Line| {
+            self.view == View::Live
+                && event.kind == "run_advanced"
+                && matches!(line.tone, Tone::Quiet | Tone::Good)
+        };
+        for line in lines.iter().filter(|line| !in_tree(line)) {
+            self.print(event, line)?;
+        }
+        if !is_end(event) {
+            self.draw();
         }
         Ok(())
     }
@@ -166,27 +195,40 @@ impl Screen {
         Ok(writeln!(io::stdout().lock(), "{time}  {}", line.text)?)
     }
 
-    /// Brings the lines below the others up to what is in flight.
-    fn draw(&mut self, running: Vec<Running>) {
-        self.shown.retain(|(key, bar)| {
-            let stays = running.iter().any(|running| running.key == *key);
-            if !stays {
+    /// Brings the tree below the other lines up to now.
+    fn draw(&mut self) {
+        if self.view != View::Live {
+            return;
+        }
+        let height = rustix::termios::tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row));
+        let lines_max = height.saturating_sub(LINES_LEFT).clamp(1, TREE_LINES_MAX);
+        let lines = self.tree.lines(lines_max, clock::now());
+        while self.shown.len() > lines.len() {
+            if let Some(bar) = self.shown.pop() {
                 bar.finish_and_clear();
             }
-            stays
-        });
-        for running in running {
-            let found = self.shown.iter().find(|(key, _)| *key == running.key);
-            if let Some((_, bar)) = found {
-                bar.set_message(running.text);
-            } else if self.shown.len() < BARS_MAX {
-                let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}")
-                    .expect("the template is valid");
-                let bar =
-                    self.bars.add(ProgressBar::new_spinner().with_style(style).with_message(running.text));
-                bar.enable_steady_tick(Duration::from_millis(120));
-                self.shown.push((running.key, bar));
-            }
         }
+        for (at, line) in lines.into_iter().enumerate() {
+            if self.shown.len() == at {
+                let style = ProgressStyle::with_template("{wide_msg}").expect("the template is valid");
+                self.shown.push(self.bars.add(ProgressBar::new_spinner().with_style(style)));
+            }
+            self.shown[at].set_message(line);
+            self.shown[at].tick();
+        }
+    }
+
+    /// Leaves the tree as it is in the end behind as plain lines.
+    fn end(&mut self) -> Result<()> {
+        if self.view != View::Live {
+            return Ok(());
+        }
+        for bar in self.shown.drain(..) {
+            bar.finish_and_clear();
+        }
+        for line in self.tree.lines(TREE_LINES_MAX, clock::now()) {
+            writeln!(io::stdout().lock(), "{line}")?;
+        }
+        Ok(())
     }
 }

@@ -113,7 +113,7 @@ pub(crate) async fn start(
     let request = kept_request(&params);
     let workspace = workspace_plan(blueprint, &request)?;
     if let Some(plan) = &workspace {
-        plan.check().await?;
+        plan.check(&core.git).await?;
     }
     if let Some(goal_id) = &params.goal_id {
         goals::link_check(core, goal_id, params.goal.as_deref()).await?;

@@ -6,6 +6,7 @@ use crate::plane::Core;
 use adjutant_model::RunId;
 use adjutant_model::event::Event;
 use adjutant_model::run::{ErrorClass, RunRecord, RunStatus, WorkspaceKind, WorkspaceRecord};
+use adjutant_sessions::git::Git;
 use adjutant_sessions::worktree::{
     self, RemoveError, RemoveMode, RemoveParams, Unsaved, WorktreeError, WorktreeParams,
 };
@@ -26,7 +27,7 @@ pub(crate) enum WorkspacePlan {
 
 impl WorkspacePlan {
     /// Refuses what plainly cannot be, before anything is kept.
-    pub(crate) async fn check(&self) -> Result<(), EngineError> {
+    pub(crate) async fn check(&self, git: &Git) -> Result<(), EngineError> {
         let (key, path) = match self {
             WorkspacePlan::Worktree { project } => ("project_root", project),
             WorkspacePlan::Given { path } => ("work_dir", path),
@@ -39,7 +40,12 @@ impl WorkspacePlan {
             )));
         }
         match tokio::fs::metadata(path).await {
-            Ok(found) if found.is_dir() => Ok(()),
+            Ok(found) if found.is_dir() => match self {
+                WorkspacePlan::Worktree { .. } => worktree::project_check(git, path).await.map_err(|error| {
+                    EngineError::Invalid { message: format!("`{key}`: {error}"), hint: error.hint() }
+                }),
+                WorkspacePlan::Given { .. } | WorkspacePlan::Scratch => Ok(()),
+            },
             Ok(_) => Err(EngineError::invalid(format!("`{key}` {} is not a directory", path.display()))),
             Err(error) => Err(EngineError::Invalid {
                 message: format!("`{key}` {} cannot be used: {error}", path.display()),

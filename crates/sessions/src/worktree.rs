@@ -13,7 +13,7 @@ mod place;
 mod registry;
 mod tree;
 
-pub use create::{WorktreeError, WorktreeParams, create};
+pub use create::{WorktreeError, WorktreeParams, create, project_check};
 pub use remove::{BranchFate, Removal, RemoveError, RemoveMode, RemoveParams, remove};
 pub use snapshot::{Snapshot, SnapshotParams, snapshot};
 pub use status::{Diff, Unsaved, WorkspaceStatus, diff, head, status, unsaved};

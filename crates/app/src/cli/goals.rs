@@ -4,7 +4,8 @@ use super::{ids, print};
 use crate::exit::Failure;
 use crate::progress::visible;
 use adjutant_protocol::http::{
-    CriterionParams, EvidenceParams, GoalParams, GoalStatusParams, GoalView, LinkParams, NoteParams,
+    CriterionParams, CriterionView, EvidenceParams, GoalParams, GoalStatusParams, GoalView, LinkParams,
+    NoteParams,
 };
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::Result;
@@ -92,6 +93,7 @@ pub(crate) enum GoalCommand {
 }
 
 pub(crate) async fn run(client: &Client, command: GoalCommand) -> Result<Code> {
+    let checks = matches!(command, GoalCommand::Check { .. });
     let goal = match command {
         GoalCommand::New { description, checks, texts, repo } => {
             let checks =
@@ -138,7 +140,8 @@ pub(crate) async fn run(client: &Client, command: GoalCommand) -> Result<Code> {
     for line in told(&goal) {
         print(&line)?;
     }
-    Ok(Code::Ok)
+    let failed = |criterion: &CriterionView| criterion.evidence.as_ref().is_some_and(|proof| !proof.passed);
+    Ok(if checks && goal.acceptance.iter().any(failed) { Code::Failed } else { Code::Ok })
 }
 
 async fn act(

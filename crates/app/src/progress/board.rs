@@ -1,4 +1,4 @@
-//! What a follower knows of a run: its events folded into lines to print and steps in flight.
+//! What a follower knows of a run: its events folded into lines to print.
 //!
 //! Pure: times come from the events, never from a clock, so a follower that comes late tells the same story. Steps
 //! that start many at once are counted and not listed.
@@ -29,17 +29,6 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
-/// A step in flight, or many below one node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Running {
-    /// Distinguishes it from others on the board.
-    pub(super) key: String,
-    /// What to show of it.
-    pub(super) text: String,
-    /// When it began.
-    pub(super) since: Timestamp,
-}
-
 /// What is known of a run.
 #[derive(Debug, Default)]
 pub(super) struct Board {
@@ -56,13 +45,11 @@ struct Step {
     since: Timestamp,
     /// The node whose crowd it belongs to.
     crowd: Option<String>,
-    last_words: String,
 }
 
 #[derive(Debug)]
 struct Crowd {
     agent: String,
-    since: Timestamp,
     started: usize,
     settled: usize,
     failed: usize,
@@ -100,22 +87,6 @@ impl Board {
         }
     }
 
-    /// Gives what is in flight, the oldest first, crowds as one.
-    pub(super) fn running(&self) -> Vec<Running> {
-        let crowds =
-            self.crowds.iter().filter(|(_, crowd)| crowd.settled < crowd.started).map(|(node, crowd)| {
-                Running { key: node.clone(), text: crowd.text(node), since: crowd.since }
-            });
-        let steps = self.steps.iter().filter(|(_, step)| step.crowd.is_none()).map(|(turn, step)| {
-            let words =
-                if step.last_words.is_empty() { String::new() } else { format!("  {}", step.last_words) };
-            Running { key: turn.to_string(), text: format!("{}{words}", step.name()), since: step.since }
-        });
-        let mut all: Vec<Running> = crowds.chain(steps).collect();
-        all.sort_by_key(|running| running.since);
-        all
-    }
-
     fn start(&mut self, payload: &Value, at: Timestamp) -> Vec<Line> {
         let started = array(payload, "/started");
         let mut by_node: BTreeMap<&str, usize> = BTreeMap::new();
@@ -128,7 +99,7 @@ impl Board {
             let node =
                 node_of(path).filter(|node| by_node.get(*node).is_some_and(|count| *count > LISTED_MAX));
             if let Some(node) = node.filter(|node| !self.crowds.contains_key(*node)) {
-                let crowd = Crowd { agent: agent.to_owned(), since: at, started: 0, settled: 0, failed: 0 };
+                let crowd = Crowd { agent: agent.to_owned(), started: 0, settled: 0, failed: 0 };
                 self.crowds.insert(node.to_owned(), crowd);
                 lines.push(quiet(format!("...  {node}/… {} steps at once ({agent})", by_node[node])));
             }
@@ -138,7 +109,6 @@ impl Board {
                 attempt: number(started, "/attempt"),
                 since: at,
                 crowd: self.crowd_of(path),
-                last_words: String::new(),
             };
             match step.crowd.as_ref().and_then(|node| self.crowds.get_mut(node)) {
                 Some(crowd) => crowd.started += 1,
@@ -179,12 +149,9 @@ impl Board {
 
     fn progress(&mut self, payload: &Value) -> Vec<Line> {
         let (what, words) = (text(payload, "/what"), visible_line(text(payload, "/text")));
-        let step = self.steps.get_mut(&number(payload, "/turn"));
-        if let Some(step) = step {
-            words.clone_into(&mut step.last_words);
-            if step.crowd.is_some() {
-                return Vec::new();
-            }
+        let step = self.steps.get(&number(payload, "/turn"));
+        if step.is_some_and(|step| step.crowd.is_some()) {
+            return Vec::new();
         }
         let tone = if what == "thought" { Tone::Quiet } else { Tone::Plain };
         vec![Line { tone, text: format!("       {what:<8} {words}") }]

@@ -5,8 +5,8 @@ use super::tree::Found;
 use adjutant_model::shell::ShellCommand;
 
 /// Programs whose first operand may be a host without more.
-const TO_HOSTS: [&str; 13] =
-    ["curl", "wget", "ssh", "nc", "ncat", "netcat", "telnet", "ftp", "sftp", "ping", "scp", "rsync", "http"];
+const TO_HOSTS: [&str; 11] =
+    ["curl", "wget", "ssh", "nc", "ncat", "netcat", "telnet", "ftp", "sftp", "ping", "http"];
 
 /// Makes a command of its words.
 pub(super) fn command(found: &Found, wrappers: Vec<String>) -> ShellCommand {

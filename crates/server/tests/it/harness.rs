@@ -5,12 +5,15 @@ use adjutant_protocol::http::{BlueprintRefParams, TaskParams};
 use adjutant_protocol::{ApiError, Client, ClientError};
 use adjutant_server::Listeners;
 use adjutant_testkit::Home;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) struct Daemon {
@@ -21,6 +24,26 @@ pub(crate) struct Daemon {
     address: SocketAddr,
     shutdown: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// A WebSocket without a client's manners.
+pub(crate) struct WebSocket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl WebSocket {
+    pub(crate) async fn send(&mut self, text: &str) {
+        self.0.send(Message::text(text)).await.expect("it is sent");
+    }
+
+    /// Gives the next text as JSON; nothing when the door has closed.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        loop {
+            match self.0.next().await? {
+                Ok(Message::Text(text)) => return Some(serde_json::from_str(text.as_str()).expect("JSON")),
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
 }
 
 /// An answer as it came over the wire.
@@ -44,10 +67,39 @@ impl Daemon {
         Self::with_program("/nonexistent/adjutant".into()).await
     }
 
+    /// Starts a daemon whose clients' runs wait so long for their clients.
+    pub(crate) async fn with_lease(lease_ms: u64) -> Self {
+        Self::with_settings(|settings| settings.client_lease_ms = lease_ms).await
+    }
+
+    /// Starts a daemon with a policy of its own.
+    pub(crate) async fn with_policy(policy: &str) -> Self {
+        Self::with_settings(|settings| {
+            std::fs::write(settings.folder.join("policy.toml"), policy).expect("the policy is written");
+        })
+        .await
+    }
+
+    /// Opens a WebSocket of the runtime door, with a token in the header or without.
+    pub(crate) async fn web_socket(&self, token: Option<&str>) -> WebSocket {
+        let mut request = format!("ws://{}/rpc", self.address).into_client_request().expect("an address");
+        if let Some(token) = token {
+            let bearer = format!("Bearer {token}").parse().expect("a header");
+            request.headers_mut().insert("authorization", bearer);
+        }
+        let (socket, _) = tokio_tungstenite::connect_async(request).await.expect("the door opens");
+        WebSocket(socket)
+    }
+
     /// Starts a daemon that takes `exe` for Adjutant's own program.
     pub(crate) async fn with_program(exe: PathBuf) -> Self {
+        Self::with_settings(|settings| settings.exe = exe).await
+    }
+
+    async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
         let home = Home::new();
-        let settings = Settings { exe, ..home.settings() };
+        let mut settings = home.settings();
+        change(&mut settings);
         let plane = Plane::open(settings).await.expect("the plane opens");
         let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let unix = UnixListener::bind(home.path("socket")).expect("a socket");

@@ -1,9 +1,14 @@
 //! The runtime door over real loopback WebSockets; names of tests begin with the acceptance case they show.
 
+mod door;
+mod lifecycle;
+mod narrated;
 mod turns;
 
 use crate::harness::Daemon;
-use adjutant_protocol::rpc::{Notice, RpcClient, RpcClientError, ToolAnswer, ToolRequest, Tools};
+use adjutant_protocol::rpc::{
+    Notice, RpcClient, RpcClientError, RunTraceEvent, ToolAnswer, ToolRequest, Tools,
+};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -36,6 +41,35 @@ impl Tools for Bench {
         Box::pin(async move { answer.unwrap_or(Ok(Value::Null)) })
     }
 }
+
+/// Waits for the next record of a run that was subscribed to.
+pub(crate) async fn next_run_event(door: &mut Door) -> RunTraceEvent {
+    let waiting = async {
+        loop {
+            match door.notices.recv().await.expect("the connection is there") {
+                Notice::Run(event) => return event,
+                Notice::Other { .. } => {}
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, waiting).await.expect("a record comes in time")
+}
+
+/// Looks again and again until something is there; nothing says when another connection has come so far.
+pub(crate) async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, looking).await.expect("it comes in time")
+}
+
+/// Everything that a test waits for comes much sooner.
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A client of a daemon's runtime door.
 pub(crate) struct Door {

@@ -292,6 +292,14 @@ impl Place<'_> {
     }
 }
 
+/// Looks whether a project can have worktrees: a git repository with a working tree.
+///
+/// # Errors
+/// The [`WorktreeError`] that [`create`] would meet.
+pub async fn project_check(git: &Git, project: &Path) -> Result<(), WorktreeError> {
+    project_top(git, project).await.map(drop)
+}
+
 /// Finds the top of the project's working tree.
 async fn project_top(git: &Git, project: &Path) -> Result<PathBuf, WorktreeError> {
     if !project.is_dir() {

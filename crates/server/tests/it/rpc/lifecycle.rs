@@ -1,0 +1,142 @@
+//! B: how runs begin, end and are taken up again.
+
+use super::{Bench, Door, eventually};
+use crate::harness::Daemon;
+use adjutant_protocol::rpc::NoTools;
+use serde_json::{Value, json};
+
+fn success() -> Value {
+    json!({"status": "success", "summary": "did it"})
+}
+
+#[tokio::test]
+async fn b1_two_starts_are_two_runs() {
+    let daemon = Daemon::start().await;
+    let door = Door::open(&daemon, NoTools).await;
+    let (first, second) = (door.start("agent-a").await, door.start("agent-a").await);
+    assert!(!first.is_empty() && first != second);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn b2_the_same_key_is_the_same_run_and_another_request_with_it_is_a_conflict() {
+    let daemon = Daemon::start().await;
+    let door = Door::open(&daemon, NoTools).await;
+    let start = |intent: &str| json!({"agent_id": "agent-a", "intent": intent, "idempotency_key": "occ-42"});
+    assert_eq!(door.call("runs.start", start("test")).await["run_id"], "occ-42");
+    assert_eq!(door.call("runs.start", start("test")).await["run_id"], "occ-42");
+    let listed = door.call("runs.list", json!({"agent_id": "agent-a"})).await;
+    assert_eq!(listed["runs"].as_array().expect("a list").len(), 1);
+    assert_eq!(door.refused("runs.start", start("another")).await.0, -32010);
+    let other = Door::of_agent(&daemon, "agent-b", NoTools).await;
+    let foreign = json!({"intent": "test", "idempotency_key": "occ-42"});
+    let (code, message) = other.refused("runs.start", foreign).await;
+    assert_eq!(code, -32010);
+    assert!(!message.contains("agent-a"), "w9: the other agent is not named: {message}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn b4_a_completed_run_keeps_its_outcome_and_takes_no_more() {
+    let daemon = Daemon::start().await;
+    let door = Door::open(&daemon, Bench::default()).await;
+    let run_id = door.start("agent-a").await;
+    let done = door.call("runs.complete", json!({"run_id": run_id, "outcome": success()})).await;
+    assert_eq!(done, json!({"run_id": run_id, "ok": true}));
+    let again = door.refused("runs.complete", json!({"run_id": run_id, "outcome": success()})).await;
+    assert_eq!(again.0, -32010);
+    let trace = door.call("runs.get_trace", json!({"run_id": run_id})).await;
+    let ended = &trace["records"][1];
+    assert_eq!((&ended["record"], &ended["termination"]["kind"]), (&json!("ended"), &json!("outcome")));
+    assert_eq!(ended["termination"]["outcome"]["summary"], "did it");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn b6_a_connection_that_goes_starts_the_lease_and_then_the_run_is_incomplete() {
+    let daemon = Daemon::with_lease(100).await;
+    let door = Door::open(&daemon, NoTools).await;
+    let run_id = door.start("agent-a").await;
+    drop(door);
+    let door = Door::open(&daemon, NoTools).await;
+    let ended = eventually(async || {
+        let listed = door.call("runs.list", json!({"agent_id": "agent-a"})).await;
+        (listed["runs"][0]["status"] == "incomplete").then_some(listed)
+    })
+    .await;
+    assert_eq!(ended["runs"][0]["run_id"], json!(run_id));
+    let trace = door.call("runs.get_trace", json!({"run_id": run_id})).await;
+    assert_eq!(trace["records"][1]["termination"], json!({"kind": "incomplete"}));
+    assert_eq!(door.refused("runs.resume", json!({"run_id": run_id})).await.0, -32002);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_is_resumed_with_its_rules_and_its_state_and_the_old_connection_has_lost_it() {
+    let daemon = Daemon::start().await;
+    let first = Door::open(&daemon, Bench::default()).await;
+    first.call("tools.register", json!([{"name": "search"}])).await;
+    first.call("state.set", json!({"key": "mode", "value": "careful"})).await;
+    first
+        .call("policy.register", json!({"name": "no-search", "rule": "deny_tool", "target": "search"}))
+        .await;
+    let run_id = first.start("agent-a").await;
+    first.submit("search", json!({})).await;
+    drop(first);
+    let second = Door::open(&daemon, Bench::default()).await;
+    second.call("tools.register", json!([{"name": "search"}])).await;
+    let resumed = second.call("runs.resume", json!({"run_id": run_id})).await;
+    assert_eq!((&resumed["cursor"], &resumed["status"]), (&json!(1), &json!("in_progress")));
+    assert_eq!(second.call("state.get", json!({"key": "mode"})).await, "careful");
+    let result = second.submit("search", json!({})).await;
+    assert_eq!(result["results"][0]["status"], "rejected", "{result}");
+    let turns = second.turns(&run_id).await;
+    assert_eq!(turns.iter().map(|turn| &turn["index"]).collect::<Vec<_>>(), [&json!(0), &json!(1)]);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn b7_a_run_needs_an_agent_and_a_name_makes_one() {
+    let daemon = Daemon::start().await;
+    let door = Door::open(&daemon, NoTools).await;
+    assert_eq!(door.refused("runs.start", json!({"intent": "test"})).await.0, -32602);
+    let named = door.call("runs.start", json!({"intent": "test", "agent_name": "Bulldozer Agent"})).await;
+    assert_eq!(named["agent_id"], "name:bulldozer-agent");
+    assert_eq!(door.refused("runs.start", json!({"intent": "  ", "agent_id": "a"})).await.0, -32602);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn b8_a_token_of_an_agent_starts_runs_of_that_agent_only() {
+    let daemon = Daemon::start().await;
+    let door = Door::of_agent(&daemon, "agent-a", NoTools).await;
+    assert_eq!(door.refused("runs.start", json!({"intent": "test", "agent_id": "agent-b"})).await.0, -32003);
+    assert_eq!(door.call("runs.start", json!({"intent": "test"})).await["agent_id"], "agent-a");
+    assert_eq!(door.refused("runs.list", json!({"agent_id": "agent-b"})).await.0, -32003);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn f3_and_w10_what_is_another_agents_looks_like_nothing() {
+    let daemon = Daemon::start().await;
+    let door = Door::of_agent(&daemon, "agent-a", NoTools).await;
+    let run_id = door.start("agent-a").await;
+    let other = Door::of_agent(&daemon, "agent-b", NoTools).await;
+    for method in ["runs.get_trace", "runs.subscribe"] {
+        for id in [run_id.as_str(), "no-such-run"] {
+            let answer = other.call(method, json!({"run_id": id})).await;
+            assert_eq!(answer, json!({"run_id": id, "not_found": true}), "{method}");
+        }
+    }
+    for id in [run_id.as_str(), "no-such-run"] {
+        let (code, message) =
+            other.refused("runs.complete", json!({"run_id": id, "outcome": success()})).await;
+        assert_eq!(
+            (code, message.replace(id, "ID")),
+            (-32002, "runs.complete: there is no run ID".to_owned())
+        );
+        let dropped = other.call("runs.record_turns", json!({"run_id": id, "turns": [{}]})).await;
+        assert_eq!((&dropped["ok"], &dropped["dropped"]), (&json!(false), &json!("run_not_found")), "c4");
+    }
+    daemon.stop().await;
+}
