@@ -1,11 +1,13 @@
 //! The command line. Every command but a few is a client of the HTTP door.
 
+mod approvals;
 mod blueprint;
 pub(crate) mod demo;
 mod doctor;
 mod goals;
 mod ids;
 mod journal;
+mod policy;
 mod run;
 mod runs;
 mod workspaces;
@@ -56,6 +58,14 @@ enum Command {
     /// The journal: what happened, in order.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
+    /// What agents wait for: questions that a person answers.
+    Approvals(approvals::ApprovalsArgs),
+    /// Tokens of agents that connect from outside.
+    #[command(subcommand)]
+    Token(approvals::TokenCommand),
+    /// Policies: what they say.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Run the daemon in the foreground.
     Serve(daemon::ServeArgs),
     /// Stop the daemon; open runs go on at its next start.
@@ -110,6 +120,9 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Blueprint(command) => blueprint::run(command),
         Command::Workspace(command) => workspaces::run(&connect(&cli.home).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
+        Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
+        Command::Token(command) => approvals::token(&connect(&cli.home).await?, command).await,
+        Command::Policy(command) => policy::run(&folder()?, command),
         Command::Serve(args) => daemon::serve(&folder()?, args).await,
         Command::Stop => doctor::stop(&folder()?).await,
         Command::Status => doctor::status(&folder()?).await,

@@ -11,7 +11,7 @@ use adjutant_model::policy::{
     GateStage, Judgement, PolicyEffect, PolicyMatcher, PolicyRule, PolicyScope, ToolCall,
 };
 use adjutant_model::shell::ShellLine;
-use adjutant_rules::policy::{self, PolicySet, Subject};
+use adjutant_rules::policy::{self, PolicyFile, PolicySet, Subject};
 use adjutant_rules::shell;
 use std::sync::Arc;
 
@@ -36,11 +36,13 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Takes the plane's rules; what no rule is about is allowed.
-    pub fn new(rules: Vec<PolicyRule>) -> Self {
-        let judges_functions =
-            rules.iter().any(|rule| rule.effect != PolicyEffect::Allow && names_functions(&rule.matcher));
-        Gate { plane: PolicySet::new(PolicyScope::Plane, rules), judges_functions }
+    /// Takes the plane's policy.
+    pub fn new(file: PolicyFile) -> Self {
+        let PolicyFile { default, rules } = file;
+        let against =
+            |rule: &PolicyRule| rule.effect != PolicyEffect::Allow && names_functions(&rule.matcher);
+        let judges_functions = default != PolicyEffect::Allow || rules.iter().any(against);
+        Gate { plane: PolicySet::new(PolicyScope::Plane, rules).with_default(default), judges_functions }
     }
 
     /// Judges an action of a caller.
@@ -81,6 +83,11 @@ impl Gate {
     fn by_policy(&self, call: &ToolCall) -> Judgement {
         judged(&[&self.plane], call, CallOrigin::default())
     }
+}
+
+/// Judges a call by one policy file, as the plane would; for whoever tries a policy out.
+pub fn judge_by(file: PolicyFile, call: &ToolCall) -> Judgement {
+    Gate::new(file).by_policy(call)
 }
 
 /// Where a call comes from, as far as it is known.
@@ -185,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_first_question_that_refuses_decides() {
-        let rules = policy::read_toml(
+        let rules = policy::read_file(
             "[[rule]]\nname = \"no-rm\"\neffect = \"deny\"\ntool = \"Bash\"\nparams = { command = \"rm *\" }\n",
             &policy::Places { data_folder: "/data" },
         )

@@ -22,7 +22,7 @@ use adjutant_model::run::{RunRecord, TaskRecord, TurnRecord};
 use adjutant_model::{GoalId, RunId, TaskId, Timestamp};
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
-use adjutant_rules::policy;
+use adjutant_rules::policy::{self, PolicyFile};
 use adjutant_sessions::git::Git;
 use adjutant_sessions::worktree::RemoveMode;
 use adjutant_store::{Draft, OpenError, RunFilter, Store, StoreOptions, Write};
@@ -549,7 +549,7 @@ fn binding(caller: &Caller) -> Result<StepBinding, EngineError> {
 }
 
 /// Reads the plane's policy: the file in the data folder, or the shipped one when there is none.
-fn read_policy(settings: &Settings) -> Result<Vec<adjutant_model::policy::PolicyRule>, StartError> {
+fn read_policy(settings: &Settings) -> Result<PolicyFile, StartError> {
     let path = settings.folder.join("policy.toml");
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
@@ -558,5 +558,5 @@ fn read_policy(settings: &Settings) -> Result<Vec<adjutant_model::policy::Policy
     };
     let folder = settings.folder.to_string_lossy();
     let places = policy::Places { data_folder: folder.trim_end_matches('/') };
-    policy::read_toml(&text, &places).map_err(|lints| StartError::Policy { path, lints })
+    policy::read_file(&text, &places).map_err(|lints| StartError::Policy { path, lints })
 }

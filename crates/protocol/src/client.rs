@@ -247,6 +247,35 @@ impl Client {
         self.post(&format!("/v1/gate/turns/{turn}/settle"), params).await
     }
 
+    /// Lists approvals: those of a status, `all`, or the pending ones.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn approvals(&self, status: Option<&str>) -> Result<http::ApprovalList, ClientError> {
+        let status = status.map_or_else(String::new, |status| format!("?status={status}"));
+        self.get(&format!("/v1/approvals{status}")).await
+    }
+
+    /// Answers an approval.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn approval_answer(
+        &self,
+        id: &str,
+        answer: &http::ApprovalAnswer,
+    ) -> Result<http::ApprovalView, ClientError> {
+        self.post(&format!("/v1/approvals/{id}"), answer).await
+    }
+
+    /// Makes a token that acts as an agent.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn token_create(&self, request: &http::TokenRequest) -> Result<http::TokenView, ClientError> {
+        self.post("/v1/tokens", request).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.answer(self.request(Method::GET, path)).await
     }

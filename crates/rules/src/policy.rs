@@ -88,7 +88,7 @@ mod set;
 mod shell;
 
 pub use glob::{Glob, InvalidGlob};
-pub use read::{Places, PolicyFile, read_file, read_toml, read_wire};
+pub use read::{Places, PolicyFile, read_file, read_wire};
 pub use set::PolicySet;
 pub use shell::shell_texts;
 

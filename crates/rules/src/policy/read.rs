@@ -31,18 +31,7 @@ pub struct PolicyFile {
 /// # Errors
 /// Everything that is wrong: unknown fields and effects, empty or broken patterns, conditions that cannot be.
 pub fn read_file(text: &str, places: &Places<'_>) -> Result<PolicyFile, Vec<Lint>> {
-    read(text, places, &["default", "rule"])
-}
-
-/// Reads a file that holds rules and no `default`.
-///
-/// # Errors
-/// As [`read_file`].
-pub fn read_toml(text: &str, places: &Places<'_>) -> Result<Vec<PolicyRule>, Vec<Lint>> {
-    read(text, places, &["rule"]).map(|file| file.rules)
-}
-
-fn read(text: &str, places: &Places<'_>, known: &[&str]) -> Result<PolicyFile, Vec<Lint>> {
+    let known = &["default", "rule"];
     let table = text.parse::<toml::Table>().map_err(|why| vec![invalid_toml(&why)])?;
     let document = value_of(toml::Value::Table(table));
     let mut lints = Lints::default();

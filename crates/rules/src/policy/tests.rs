@@ -20,7 +20,7 @@ fn wire(json: &str) -> Result<PolicyRule, Vec<Lint>> {
 
 #[track_caller]
 fn rules(toml: &str) -> Vec<PolicyRule> {
-    read_toml(toml, &PLACES).expect("the rules are valid")
+    read_file(toml, &PLACES).expect("the rules are valid").rules
 }
 
 fn plane(rules: impl IntoIterator<Item = PolicyRule>) -> PolicySet {
@@ -251,7 +251,7 @@ fn a_policy_file_that_is_unclear_is_refused() {
         let lints = read_file(&toml, &PLACES).expect_err("the file must be refused");
         assert_eq!((lints[0].name, lints[0].pointer.as_str()), (name, pointer), "{toml}");
     }
-    assert_eq!(read_toml("", &PLACES), Ok(Vec::new()));
+    assert_eq!(read_file("", &PLACES).map(|file| file.rules), Ok(Vec::new()));
 }
 
 #[test]
@@ -261,7 +261,6 @@ fn a_file_may_say_what_decides_without_a_rule() {
     let set = plane(file.rules).with_default(file.default);
     assert_eq!(judged(&set, "x", &Value::Null).effect, PolicyEffect::Ask);
     assert_eq!(read_file("", &PLACES).map(|file| file.default), Ok(PolicyEffect::Allow));
-    assert!(read_toml("default = \"deny\"\n", &PLACES).is_err(), "rules alone have no default");
 }
 
 #[test]
@@ -382,14 +381,14 @@ fn the_data_folder_is_taken_as_it_is_written() {
     let places = Places { data_folder: "/odd [*]?\\dir" };
     let toml =
         "[[rule]]\nname = \"d\"\neffect = \"deny\"\ntool = \"*\"\nparams = { \"*\" = \"{data_folder}/*\" }\n";
-    let set = plane(read_toml(toml, &places).expect("the rules are valid"));
+    let set = plane(read_file(toml, &places).expect("the rules are valid").rules);
     let effect = |path: &str| judged(&set, "r", &Value::object([("p", Value::from(path))])).effect;
     assert_eq!(effect("/odd [*]?\\dir/token"), PolicyEffect::Deny);
     assert_eq!(effect("/odd [x]y\\dir/token"), PolicyEffect::Allow);
 
     let toml = "[[rule]]\nname = \"d\"\neffect = \"deny\"\ncommand = \"cat {data_folder}/*|x\"\n";
     let places = Places { data_folder: "/root/a |;b" };
-    let set = plane(read_toml(toml, &places).expect("the rules are valid"));
+    let set = plane(read_file(toml, &places).expect("the rules are valid").rules);
     for (word, expected) in [
         ("/root/a |;b/token", PolicyEffect::Deny),
         ("$HOME/a |;b/token", PolicyEffect::Deny),

@@ -337,8 +337,8 @@ proptest! {
         let places = policy::Places { data_folder: "/data" };
         for (entry, effect) in entries.iter().flat_map(|entry| [(entry, "deny"), (entry, "allow")]) {
             let file = format!("[[rule]]\nname = \"r\"\neffect = \"{effect}\"\n{entry}\n");
-            match policy::read_toml(&file, &places) {
-                Ok(rules) => drop(policy::judge(&[&PolicySet::new(PolicyScope::Run, rules)], &subject)),
+            match policy::read_file(&file, &places) {
+                Ok(file) => drop(policy::judge(&[&PolicySet::new(PolicyScope::Run, file.rules)], &subject)),
                 Err(lints) => prop_assert!(!lints.is_empty()),
             }
         }

@@ -1,0 +1,94 @@
+//! `adjutant approvals` and `adjutant token`: what agents wait for, and who they are.
+
+use super::print;
+use crate::progress::visible;
+use adjutant_protocol::http::{ApprovalAnswer, ApprovalView, TokenRequest};
+use adjutant_protocol::{Client, ExitCode as Code};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+/// What to do with approvals.
+#[derive(Debug, Args)]
+pub(crate) struct ApprovalsArgs {
+    /// Show those that were answered as well.
+    #[arg(long)]
+    all: bool,
+    #[command(subcommand)]
+    command: Option<ApprovalsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ApprovalsCommand {
+    /// Let the action go on.
+    Approve(AnswerArgs),
+    /// Refuse the action.
+    Deny(AnswerArgs),
+}
+
+#[derive(Debug, Args)]
+struct AnswerArgs {
+    /// The approval's id.
+    id: String,
+    /// Why, for the record.
+    #[arg(long, default_value = "")]
+    reason: String,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token that acts as an agent; it is printed once and kept nowhere.
+    New {
+        /// The agent's id.
+        #[arg(long)]
+        agent: String,
+        /// How long it lives, in seconds.
+        #[arg(long, default_value_t = 3600)]
+        ttl_secs: u64,
+    },
+}
+
+pub(crate) async fn run(client: &Client, args: ApprovalsArgs) -> Result<Code> {
+    let (answer, decision) = match args.command {
+        None => return list(client, args.all).await,
+        Some(ApprovalsCommand::Approve(answer)) => (answer, "approve"),
+        Some(ApprovalsCommand::Deny(answer)) => (answer, "deny"),
+    };
+    let said = ApprovalAnswer { decision: decision.to_owned(), reason: answer.reason };
+    let approval = client.approval_answer(&answer.id, &said).await?;
+    print(&line(&approval))
+}
+
+async fn list(client: &Client, all: bool) -> Result<Code> {
+    let approvals = client.approvals(all.then_some("all")).await?.approvals;
+    if approvals.is_empty() {
+        return print("nobody waits for an answer");
+    }
+    for approval in &approvals {
+        print(&line(approval))?;
+    }
+    Ok(Code::Ok)
+}
+
+fn line(approval: &ApprovalView) -> String {
+    let who = approval.agent_id.as_deref().unwrap_or("the owner");
+    let until = match approval.status.as_str() {
+        "pending" => format!("until {}", approval.deadline),
+        _ => format!("by {}", approval.resolved_by.as_deref().unwrap_or("nobody")),
+    };
+    format!(
+        "{}  {:<9} {}: {} {}\n    {}\n    {until}",
+        approval.id,
+        approval.status,
+        visible(who),
+        visible(&approval.tool),
+        visible(&approval.parameters.to_string()),
+        visible(&approval.reason),
+    )
+}
+
+pub(crate) async fn token(client: &Client, command: TokenCommand) -> Result<Code> {
+    let TokenCommand::New { agent, ttl_secs } = command;
+    let made = client.token_create(&TokenRequest { agent_id: agent, ttl_secs: Some(ttl_secs) }).await?;
+    print(&made.token)
+}
