@@ -6,6 +6,7 @@
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
+use crate::record;
 use adjutant_model::Value;
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
@@ -133,9 +134,9 @@ async fn raise(core: &Core, asker: &Asker, question: &Question) -> Result<Approv
         token_id: asker.token_id.clone(),
         connection: asker.connection.to_string(),
         tool: question.call.tool.clone(),
-        parameters: question.call.parameters.clone(),
+        parameters: record::without_secrets(&question.call.parameters),
         fingerprint: fingerprint(&question.call),
-        reason: question.reason.clone(),
+        reason: record::text(&question.reason),
         status: ApprovalStatus::Pending,
         deadline: now.plus_ms(core.settings.approval_ms),
         created_at: now,

@@ -19,6 +19,8 @@ mod runs;
 
 mod dispatch;
 
+mod record;
+
 pub mod gate;
 
 pub mod identity;

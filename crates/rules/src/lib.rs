@@ -24,3 +24,5 @@ pub mod goal;
 pub mod output;
 
 pub mod limits;
+
+pub mod redact;

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::gate::CallOrigin;
 use crate::plane::Core;
+use crate::record;
 use adjutant_model::Value;
 use adjutant_model::action::Caller;
 use adjutant_model::client_run::ClientRun;
@@ -549,8 +550,8 @@ impl Connection {
         ClientRun {
             id: key.map_or_else(|| clock::fresh_id().to_string(), str::to_owned).into(),
             agent_id,
-            intent: start.intent.clone(),
-            outcome_description: start.outcome_description.clone(),
+            intent: record::text(&start.intent),
+            outcome_description: start.outcome_description.as_deref().map(record::text),
             token_id: self.caller.token_id.as_str().to_owned(),
             status: RunStatus::Running,
             outcome: None,
@@ -596,8 +597,8 @@ impl Connection {
         };
         let same = super::may(&self.caller, found)
             && found.agent_id == *agent_id
-            && found.intent == start.intent
-            && found.outcome_description == start.outcome_description;
+            && found.intent == record::text(&start.intent)
+            && found.outcome_description == start.outcome_description.as_deref().map(record::text);
         if !same {
             return Err(conflict("it stands for another request", "use another key"));
         }
@@ -669,7 +670,8 @@ impl Connection {
             }
             None => return Err(EngineError::invalid("`outcome.status` is missing")),
         };
-        self.run_end(run_id, Ending { status, outcome: Some(outcome), reason: None }).await
+        let outcome = Some(record::without_secrets(&outcome));
+        self.run_end(run_id, Ending { status, outcome, reason: None }).await
     }
 
     /// Stops a run: its proposals in flight are cancelled.

@@ -1,6 +1,7 @@
 //! From actions and narration to turns: what was asked, what came of it, cut to the limits.
 
 use super::Dropped;
+use crate::record;
 use adjutant_model::client_run::{ClientTurn, PolicyRejected};
 use adjutant_model::proposal::{Action, ActionResult, ActionStatus, OutcomeSpec, VerifierVerdict};
 use adjutant_model::run::TurnStatus;
@@ -55,7 +56,7 @@ fn of_action(placed: Placed<'_>, end: Option<End<'_>>) -> ClientTurn {
         param: rejected.and_then(param_of).map(str::to_owned),
     };
     // What is left of an action that is too large even when cut is its place and how it ended.
-    let content = turn_cut(content).unwrap_or_default();
+    let content = turn_cut(without_secrets(content)).unwrap_or_default();
     ClientTurn {
         index,
         prompt: content.prompt,
@@ -72,6 +73,19 @@ fn of_action(placed: Placed<'_>, end: Option<End<'_>>) -> ClientTurn {
         attempt,
         started_at,
         ended_at: result.map(|result| result.timestamp),
+    }
+}
+
+fn without_secrets(content: TurnContent) -> TurnContent {
+    let text = |text: Option<String>| text.as_deref().map(record::text);
+    TurnContent {
+        prompt: content.prompt.as_ref().map(record::without_secrets),
+        tool: content.tool,
+        parameters: record::without_secrets(&content.parameters),
+        output: content.output.as_ref().map(record::without_secrets),
+        error: text(content.error),
+        rule: text(content.rule),
+        param: content.param,
     }
 }
 
@@ -112,7 +126,7 @@ pub(super) fn narrated(turn: &Value, now: Timestamp) -> Result<Result<ClientTurn
         rule: rejected.is_some().then(|| of_rejected("rule").unwrap_or_default().to_owned()),
         param: of_rejected("param").map(str::to_owned),
     };
-    let Ok(content) = turn_cut(content) else { return Ok(Err(Dropped::TurnTooLarge)) };
+    let Ok(content) = turn_cut(without_secrets(content)) else { return Ok(Err(Dropped::TurnTooLarge)) };
     Ok(Ok(ClientTurn {
         index: 0,
         prompt: content.prompt,

@@ -6,13 +6,13 @@
 use super::ToolWent;
 use super::turn_book::TurnBook;
 use crate::gate::ToolJudged;
+use crate::record;
 use crate::worker::Progress;
 use adjutant_model::event::{Event, FlowInput, TimerSet, TurnStarted};
 use adjutant_model::policy::{Judgement, ToolCall};
 use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome, StepPath, TurnKind, TurnRecord, TurnStatus};
 use adjutant_model::{RunId, Timestamp, Value};
 use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
-use adjutant_rules::limits;
 use adjutant_store::{Draft, Json, TurnSettlement, Write};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -138,7 +138,7 @@ impl<'a> Transition<'a> {
             attempt,
             name: call.tool.clone(),
             status,
-            parameters: limits::turn_text(&call.parameters),
+            parameters: record::value(&call.parameters),
             output: None,
             error: refusal(&judgement),
             rule: judgement.rule.clone(),
@@ -162,7 +162,7 @@ impl<'a> Transition<'a> {
         if !self.turns.close_tool(turn, step_turn) {
             return false;
         }
-        let output = Json::of(&limits::turn_text(output));
+        let output = Json::of(&record::value(output));
         let output_hash = Some(output.sha256());
         let (status, error) = match went {
             ToolWent::Well => (TurnStatus::Succeeded, None),
@@ -182,10 +182,7 @@ impl<'a> Transition<'a> {
         if let Some(turn) = self.turns.step(&path, attempt) {
             let actor = format!("step:{}/{path}", self.run_id);
             let Progress { what, text } = progress;
-            self.journal(
-                actor,
-                Event::AgentProgress { turn, path, what, text: limits::progress_text(&text) },
-            );
+            self.journal(actor, Event::AgentProgress { turn, path, what, text: record::progress(&text) });
         }
     }
 
@@ -275,7 +272,7 @@ impl<'a> Transition<'a> {
             attempt: dispatch.attempt,
             name: dispatch.agent.to_string(),
             status: TurnStatus::Started,
-            parameters: limits::turn_text(&dispatch.input),
+            parameters: record::value(&dispatch.input),
             output: None,
             error: None,
             rule: None,

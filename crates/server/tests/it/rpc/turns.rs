@@ -71,3 +71,26 @@ async fn a3_what_a_rule_refuses_is_a_turn_and_is_never_called() {
     assert!(tools.asked().is_empty());
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn w12_no_seeded_secret_is_in_the_trace_or_in_the_store() {
+    let daemon = Daemon::start().await;
+    // Put together here, so that no scanner takes the sample for one.
+    let secret = format!("ghp_{}", "aB3dE5fG7h".repeat(4));
+    let tools =
+        Bench::answering([Ok(json!({"exit_code": 0, "output_tail": format!("cloned with {secret}")}))]);
+    let door = Door::open(&daemon, tools).await;
+    door.call("tools.register", json!([{"name": "drive_cli"}])).await;
+    let intent = json!({"agent_id": "agent-a", "intent": format!("use {secret}")});
+    let run_id = door.call("runs.start", intent).await["run_id"].as_str().expect("an id").to_owned();
+    door.submit("drive_cli", json!({"prompt": format!("TOKEN={secret}"), "env": {"A": secret}})).await;
+    door.call("runs.record_turns", json!({"run_id": run_id, "turns": [{"output": secret}]})).await;
+    let trace = door.call("runs.get_trace", json!({"run_id": run_id})).await.to_string();
+    assert!(trace.contains("[redacted:github-token]") && !trace.contains(&secret), "{trace}");
+    let folder = daemon.home.folder().to_owned();
+    for name in ["store.db", "store.db-wal"] {
+        let bytes = std::fs::read(folder.join(name)).unwrap_or_default();
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{name}");
+    }
+    daemon.stop().await;
+}
