@@ -1,5 +1,7 @@
 //! `adjutant bench`: what this machine does, beside what its disk allows, in the same run.
 
+mod rpc;
+
 use crate::config;
 use crate::exit::Failure;
 use adjutant_engine::tasks::{BlueprintRef, TaskParams};
@@ -32,6 +34,18 @@ pub(crate) enum BenchCommand {
         /// Repeat this one shape for a profiler, and measure nothing else.
         #[arg(long, value_enum)]
         only: Option<Shape>,
+    },
+    /// Proposals of one action over the runtime door, each with a callback that answers at once.
+    Rpc {
+        /// Where the store is made.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// How many proposals in all.
+        #[arg(long, default_value_t = 20_000)]
+        proposals: usize,
+        /// Over how many connections.
+        #[arg(long, default_value_t = 50)]
+        connections: usize,
     },
 }
 
@@ -69,13 +83,14 @@ const REPEATS: usize = 40;
 pub(crate) async fn run(command: BenchCommand) -> Result<Code> {
     match command {
         BenchCommand::Flow { dir, memory_steps, only } => flow(dir, memory_steps, only).await,
+        BenchCommand::Rpc { dir, proposals, connections } => {
+            rpc::run(&parent_of(dir), proposals, connections).await
+        }
     }
 }
 
 async fn flow(dir: Option<PathBuf>, memory_steps: u64, only: Option<Shape>) -> Result<Code> {
-    let parent = dir.unwrap_or_else(|| {
-        config::data_folder(None).ok().filter(|folder| folder.is_dir()).unwrap_or_else(std::env::temp_dir)
-    });
+    let parent = parent_of(dir);
     let folder =
         tempfile::tempdir_in(&parent).with_context(|| format!("no folder in {}", parent.display()))?;
     let at_start = resident_kib()?;
@@ -127,6 +142,13 @@ async fn flow(dir: Option<PathBuf>, memory_steps: u64, only: Option<Shape>) -> R
     memory(&plane, memory_steps, at_start).await?;
     plane.stop().await;
     Ok(Code::Ok)
+}
+
+/// Gives the folder whose disk is measured.
+fn parent_of(dir: Option<PathBuf>) -> PathBuf {
+    dir.unwrap_or_else(|| {
+        config::data_folder(None).ok().filter(|folder| folder.is_dir()).unwrap_or_else(std::env::temp_dir)
+    })
 }
 
 /// Repeats one shape, and says how its median stands to the raw loop before and after.
