@@ -71,12 +71,21 @@ fn path_in(arg: &str) -> Option<&str> {
         Some(flag) => match flag.split_once('=') {
             Some((_, value)) => value,
             None if flag.starts_with('-') => return None,
-            None => &flag[flag.find(['/', '~'])?..],
+            None => attached(flag)?,
         },
         None => arg.split_once('=').map_or(arg, |(_, value)| value),
     };
     let is_path = text.contains('/') || text.starts_with(['.', '~']) && text.len() < 4096;
     is_path.then_some(text)
+}
+
+/// Gives the path that stands right behind a flag's letter, or behind those of a cluster.
+fn attached(flag: &str) -> Option<&str> {
+    let behind_letter = flag.get(1..)?;
+    if behind_letter.starts_with(['.', '~']) {
+        return Some(behind_letter);
+    }
+    flag.find(['/', '~']).map(|at| &flag[at..])
 }
 
 /// Folds `.`, `..` and double slashes away where that can be done without looking.
