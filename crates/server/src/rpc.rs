@@ -289,7 +289,6 @@ impl Session {
     /// Ends what belongs to the connection; calls that are being answered may finish, so that what a client said last
     /// counts.
     async fn close(&self) {
-        self.callbacks.close();
         let feed = self.feed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(feed) = feed {
             feed.cancel();
@@ -299,6 +298,7 @@ impl Session {
         if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
             tracing::warn!(connection = %self.connection.id(), "calls of a connection that is gone still run");
         }
+        self.callbacks.close();
         self.over.cancel();
         self.connection.close().await;
     }

@@ -128,7 +128,8 @@ CREATE TABLE tokens (
     attempt INTEGER,
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
-    revoked_at INTEGER, agent_id TEXT);
+    revoked_at INTEGER
+, agent_id TEXT);
 CREATE INDEX tokens_by_run ON tokens (run_id);
 
 -- Runs that clients drive, their turns as JSON, and the questions that people answer.
