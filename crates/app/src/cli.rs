@@ -12,7 +12,8 @@ mod run;
 mod runs;
 mod workspaces;
 
-use crate::{bench, config, daemon, launch, rehearsal};
+use crate::commands::Commands;
+use crate::{bench, config, daemon, exit, launch, rehearsal};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -103,7 +104,9 @@ pub(crate) fn main() -> Result<Code> {
         .unwrap_or_default();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
-    runtime.block_on(dispatch(cli))
+    let commands = config::data_folder(cli.home.as_deref()).map(|folder| Commands::of(&folder));
+    let commands = commands.unwrap_or_default();
+    runtime.block_on(dispatch(cli)).map_err(|error| exit::with_commands(error, &commands))
 }
 
 /// A flat match: each arm hands over to its command.

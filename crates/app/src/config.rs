@@ -21,17 +21,21 @@ pub(crate) fn environment() -> Vec<(String, String)> {
 
 /// Gives the data folder: as asked for, `ADJUTANT_HOME`, or below the XDG data folder. It is absolute.
 pub(crate) fn data_folder(asked: Option<&Path>) -> Result<PathBuf, Failure> {
-    let chosen = asked
-        .map(Path::to_owned)
-        .or_else(|| var("ADJUTANT_HOME").map(PathBuf::from))
-        .or_else(|| var("XDG_DATA_HOME").map(|data| Path::new(&data).join("adjutant")))
-        .or_else(|| var("HOME").map(|home| Path::new(&home).join(".local/share/adjutant")));
+    let chosen =
+        asked.map(Path::to_owned).or_else(|| var("ADJUTANT_HOME").map(PathBuf::from)).or_else(default_folder);
     let chosen = chosen.ok_or_else(|| {
         Failure::usage("no data folder: neither ADJUTANT_HOME nor HOME is set")
             .hinted("say where with `--home DIR`")
     })?;
     std::path::absolute(&chosen)
         .map_err(|error| Failure::usage(format!("the data folder {}: {error}", chosen.display())))
+}
+
+/// Gives the data folder that is used when nobody names one.
+pub(crate) fn default_folder() -> Option<PathBuf> {
+    var("XDG_DATA_HOME")
+        .map(|data| Path::new(&data).join("adjutant"))
+        .or_else(|| var("HOME").map(|home| Path::new(&home).join(".local/share/adjutant")))
 }
 
 /// Gives the socket's path: in the data folder, or in the runtime folder when that is too long for a socket.

@@ -1,5 +1,6 @@
 //! The one place where an error is printed and becomes an exit code.
 
+use crate::commands::Commands;
 use adjutant_protocol::{ClientError, ErrorCode, ExitCode as Code};
 use std::fmt;
 use std::io::{self, Write};
@@ -35,6 +36,16 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Names the commands in an error's hint so that they work when they are typed.
+pub(crate) fn with_commands(error: anyhow::Error, commands: &Commands) -> anyhow::Error {
+    if is_broken_pipe(&error) {
+        return error;
+    }
+    let failure = failure_of(&error);
+    let hint = failure.hint.map(|hint| commands.in_text(&hint));
+    Failure { hint, ..failure }.into()
+}
 
 /// Prints what went wrong, once, and gives the exit code. A reader that has gone is no error.
 pub(crate) fn report(result: anyhow::Result<Code>) -> ExitCode {
@@ -74,6 +85,7 @@ fn failure_of(error: &anyhow::Error) -> Failure {
         Some(ClientError::Unreachable { .. }) => Failure::new(Code::Unreachable, message)
             .hinted("`adjutant status` shows whether it runs, `adjutant serve` starts it"),
         Some(ClientError::Protocol(_)) => Failure::new(Code::Bug, message),
+        Some(ClientError::Id(_)) => Failure::new(Code::NotFound, message),
         None => Failure::new(Code::Failed, message),
     }
 }

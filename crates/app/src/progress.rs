@@ -4,10 +4,13 @@
 
 mod board;
 
+mod cost;
+
 mod text;
 
 mod tree;
 
+pub(crate) use cost::cost;
 pub(crate) use text::{visible, visible_lines};
 
 use crate::exit::Failure;
@@ -92,7 +95,9 @@ pub(crate) async fn follow(folder: &Path, run_id: &str, view: View) -> Result<Cl
                 }
             }
             Err(ClientError::Unreachable { .. }) => {}
-            Err(error @ (ClientError::Api { .. } | ClientError::Protocol(_))) => return Err(error.into()),
+            Err(error @ (ClientError::Api { .. } | ClientError::Protocol(_) | ClientError::Id(_))) => {
+                return Err(error.into());
+            }
         }
         lost += 1;
         if lost > RECONNECTS_MAX {

@@ -72,42 +72,43 @@ pub(crate) fn start(core: &Arc<Core>, job: StepJob) -> InFlight {
         });
         let outcomes = faults::perform(fault, || {
             let working = tokio::spawn(perform(core.clone(), job.clone(), cancel.clone()));
-            async { working.await.unwrap_or_else(|_| panicked()) }
+            async { working.await.unwrap_or_else(|_| panicked().into()) }
         })
         .await;
         drop(ended);
-        for outcome in outcomes {
+        for performed in outcomes {
             if !cancel.is_cancelled() {
                 // The owner may have ended; then nobody wants the outcome.
-                drop(commands.send(RunCommand::Settled { path: path.clone(), attempt, outcome }).await);
+                drop(commands.send(RunCommand::Settled { path: path.clone(), attempt, performed }).await);
             }
         }
     });
     in_flight
 }
 
-async fn perform(core: Arc<Core>, job: StepJob, cancel: CancellationToken) -> StepOutcome {
+async fn perform(core: Arc<Core>, job: StepJob, cancel: CancellationToken) -> Performed {
     for predecessor in &job.after {
         predecessor.cancelled().await;
     }
     if cancel.is_cancelled() {
-        return failed(ErrorClass::Gone, "cancelled");
+        return failed(ErrorClass::Gone, "cancelled").into();
     }
     let agent = stand_in(&job);
     let ctx = match context(&core, &job, &agent, cancel.clone()).await {
         Ok(ctx) => ctx,
-        Err(failure) => return failure,
+        Err(failure) => return failure.into(),
     };
     let working = worker::perform(&agent, &job.blueprint.templates, job.input, &ctx);
-    let Some(timeout_ms) = job.timeout_ms else { return working.await.outcome };
+    let Some(timeout_ms) = job.timeout_ms else { return working.await };
     tokio::pin!(working);
     tokio::select! {
-        Performed { outcome, .. } = &mut working => outcome,
+        performed = &mut working => performed,
         () = tokio::time::sleep(Duration::from_millis(timeout_ms)) => {
             // The worker ends what it started before the step settles.
             ctx.cancel.cancel();
-            drop(working.await);
-            failed(ErrorClass::Retry, format!("timed out after {timeout_ms} ms"))
+            let Performed { usage, .. } = working.await;
+            let outcome = failed(ErrorClass::Retry, format!("timed out after {timeout_ms} ms"));
+            Performed { outcome, usage }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! A program gives none, and then nothing is asked. They stand where a real fault would strike: at the performing of
 //! an effect, whoever performs it, and in the store's writer.
 
+use crate::worker::Performed;
 use adjutant_model::RunId;
 use adjutant_model::run::{StepFailure, StepOutcome, StepPath};
 pub use adjutant_store::{CommitFault, CommitHook, DiskFault};
@@ -67,14 +68,14 @@ impl Faults {
 }
 
 /// Performs an effect as often as its fault has it, and gives the outcomes in order.
-pub(crate) async fn perform<F: Future<Output = StepOutcome>>(
+pub(crate) async fn perform<F: Future<Output = Performed>>(
     fault: Option<EffectFault>,
     effect: impl Fn() -> F,
-) -> Vec<StepOutcome> {
+) -> Vec<Performed> {
     match fault {
         None => vec![effect().await],
         Some(EffectFault::Twice) => vec![effect().await, effect().await],
-        Some(EffectFault::Fail(failure)) => vec![StepOutcome::Failed(failure)],
+        Some(EffectFault::Fail(failure)) => vec![StepOutcome::Failed(failure).into()],
     }
 }
 

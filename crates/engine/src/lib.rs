@@ -32,6 +32,7 @@ pub mod workspaces;
 pub mod templates;
 pub mod worker;
 
+pub use adjutant_rules::document::Lint;
 pub use adjutant_sessions::worktree::RemoveMode;
 pub use adjutant_store::RunFilter;
 pub use error::EngineError;

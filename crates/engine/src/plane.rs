@@ -18,7 +18,7 @@ use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Goal, GoalStatus};
 use adjutant_model::policy::ToolCall;
-use adjutant_model::run::{RunRecord, TaskRecord, TurnRecord};
+use adjutant_model::run::{RunRecord, TaskRecord, TurnRecord, Usage};
 use adjutant_model::{GoalId, RunId, TaskId, Timestamp};
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
@@ -289,6 +289,14 @@ impl Plane {
     /// [`EngineError::NotFound`]
     pub async fn run_get(&self, run_id: &RunId) -> Result<RunRecord, EngineError> {
         self.core.store.run_get(run_id).await?.ok_or_else(|| EngineError::not_found("run", run_id))
+    }
+
+    /// Gives what the models of a run's agents used together; `None` when no agent said.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn run_usage(&self, run_id: &RunId) -> Result<Option<Usage>, EngineError> {
+        Ok(self.core.store.run_usage(run_id).await?)
     }
 
     /// Lists runs, the newest first.

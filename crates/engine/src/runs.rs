@@ -23,10 +23,10 @@ pub(crate) use recover::resume_open;
 
 use crate::error::EngineError;
 use crate::gate::ToolJudged;
-use crate::worker::Progress;
+use crate::worker::{Performed, Progress};
 use adjutant_model::action::{Caller, StepBinding};
 use adjutant_model::policy::ToolCall;
-use adjutant_model::run::{RunRecord, StepOutcome, StepPath};
+use adjutant_model::run::{RunRecord, StepPath};
 use adjutant_model::{RunId, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,7 +43,7 @@ pub(crate) const STORE_RETRY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) enum RunCommand {
     /// A step has settled.
-    Settled { path: StepPath, attempt: u32, outcome: StepOutcome },
+    Settled { path: StepPath, attempt: u32, performed: Performed },
     /// An agent said or did something worth showing.
     Progress { path: StepPath, attempt: u32, progress: Progress },
     /// Stop, and say when that is durable.

@@ -10,7 +10,7 @@ pub mod function;
 pub mod lua;
 
 use adjutant_model::blueprint::{Agent, AgentSpec, CommandSpec};
-use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome, StepPath};
+use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome, StepPath, Usage};
 use adjutant_model::{RunId, TaskId, Value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -126,12 +126,12 @@ pub struct Performed {
     /// How the step ended.
     pub outcome: StepOutcome,
     /// What the model behind the agent used, when its output says so.
-    pub stats: Option<Value>,
+    pub usage: Option<Usage>,
 }
 
-impl Performed {
-    fn without_stats(outcome: StepOutcome) -> Self {
-        Self { outcome, stats: None }
+impl From<StepOutcome> for Performed {
+    fn from(outcome: StepOutcome) -> Self {
+        Self { outcome, usage: None }
     }
 }
 
@@ -146,10 +146,10 @@ pub async fn perform(
     ctx: &WorkerContext,
 ) -> Performed {
     match &agent.spec {
-        AgentSpec::Function { fn_id } => Performed::without_stats(function::call(fn_id, &input)),
-        AgentSpec::Lua(spec) => Performed::without_stats(lua::call(spec, input, ctx).await),
+        AgentSpec::Function { fn_id } => function::call(fn_id, &input).into(),
+        AgentSpec::Lua(spec) => lua::call(spec, input, ctx).await.into(),
         AgentSpec::Command(_) => command::run(agent, templates, &input, ctx).await,
-        AgentSpec::Check(spec) => Performed::without_stats(check::run(spec, ctx).await),
+        AgentSpec::Check(spec) => check::run(spec, ctx).await.into(),
     }
 }
 

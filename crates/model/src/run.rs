@@ -364,6 +364,55 @@ impl TurnStatus {
     }
 }
 
+/// What the model behind an agent used, as far as the agent says.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// The model's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Tokens that the model read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// Tokens that the model wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// Turns that the model took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_turns: Option<u64>,
+    /// US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+}
+
+impl Usage {
+    /// Tells whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        *self == Usage::default()
+    }
+
+    /// Adds what another used; the model stays named only while it is the same one.
+    #[must_use]
+    pub fn and(self, other: Usage) -> Usage {
+        fn sum<T>(a: Option<T>, b: Option<T>, add: impl FnOnce(T, T) -> T) -> Option<T> {
+            match (a, b) {
+                (Some(a), Some(b)) => Some(add(a, b)),
+                (one, None) | (None, one) => one,
+            }
+        }
+        let model = match (self.model, other.model) {
+            (Some(a), Some(b)) => (a == b).then_some(a),
+            (one, None) | (None, one) => one,
+        };
+        Usage {
+            model,
+            input_tokens: sum(self.input_tokens, other.input_tokens, u64::saturating_add),
+            output_tokens: sum(self.output_tokens, other.output_tokens, u64::saturating_add),
+            num_turns: sum(self.num_turns, other.num_turns, u64::saturating_add),
+            cost_usd: sum(self.cost_usd, other.cost_usd, |a, b| a + b),
+        }
+    }
+}
+
 /// One action inside a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TurnRecord {
@@ -387,6 +436,8 @@ pub struct TurnRecord {
     pub error: Option<StepFailure>,
     /// The rule that refused it.
     pub rule: Option<String>,
+    /// What the step's model used.
+    pub usage: Option<Usage>,
     /// When it was written.
     pub started_at: Timestamp,
     /// When it settled.

@@ -1,6 +1,10 @@
 //! The client of the HTTP door.
+//!
+//! Ids and filters come from people and may hold anything, so each is escaped where it enters a path; the token is
+//! never shown.
 
 use crate::error::ApiError;
+use crate::escape::escaped;
 use crate::http;
 use crate::sse::SseParser;
 use futures_util::{Stream, StreamExt};
@@ -8,6 +12,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 use thiserror::Error;
@@ -38,14 +43,32 @@ pub enum ClientError {
     /// The answer makes no sense.
     #[error("the daemon's answer cannot be read: {0}")]
     Protocol(String),
+    /// Nothing can have this id; nothing was sent.
+    #[error("`{0}` is no id")]
+    Id(String),
 }
 
 /// A client of one daemon.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     address: String,
     token: String,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// What happens to unsaved work in a workspace that is removed; a snapshot stays either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnsavedWork {
+    /// It keeps the workspace from being removed.
+    Keeps,
+    /// It is given up.
+    GivenUp,
 }
 
 /// The events of the journal as they come.
@@ -104,6 +127,22 @@ impl Client {
         self.post("/v1/tasks", &params).await
     }
 
+    /// Lists tasks, the newest first; at most `limit`.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn tasks(&self, limit: usize) -> Result<Vec<http::TaskView>, ClientError> {
+        self.get(&format!("/v1/tasks?limit={limit}")).await
+    }
+
+    /// Gives a task and its runs.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn task(&self, task_id: &str) -> Result<http::TaskRunsView, ClientError> {
+        self.get(&format!("/v1/tasks/{}", id(task_id)?)).await
+    }
+
     /// Lists runs, the newest first.
     ///
     /// # Errors
@@ -117,7 +156,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn run(&self, run_id: &str) -> Result<http::RunView, ClientError> {
-        self.get(&format!("/v1/runs/{run_id}")).await
+        self.get(&format!("/v1/runs/{}", id(run_id)?)).await
     }
 
     /// Cancels a run.
@@ -129,7 +168,7 @@ impl Client {
         run_id: &str,
         reason: Option<String>,
     ) -> Result<http::RunView, ClientError> {
-        self.post(&format!("/v1/runs/{run_id}/cancel"), &http::CancelParams { reason }).await
+        self.post(&format!("/v1/runs/{}/cancel", id(run_id)?), &http::CancelParams { reason }).await
     }
 
     /// Gives a page of a run's trace, behind a turn's index, and whether there may be more.
@@ -138,7 +177,7 @@ impl Client {
     /// [`ClientError`]
     pub async fn trace(&self, run_id: &str, after: Option<u64>) -> Result<Vec<http::TurnView>, ClientError> {
         let after = after.map_or_else(String::new, |after| format!("?after={after}"));
-        let text = self.text(&format!("/v1/runs/{run_id}/trace{after}")).await?;
+        let text = self.text(&format!("/v1/runs/{}/trace{after}", id(run_id)?)).await?;
         text.lines()
             .map(|line| serde_json::from_str(line).map_err(|error| ClientError::Protocol(error.to_string())))
             .collect()
@@ -149,7 +188,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
     pub async fn events(&self, after: i64, subject: Option<&str>) -> Result<EventStream, ClientError> {
-        let subject = subject.map_or_else(String::new, |subject| format!("&subject={subject}"));
+        let subject = subject.map_or_else(String::new, |subject| format!("&subject={}", escaped(subject)));
         let response =
             self.send(self.request(Method::GET, &format!("/v1/events?after={after}{subject}"))).await?;
         let address = self.address.clone();
@@ -177,7 +216,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn goals(&self, status: Option<&str>) -> Result<http::GoalsView, ClientError> {
-        let status = status.map_or_else(String::new, |status| format!("?status={status}"));
+        let status = status.map_or_else(String::new, |status| format!("?status={}", escaped(status)));
         self.get(&format!("/v1/goals{status}")).await
     }
 
@@ -186,7 +225,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn goal(&self, goal_id: &str) -> Result<http::GoalView, ClientError> {
-        self.get(&format!("/v1/goals/{goal_id}")).await
+        self.get(&format!("/v1/goals/{}", id(goal_id)?)).await
     }
 
     /// Does one thing to a goal: `links`, `evidence`, `notes`, `status`, `check` or `close`.
@@ -199,7 +238,7 @@ impl Client {
         what: &str,
         params: &(impl Serialize + Sync),
     ) -> Result<http::GoalView, ClientError> {
-        self.post(&format!("/v1/goals/{goal_id}/{what}"), params).await
+        self.post(&format!("/v1/goals/{}/{what}", id(goal_id)?), params).await
     }
 
     /// Lists workspaces.
@@ -215,19 +254,20 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn workspace_diff(&self, run_id: &str) -> Result<String, ClientError> {
-        self.text(&format!("/v1/workspaces/{run_id}/diff")).await
+        self.text(&format!("/v1/workspaces/{}/diff", id(run_id)?)).await
     }
 
-    /// Removes a run's workspace; `force` gives up unsaved work, of which a snapshot stays.
+    /// Removes a run's workspace.
     ///
     /// # Errors
-    /// [`ClientError`]
+    /// [`ClientError`], also when unsaved work keeps it.
     pub async fn workspace_remove(
         &self,
         run_id: &str,
-        force: bool,
+        unsaved: UnsavedWork,
     ) -> Result<http::RemovedView, ClientError> {
-        let request = self.request(Method::DELETE, &format!("/v1/workspaces/{run_id}?force={force}"));
+        let force = unsaved == UnsavedWork::GivenUp;
+        let request = self.request(Method::DELETE, &format!("/v1/workspaces/{}?force={force}", id(run_id)?));
         self.answer(request).await
     }
 
@@ -323,6 +363,35 @@ impl Client {
     }
 }
 
+/// Escapes an id for a path. `.`, `..` and nothing would lead to another route, whatever their escape.
+fn id(text: &str) -> Result<String, ClientError> {
+    match text {
+        "" | "." | ".." => Err(ClientError::Id(text.to_owned())),
+        text => Ok(escaped(text)),
+    }
+}
+
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
     serde_json::from_slice(body).map_err(|error| ClientError::Protocol(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_id_leads_to_another_route() {
+        assert_eq!(id("run_0123").expect("an id"), "run_0123");
+        assert_eq!(id("../goals?x#y").expect("any text"), "..%2Fgoals%3Fx%23y");
+        for wrong in ["", ".", ".."] {
+            assert!(matches!(id(wrong), Err(ClientError::Id(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_not_shown() {
+        let client = Client::new("http://127.0.0.1:9", "hidden-words").expect("a client");
+        let shown = format!("{client:?} {client:#?}");
+        assert!(shown.contains("127.0.0.1:9") && !shown.contains("hidden-words"), "{shown}");
+    }
 }

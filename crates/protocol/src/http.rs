@@ -16,10 +16,10 @@ pub use goals::{
     CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView,
     GoalsView, LinkParams, LinkView, NoteParams,
 };
-pub use runs::{CancelParams, FlowErrorView, RunView, RunsView, TurnErrorView, TurnView};
+pub use runs::{CancelParams, FlowErrorView, RunView, RunsView, TurnErrorView, TurnView, UsageView};
 pub use status::{HealthView, StatusView};
 pub use tasks::{
-    BlueprintRefParams, OperatorParams, TaskDetachedView, TaskDoneView, TaskInfoView, TaskParams,
-    TaskRunsView, TaskView, VersionSelectorParams,
+    BlueprintRefParams, CheckPolicyParams, LintView, OperatorKindParams, OperatorParams, TaskDetachedView,
+    TaskDoneView, TaskInfoView, TaskParams, TaskRunsView, TaskView, VersionSelectorParams,
 };
 pub use workspaces::{RemovedView, WorkspaceEntryView, WorkspaceView, WorkspacesView};

@@ -12,7 +12,9 @@ pub mod rpc;
 
 pub mod client;
 
+mod escape;
+
 mod sse;
 
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, UnsavedWork};
 pub use error::{ApiError, ErrorCode, ExitCode};

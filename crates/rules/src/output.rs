@@ -12,7 +12,7 @@ pub use progress::{PROGRESS_TEXT_MAX, Progress, ProgressKind, progress};
 
 use adjutant_model::Value;
 use adjutant_model::blueprint::{OkFrom, OutputFormat, OutputSpec, StatsSpec};
-use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome};
+use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome, Usage};
 
 /// So much of each stream a failure's value shows, in bytes.
 pub const TAIL_MAX: usize = 4 * 1024;
@@ -54,21 +54,6 @@ pub enum Ending {
     Cancelled,
 }
 
-/// What a command cost, as far as it says.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Stats {
-    /// The model's name.
-    pub model: Option<String>,
-    /// Tokens that the model read.
-    pub input_tokens: Option<u64>,
-    /// Tokens that the model wrote.
-    pub output_tokens: Option<u64>,
-    /// Turns that the model took.
-    pub num_turns: Option<u64>,
-    /// US dollars.
-    pub cost_usd: Option<f64>,
-}
-
 /// What a format makes of standard output before pointers are followed.
 struct Document {
     /// What pointers point into; for line formats the line that sums up, or what we put in its place.
@@ -78,7 +63,7 @@ struct Document {
     /// What the program itself says went wrong.
     complaint: Option<String>,
     /// What it cost.
-    stats: Stats,
+    usage: Usage,
 }
 
 /// Reads what a finished command gives its step, and what it cost.
@@ -87,19 +72,19 @@ struct Document {
 /// anything else. Text that was cut is still text; JSON that was cut fails. With `StreamJson`, pointers point into
 /// the last `result` line, and the value is its `result`; with `CodexJson` they point into `{result, usage}`, made of
 /// the last agent message and the turn's usage.
-pub fn interpret(spec: &OutputSpec, finished: &Finished<'_>) -> (StepOutcome, Stats) {
+pub fn interpret(spec: &OutputSpec, finished: &Finished<'_>) -> (StepOutcome, Usage) {
     let document = document(spec.format, finished);
-    let stats = match &document {
-        Ok(document) => stats(&spec.stats, document),
-        Err(_) => Stats::default(),
+    let usage = match &document {
+        Ok(document) => used(&spec.stats, document),
+        Err(_) => Usage::default(),
     };
     let outcome = match ending(finished, document.as_ref().ok()) {
         Some(message) => Err(message),
         None => document.and_then(|document| judge(spec, document)),
     };
     match outcome {
-        Ok(value) => (StepOutcome::Done(value), stats),
-        Err(message) => (StepOutcome::Failed(failure(message, finished)), stats),
+        Ok(value) => (StepOutcome::Done(value), usage),
+        Err(message) => (StepOutcome::Failed(failure(message, finished)), usage),
     }
 }
 
@@ -161,7 +146,7 @@ fn document(format: OutputFormat, finished: &Finished<'_>) -> Result<Document, S
 }
 
 fn whole(value: Value) -> Document {
-    Document { value, result_ptr: "", complaint: None, stats: Stats::default() }
+    Document { value, result_ptr: "", complaint: None, usage: Usage::default() }
 }
 
 fn json(text: &str, finished: &Finished<'_>) -> Result<Value, String> {
@@ -196,21 +181,21 @@ fn trimmed(text: &str) -> &str {
     text.strip_suffix('\r').unwrap_or(text)
 }
 
-fn stats(spec: &StatsSpec, document: &Document) -> Stats {
+fn used(spec: &StatsSpec, document: &Document) -> Usage {
     let at =
         |pointer: &Option<String>| pointer.as_deref().and_then(|pointer| document.value.pointer(pointer));
-    let mut stats = document.stats.clone();
+    let mut used = document.usage.clone();
     if let Some(usage) = at(&spec.usage_ptr) {
-        stats.input_tokens = count(usage.get("input_tokens"));
-        stats.output_tokens = count(usage.get("output_tokens"));
+        used.input_tokens = count(usage.get("input_tokens"));
+        used.output_tokens = count(usage.get("output_tokens"));
     }
     if let Some(model) = at(&spec.model_ptr).and_then(Value::as_str) {
-        stats.model = Some(model.to_owned());
+        used.model = Some(model.to_owned());
     }
     if let Some(turns) = count(at(&spec.num_turns_ptr)) {
-        stats.num_turns = Some(turns);
+        used.num_turns = Some(turns);
     }
-    stats
+    used
 }
 
 fn count(value: Option<&Value>) -> Option<u64> {

@@ -20,8 +20,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Answer<Self> {
         let bytes = Bytes::from_request(request, state).await.map_err(too_large)?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        let read = serde_json::from_slice(text);
-        read.map(JsonBody).map_err(|error| Refusal::invalid(format!("the body cannot be read: {error}")))
+        let mut body = serde_json::Deserializer::from_slice(text);
+        let read = serde_path_to_error::deserialize(&mut body).map_err(|error| {
+            let place = match error.path().to_string() {
+                path if path == "." => String::new(),
+                path => format!(" at `{path}`"),
+            };
+            Refusal::invalid(format!("the body cannot be read{place}: {}", error.into_inner()))
+        })?;
+        body.end().map_err(|error| Refusal::invalid(format!("the body cannot be read: {error}")))?;
+        Ok(JsonBody(read))
     }
 }
 

@@ -1,12 +1,13 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
+use adjutant_engine::Lint;
 use adjutant_engine::workspaces::WorkspaceInfo;
 use adjutant_model::client_run::Approval;
 use adjutant_model::event::JournalRow;
 use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, LinkState};
 use adjutant_model::policy::GateStage;
 use adjutant_model::run::{
-    ErrorClass, FlowError, RunRecord, StepFailure, TaskRecord, TtlSource, TurnKind, TurnRecord,
+    ErrorClass, FlowError, RunRecord, StepFailure, TaskRecord, TtlSource, TurnKind, TurnRecord, Usage,
     WorkspaceKind, WorkspaceRecord,
 };
 use adjutant_protocol::http;
@@ -38,6 +39,7 @@ pub(crate) fn run(run: &RunRecord) -> http::RunView {
         agent: run.agent_override.clone(),
         error: run.error.as_ref().map(flow_error),
         final_ctx: run.result.as_ref().map(Into::into),
+        usage: None,
         created_at: run.created_at.to_string(),
         ended_at: run.ended_at.map(|at| at.to_string()),
     }
@@ -103,8 +105,28 @@ pub(crate) fn turn(turn: &TurnRecord) -> http::TurnView {
         output: turn.output.as_ref().map(Into::into),
         error: turn.error.as_ref().map(turn_error),
         rule: turn.rule.clone(),
+        usage: turn.usage.as_ref().map(usage),
         started_at: turn.started_at.to_string(),
         ended_at: turn.ended_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn usage(usage: &Usage) -> http::UsageView {
+    http::UsageView {
+        model: usage.model.clone(),
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        num_turns: usage.num_turns,
+        cost_usd: usage.cost_usd,
+    }
+}
+
+pub(crate) fn lint(lint: &Lint) -> http::LintView {
+    http::LintView {
+        name: lint.name.to_owned(),
+        pointer: lint.pointer.clone(),
+        message: lint.message.clone(),
+        hint: lint.hint.clone(),
     }
 }
 

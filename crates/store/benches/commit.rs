@@ -201,6 +201,7 @@ fn turn(index: u64) -> TurnRecord {
         output: None,
         error: None,
         rule: None,
+        usage: None,
         started_at: Timestamp::default(),
         ended_at: None,
     }

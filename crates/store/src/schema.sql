@@ -75,7 +75,7 @@ CREATE TABLE turns (
     rule TEXT,
     started_at INTEGER NOT NULL,
     ended_at INTEGER
-);
+, usage TEXT);
 
 -- The journal, the places of each subject, the head, and the checkpoints that retention leaves.
 CREATE TABLE journal (

@@ -7,7 +7,7 @@ use crate::blobs;
 use crate::reader::{ReadError, Snapshot};
 use crate::store::Store;
 use crate::write::{ExpectedRows, Json, Param, Write};
-use adjutant_model::run::{StepFailure, StepPath, TurnKind, TurnRecord, TurnStatus};
+use adjutant_model::run::{StepFailure, StepPath, TurnKind, TurnRecord, TurnStatus, Usage};
 use adjutant_model::{RunId, Timestamp};
 use rusqlite::Row;
 
@@ -68,6 +68,16 @@ impl Write {
         )
     }
 
+    /// Says what the model of a turn used; few turns have one, so a turn that settles does not pay for it.
+    pub fn turn_usage(&mut self, run_id: &RunId, index: u64, usage: &Usage) -> &mut Self {
+        let params = vec![Param::Turn { run_id: run_id.clone(), index }, Param::json(Some(usage))];
+        self.push(
+            "UPDATE turns SET usage = ?2 WHERE key = ?1 AND status = 'started'",
+            ExpectedRows::Exactly(1),
+            params,
+        )
+    }
+
     /// Settles a turn; one that is not there or has settled fails with [`crate::WriteError::RowsUnexpected`].
     pub fn turn_settle(&mut self, run_id: &RunId, index: u64, settlement: TurnSettlement<'_>) -> &mut Self {
         let output = self.content_json(settlement.output);
@@ -89,7 +99,7 @@ impl Write {
 }
 
 const SELECT: &str = "SELECT key, kind, path, attempt, name, status, parameters, output, error, rule, started_at, \
-                      ended_at FROM turns";
+                      ended_at, usage FROM turns";
 
 impl Store {
     /// Gives the turns of a run in order, from the one after `after_index`, or from the first.
@@ -111,6 +121,24 @@ impl Store {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let sql = format!("{SELECT} WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3");
             snapshot.select(&sql, (from, to, limit), |row| turn_of_row(snapshot, row))
+        })
+        .await
+    }
+
+    /// Gives what the models of a run used together; `None` when none said anything.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn run_usage(&self, run_id: &RunId) -> Result<Option<Usage>, ReadError> {
+        let run_id = run_id.clone();
+        self.read(move |snapshot| {
+            let Some(number) = snapshot.run_number(&run_id)? else { return Ok(None) };
+            let sql =
+                "SELECT usage FROM turns WHERE key >= ?1 AND key < ?2 AND usage IS NOT NULL ORDER BY key";
+            let keys = (number << INDEX_BITS, (number + 1) << INDEX_BITS);
+            let used =
+                snapshot.select(sql, keys, |row| snapshot.json::<Usage>("turns.usage", row.get(0)?))?;
+            Ok(used.into_iter().flatten().reduce(Usage::and))
         })
         .await
     }
@@ -145,6 +173,7 @@ fn turn_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<TurnRecord, Rea
         output: blobs::content_read(snapshot, "turns.output", row.get(7)?)?,
         error: snapshot.json("turns.error", row.get(8)?)?,
         rule: row.get(9)?,
+        usage: snapshot.json("turns.usage", row.get(12)?)?,
         started_at: Timestamp::from_unix_ms(row.get(10)?),
         ended_at: row.get::<_, Option<i64>>(11)?.map(Timestamp::from_unix_ms),
     })

@@ -7,6 +7,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The programs that tests, the sample project and git itself need; no agent is among them.
@@ -14,6 +16,9 @@ const PROGRAMS: [&str; 16] = [
     "sh", "git", "tr", "sed", "dirname", "cat", "rm", "head", "printf", "touch", "mkdir", "grep", "env",
     "tail", "ls", "tmux",
 ];
+
+/// A command that takes longer than this hangs.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A place where one test lives. Its daemon ends with it.
 #[derive(Debug)]
@@ -114,10 +119,21 @@ impl TestEnv {
         self.finish(&mut self.command(args))
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to its end; one that does not end in time is killed, and the test fails.
     #[must_use]
+    #[track_caller]
     pub fn finish(&self, command: &mut Command) -> Ran {
-        let output = command.output().expect("the command starts");
+        let child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+        let pid = Pid::from_child(&child);
+        let (ended, end) = mpsc::channel();
+        let waiting = std::thread::spawn(move || ended.send(child.wait_with_output()));
+        let output = end.recv_timeout(DEADLINE).unwrap_or_else(|_| {
+            let _it_may_be_gone = kill_process(pid, Signal::KILL);
+            panic!("{command:?} has not ended within {} s", DEADLINE.as_secs())
+        });
+        drop(waiting.join());
+        let output = output.expect("its output is read");
         let stdout = self.redacted(&output.stdout);
         let stderr = self.redacted(&output.stderr);
         Ran { code: output.status.code(), stdout, stderr, output }

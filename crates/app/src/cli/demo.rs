@@ -2,8 +2,9 @@
 
 use super::run::{follow, next_steps};
 use super::{goals, print};
+use crate::commands::Commands;
 use crate::exit::Failure;
-use crate::progress::View;
+use crate::progress::{View, cost};
 use crate::{config, launch};
 use adjutant_model::Value;
 use adjutant_protocol::ExitCode as Code;
@@ -75,6 +76,9 @@ pub(crate) async fn run(folder: &Path, args: DemoArgs) -> Result<Code> {
     let started = client.task_start(&task(&project, &goal.id, &args)).await?;
     let (client, ended) = follow(folder, &started.run_id, View::choose(false)).await?;
     let worked = began.elapsed() - prepared;
+    if let Some(cost) = cost(&ended) {
+        print(&format!("   cost: {cost}"))?;
+    }
     if ended.status != "done" {
         let why = ended.error.map_or_else(String::new, |error| format!(": {}", error.message));
         let failure = Failure::new(Code::Failed, format!("the run is {}{why}", ended.status));
@@ -96,10 +100,11 @@ pub(crate) async fn run(folder: &Path, args: DemoArgs) -> Result<Code> {
         ms(began.elapsed() - prepared - worked)
     ))?;
     print("where to look next:")?;
-    for line in next_steps(&ended) {
+    let commands = Commands::of(folder);
+    for line in next_steps(&ended, &commands) {
         print(&format!("   {line}"))?;
     }
-    print(&format!("   the goal:      adjutant goal show {}", goal.id))?;
+    print(&format!("   the goal:      {}", commands.line(&format!("goal show {}", goal.id))))?;
     Ok(Code::Ok)
 }
 

@@ -7,7 +7,7 @@ use adjutant_protocol::http::{
     CriterionParams, CriterionView, EvidenceParams, GoalParams, GoalStatusParams, GoalView, LinkParams,
     NoteParams,
 };
-use adjutant_protocol::{Client, ExitCode as Code};
+use adjutant_protocol::{Client, ClientError, ErrorCode, ExitCode as Code};
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::json;
@@ -93,7 +93,6 @@ pub(crate) enum GoalCommand {
 }
 
 pub(crate) async fn run(client: &Client, command: GoalCommand) -> Result<Code> {
-    let checks = matches!(command, GoalCommand::Check { .. });
     let goal = match command {
         GoalCommand::New { description, checks, texts, repo } => {
             let checks =
@@ -127,8 +126,8 @@ pub(crate) async fn run(client: &Client, command: GoalCommand) -> Result<Code> {
             let session_id = ids::run(client, &run).await?;
             act(client, &goal, "links", &LinkParams { session_id, task: "linked by hand".to_owned() }).await?
         }
-        GoalCommand::Check { goal } => act(client, &goal, "check", &json!({})).await?,
-        GoalCommand::Close { goal } => act(client, &goal, "close", &json!({})).await?,
+        GoalCommand::Check { goal } => return check(client, &goal).await,
+        GoalCommand::Close { goal } => close(client, &goal).await?,
         GoalCommand::SignOff { goal, criterion, person, words } => {
             act(client, &goal, "evidence", &EvidenceParams { criterion, person, words }).await?
         }
@@ -137,11 +136,73 @@ pub(crate) async fn run(client: &Client, command: GoalCommand) -> Result<Code> {
             act(client, &goal, "status", &GoalStatusParams { status, reason }).await?
         }
     };
-    for line in told(&goal) {
+    tell(&goal)
+}
+
+fn tell(goal: &GoalView) -> Result<Code> {
+    for line in told(goal) {
         print(&line)?;
     }
-    let failed = |criterion: &CriterionView| criterion.evidence.as_ref().is_some_and(|proof| !proof.passed);
-    Ok(if checks && goal.acceptance.iter().any(failed) { Code::Failed } else { Code::Ok })
+    Ok(Code::Ok)
+}
+
+/// Runs the checks, and fails when one of them does.
+async fn check(client: &Client, goal: &str) -> Result<Code> {
+    let goal = act(client, goal, "check", &json!({})).await?;
+    tell(&goal)?;
+    let checks = goal.acceptance.iter().filter(|criterion| criterion.check.is_some());
+    let failed: Vec<_> =
+        checks.clone().filter_map(|check| check.evidence.as_ref()).filter(|found| !found.passed).collect();
+    let message = match (failed.is_empty(), goal.sessions.iter().any(|link| link.state == "failed")) {
+        (false, _) => format!("{} of {} checks did not pass", failed.len(), checks.count()),
+        (true, true) => "not every linked run passes the checks".to_owned(),
+        (true, false) => return Ok(Code::Ok),
+    };
+    let place = failed.iter().find_map(|found| found.workspace.as_ref());
+    let place = place.map_or_else(String::new, |place| format!("they ran in {place}; "));
+    let hint = format!("{place}when it is mended: `adjutant goal check {}`", goal.id);
+    Err(Failure::new(Code::Failed, message).hinted(hint).into())
+}
+
+/// Closes a goal, or says what would bring it nearer to that.
+async fn close(client: &Client, goal: &str) -> Result<GoalView> {
+    let goal_id = ids::goal(client, goal).await?;
+    let refusal = match client.goal_do(&goal_id, "close", &json!({})).await {
+        Err(ClientError::Api { error, .. }) if error.code == ErrorCode::GoalNotProved.as_str() => error,
+        answer => return Ok(answer?),
+    };
+    let hint = next(&client.goal(&goal_id).await?).or(refusal.hint);
+    let failure = Failure::new(ErrorCode::GoalNotProved.exit(), refusal.error);
+    Err(match hint {
+        Some(hint) => failure.hinted(hint),
+        None => failure,
+    }
+    .into())
+}
+
+/// Gives what to do next for a goal that is not proved.
+fn next(goal: &GoalView) -> Option<String> {
+    let id = &goal.id;
+    let has_place = goal.project.is_some() || !goal.sessions.is_empty();
+    let checks = || goal.acceptance.iter().filter(|criterion| criterion.check.is_some());
+    let is_proved = |criterion: &CriterionView| criterion.evidence.as_ref().is_some_and(|found| found.passed);
+    let unsigned =
+        goal.acceptance.iter().position(|criterion| criterion.check.is_none() && !is_proved(criterion));
+    if checks().next().is_some() && !has_place || goal.acceptance.is_empty() && goal.sessions.is_empty() {
+        return Some(format!("give it a run: `adjutant run FILE --repo DIR --goal {id}`"));
+    }
+    if checks().any(|check| check.evidence.as_ref().is_some_and(|found| !found.passed)) {
+        return Some(format!("mend what the check found, then `adjutant goal check {id}`"));
+    }
+    match unsigned {
+        Some(index) if checks().all(is_proved) => {
+            Some(format!("a person signs it off: `adjutant goal sign-off {id} {index} --person NAME WORDS`"))
+        }
+        Some(_) | None if checks().next().is_some() => {
+            Some(format!("`adjutant goal check {id}` runs its checks now"))
+        }
+        Some(_) | None => None,
+    }
 }
 
 async fn act(
@@ -185,4 +246,46 @@ pub(crate) fn told(goal: &GoalView) -> Vec<String> {
         lines.push(format!("  {}  {}", link.session_id, link.state));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn goal(acceptance: Value, sessions: Value, project: Value) -> GoalView {
+        serde_json::from_value(json!({
+            "id": "g-1", "description": "d", "status": "inProgress", "acceptance": acceptance, "sessions": sessions,
+            "progress": 0, "project": project, "notes": [], "created": "", "updated": "",
+        }))
+        .unwrap()
+    }
+
+    fn criterion(check: Option<&str>, passed: Option<bool>) -> Value {
+        let found = passed.map(|passed| json!({"source": {}, "passed": passed, "detail": "", "at": ""}));
+        json!({"text": "t", "check": check, "evidence": found})
+    }
+
+    #[test]
+    fn a_goal_that_is_not_proved_names_the_command_that_comes_next() {
+        let run = || json!([{"session_id": "run_1", "task": "", "state": "running"}]);
+        let (none, project) = (|| json!([]), || json!("/p"));
+        let (check, text) = (|passed| criterion(Some("true"), passed), |passed| criterion(None, passed));
+        let link = "give it a run: `adjutant run FILE --repo DIR --goal g-1`";
+        let run_checks = "`adjutant goal check g-1` runs its checks now";
+        let mend = "mend what the check found, then `adjutant goal check g-1`";
+        let sign = "a person signs it off: `adjutant goal sign-off g-1 1 --person NAME WORDS`";
+        for (given, expected) in [
+            (goal(json!([]), none(), Value::Null), Some(link)),
+            (goal(json!([check(None)]), none(), Value::Null), Some(link)),
+            (goal(json!([check(None)]), none(), project()), Some(run_checks)),
+            (goal(json!([check(None), text(None)]), run(), Value::Null), Some(run_checks)),
+            (goal(json!([check(Some(false)), text(None)]), run(), Value::Null), Some(mend)),
+            (goal(json!([check(Some(true)), text(None)]), run(), Value::Null), Some(sign)),
+            (goal(json!([check(Some(true))]), run(), Value::Null), Some(run_checks)),
+            (goal(json!([text(Some(true))]), run(), Value::Null), None),
+        ] {
+            assert_eq!(next(&given).as_deref(), expected, "{given:?}");
+        }
+    }
 }

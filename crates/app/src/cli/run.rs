@@ -1,9 +1,10 @@
 //! `adjutant run`: execute a blueprint and follow it.
 
 use super::ids;
+use crate::commands::{Commands, quoted};
 use crate::exit::Failure;
 use crate::launch;
-use crate::progress::{self, View};
+use crate::progress::{self, View, cost, visible};
 use adjutant_protocol::http::{BlueprintRefParams, RunView, TaskDetachedView, TaskParams};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
@@ -60,15 +61,20 @@ pub(crate) async fn run(folder: &Path, args: RunArgs) -> Result<Code> {
         super::print(&format!("note: the step is gated; the own tool calls of {agent} are not judged yet"))?;
     }
     let started = client.task_start(&params).await?;
+    for warning in started.warnings.iter().filter(|_| !args.json) {
+        super::print(&format!("warning: {} [{}]", visible(&warning.message), warning.name))?;
+    }
+    let commands = Commands::of(folder);
     if args.detach {
-        return detached(&started, args.json);
+        return detached(&started, &commands, args.json);
     }
     let view = View::choose(args.json);
     let (_, ended) = follow(folder, &started.run_id, view).await?;
     if view == View::Json {
         super::print(&serde_json::to_string(&ended)?)?;
     } else {
-        for line in next_steps(&ended) {
+        let cost = cost(&ended).map(|cost| format!("what it cost:  {cost}"));
+        for line in cost.into_iter().chain(next_steps(&ended, &commands)) {
             super::print(&line)?;
         }
     }
@@ -82,11 +88,12 @@ pub(crate) async fn follow(folder: &Path, run_id: &str, view: View) -> Result<(C
     Ok((client, ended))
 }
 
-fn detached(started: &TaskDetachedView, json: bool) -> Result<Code> {
+fn detached(started: &TaskDetachedView, commands: &Commands, json: bool) -> Result<Code> {
     if json {
         return super::print(&serde_json::to_string(started)?);
     }
-    super::print(&format!("{} is accepted; `adjutant show {}` shows it", started.run_id, started.run_id))
+    let text = format!("{} is accepted; `adjutant show {}` shows it", started.run_id, started.run_id);
+    super::print(&commands.in_text(&text))
 }
 
 fn params(args: &RunArgs) -> Result<TaskParams> {
@@ -156,19 +163,19 @@ fn directory(path: &Path) -> Result<String> {
 }
 
 /// Says where to look next.
-pub(crate) fn next_steps(run: &RunView) -> Vec<String> {
-    let mut lines = vec![format!("every turn:    adjutant trace {}", run.id)];
+pub(crate) fn next_steps(run: &RunView, commands: &Commands) -> Vec<String> {
+    let mut lines = vec![format!("every turn:    {}", commands.line(&format!("trace {}", run.id)))];
     if let (Some(agent), "failed") = (&run.agent, run.status.as_str()) {
-        lines.push(format!("is it there?   adjutant doctor looks for {agent}"));
+        lines.push(format!("is it there?   {} looks for {agent}", commands.line("doctor")));
     }
     if let Some(workspace) = &run.workspace
         && let (Some(branch), Some(project)) = (&workspace.branch, &workspace.project)
     {
-        lines.push(format!("what changed:  adjutant workspace diff {}", run.id));
+        lines.push(format!("what changed:  {}", commands.line(&format!("workspace diff {}", run.id))));
         if run.status == "done" {
-            lines.push(format!("take it over:  git -C {project} merge {branch}"));
+            lines.push(format!("take it over:  git -C {} merge {branch}", quoted(project)));
         }
-        lines.push(format!("clean up:      adjutant workspace rm {}", run.id));
+        lines.push(format!("clean up:      {}", commands.line(&format!("workspace rm {}", run.id))));
     }
     lines
 }

@@ -1,7 +1,7 @@
 //! `adjutant runs | show | trace | cancel`
 
 use super::{ids, print};
-use crate::progress::visible;
+use crate::progress::{cost, visible};
 use adjutant_protocol::http::{RunView, TurnView};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::Result;
@@ -95,6 +95,7 @@ fn rows(run: &RunView) -> Vec<(&'static str, String)> {
     }
     rows.extend(run.goal_id.iter().map(|goal| ("goal", goal.clone())));
     rows.extend(run.agent.iter().map(|agent| ("agent", agent.clone())));
+    rows.extend(cost(run).map(|line| ("cost", line)));
     rows.extend(run.final_ctx.iter().map(|ctx| ("result", short(ctx))));
     rows
 }

@@ -2,7 +2,7 @@
 
 use super::{ids, print};
 use adjutant_protocol::http::WorkspaceEntryView;
-use adjutant_protocol::{Client, ExitCode as Code};
+use adjutant_protocol::{Client, ExitCode as Code, UnsavedWork};
 use anyhow::Result;
 use clap::Subcommand;
 
@@ -43,7 +43,8 @@ pub(crate) async fn run(client: &Client, command: WorkspaceCommand) -> Result<Co
             }
         }
         WorkspaceCommand::Rm { run, force } => {
-            let removed = client.workspace_remove(&ids::run(client, &run).await?, force).await?;
+            let unsaved = if force { UnsavedWork::GivenUp } else { UnsavedWork::Keeps };
+            let removed = client.workspace_remove(&ids::run(client, &run).await?, unsaved).await?;
             match removed.snapshot_ref {
                 Some(kept) => print(&format!("removed; its last state stays under {kept}")),
                 None => print("removed"),

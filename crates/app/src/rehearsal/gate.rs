@@ -77,7 +77,7 @@ impl Gate {
             Err(ClientError::Unreachable { address, .. }) => Permission::Denied {
                 why: format!("denied: the gate at {address} does not answer, so nothing is changed"),
             },
-            Err(error @ (ClientError::Api { .. } | ClientError::Protocol(_))) => {
+            Err(error @ (ClientError::Api { .. } | ClientError::Protocol(_) | ClientError::Id(_))) => {
                 Permission::Denied { why: format!("denied: the gate did not judge the call: {error}") }
             }
         }

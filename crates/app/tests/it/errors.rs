@@ -41,7 +41,7 @@ fn a_wrong_path_is_told_apart_from_a_wrong_name() {
     let name = env.run(&["run", "nope"]).expect(4);
     assert!(name.stderr.starts_with("error: there is no blueprint nope\n"), "{}", name.stderr);
     let run = env.run(&["show", "zzz"]).expect(4);
-    assert_eq!(run.stderr, "error: there is no run `zzz`\nhint: `adjutant runs` lists them\n");
+    assert_eq!(run.stderr, "error: there is no run `zzz`\nhint: `adjutant --home [HOME] runs` lists them\n");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_missing_agent_fails_the_run_with_its_name() {
     env.project();
     let run = env.run(&["run", "fix-failing-test", "--repo", "project", "--agent", "claude"]).expect(1);
     assert!(run.stdout.contains("the program `claude` was not found in PATH"), "{}", run.stdout);
-    assert!(run.stdout.contains("adjutant doctor looks for claude"), "{}", run.stdout);
+    assert!(run.stdout.contains("adjutant --home [HOME] doctor looks for claude"), "{}", run.stdout);
     let unknown = env.run(&["run", "fix-failing-test", "--repo", "project", "--agent", "nobody"]).expect(2);
     assert!(unknown.stderr.contains("nobody"), "{}", unknown.stderr);
 }

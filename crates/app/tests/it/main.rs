@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it is")]
 
+mod client;
+mod cost;
 mod daemon;
 mod demo;
 mod dependencies;
 mod errors;
+mod goals;
 mod rehearsal;
 mod run;
 

@@ -10,6 +10,7 @@ use crate::faults::{self, EffectKey};
 use crate::gate::Gate;
 use crate::goals;
 use crate::plane::Core;
+use crate::worker::Performed;
 use crate::workspaces::{self, WorkspacePlan};
 use adjutant_model::blueprint::{AgentSpec, Blueprint};
 use adjutant_model::event::Event;
@@ -521,7 +522,8 @@ fn take_command(
     replies: &mut Vec<Reply>,
 ) {
     match command {
-        RunCommand::Settled { path, attempt, outcome } => {
+        RunCommand::Settled { path, attempt, performed: Performed { outcome, usage } } => {
+            turn.used(&path, attempt, usage.as_ref());
             turn.take(FlowEvent::Settled { path, attempt, outcome }, judge);
         }
         RunCommand::Progress { path, attempt, progress } => turn.progress(path, attempt, progress),

@@ -10,7 +10,9 @@ use crate::record;
 use crate::worker::Progress;
 use adjutant_model::event::{Event, FlowInput, TimerSet, TurnStarted};
 use adjutant_model::policy::{Judgement, ToolCall};
-use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome, StepPath, TurnKind, TurnRecord, TurnStatus};
+use adjutant_model::run::{
+    ErrorClass, StepFailure, StepOutcome, StepPath, TurnKind, TurnRecord, TurnStatus, Usage,
+};
 use adjutant_model::{RunId, Timestamp, Value};
 use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
 use adjutant_store::{Draft, Json, TurnSettlement, Write};
@@ -142,6 +144,7 @@ impl<'a> Transition<'a> {
             output: None,
             error: refusal(&judgement),
             rule: judgement.rule.clone(),
+            usage: None,
             started_at: self.now,
             ended_at: (!judgement.allowed).then_some(self.now),
         });
@@ -183,6 +186,13 @@ impl<'a> Transition<'a> {
             let actor = format!("step:{}/{path}", self.run_id);
             let Progress { what, text } = progress;
             self.journal(actor, Event::AgentProgress { turn, path, what, text: record::progress(&text) });
+        }
+    }
+
+    /// Records what the model of a step used, when the step is still in flight.
+    pub(super) fn used(&mut self, path: &StepPath, attempt: u32, usage: Option<&Usage>) {
+        if let (Some(usage), Some(turn)) = (usage, self.turns.step(path, attempt)) {
+            self.follows.write.turn_usage(self.run_id, turn, usage);
         }
     }
 
@@ -276,6 +286,7 @@ impl<'a> Transition<'a> {
             output: None,
             error: None,
             rule: None,
+            usage: None,
             started_at: self.now,
             ended_at: None,
         });

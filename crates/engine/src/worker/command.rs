@@ -6,7 +6,7 @@ use adjutant_model::Value;
 use adjutant_model::blueprint::{Agent, AgentSpec, CommandSpec, OutputFormat, OutputSpec};
 use adjutant_model::run::ErrorClass;
 use adjutant_rules::blueprint::{Fillings, MissingSource, fill, placeholders};
-use adjutant_rules::output::{self, Ending, Finished, Stats};
+use adjutant_rules::output::{self, Ending, Finished};
 use adjutant_sessions::environment::environment;
 use adjutant_sessions::process::{self, EndedBy, Exit, Outcome, ProcessSpec};
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ pub async fn run(
 ) -> Performed {
     let (spec, process) = match prepare(agent, templates, input, ctx) {
         Ok(prepared) => prepared,
-        Err(refusal) => return Performed::without_stats(failed(ErrorClass::User, refusal.to_string())),
+        Err(refusal) => return failed(ErrorClass::User, refusal.to_string()).into(),
     };
     let output = spec.output.unwrap_or_default();
     let timeout = process.timeout;
@@ -63,7 +63,7 @@ pub async fn run(
     drop(telling.await);
     match outcome {
         Ok(outcome) => interpret(&output, &outcome, timeout),
-        Err(error) => Performed::without_stats(failed(error.class(), error.to_string())),
+        Err(error) => failed(error.class(), error.to_string()).into(),
     }
 }
 
@@ -237,20 +237,6 @@ fn interpret(spec: &OutputSpec, outcome: &Outcome, timeout: Option<Duration>) ->
         stdout_truncated: outcome.stdout_truncated,
         stderr_tail: outcome.stderr_tail.as_bytes(),
     };
-    let (outcome, stats) = output::interpret(spec, &finished);
-    Performed { outcome, stats: stats_value(&stats) }
-}
-
-fn stats_value(stats: &Stats) -> Option<Value> {
-    let entries: Vec<(&str, Value)> = [
-        stats.model.as_deref().map(|model| ("model", Value::from(model))),
-        stats.input_tokens.map(|n| ("input_tokens", Value::from(n))),
-        stats.output_tokens.map(|n| ("output_tokens", Value::from(n))),
-        stats.num_turns.map(|n| ("num_turns", Value::from(n))),
-        stats.cost_usd.and_then(Value::from_f64).map(|cost| ("cost_usd", cost)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    (!entries.is_empty()).then(|| Value::object(entries))
+    let (outcome, usage) = output::interpret(spec, &finished);
+    Performed { outcome, usage: (!usage.is_empty()).then_some(usage) }
 }

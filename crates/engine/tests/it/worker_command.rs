@@ -7,7 +7,7 @@ use adjutant_model::Value;
 use adjutant_model::blueprint::{
     Agent, AgentSpec, CommandSpec, OkFrom, OutputFormat, OutputSpec, Profile, StatsSpec,
 };
-use adjutant_model::run::ErrorClass;
+use adjutant_model::run::{ErrorClass, Usage};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -266,7 +266,13 @@ async fn output_is_read_as_the_spec_says() {
     let performed =
         fixture.perform(AgentSpec::Command(printing(document, pointed.clone())), Value::Null).await;
     assert_eq!(done(performed.outcome), Value::from(1_i64));
-    assert_eq!(performed.stats, Some(json("{\"input_tokens\":5,\"output_tokens\":7,\"model\":\"m\"}")));
+    let expected = Usage {
+        input_tokens: Some(5),
+        output_tokens: Some(7),
+        model: Some("m".to_owned()),
+        ..Usage::default()
+    };
+    assert_eq!(performed.usage, Some(expected));
     let refused =
         failure(fixture.command(printing("{\"ok\":false,\"result\":1}", pointed), Value::Null).await);
     assert!(refused.message.contains("/ok"), "{}", refused.message);
@@ -321,7 +327,7 @@ async fn claude_is_started_in_print_mode_with_what_it_needs() {
              --allowedTools Bash,Edit,Write,Read,Glob,Grep -- --fix it ; http://model 1 "
         )
     );
-    assert_eq!(performed.stats.unwrap().get("num_turns"), Some(&Value::from(2_u64)));
+    assert_eq!(performed.usage.unwrap().num_turns, Some(2));
     let progress = fixture.progress.try_recv().unwrap();
     assert_eq!((progress.what.as_str(), progress.text.as_str()), ("said", "on it"));
 }

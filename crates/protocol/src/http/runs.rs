@@ -34,6 +34,9 @@ pub struct RunView {
     pub error: Option<FlowErrorView>,
     /// The context it ended with.
     pub final_ctx: Option<Value>,
+    /// What its agents' models used together, as far as the agents say; only where one run is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageView>,
     /// When it was accepted, RFC 3339.
     pub created_at: String,
     /// When it ended, RFC 3339.
@@ -97,10 +100,33 @@ pub struct TurnView {
     pub error: Option<TurnErrorView>,
     /// The rule that refused it.
     pub rule: Option<String>,
+    /// What the step's model used, as far as the agent says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageView>,
     /// When it was written, RFC 3339.
     pub started_at: String,
     /// When it settled, RFC 3339.
     pub ended_at: Option<String>,
+}
+
+/// What models used; what no agent said is absent.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct UsageView {
+    /// The model's name, when it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Tokens that models read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// Tokens that models wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// Turns that models took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_turns: Option<u64>,
+    /// US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
 }
 
 /// Why a turn failed.

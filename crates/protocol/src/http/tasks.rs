@@ -44,9 +44,9 @@ pub struct TaskParams {
     /// What it is for, in the asker's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<String>,
-    /// Kept with the task.
+    /// What a check that cannot be made means; kept with the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub check_policy: Option<String>,
+    pub check_policy: Option<CheckPolicyParams>,
     /// Answer as soon as the run is durable.
     #[serde(default)]
     pub detach: bool,
@@ -56,6 +56,30 @@ pub struct TaskParams {
     /// The program that stands in for agents started by template: `rehearsal`, `claude`, `codex`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+}
+
+/// What a check that cannot be made means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckPolicyParams {
+    /// Nothing.
+    Silent,
+    /// A warning.
+    Warn,
+    /// An error.
+    Strict,
+}
+
+/// How an operator decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorKindParams {
+    /// A person's main agent does.
+    MainAi,
+    /// Nobody is asked.
+    Automate,
+    /// Both, in turn.
+    Composite,
 }
 
 /// Which blueprint.
@@ -99,9 +123,9 @@ pub enum VersionSelectorParams {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OperatorParams {
-    /// `main_ai`, `automate` or `composite`.
+    /// How it decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
+    pub kind: Option<OperatorKindParams>,
     /// A name for the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -116,7 +140,7 @@ pub struct OperatorParams {
     pub operator_backend_id: Option<String>,
     /// Kinds by agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per_agent_kinds: Option<BTreeMap<String, String>>,
+    pub per_agent_kinds: Option<BTreeMap<String, OperatorKindParams>>,
 }
 
 /// A task whose run is done.
@@ -136,8 +160,25 @@ pub struct TaskDoneView {
     pub effective_ttl_secs: u64,
     /// `request_body`, `bp_metadata` or `server_default`.
     pub ttl_source: String,
+    /// What is probably not meant in the blueprint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<LintView>,
     /// Where it worked and what for.
     pub info: TaskInfoView,
+}
+
+/// A remark on a blueprint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LintView {
+    /// A stable name, such as `unused-agent`.
+    pub name: String,
+    /// RFC 6901 pointer to the place.
+    pub pointer: String,
+    /// For people.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// Where a run worked and what for.
@@ -170,6 +211,9 @@ pub struct TaskDetachedView {
     pub effective_ttl_secs: u64,
     /// `request_body`, `bp_metadata` or `server_default`.
     pub ttl_source: String,
+    /// What is probably not meant in the blueprint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<LintView>,
 }
 
 /// A task.

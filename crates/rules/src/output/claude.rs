@@ -2,8 +2,9 @@
 //!
 //! Success is read from `is_error` alone: a request that the model's API refused still has the subtype `success`.
 
-use super::{Document, Stats, count, objects, quote, text_at};
+use super::{Document, count, objects, quote, text_at};
 use adjutant_model::Value;
+use adjutant_model::run::Usage;
 
 pub(super) fn document(text: &str) -> Result<Document, String> {
     let mut model = None;
@@ -16,7 +17,7 @@ pub(super) fn document(text: &str) -> Result<Document, String> {
         }
     }
     let result = result.ok_or("the agent ended without a `result` line")?;
-    let stats = Stats {
+    let usage = Usage {
         model,
         input_tokens: count(result.pointer("/usage/input_tokens")),
         output_tokens: count(result.pointer("/usage/output_tokens")),
@@ -27,7 +28,7 @@ pub(super) fn document(text: &str) -> Result<Document, String> {
         },
     };
     let complaint = complaint(&result);
-    Ok(Document { value: result, result_ptr: "/result", complaint, stats })
+    Ok(Document { value: result, result_ptr: "/result", complaint, usage })
 }
 
 fn complaint(result: &Value) -> Option<String> {

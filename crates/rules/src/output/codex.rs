@@ -2,8 +2,9 @@
 //!
 //! Items of type `error` and top-level `error` lines are warnings on a good run; only `turn.failed` fails.
 
-use super::{Document, Stats, count, objects, quote, text_at};
+use super::{Document, count, objects, quote, text_at};
 use adjutant_model::Value;
+use adjutant_model::run::Usage;
 
 enum Turn {
     Open,
@@ -39,13 +40,13 @@ pub(super) fn document(text: &str) -> Result<Document, String> {
         Turn::Failed { why } => (Value::Null, Some(format!("the agent's turn failed: {why}"))),
         Turn::Open => return Err("the agent ended before its turn was complete".to_owned()),
     };
-    let stats = Stats {
+    let used = Usage {
         input_tokens: count(usage.get("input_tokens")),
         output_tokens: count(usage.get("output_tokens")),
         num_turns: Some(turns).filter(|turns| *turns > 0),
-        ..Stats::default()
+        ..Usage::default()
     };
     let result = said.map_or(Value::Null, Value::from);
     let value = Value::object([("result", result), ("usage", usage)]);
-    Ok(Document { value, result_ptr: "/result", complaint, stats })
+    Ok(Document { value, result_ptr: "/result", complaint, usage: used })
 }

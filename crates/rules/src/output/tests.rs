@@ -81,7 +81,7 @@ fn pointers_choose_the_result_and_what_success_is() {
         ("/r/x/0", "/none", "!the output has nothing at /none, where success should stand"),
         ("/r/y", "/ok", "!the output has nothing at /r/y, where the result should stand"),
     ];
-    let expected = Stats {
+    let expected = Usage {
         model: Some("big".to_owned()),
         input_tokens: Some(3),
         output_tokens: Some(4),
@@ -89,9 +89,9 @@ fn pointers_choose_the_result_and_what_success_is() {
         cost_usd: None,
     };
     for (result, ok, shown_as) in rows {
-        let (outcome, stats) = interpret(&pointed(result, ok), &exited(0, stdout));
+        let (outcome, usage) = interpret(&pointed(result, ok), &exited(0, stdout));
         assert_eq!(shown(&outcome), shown_as, "{result} {ok}");
-        assert_eq!(stats, expected);
+        assert_eq!(usage, expected);
     }
 }
 
@@ -179,17 +179,17 @@ fn claude_lines_end_with_a_result_that_is_judged_by_is_error() {
     ];
     for (code, result, expected) in rows {
         let stdout = format!("{CLAUDE}{result}\n");
-        let (outcome, stats) = interpret(&spec(OutputFormat::StreamJson), &exited(code, &stdout));
+        let (outcome, usage) = interpret(&spec(OutputFormat::StreamJson), &exited(code, &stdout));
         assert_eq!(shown(&outcome), expected);
         if result == good {
-            let expected = Stats {
+            let expected = Usage {
                 model: Some("claude-stub".to_owned()),
                 input_tokens: Some(10),
                 output_tokens: Some(20),
                 num_turns: Some(3),
                 cost_usd: Some(0.25),
             };
-            assert_eq!(stats, expected);
+            assert_eq!(usage, expected);
         }
     }
 }
@@ -213,11 +213,11 @@ fn codex_lines_give_the_last_message_unless_the_turn_failed() {
     ];
     for (code, end, expected) in rows {
         let stdout = format!("{open}{end}\n");
-        let (outcome, stats) = interpret(&spec(OutputFormat::CodexJson), &exited(code, &stdout));
+        let (outcome, usage) = interpret(&spec(OutputFormat::CodexJson), &exited(code, &stdout));
         assert_eq!(shown(&outcome), expected);
         if end == done {
             assert_eq!(
-                (stats.input_tokens, stats.output_tokens, stats.num_turns),
+                (usage.input_tokens, usage.output_tokens, usage.num_turns),
                 (Some(5), Some(6), Some(1))
             );
         }

@@ -71,7 +71,10 @@ pub(crate) async fn list(
     (status = 200, body = http::RunView), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn get(State(plane): State<Plane>, PathPart(text): PathPart) -> Answer<Json<http::RunView>> {
-    Ok(Json(convert::run(&plane.run_get(&id::<RunId>(&text)?).await?)))
+    let run_id = id::<RunId>(&text)?;
+    let run = convert::run(&plane.run_get(&run_id).await?);
+    let usage = plane.run_usage(&run_id).await?.as_ref().map(convert::usage);
+    Ok(Json(http::RunView { usage, ..run }))
 }
 
 /// Which turns.

@@ -73,16 +73,25 @@ fn task_params(params: http::TaskParams) -> Answer<TaskParams> {
             return Err(Refusal::invalid("built-in blueprints have no older versions; leave `version` out"));
         }
     };
-    let path = |text: &Option<String>| text.as_ref().map(PathBuf::from);
+    // Older clients say these in the context; what is said beside it goes before.
+    let in_context = |key: &str| params.init_ctx.get(key).cloned();
+    let path = |said: &Option<String>, key: &str| {
+        let said = said.clone().or_else(|| in_context(key)?.as_str().map(str::to_owned));
+        said.map(PathBuf::from)
+    };
+    let (project_root, work_dir) =
+        (path(&params.project_root, "project_root"), path(&params.work_dir, "work_dir"));
+    let task_metadata =
+        params.task_metadata.or_else(|| in_context("task_metadata").filter(serde_json::Value::is_object));
     let rest = json!({
-        "task_metadata": params.task_metadata, "operator": params.operator, "operator_desc": params.operator_desc,
+        "task_metadata": task_metadata, "operator": params.operator, "operator_desc": params.operator_desc,
         "operator_slot": params.operator_slot, "check_policy": params.check_policy,
     });
     Ok(TaskParams {
         blueprint,
         init_ctx: Value::from(params.init_ctx),
-        project_root: path(&params.project_root),
-        work_dir: path(&params.work_dir),
+        project_root,
+        work_dir,
         ttl_secs: params.ttl_secs,
         goal: params.goal,
         goal_id: params.goal_id.as_deref().map(id).transpose()?,
@@ -99,6 +108,7 @@ fn detached(started: &TaskStarted) -> http::TaskDetachedView {
         bound_version: started.bound_version.clone(),
         effective_ttl_secs: started.effective_ttl_secs,
         ttl_source: convert::ttl_source(started.ttl_source).to_owned(),
+        warnings: started.warnings.iter().map(convert::lint).collect(),
     }
 }
 
@@ -115,6 +125,7 @@ fn done(started: &TaskStarted, goal: Option<String>, run: &RunRecord) -> Answer<
         bound_version: started.bound_version.clone(),
         effective_ttl_secs: started.effective_ttl_secs,
         ttl_source: convert::ttl_source(started.ttl_source).to_owned(),
+        warnings: started.warnings.iter().map(convert::lint).collect(),
         info: http::TaskInfoView {
             run_id: started.run_id.to_string(),
             goal,
@@ -135,7 +146,8 @@ fn not_done(run: &RunRecord) -> ApiError {
             code: ErrorCode::FlowFailed.as_str().to_owned(),
             hint,
             details: ids(json!({
-                "failed_step": error.step.as_ref().map(ToString::to_string),
+                "failed_step": error.reference,
+                "failed_path": error.step.as_ref().map(ToString::to_string),
                 "verdict_value": error.value.as_ref().map(serde_json::Value::from),
                 "partial_ctx": run.result.as_ref().map(serde_json::Value::from),
                 "flow_error": convert::flow_error(error),

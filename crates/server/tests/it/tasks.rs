@@ -68,6 +68,9 @@ async fn a_request_that_cannot_be_starts_nothing() {
         (json!({"timeout_secs": 0}), 400, "invalid_request"),
         (json!({"ttl_secs": 0}), 400, "invalid_request"),
         (json!({"operator_sid": "nobody"}), 400, "invalid_request"),
+        (json!({"check_policy": "loud"}), 400, "invalid_request"),
+        (json!({"operator": {"kind": "person"}}), 400, "invalid_request"),
+        (json!({"operator": {"per_agent_kinds": {"worker": "person"}}}), 400, "invalid_request"),
         (json!({"goal_id": "nonsense"}), 400, "invalid_request"),
         (json!({"goal_id": "g-0123456789abcdef"}), 404, "not_found"),
         (json!({"agent": "nobody"}), 400, "invalid_request"),
@@ -117,6 +120,52 @@ async fn a_blueprint_that_cannot_run_comes_back_with_its_lints() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_the_wrong_shape_is_told_where() {
+    let daemon = Daemon::start().await;
+    for (body, place) in [
+        (
+            json!({"blueprint": {"kind": "id", "id": "x"}, "init_ctx": {}, "ttl_secs": "soon"}),
+            "at `ttl_secs`",
+        ),
+        (
+            json!({"blueprint": {"kind": "id", "id": "x"}, "init_ctx": {}, "operator": {"id": 5}}),
+            "at `operator.id`",
+        ),
+    ] {
+        let refused = daemon.send("POST /v1/tasks", &body.to_string()).await;
+        assert!(refused.status == 400 && refused.body.contains(place), "{place}: {}", refused.body);
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_context_says_of_the_task_counts_unless_it_is_said_beside_it() {
+    let daemon = Daemon::start().await;
+    let folders = [daemon.home.folder().join("a"), daemon.home.folder().join("b")];
+    folders.iter().for_each(|folder| std::fs::create_dir_all(folder).expect("a folder"));
+    let [within, beside] = folders.map(|folder| folder.to_string_lossy().into_owned());
+    let context = json!({"in": 1, "work_dir": within});
+    for (said, expected) in [(None, &within), (Some(beside.clone()), &beside)] {
+        let params = TaskParams { work_dir: said, ..task(identity(), context.clone()) };
+        let done = daemon.client.task_run(&params).await.expect("it is done");
+        assert_eq!(done.info.work_dir.as_ref(), Some(expected));
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_probably_not_meant_is_said_in_the_answer() {
+    let daemon = Daemon::start().await;
+    let mut blueprint = identity();
+    let idle = json!({"name": "idle", "kind": "function", "spec": {"fn_id": "identity"}});
+    blueprint["agents"].as_array_mut().expect("agents").push(idle);
+    let done = daemon.client.task_run(&task(blueprint, json!({"in": 1}))).await.expect("it is done");
+    let names: Vec<&str> = done.warnings.iter().map(|warning| warning.name.as_str()).collect();
+    assert_eq!(names, ["unused-agent"]);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flow_that_fails_says_where_and_keeps_its_run() {
     let daemon = Daemon::start().await;
     let blueprint = one_step(json!({"kind": "function", "spec": {"fn_id": "fail"}}));
@@ -127,7 +176,11 @@ async fn a_flow_that_fails_says_where_and_keeps_its_run() {
     let details = error.details.expect("details");
     assert_eq!(details["verdict_value"], json!({"n": 7}));
     assert_eq!(details["partial_ctx"]["in"]["message"], "no luck");
-    assert!(details["failed_step"].is_string(), "{details}");
+    assert_eq!(
+        (&details["failed_step"], &details["failed_path"]),
+        (&json!("worker"), &json!(".")),
+        "{details}"
+    );
     let run = daemon.client.run(details["run_id"].as_str().expect("an id")).await.expect("the run stays");
     assert_eq!((run.status.as_str(), Some(run.task_id.as_str())), ("failed", details["task_id"].as_str()));
     daemon.stop().await;

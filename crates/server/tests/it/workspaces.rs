@@ -1,6 +1,7 @@
 //! Workspaces over the wire.
 
 use crate::harness::{Daemon, one_step, refused, task};
+use adjutant_protocol::UnsavedWork;
 use adjutant_protocol::http::TaskParams;
 use adjutant_testkit::repository;
 use serde_json::json;
@@ -28,10 +29,11 @@ async fn a_worktree_is_listed_compared_and_removed_only_with_its_work_kept() {
     let diff = daemon.client.workspace_diff(&done.run_id).await.expect("a diff");
     assert!(diff.contains("new.txt") && diff.contains("+two"), "{diff}");
 
-    let (status, error) = refused(daemon.client.workspace_remove(&done.run_id, false).await);
+    let (status, error) = refused(daemon.client.workspace_remove(&done.run_id, UnsavedWork::Keeps).await);
     assert_eq!((status, error.code.as_str()), (422, "workspace_failed"));
     assert!(error.hint.is_some(), "{error:?}");
-    let removed = daemon.client.workspace_remove(&done.run_id, true).await.expect("it is removed");
+    let removed =
+        daemon.client.workspace_remove(&done.run_id, UnsavedWork::GivenUp).await.expect("it is removed");
     assert!(removed.snapshot_ref.is_some(), "{removed:?}");
     assert!(!std::path::Path::new(&workspace.path).exists());
     assert!(daemon.client.workspaces().await.expect("a list").workspaces.is_empty());

@@ -83,6 +83,7 @@ pub(crate) fn turn(index: u64) -> TurnRecord {
         output: None,
         error: None,
         rule: None,
+        usage: None,
         started_at: at(index as i64),
         ended_at: None,
     }
