@@ -53,6 +53,52 @@ async fn b4_a_completed_run_keeps_its_outcome_and_takes_no_more() {
 }
 
 #[tokio::test]
+async fn b3_a_run_that_has_started_takes_what_is_submitted_next() {
+    let daemon = Daemon::start().await;
+    let mut raw = daemon.web_socket(Some(&daemon.token)).await;
+    for run_id in ["run-1", "run-2"] {
+        let start = json!({"agent_id": "agent-a", "intent": "test", "idempotency_key": run_id});
+        raw.send(&json!({"id": "start", "method": "runs.start", "params": start}).to_string()).await;
+        assert_eq!(raw.next().await.expect("an answer")["result"]["run_id"], run_id);
+        let read = json!({"type": "state_read", "parameters": {"key": run_id}});
+        let submit = json!({"proposal": {"actions": [read]}});
+        raw.send(&json!({"id": "submit", "method": "proposal.submit", "params": submit}).to_string()).await;
+        assert_eq!(raw.next().await.expect("an answer")["result"]["results"][0]["status"], "succeeded");
+    }
+    let door = Door::open(&daemon, NoTools).await;
+    for run_id in ["run-1", "run-2"] {
+        let turns = door.turns(run_id).await;
+        assert_eq!(turns.len(), 1, "{turns:?}");
+        assert_eq!(turns[0]["parameters"]["key"], run_id);
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn b5_a_connection_that_goes_leaves_a_completed_run_as_it_is() {
+    let daemon = Daemon::with_lease(50).await;
+    let door = Door::open(&daemon, NoTools).await;
+    let (completed, open) = (door.start("agent-a").await, door.start("agent-a").await);
+    door.call("runs.complete", json!({"run_id": completed, "outcome": success()})).await;
+    drop(door);
+    let door = Door::open(&daemon, NoTools).await;
+    // When the lease of the one is over, that of the other would be too.
+    eventually(async || (status_of(&door, &open).await == "incomplete").then_some(())).await;
+    assert_eq!(status_of(&door, &completed).await, "completed");
+    let trace = door.call("runs.get_trace", json!({"run_id": completed})).await;
+    let termination = &trace["records"][1]["termination"];
+    assert_eq!((&termination["kind"], &termination["status"]), (&json!("outcome"), &json!("success")));
+    daemon.stop().await;
+}
+
+/// Gives what the list of agent-a's runs says of one.
+async fn status_of(door: &Door, run_id: &str) -> Value {
+    let listed = door.call("runs.list", json!({"agent_id": "agent-a"})).await;
+    let runs = listed["runs"].as_array().expect("a list");
+    runs.iter().find(|run| run["run_id"] == run_id).expect("it is listed")["status"].clone()
+}
+
+#[tokio::test]
 async fn b6_a_connection_that_goes_starts_the_lease_and_then_the_run_is_incomplete() {
     let daemon = Daemon::with_lease(100).await;
     let door = Door::open(&daemon, NoTools).await;
