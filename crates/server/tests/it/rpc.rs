@@ -3,6 +3,7 @@
 mod door;
 mod lifecycle;
 mod narrated;
+mod replay;
 mod turns;
 
 use crate::harness::Daemon;
