@@ -30,6 +30,11 @@ pub(crate) struct Daemon {
 pub(crate) struct WebSocket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl WebSocket {
+    /// Goes as it should.
+    pub(crate) async fn close(mut self) {
+        self.0.close(None).await.expect("it is sent");
+    }
+
     /// Breaks the transport: sends what is no frame at all.
     pub(crate) async fn garble(&mut self) {
         let MaybeTlsStream::Plain(stream) = self.0.get_mut() else { panic!("the door is plain TCP") };
