@@ -1,5 +1,6 @@
 //! D and F: what is kept of runs, and reading it, also by another daemon.
 
+use super::door::Endless;
 use super::{Bench, Door, eventually, next_run_event};
 use crate::harness::Daemon;
 use adjutant_protocol::rpc::NoTools;
@@ -182,6 +183,21 @@ async fn f2_a_trace_is_what_was_streamed_between_its_start_and_its_end() {
     daemon.stop().await;
 }
 
+/// Reads a trace page by page until it says that there is no more.
+async fn paged(door: &Door, run_id: &str, limit: usize) -> Value {
+    let (mut read, mut cursor) = (Vec::new(), json!(0));
+    for _ in 0..20 {
+        let params = json!({"run_id": run_id, "cursor": cursor, "limit": limit});
+        let page = door.call("runs.get_trace", params).await;
+        read.extend(page["records"].as_array().expect("records").iter().cloned());
+        cursor = page["cursor"].clone();
+        if page["more"] == false {
+            return json!(read);
+        }
+    }
+    panic!("there is more and more: {read:?}");
+}
+
 #[tokio::test]
 async fn f2_a_trace_is_read_page_by_page_without_a_gap() {
     let daemon = Daemon::start().await;
@@ -191,18 +207,32 @@ async fn f2_a_trace_is_read_page_by_page_without_a_gap() {
     complete(&door, &run_id).await;
     let all = trace(&door, &run_id).await["records"].clone();
     for limit in 1..=8 {
-        let (mut read, mut cursor) = (Vec::new(), json!(0));
-        loop {
-            let page = door
-                .call("runs.get_trace", json!({"run_id": run_id, "cursor": cursor, "limit": limit}))
-                .await;
-            read.extend(page["records"].as_array().expect("records").iter().cloned());
-            cursor = page["cursor"].clone();
-            if page["more"] == false {
-                break;
-            }
-        }
-        assert_eq!(json!(read), all, "pages of {limit}");
+        assert_eq!(paged(&door, &run_id, limit).await, all, "pages of {limit}");
     }
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn f2_pages_end_at_what_has_begun_and_show_no_turn_twice() {
+    let daemon = Daemon::start().await;
+    let tools = Endless::default();
+    let door = Door::open(&daemon, tools.clone()).await;
+    door.call("tools.register", json!([{"name": "search"}])).await;
+    let run_id = door.start("agent-a").await;
+    // The second waits for the first, which is held; the last waits for nobody.
+    let held = json!({"type": "tool_call", "tool": "search", "expected_effects": {"k": 1}});
+    let after = json!({"type": "tool_call", "tool": "search", "state_dependencies": ["k"]});
+    let proposal =
+        json!({"proposal": {"actions": [held, after, {"type": "state_read", "parameters": {"key": "j"}}]}});
+    let submitting = door.client.clone();
+    let submitted = tokio::spawn(async move { submitting.call("proposal.submit", proposal).await });
+    tools.called.notified().await;
+    let settled = async || Some(trace(&door, &run_id).await).filter(|trace| kinds(trace).len() == 3);
+    let all = eventually(settled).await["records"].clone();
+    assert_eq!([&all[1]["index"], &all[2]["index"]], [0, 2], "what stands between has not begun");
+    for limit in 1..=4 {
+        assert_eq!(paged(&door, &run_id, limit).await, all, "pages of {limit}");
+    }
+    submitted.abort();
     daemon.stop().await;
 }
