@@ -1,9 +1,11 @@
 //! B: how runs begin, end and are taken up again.
 
+use super::door::Endless;
 use super::{Bench, Door, eventually};
 use crate::harness::Daemon;
-use adjutant_protocol::rpc::NoTools;
+use adjutant_protocol::rpc::{NoTools, RpcClientError};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 fn success() -> Value {
     json!({"status": "success", "summary": "did it"})
@@ -139,6 +141,67 @@ async fn a_run_is_resumed_with_its_rules_and_its_state_and_the_old_connection_ha
     let turns = second.turns(&run_id).await;
     assert_eq!(turns.iter().map(|turn| &turn["index"]).collect::<Vec<_>>(), [&json!(0), &json!(1)]);
     daemon.stop().await;
+}
+
+/// Starts a run whose proposal is held by its first call, with a second action that waits for it; gives the run's id
+/// and the proposal's answer.
+async fn held_run(door: &Door, tools: &Endless) -> (String, JoinHandle<Result<Value, RpcClientError>>) {
+    door.call("tools.register", json!([{"name": "search"}])).await;
+    let run_id = door.start("agent-a").await;
+    let held = json!({"type": "tool_call", "tool": "search", "expected_effects": {"k": 1}});
+    let after = json!({"type": "tool_call", "tool": "search", "state_dependencies": ["k"]});
+    let submitting = door.client.clone();
+    let submitted = tokio::spawn(async move {
+        submitting.call("proposal.submit", json!({"proposal": {"actions": [held, after]}})).await
+    });
+    tools.called.notified().await;
+    (run_id, submitted)
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_stops_its_proposals_and_every_turn_says_so() {
+    let daemon = Daemon::start().await;
+    let tools = Endless::default();
+    let door = Door::of_agent(&daemon, "agent-a", tools.clone()).await;
+    let (run_id, submitted) = held_run(&door, &tools).await;
+    let host = Door::open(&daemon, NoTools).await;
+    let cancelled = host.call("runs.cancel", json!({"run_id": run_id, "reason": "enough"})).await;
+    assert_eq!(cancelled["status"], "cancelled");
+    tools.given_up.notified().await;
+    let result = submitted.await.expect("no panic").expect("an answer");
+    for (at, error) in
+        ["canceled: its run was cancelled", "not started: its run was cancelled"].iter().enumerate()
+    {
+        assert_eq!(result["results"][at]["error"], *error);
+        assert_eq!(ends_of(&host, &run_id).await[at], ("cancelled".to_owned(), (*error).to_owned()));
+    }
+    let trace = host.call("runs.get_trace", json!({"run_id": run_id})).await;
+    assert_eq!(trace["records"][3]["termination"], json!({"kind": "cancelled"}));
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_ends_before_its_proposal_accounts_for_every_turn() {
+    let daemon = Daemon::start().await;
+    let tools = Endless::default();
+    let door = Door::open(&daemon, tools.clone()).await;
+    let (run_id, submitted) = held_run(&door, &tools).await;
+    door.call("runs.complete", json!({"run_id": run_id, "outcome": success()})).await;
+    let ends = ends_of(&door, &run_id).await;
+    let why =
+        ["the run ended before it settled; what it has done is not known", "the run ended before it began"];
+    assert_eq!(ends, why.map(|why| ("cancelled".to_owned(), why.to_owned())));
+    let trace = door.call("runs.get_trace", json!({"run_id": run_id})).await;
+    assert_eq!(trace["records"][3]["termination"]["status"], "success");
+    submitted.abort();
+    daemon.stop().await;
+}
+
+/// Gives how the turns of a run ended, and why.
+async fn ends_of(door: &Door, run_id: &str) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let turns = door.turns(run_id).await;
+    turns.iter().map(|turn| (text(&turn["status"]), text(&turn["error"]))).collect()
 }
 
 #[tokio::test]
