@@ -116,6 +116,8 @@ pub(super) async fn drive(drive: Drive) -> Result<Arc<ProposalResult>, EngineErr
         started: HashMap::new(),
         kept: Vec::new(),
     };
+    // Without a run there is none that could be cancelled.
+    let run_cancelled = driver.run.as_ref().map(|(handle, ..)| handle.cancelled.clone()).unwrap_or_default();
     let mut cancelled = false;
     loop {
         while let Some(event) = driver.events.pop_front() {
@@ -132,6 +134,11 @@ pub(super) async fn drive(drive: Drive) -> Result<Arc<ProposalResult>, EngineErr
             () = cancel.cancelled(), if !cancelled => {
                 cancelled = true;
                 let reason = "cancelled by its client, or its connection is gone".to_owned();
+                driver.events.push_back(ProposalEvent::CancelRequested { reason });
+            }
+            () = run_cancelled.cancelled(), if !cancelled => {
+                cancelled = true;
+                let reason = "its run was cancelled".to_owned();
                 driver.events.push_back(ProposalEvent::CancelRequested { reason });
             }
             event = hearing.recv() => driver.events.extend(event),

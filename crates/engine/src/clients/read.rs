@@ -37,7 +37,7 @@ pub struct Trace {
     pub agent_id: Arc<str>,
     /// `started`, one `turn` per index in its latest state, `ended`.
     pub records: Vec<Json>,
-    /// How many records lie before the next page.
+    /// Where the next page begins: 0 is `started`, then each turn is one more than its index.
     pub cursor: u64,
     /// Whether there is a next page now.
     pub more: bool,
@@ -104,14 +104,20 @@ pub(super) async fn trace(
         records.push(started_record(&run));
     }
     let room = limit.saturating_sub(records.len());
-    let turns = core.store.client_turns(run_id, cursor.saturating_sub(1), room).await?;
+    let first = cursor.saturating_sub(1);
+    let mut turns = core.store.client_turns(run_id, first, room.saturating_add(1)).await?;
+    let mut more = turns.len() > room;
+    turns.truncate(room);
     records.extend(turns.iter().map(|turn| turn_record("turn", turn)));
-    let mut next = cursor + records.len() as u64;
-    let turns_done = next > run.turns;
-    if run.ended_at.is_some() && turns_done && next == run.turns + 1 && records.len() < limit {
-        records.push(ended_record(&run));
-        next += 1;
+    // Actions that have not begun have an index and no turn, so places are not counted.
+    let mut next = turns.last().map_or(cursor.max(1), |turn| turn.index + 2);
+    let end = run.turns + 1;
+    if run.ended_at.is_some() && !more && cursor <= end {
+        more = records.len() >= limit;
+        if !more {
+            records.push(ended_record(&run));
+            next = end + 1;
+        }
     }
-    let last = run.turns + 1 + u64::from(run.ended_at.is_some());
-    Ok(Some(Trace { agent_id: run.agent_id, records, cursor: next, more: next < last }))
+    Ok(Some(Trace { agent_id: run.agent_id, records, cursor: next, more }))
 }

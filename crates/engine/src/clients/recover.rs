@@ -33,7 +33,7 @@ async fn resume(core: &Arc<Core>, found: ClientRun) -> Result<(), EngineError> {
     let mut write = Write::default();
     let fence = ClientFence { run_id: run.id.clone(), owner: run.owner.as_str().into(), epoch };
     write.client_run_adopt(&fence, RunStatus::Interrupted);
-    for turn in unaccounted(&turns, run.turns, now) {
+    for turn in unaccounted(&turns, run.turns, Cut { by: "the daemon stopped", at: now }) {
         write.client_turn_put(&run.id, &turn);
     }
     let event = Event::ClientRunAdopted { owner: run.owner.clone(), epoch };
@@ -44,26 +44,34 @@ async fn resume(core: &Arc<Core>, found: ClientRun) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Gives what to write for turns that were in flight or not begun when the daemon went.
-fn unaccounted(found: &[ClientTurn], turns: u64, now: Timestamp) -> Vec<ClientTurn> {
+/// What left turns without an end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut {
+    /// What happened, such as `the daemon stopped`.
+    pub(super) by: &'static str,
+    pub(super) at: Timestamp,
+}
+
+/// Gives what to write for turns that were in flight or not begun at a cut.
+pub(super) fn unaccounted(found: &[ClientTurn], turns: u64, cut: Cut) -> Vec<ClientTurn> {
     let mut found = found.iter().peekable();
     let mut missing = Vec::new();
     for index in 0..turns {
         match found.next_if(|turn| turn.index == index) {
             Some(turn) if turn.status == TurnStatus::Started => missing.push(ClientTurn {
                 status: TurnStatus::Cancelled,
-                error: Some("the daemon stopped before it settled; what it has done is not known".to_owned()),
-                ended_at: Some(now),
+                error: Some(format!("{} before it settled; what it has done is not known", cut.by)),
+                ended_at: Some(cut.at),
                 ..turn.clone()
             }),
             Some(_) => {}
-            None => missing.push(never_begun(index, now)),
+            None => missing.push(never_begun(index, cut)),
         }
     }
     missing
 }
 
-fn never_begun(index: u64, now: Timestamp) -> ClientTurn {
+fn never_begun(index: u64, cut: Cut) -> ClientTurn {
     ClientTurn {
         index,
         prompt: None,
@@ -74,12 +82,12 @@ fn never_begun(index: u64, now: Timestamp) -> ClientTurn {
         verifier_verdict: VerifierVerdict::NotRun,
         policy_rejected: None,
         status: TurnStatus::Cancelled,
-        error: Some("the daemon stopped before it began".to_owned()),
+        error: Some(format!("{} before it began", cut.by)),
         action_id: None,
         proposal_id: None,
         attempt: 0,
-        started_at: now,
-        ended_at: Some(now),
+        started_at: cut.at,
+        ended_at: Some(cut.at),
     }
 }
 
@@ -89,12 +97,12 @@ mod tests {
 
     #[test]
     fn every_index_is_accounted_for_once() {
-        let now = Timestamp::from_unix_ms(7);
-        let turn = |index, status| ClientTurn { status, error: None, ..never_begun(index, now) };
+        let cut = Cut { by: "the daemon stopped", at: Timestamp::from_unix_ms(7) };
+        let turn = |index, status| ClientTurn { status, error: None, ..never_begun(index, cut) };
         let found =
             [turn(0, TurnStatus::Succeeded), turn(2, TurnStatus::Started), turn(3, TurnStatus::Failed)];
         let written: Vec<_> =
-            unaccounted(&found, 5, now).into_iter().map(|turn| (turn.index, turn.status)).collect();
+            unaccounted(&found, 5, cut).into_iter().map(|turn| (turn.index, turn.status)).collect();
         let cancelled = TurnStatus::Cancelled;
         assert_eq!(written, [(1, cancelled), (2, cancelled), (4, cancelled)]);
     }

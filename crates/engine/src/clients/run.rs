@@ -11,6 +11,7 @@
 //! It takes what waits in one batch, keeps the batch in one transaction under the run's fence, and only then answers
 //! and tells the subscribers; so turns stand in the store in the order of their indexes, and what was told is durable.
 
+use super::recover::{self, Cut};
 use super::subscriber::{RunEvent, RunTail, Subscriber};
 use super::{Dropped, StartedRun};
 use crate::clock;
@@ -25,6 +26,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How many commands may wait for an owner.
 const COMMANDS_MAX: usize = 1024;
@@ -71,6 +74,10 @@ pub(super) struct Ending {
 #[derive(Debug, Clone)]
 pub(crate) struct ClientRunHandle {
     pub(super) commands: mpsc::Sender<RunCommand>,
+    /// Is cancelled when the run is: its proposals stop.
+    pub(super) cancelled: CancellationToken,
+    /// The drivers of its proposals.
+    pub(super) drivers: TaskTracker,
 }
 
 impl ClientRunHandle {
@@ -79,6 +86,13 @@ impl ClientRunHandle {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.ok()?;
         answer.await.ok()
+    }
+
+    /// Cancels the proposals in flight, and waits until what they have come to is kept.
+    pub(super) async fn stop_proposals(&self) {
+        self.cancelled.cancel();
+        self.drivers.close();
+        self.drivers.wait().await;
     }
 }
 
@@ -94,7 +108,8 @@ pub(super) struct Launch {
 /// Starts the owner of a run whose row is in the store.
 pub(super) fn start(core: &Arc<Core>, launch: Launch) -> ClientRunHandle {
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
-    let handle = ClientRunHandle { commands };
+    let handle =
+        ClientRunHandle { commands, cancelled: CancellationToken::new(), drivers: TaskTracker::new() };
     core.clients.insert(launch.run.id.clone(), handle.clone());
     let (owner_core, run_id) = (core.clone(), launch.run.id.clone());
     core.tasks.spawn(async move {
@@ -238,6 +253,10 @@ impl Owner {
                 let _nobody_waits = reply.send(removed);
             }
             RunCommand::End { ending, reply } => {
+                if !self.account(batch).await {
+                    batch.lost = true;
+                    return;
+                }
                 self.end(ending, batch);
                 batch.reply(reply, true);
             }
@@ -296,6 +315,31 @@ impl Owner {
             true => batch.started.push(note),
             false => batch.settled.push(note),
         }
+    }
+
+    /// Gives every turn that has not settled its end, for nothing is a turn of a run that is over; false when the run
+    /// is not ours any more or we stop.
+    async fn account(&mut self, batch: &mut Batch) -> bool {
+        if self.settled >= self.next {
+            return true;
+        }
+        // What this batch has settled so far is found in the store only once it is kept.
+        if !self.keep(batch).await {
+            return false;
+        }
+        let limit = usize::try_from(self.next).unwrap_or(usize::MAX);
+        let found = match self.core.store.client_turns(&self.run.id, 0, limit).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(run = %self.run.id, %error, "the turns of a run that ends cannot be read");
+                return true;
+            }
+        };
+        let cut = Cut { by: "the run ended", at: clock::now() };
+        for turn in recover::unaccounted(&found, self.next, cut) {
+            self.put(turn, batch);
+        }
+        true
     }
 
     fn end(&mut self, ending: Ending, batch: &mut Batch) {

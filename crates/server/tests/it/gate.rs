@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// An agent that hands its token over, and ends when it is told to.
-struct Agent {
+pub(crate) struct Agent {
     folder: TempDir,
 }
 
 impl Agent {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let agent = Agent { folder: tempfile::tempdir().expect("a folder for the agent") };
         for pipe in ["token", "end"] {
             let status =
@@ -37,7 +37,7 @@ impl Agent {
         self.folder.path().join(name)
     }
 
-    fn program(&self) -> PathBuf {
+    pub(crate) fn program(&self) -> PathBuf {
         self.path("agent")
     }
 
@@ -46,7 +46,7 @@ impl Agent {
         on_pipe(self.path("token"), |path| std::fs::read_to_string(path).expect("the token")).await
     }
 
-    async fn end(&self) {
+    pub(crate) async fn end(&self) {
         on_pipe(self.path("end"), |path| std::fs::write(path, "end").expect("it is told")).await;
     }
 }
@@ -60,13 +60,18 @@ fn judge(tool: &str) -> JudgeParams {
     JudgeParams { tool: tool.to_owned(), parameters: json!({"path": "x"}) }
 }
 
-/// Starts a run whose agent is in its step; gives the run's id and a client with the agent's token.
-async fn in_step(daemon: &Daemon, agent: &Agent) -> (String, Client) {
+/// Starts a run whose agent is in its step; gives the run's id and the agent's token.
+pub(crate) async fn started(daemon: &Daemon, agent: &Agent) -> (String, String) {
     let blueprint = one_step(json!({"kind": "command", "spec": {"template": "rehearsal"}}));
     let run_id =
         daemon.client.task_start(&task(blueprint, json!({"in": "go"}))).await.expect("it is accepted").run_id;
-    let client = daemon.client_with(&agent.token().await);
-    (run_id, client)
+    (run_id, agent.token().await)
+}
+
+/// Starts a run whose agent is in its step; gives the run's id and a client with the agent's token.
+async fn in_step(daemon: &Daemon, agent: &Agent) -> (String, Client) {
+    let (run_id, token) = started(daemon, agent).await;
+    (run_id, daemon.client_with(&token))
 }
 
 #[tokio::test(flavor = "multi_thread")]

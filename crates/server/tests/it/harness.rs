@@ -30,6 +30,17 @@ pub(crate) struct Daemon {
 pub(crate) struct WebSocket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl WebSocket {
+    /// Goes as it should.
+    pub(crate) async fn close(mut self) {
+        self.0.close(None).await.expect("it is sent");
+    }
+
+    /// Breaks the transport: sends what is no frame at all.
+    pub(crate) async fn garble(&mut self) {
+        let MaybeTlsStream::Plain(stream) = self.0.get_mut() else { panic!("the door is plain TCP") };
+        stream.write_all(&[0xff; 64]).await.expect("it is sent");
+    }
+
     pub(crate) async fn send(&mut self, text: &str) {
         self.0.send(Message::text(text)).await.expect("it is sent");
     }
@@ -97,7 +108,11 @@ impl Daemon {
     }
 
     async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
-        let home = Home::new();
+        Self::over(Home::new(), change).await
+    }
+
+    /// Starts a daemon over a data folder that an earlier one may have left.
+    async fn over(home: Home, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = home.settings();
         change(&mut settings);
         let plane = Plane::open(settings).await.expect("the plane opens");
@@ -117,9 +132,26 @@ impl Daemon {
 
     /// Stops it as the program does: the plane first, then the door.
     pub(crate) async fn stop(self) {
+        drop(self.stopped().await);
+    }
+
+    /// Stops it and starts another over the same data folder.
+    pub(crate) async fn restarted(self) -> Self {
+        Self::over(self.stopped().await, |_| {}).await
+    }
+
+    /// Stops it and starts another, whose clients' runs wait so long for their clients.
+    pub(crate) async fn restarted_with_lease(self, lease_ms: u64) -> Self {
+        Self::over(self.stopped().await, |settings| settings.client_lease_ms = lease_ms).await
+    }
+
+    /// Stops it and gives the data folder that it leaves, without its socket.
+    async fn stopped(self) -> Home {
         self.plane.stop().await;
         self.shutdown.cancel();
         self.serving.await.expect("the door does not panic").expect("the door closes in good order");
+        std::fs::remove_file(self.home.path("socket")).expect("the socket was there");
+        self.home
     }
 
     pub(crate) fn client_with(&self, token: &str) -> Client {

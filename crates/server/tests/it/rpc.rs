@@ -1,8 +1,11 @@
 //! The runtime door over real loopback WebSockets; names of tests begin with the acceptance case they show.
 
+mod actions;
 mod door;
 mod lifecycle;
 mod narrated;
+mod replay;
+mod stream;
 mod turns;
 
 use crate::harness::Daemon;

@@ -228,6 +228,9 @@ impl Connection {
             return Err(over());
         }
         let handle = self.core.clients.get(run_id).ok_or_else(over)?;
+        if ending.status == RunStatus::Cancelled {
+            handle.stop_proposals().await;
+        }
         handle.ask(|reply| RunCommand::End { ending, reply }).await.ok_or_else(over)?;
         let mut book = self.lock();
         if book.run.as_ref().is_some_and(|current| &*current.run_id == run_id) {

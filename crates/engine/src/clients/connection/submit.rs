@@ -52,6 +52,7 @@ impl Submitted {
         let driven = match run {
             Err(error) => Ok(Err(error)),
             Ok(run) => {
+                let drivers = run.as_ref().map(|(handle, ..)| handle.drivers.clone()).unwrap_or_default();
                 let drive = Drive {
                     connection: connection.clone(),
                     proposal,
@@ -62,7 +63,7 @@ impl Submitted {
                     cancel: cancel.clone(),
                 };
                 // It goes on to its end even when nobody waits for its answer any more.
-                connection.proposals.spawn(proposals::drive(drive)).await
+                connection.proposals.spawn(drivers.track_future(proposals::drive(drive))).await
             }
         };
         connection.submission_over(&id, &cancel);

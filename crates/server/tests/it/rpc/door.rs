@@ -153,9 +153,9 @@ async fn g3_w8_what_a_rule_asks_waits_for_a_person_who_is_not_the_asker() {
 
 /// A tool that never answers, and says when it was called and when it was given up.
 #[derive(Clone, Default)]
-struct Endless {
-    called: Arc<Notify>,
-    given_up: Arc<Notify>,
+pub(super) struct Endless {
+    pub(super) called: Arc<Notify>,
+    pub(super) given_up: Arc<Notify>,
 }
 
 struct GivenUp(Arc<Notify>);

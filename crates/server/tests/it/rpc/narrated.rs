@@ -1,6 +1,7 @@
 //! C and E: turns that clients tell of, and who sees them live.
 
-use super::{Door, Notice, next_run_event};
+use super::{Door, Notice, eventually, next_run_event};
+use crate::gate::{self, Agent};
 use crate::harness::Daemon;
 use adjutant_protocol::rpc::NoTools;
 use serde_json::{Value, json};
@@ -71,6 +72,80 @@ async fn e8_who_unsubscribes_hears_no_more() {
     record(&door, &run_id, vec![json!({})]).await;
     // The answer came behind everything that a subscriber would have heard.
     assert!(!matches!(door.notices.try_recv(), Ok(Notice::Run(_))));
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn c5_c6_c10_a_host_may_tell_of_any_run_and_who_is_nobody_of_none() {
+    let agent = Agent::new();
+    let daemon = Daemon::with_program(agent.program()).await;
+    let run_id = Door::of_agent(&daemon, "agent-a", NoTools).await.start("agent-a").await;
+    let (_, step_token) = gate::started(&daemon, &agent).await;
+    let unbound = Door::with_token(&daemon, &step_token, NoTools).await;
+    let host = Door::open(&daemon, NoTools).await;
+    for (door, id) in [(&unbound, run_id.as_str()), (&unbound, "no-such-run"), (&host, "no-such-run")] {
+        let dropped =
+            json!({"run_id": id, "base_index": 0, "count": 0, "ok": false, "dropped": "run_not_found"});
+        assert_eq!(record(door, id, vec![json!({})]).await, dropped);
+        for method in ["runs.get_trace", "runs.subscribe"] {
+            assert_eq!(
+                door.call(method, json!({"run_id": id})).await,
+                json!({"run_id": id, "not_found": true})
+            );
+        }
+    }
+    assert!(host.turns(&run_id).await.is_empty());
+    assert_eq!(record(&host, &run_id, vec![json!({})]).await["ok"], true);
+    assert_eq!(host.turns(&run_id).await.len(), 1);
+    agent.end().await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn c11_c15_turns_outlive_the_daemon_and_a_run_that_is_over_stays_over() {
+    let daemon = Daemon::start().await;
+    let door = Door::of_agent(&daemon, "agent-a", NoTools).await;
+    let (completed, open) = (door.start("agent-a").await, door.start("agent-a").await);
+    for run_id in [&completed, &open] {
+        record(&door, run_id, vec![json!({"prompt": "p", "output": {"n": 1}}), json!({"tool": "t"})]).await;
+    }
+    door.call("runs.complete", json!({"run_id": completed, "outcome": {"status": "done"}})).await;
+    let before = [door.turns(&completed).await, door.turns(&open).await];
+    drop(door);
+    let daemon = daemon.restarted_with_lease(50).await;
+    let door = Door::of_agent(&daemon, "agent-a", NoTools).await;
+    assert_eq!([door.turns(&completed).await, door.turns(&open).await], before);
+    let dropped = eventually(async || {
+        let told = record(&door, &open, vec![json!({"output": "late"})]).await;
+        (told["ok"] == false).then_some(told)
+    })
+    .await;
+    assert_eq!(dropped["dropped"], "run_terminal", "its lease is over");
+    assert_eq!(record(&door, &completed, vec![json!({})]).await["dropped"], "run_terminal");
+    assert_eq!(door.turns(&completed).await, before[0]);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn c17_the_last_turn_of_a_run_is_cut_to_its_limit_as_any_other() {
+    let daemon = Daemon::start().await;
+    let door = Door::open(&daemon, NoTools).await;
+    let run_id = door.start("agent-a").await;
+    for batch in [256, 256, 256, 256, 256, 256, 256, 207] {
+        record(&door, &run_id, vec![json!({}); batch]).await;
+    }
+    let limit = 256 << 10;
+    let mut turn = json!({"prompt": "p", "output": vec!["x".repeat(10 << 10); 25]});
+    let short_by = limit - 2 - turn.to_string().len();
+    turn["output"][0] = json!("x".repeat((10 << 10) + short_by));
+    assert_eq!(turn.to_string().len(), limit - 2);
+    assert_eq!(record(&door, &run_id, vec![turn]).await["base_index"], 1999);
+    let kept = door.turns(&run_id).await.pop().expect("the last turn");
+    assert!(kept.to_string().len() <= limit);
+    assert_eq!(
+        (&kept["index"], &kept["prompt"], &kept["output"]),
+        (&json!(1999), &json!("p"), &json!("…[truncated: turn exceeded 256 KiB]"))
+    );
     daemon.stop().await;
 }
 
