@@ -2,6 +2,7 @@
 
 mod approvals;
 mod blueprint;
+mod client_trace;
 pub(crate) mod demo;
 mod doctor;
 mod goals;
@@ -13,7 +14,7 @@ mod runs;
 mod workspaces;
 
 use crate::commands::Commands;
-use crate::{bench, config, daemon, exit, launch, rehearsal};
+use crate::{bench, config, daemon, drive, exit, launch, rehearsal};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Execute a blueprint and follow it.
     Run(run::RunArgs),
+    /// Drive an agent, check, feed the failure back, until a check passes or the attempts or the budget are spent.
+    Drive(drive::DriveArgs),
     /// List runs, the newest first.
     Runs(runs::RunsArgs),
     /// Show a run.
@@ -115,6 +118,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
     match cli.command {
         Command::Demo(args) => demo::run(&folder()?, args).await,
         Command::Run(args) => run::run(&folder()?, args).await,
+        Command::Drive(args) => drive::run(&folder()?, args).await,
         Command::Runs(args) => runs::list(&connect(&cli.home).await?, args).await,
         Command::Show(args) => runs::show(&connect(&cli.home).await?, args).await,
         Command::Trace(args) => runs::trace(&connect(&cli.home).await?, args).await,

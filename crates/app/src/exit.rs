@@ -23,6 +23,10 @@ impl Failure {
         Self::new(Code::Usage, message)
     }
 
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
     #[must_use]
     pub(crate) fn hinted(self, hint: impl Into<String>) -> Self {
         Failure { hint: Some(hint.into()), ..self }

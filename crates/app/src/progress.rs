@@ -2,15 +2,14 @@
 //!
 //! What agents say is text of strangers: control characters are made visible and never reach the terminal.
 
-mod board;
+pub(crate) mod cost;
 
-mod cost;
+mod board;
 
 mod text;
 
 mod tree;
 
-pub(crate) use cost::cost;
 pub(crate) use text::{visible, visible_lines};
 
 use crate::exit::Failure;

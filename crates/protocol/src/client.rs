@@ -6,6 +6,7 @@
 use crate::error::ApiError;
 use crate::escape::escaped;
 use crate::http;
+use crate::rpc::{Notice, RpcClient, RpcClientError, Tools};
 use crate::sse::SseParser;
 use futures_util::{Stream, StreamExt};
 use reqwest::{Method, RequestBuilder, Response};
@@ -16,6 +17,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 use thiserror::Error;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How long a connection may take; the daemon is on this machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -125,6 +127,17 @@ impl Client {
     pub async fn task_run(&self, params: &http::TaskParams) -> Result<http::TaskDoneView, ClientError> {
         let params = http::TaskParams { detach: false, ..params.clone() };
         self.post("/v1/tasks", &params).await
+    }
+
+    /// Opens the same daemon's runtime door with the same token.
+    ///
+    /// # Errors
+    /// [`RpcClientError`]
+    pub async fn rpc(
+        &self,
+        tools: impl Tools,
+    ) -> Result<(RpcClient, UnboundedReceiver<Notice>), RpcClientError> {
+        RpcClient::connect(&self.address, &self.token, tools).await
     }
 
     /// Lists tasks, the newest first; at most `limit`.

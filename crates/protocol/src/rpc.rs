@@ -3,8 +3,12 @@
 //! Codes are the standard ones and, for what only this door knows, -32001 to -32012. `data` always has the stable name
 //! of the reason and a hint, empty when there is none.
 
+mod calls;
 mod client;
 
+pub use calls::{
+    ActionResult, ProposalResult, RunOutcome, RunStart, RunStarted, ToolAction, ToolSpec, TracePage,
+};
 pub use client::{NoTools, Notice, RpcClient, RpcClientError, ToolAnswer, Tools};
 
 use serde::{Deserialize, Serialize};

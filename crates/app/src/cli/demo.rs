@@ -76,7 +76,7 @@ pub(crate) async fn run(folder: &Path, args: DemoArgs) -> Result<Code> {
     let started = client.task_start(&task(&project, &goal.id, &args)).await?;
     let (client, ended) = follow(folder, &started.run_id, View::choose(false)).await?;
     let worked = began.elapsed() - prepared;
-    if let Some(cost) = cost(&ended) {
+    if let Some(cost) = cost::of(&ended) {
         print(&format!("   cost: {cost}"))?;
     }
     if ended.status != "done" {

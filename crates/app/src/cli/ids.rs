@@ -1,7 +1,7 @@
 //! Ids as people type them: whole, or any part at the beginning or end that only one thing has.
 
 use crate::exit::Failure;
-use adjutant_protocol::{Client, ExitCode as Code};
+use adjutant_protocol::{Client, ClientError, ExitCode as Code};
 use anyhow::Result;
 
 /// How many of the newest runs are looked through.
@@ -16,6 +16,25 @@ pub(crate) async fn run(client: &Client, given: &str) -> Result<String> {
     }
     let runs = client.runs(LOOK_AT).await?.runs;
     pick("run", given, runs.iter().map(|run| run.id.as_str()))
+}
+
+/// Finds the run of a blueprint that is meant, when there is one.
+pub(crate) async fn run_if_any(client: &Client, given: &str) -> Result<Option<String>> {
+    if given.len() == RUN_ID_LEN {
+        return match client.run(given).await {
+            Ok(run) => Ok(Some(run.id)),
+            Err(ClientError::Api { status: 400 | 404, .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        };
+    }
+    let runs = client.runs(LOOK_AT).await?.runs;
+    match pick("run", given, runs.iter().map(|run| run.id.as_str())) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) => match error.downcast_ref::<Failure>() {
+            Some(failure) if failure.code() == Code::NotFound => Ok(None),
+            Some(_) | None => Err(error),
+        },
+    }
 }
 
 /// Finds the goal that is meant.

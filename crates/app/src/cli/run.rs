@@ -73,7 +73,7 @@ pub(crate) async fn run(folder: &Path, args: RunArgs) -> Result<Code> {
     if view == View::Json {
         super::print(&serde_json::to_string(&ended)?)?;
     } else {
-        let cost = cost(&ended).map(|cost| format!("what it cost:  {cost}"));
+        let cost = cost::of(&ended).map(|cost| format!("what it cost:  {cost}"));
         for line in cost.into_iter().chain(next_steps(&ended, &commands)) {
             super::print(&line)?;
         }

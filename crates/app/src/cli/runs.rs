@@ -1,6 +1,6 @@
 //! `adjutant runs | show | trace | cancel`
 
-use super::{ids, print};
+use super::{client_trace, ids, print};
 use crate::progress::{cost, visible};
 use adjutant_protocol::http::{RunView, TurnView};
 use adjutant_protocol::{Client, ExitCode as Code};
@@ -95,13 +95,16 @@ fn rows(run: &RunView) -> Vec<(&'static str, String)> {
     }
     rows.extend(run.goal_id.iter().map(|goal| ("goal", goal.clone())));
     rows.extend(run.agent.iter().map(|agent| ("agent", agent.clone())));
-    rows.extend(cost(run).map(|line| ("cost", line)));
+    rows.extend(cost::of(run).map(|line| ("cost", line)));
     rows.extend(run.final_ctx.iter().map(|ctx| ("result", short(ctx))));
     rows
 }
 
 pub(crate) async fn trace(client: &Client, args: TraceArgs) -> Result<Code> {
-    let run_id = ids::run(client, &args.run).await?;
+    // One that is no run of a blueprint may be one that a client drives.
+    let Some(run_id) = ids::run_if_any(client, &args.run).await? else {
+        return client_trace::print_all(client, &args.run, args.json).await;
+    };
     let mut after = None;
     loop {
         let turns = client.trace(&run_id, after).await?;
@@ -133,7 +136,7 @@ pub(crate) async fn cancel(client: &Client, args: CancelArgs) -> Result<Code> {
     print(&format!("{} is {}", run.id, run.status))
 }
 
-fn short(value: &serde_json::Value) -> String {
+pub(super) fn short(value: &serde_json::Value) -> String {
     let text = visible(&value.to_string());
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),

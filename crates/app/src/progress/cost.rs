@@ -3,11 +3,12 @@
 use adjutant_protocol::http::{RunView, UsageView};
 
 /// Says what the models of a run used, as far as its agents said; `None` when none did.
-pub(crate) fn cost(run: &RunView) -> Option<String> {
+pub(crate) fn of(run: &RunView) -> Option<String> {
     run.usage.as_ref().and_then(told)
 }
 
-fn told(usage: &UsageView) -> Option<String> {
+/// Says it; `None` when there is nothing to say.
+pub(crate) fn told(usage: &UsageView) -> Option<String> {
     let money = usage.cost_usd.map(|usd| format!("${usd:.4}"));
     let read = usage.input_tokens.map(|n| format!("{} tokens in", grouped(n)));
     let written = usage.output_tokens.map(|n| {

@@ -7,6 +7,7 @@ mod cost;
 mod daemon;
 mod demo;
 mod dependencies;
+mod drive;
 mod errors;
 mod goals;
 mod rehearsal;
