@@ -21,12 +21,14 @@ mod outbound;
 
 mod params;
 
+mod parting;
+
 use crate::auth::ThroughSocket;
 use adjutant_engine::Plane;
 use adjutant_engine::clients::{Connection, ConnectionParams};
 use adjutant_model::action::Caller;
 use adjutant_protocol::rpc::{RpcCode, RpcError};
-use axum::extract::ws::{CloseFrame, Message as Wire, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message as Wire, WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use callbacks::Callbacks;
@@ -34,6 +36,7 @@ use frame::{Frame, Message};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use outbound::{Outbound, Outgoing};
+use parting::Parting;
 use serde_json::Value;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -105,13 +108,14 @@ struct Door {
 impl Door {
     async fn serve(self, socket: WebSocket, caller: Option<Caller>) {
         let (sink, mut stream) = socket.split();
-        let closing = CancellationToken::new();
+        let (closing, parting) = (CancellationToken::new(), Parting::default());
         let (outbound, outgoing) = outbound::queue(closing.clone());
-        let writer = tokio::spawn(write(sink, outgoing, closing.clone()));
-        if let Some(caller) = self.known(caller, &mut stream, &outbound).await {
-            self.open(caller, stream, &outbound, &closing).await;
+        let writer = tokio::spawn(write(sink, outgoing, closing.clone(), parting.clone()));
+        let line = Line { outbound, closing: closing.clone(), parting };
+        if let Some(caller) = self.known(caller, &mut stream, &line).await {
+            self.open(caller, stream, &line).await;
         }
-        drop(outbound);
+        drop(line);
         // The writer sends what waits, and then ends by itself.
         if tokio::time::timeout(WRITE_MAX, writer).await.is_err() {
             closing.cancel();
@@ -123,12 +127,12 @@ impl Door {
         &self,
         caller: Option<Caller>,
         stream: &mut SplitStream<WebSocket>,
-        outbound: &Outbound,
+        line: &Line,
     ) -> Option<Caller> {
         if caller.is_some() {
             return caller;
         }
-        let text = tokio::time::timeout(KNOCK, next_text(stream)).await.ok()??;
+        let text = tokio::time::timeout(KNOCK, next_text(stream, &line.parting)).await.ok()??;
         let (id, admitted) = match frame::read(&text) {
             Frame::One(Message::Call { id, method, params }) if method == "session.auth" => {
                 (id.unwrap_or_default(), self.admitted(&params).await)
@@ -141,7 +145,7 @@ impl Door {
             Ok((answer, caller)) => (Ok(answer), Some(caller)),
             Err(error) => (Err(error), None),
         };
-        outbound.send(frame::answer(&id, answer).to_string()).await;
+        line.outbound.send(frame::answer(&id, answer).to_string()).await;
         caller
     }
 
@@ -150,13 +154,8 @@ impl Door {
         Ok((methods::session::admitted(&caller, self.authentication), caller))
     }
 
-    async fn open(
-        &self,
-        caller: Caller,
-        mut stream: SplitStream<WebSocket>,
-        outbound: &Outbound,
-        closing: &CancellationToken,
-    ) {
+    async fn open(&self, caller: Caller, mut stream: SplitStream<WebSocket>, line: &Line) {
+        let Line { outbound, closing, parting } = line;
         let callbacks = Callbacks::new(outbound.clone());
         let id: Arc<str> = methods::session::fresh_client_id().into();
         let params = ConnectionParams { id, caller, executor: callbacks.clone() };
@@ -169,11 +168,20 @@ impl Door {
             tasks: TaskTracker::new(),
             over: closing.child_token(),
             closing: closing.clone(),
+            parting: parting.clone(),
             feed: std::sync::Mutex::default(),
         });
         session.read(&mut stream).await;
         session.close().await;
     }
+}
+
+/// The way to a client, and the ways to end it.
+#[derive(Debug)]
+struct Line {
+    outbound: Outbound,
+    closing: CancellationToken,
+    parting: Parting,
 }
 
 /// An open connection.
@@ -187,6 +195,7 @@ struct Session {
     tasks: TaskTracker,
     /// Is cancelled when the client is to be let go.
     closing: CancellationToken,
+    parting: Parting,
     /// Is cancelled when the connection ends, whatever the reason.
     over: CancellationToken,
     /// The feed of the journal, when the client asked for it.
@@ -217,7 +226,8 @@ impl Session {
                     self.outbound.offer(frame::answer(&Value::Null, Err(error)).to_string());
                 }
                 Some(Ok(Wire::Ping(_) | Wire::Pong(_))) => {}
-                Some(Ok(Wire::Close(_)) | Err(_)) | None => return,
+                Some(Err(error)) => return self.parting.broken(&error),
+                Some(Ok(Wire::Close(_))) | None => return,
             }
         }
     }
@@ -309,18 +319,27 @@ fn knock_first() -> RpcError {
         .hinted("send `session.auth {\"token\": …}`; the owner's is the file `token` in the data folder")
 }
 
-async fn next_text(stream: &mut SplitStream<WebSocket>) -> Option<String> {
+async fn next_text(stream: &mut SplitStream<WebSocket>, parting: &Parting) -> Option<String> {
     loop {
         match stream.next().await? {
             Ok(Wire::Text(text)) => return Some(text.as_str().to_owned()),
             Ok(Wire::Ping(_) | Wire::Pong(_)) => {}
-            Ok(Wire::Binary(_) | Wire::Close(_)) | Err(_) => return None,
+            Ok(Wire::Binary(_) | Wire::Close(_)) => return None,
+            Err(error) => {
+                parting.broken(&error);
+                return None;
+            }
         }
     }
 }
 
 /// Writes what is queued, and asks now and then whether the client is there.
-async fn write(mut sink: SplitSink<WebSocket, Wire>, mut outgoing: Outgoing, closing: CancellationToken) {
+async fn write(
+    mut sink: SplitSink<WebSocket, Wire>,
+    mut outgoing: Outgoing,
+    closing: CancellationToken,
+    parting: Parting,
+) {
     let mut ping = tokio::time::interval_at(Instant::now() + PING, PING);
     loop {
         let message = tokio::select! {
@@ -341,11 +360,7 @@ async fn write(mut sink: SplitSink<WebSocket, Wire>, mut outgoing: Outgoing, clo
             return;
         }
     }
-    let (code, reason) = match closing.is_cancelled() {
-        true => (axum::extract::ws::close_code::POLICY, "too slow, or over; come back with your cursor"),
-        false => (axum::extract::ws::close_code::NORMAL, "bye"),
-    };
-    let close = Wire::Close(Some(CloseFrame { code, reason: reason.into() }));
+    let close = Wire::Close(Some(parting.frame(closing.is_cancelled())));
     // The client may be gone; then nobody hears it.
     drop(tokio::time::timeout(Duration::from_secs(1), sink.send(close)).await);
 }
