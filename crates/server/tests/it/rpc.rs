@@ -1,6 +1,7 @@
 //! The runtime door over real loopback WebSockets; names of tests begin with the acceptance case they show.
 
 mod door;
+mod hostile;
 mod lifecycle;
 mod narrated;
 mod turns;
