@@ -8,6 +8,8 @@
 //!            └──── completed ──► Done | Failed ◄─┘──── cancelled ──► Cancelled
 //! ```
 //!
+//! A run that ends stops its proposals first: the end is kept behind the last of their turns.
+//!
 //! It takes what waits in one batch, keeps the batch in one transaction under the run's fence, and only then answers
 //! and tells the subscribers; so turns stand in the store in the order of their indexes, and what was told is durable.
 
@@ -25,12 +27,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// How many commands may wait for an owner.
 const COMMANDS_MAX: usize = 1024;
 
 /// How long an owner waits before it offers a write again that the disk refused.
 const STORE_RETRY: Duration = Duration::from_millis(500);
+
+/// How long the end of a run waits for the turns of its proposals; they stop at once, unless we have a defect.
+const SETTLE_MS_MAX: u64 = 5_000;
 
 type Answer<T> = oneshot::Sender<T>;
 
@@ -71,6 +77,8 @@ pub(super) struct Ending {
 #[derive(Debug, Clone)]
 pub(crate) struct ClientRunHandle {
     pub(super) commands: mpsc::Sender<RunCommand>,
+    /// Is cancelled when the run is about to end: what is in flight for it stops.
+    pub(super) ending: CancellationToken,
 }
 
 impl ClientRunHandle {
@@ -94,11 +102,12 @@ pub(super) struct Launch {
 /// Starts the owner of a run whose row is in the store.
 pub(super) fn start(core: &Arc<Core>, launch: Launch) -> ClientRunHandle {
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
-    let handle = ClientRunHandle { commands };
+    let ending = CancellationToken::new();
+    let handle = ClientRunHandle { commands, ending: ending.clone() };
     core.clients.insert(launch.run.id.clone(), handle.clone());
     let (owner_core, run_id) = (core.clone(), launch.run.id.clone());
     core.tasks.spawn(async move {
-        let owner = Owner::new(owner_core.clone(), launch);
+        let owner = Owner::new(owner_core.clone(), launch, ending);
         // A panic in an owner is a defect of ours: it ends this task and nothing else.
         if tokio::spawn(owner.live(received)).await.is_err() {
             tracing::error!(run = %run_id, "the owner of the client's run panicked");
@@ -118,6 +127,16 @@ struct Owner {
     settled: u64,
     next: u64,
     subscribers: HashMap<Arc<str>, Subscriber>,
+    ending: CancellationToken,
+    /// The end, while turns are open still.
+    end: Option<Awaited>,
+}
+
+/// An end that waits for the last turns.
+struct Awaited {
+    ending: Ending,
+    reply: Answer<bool>,
+    until: Timestamp,
 }
 
 /// What one batch of commands comes to.
@@ -136,13 +155,14 @@ struct Batch {
 }
 
 impl Owner {
-    fn new(core: Arc<Core>, launch: Launch) -> Self {
+    fn new(core: Arc<Core>, launch: Launch, ending: CancellationToken) -> Self {
         let Launch { run, connection, settled } = launch;
         let fence =
             ClientFence { run_id: run.id.clone(), owner: run.owner.as_str().into(), epoch: run.epoch };
         let lease_until = connection.is_none().then(|| lease(&core));
         let next = run.turns;
-        Owner { core, fence, run, connection, lease_until, settled, next, subscribers: HashMap::new() }
+        let subscribers = HashMap::new();
+        Owner { core, fence, run, connection, lease_until, settled, next, subscribers, ending, end: None }
     }
 
     async fn live(mut self, mut received: mpsc::Receiver<RunCommand>) {
@@ -155,7 +175,10 @@ impl Owner {
                     None => return,
                 },
                 () = self.core.stopping.cancelled() => return,
-                () = tokio::time::sleep(self.lease_left()), if self.lease_until.is_some() => {
+                () = tokio::time::sleep(self.end_left()), if self.end.is_some() => {
+                    tracing::error!(run = %self.run.id, "turns of a run that ends have not settled");
+                }
+                () = tokio::time::sleep(self.lease_left()), if self.lease_until.is_some() && self.end.is_none() => {
                     let reason = Some("its client did not come back within the lease".to_owned());
                     let ending = Ending { status: RunStatus::Incomplete, outcome: None, reason };
                     commands.push(RunCommand::End { ending, reply: oneshot::channel().0 });
@@ -174,6 +197,10 @@ impl Owner {
                     continue;
                 }
                 self.take(command, &mut batch).await;
+                self.end_if_settled(&mut batch);
+            }
+            if !batch.ended && self.end.is_some() && self.end_left().is_zero() {
+                self.end_now(&mut batch);
             }
             if batch.lost || !self.keep(&mut batch).await {
                 return;
@@ -188,6 +215,10 @@ impl Owner {
 
     fn lease_left(&self) -> Duration {
         self.lease_until.map_or(Duration::ZERO, clock::until)
+    }
+
+    fn end_left(&self) -> Duration {
+        self.end.as_ref().map_or(Duration::ZERO, |end| clock::until(end.until))
     }
 
     async fn take(&mut self, command: RunCommand, batch: &mut Batch) {
@@ -237,13 +268,15 @@ impl Owner {
                 let removed = self.subscribers.remove(&connection).is_some();
                 let _nobody_waits = reply.send(removed);
             }
+            // The first end stands.
+            RunCommand::End { .. } | RunCommand::Resume { .. } if self.end.is_some() => {}
             RunCommand::End { ending, reply } => {
-                self.end(ending, batch);
-                batch.reply(reply, true);
+                self.ending.cancel();
+                self.end = Some(Awaited { ending, reply, until: clock::now().plus_ms(SETTLE_MS_MAX) });
             }
             RunCommand::Detached { connection } => {
                 self.subscribers.remove(&connection);
-                if self.connection.as_ref() == Some(&connection) {
+                if self.end.is_none() && self.connection.as_ref() == Some(&connection) {
                     self.interrupt(batch);
                 }
             }
@@ -262,6 +295,9 @@ impl Owner {
     }
 
     fn reserve(&mut self, count: u64) -> Result<u64, Dropped> {
+        if self.end.is_some() {
+            return Err(Dropped::RunTerminal);
+        }
         if self.next + count > self.core.settings.client_turns_max {
             return Err(Dropped::RunTurnLimit);
         }
@@ -298,7 +334,14 @@ impl Owner {
         }
     }
 
-    fn end(&mut self, ending: Ending, batch: &mut Batch) {
+    fn end_if_settled(&mut self, batch: &mut Batch) {
+        if self.settled >= self.next {
+            self.end_now(batch);
+        }
+    }
+
+    fn end_now(&mut self, batch: &mut Batch) {
+        let Some(Awaited { ending, reply, .. }) = self.end.take() else { return };
         let now = clock::now();
         let Ending { status, outcome, reason } = ending;
         let change = ClientRunChange { status, outcome: outcome.as_ref(), ended_at: Some(now) };
@@ -307,6 +350,7 @@ impl Owner {
         self.journal(batch, Event::ClientRunEnded { status, turns: self.next, reason });
         self.run = ClientRun { status, outcome, ended_at: Some(now), ..self.run.clone() };
         batch.told.push(RunEvent::ended(&self.run, self.settled));
+        batch.reply(reply, true);
         batch.ended = true;
     }
 
