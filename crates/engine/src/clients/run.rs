@@ -43,8 +43,9 @@ type Answer<T> = oneshot::Sender<T>;
 /// What an owner is told. Answers come when what they say is durable.
 #[derive(Debug)]
 pub(super) enum RunCommand {
-    /// Keep the next indexes for the actions of a proposal; answers the first.
-    Reserve { count: u64, reply: Answer<Result<u64, Dropped>> },
+    /// Keep the next indexes for the actions of a proposal; answers the first. Only the connection that drives the
+    /// run may ask.
+    Reserve { connection: Arc<str>, count: u64, reply: Answer<Result<u64, Dropped>> },
     /// A turn has started or settled.
     Put { turn: Box<ClientTurn>, reply: Option<Answer<()>> },
     /// Turns that the client tells of; their indexes are given here. Answers the first.
@@ -223,8 +224,9 @@ impl Owner {
 
     async fn take(&mut self, command: RunCommand, batch: &mut Batch) {
         match command {
-            RunCommand::Reserve { count, reply } => {
-                let reserved = self.reserve(count);
+            RunCommand::Reserve { connection, count, reply } => {
+                let drives = self.connection.as_ref() == Some(&connection);
+                let reserved = if drives { self.reserve(count) } else { Err(Dropped::RunNotFound) };
                 batch.counted |= reserved.is_ok();
                 batch.reply(reply, reserved);
             }

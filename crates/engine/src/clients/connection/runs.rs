@@ -283,8 +283,9 @@ impl Connection {
             && let Some(tail) = handle.ask(|reply| RunCommand::Subscribe { subscriber, reply }).await
         {
             let mut book = self.lock();
-            if !book.runs.iter().any(|run| run.commands.same_channel(&handle.commands)) {
-                book.runs.push(handle);
+            book.watched.retain(|run| !run.commands.is_closed());
+            if !book.watched.iter().any(|run| run.commands.same_channel(&handle.commands)) {
+                book.watched.push(handle);
             }
             return tail.map(Some);
         }

@@ -106,7 +106,11 @@ impl Connection {
                 let (reply, reserved) = oneshot::channel();
                 let count = proposal.actions.len() as u64;
                 let over = |_| proposals::refused(Dropped::RunTerminal);
-                handle.commands.send(RunCommand::Reserve { count, reply }).await.map_err(over)?;
+                handle
+                    .commands
+                    .send(RunCommand::Reserve { connection: self.id.clone(), count, reply })
+                    .await
+                    .map_err(over)?;
                 Some(Place { handle, run_id, reserved })
             }
         };
