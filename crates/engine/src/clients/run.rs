@@ -35,6 +35,9 @@ const COMMANDS_MAX: usize = 1024;
 /// How long an owner waits before it offers a write again that the disk refused.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
+/// How many records subscribers are told before they get to read.
+const TOLD_AT_ONCE: usize = 128;
+
 /// How long the end of a run waits for the turns of its proposals; they stop at once, unless we have a defect.
 const SETTLE_MS_MAX: u64 = 5_000;
 
@@ -206,7 +209,7 @@ impl Owner {
             if batch.lost || !self.keep(&mut batch).await {
                 return;
             }
-            self.tell(std::mem::take(&mut batch.told));
+            self.tell(std::mem::take(&mut batch.told)).await;
             batch.replies.into_iter().for_each(|reply| reply());
             if batch.ended {
                 return;
@@ -261,7 +264,7 @@ impl Owner {
                     batch.lost = true;
                     return;
                 }
-                self.tell(std::mem::take(&mut batch.told));
+                self.tell(std::mem::take(&mut batch.told)).await;
                 let tail = self.tail().await;
                 self.subscribers.insert(subscriber.connection().clone(), subscriber);
                 drop(reply.send(tail));
@@ -430,8 +433,12 @@ impl Owner {
     }
 
     /// Tells the subscribers; one whose queue is full is let go, and finds the cursor where it left.
-    fn tell(&mut self, events: Vec<RunEvent>) {
-        for event in events {
+    async fn tell(&mut self, events: Vec<RunEvent>) {
+        for (told, event) in events.into_iter().enumerate() {
+            // A batch may be more than a queue holds; those that read get to it in between.
+            if told % TOLD_AT_ONCE == TOLD_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
             let event = Arc::new(event);
             self.subscribers.retain(|_, subscriber| subscriber.tell(&event));
         }
