@@ -4,7 +4,10 @@ mod door;
 mod hostile;
 mod lifecycle;
 mod narrated;
+mod noise;
+mod trust;
 mod turns;
+mod weaknesses;
 
 use crate::harness::Daemon;
 use adjutant_protocol::rpc::{
