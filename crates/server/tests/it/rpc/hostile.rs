@@ -227,3 +227,33 @@ async fn a_frame_that_is_too_large_closes_its_own_connection_and_says_how_large_
     lives(&door).await;
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_nested_too_deep_to_be_told_again_is_refused() {
+    let daemon = Daemon::start().await;
+    let mut raw = daemon.web_socket(Some(&daemon.token)).await;
+    let mut n = 0;
+    for depth in [100, 107, 120, 124] {
+        let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        for method in [
+            format!(
+                r#""policy.register", "params": {{"rule": "require_state", "key": "k", "value": {deep}}}"#
+            ),
+            format!(r#""state.set", "params": {{"key": "k", "value": {deep}}}"#),
+            r#""policy.list""#.to_owned(),
+            r#""state.snapshot""#.to_owned(),
+        ] {
+            n += 1;
+            raw.send(&format!(r#"{{"id": {n}, "method": {method}}}"#)).await;
+            // What cannot be read here cannot be read by a client either.
+            let answer = raw.next().await.expect("an answer");
+            let expected = if depth > 107 && method.contains("params") { json!(-32600) } else { Value::Null };
+            assert_eq!(
+                (&answer["id"], &answer["error"]["code"]),
+                (&json!(n), &expected),
+                "{depth} {method:.20}"
+            );
+        }
+    }
+    daemon.stop().await;
+}
