@@ -39,9 +39,10 @@ use outbound::{Outbound, Outgoing};
 use parting::Parting;
 use serde_json::Value;
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -237,27 +238,26 @@ impl Session {
         match frame::read(text) {
             Frame::One(Message::Reply { id, result }) => self.callbacks.answered(&id, result),
             Frame::One(message) => {
-                let answer = self.begin(message).await;
-                let session = self.clone();
-                self.tasks.spawn(async move {
-                    if let Some(answer) = answer.await {
-                        session.outbound.send(answer.to_string()).await;
-                    }
-                });
+                let (place, answer) = self.begin(message).await;
+                self.answer(
+                    Vec::from_iter(place),
+                    async move { answer.await.map(|answer| answer.to_string()) },
+                )
+                .await;
             }
             Frame::Batch(members) => {
-                let mut answers = Vec::with_capacity(members.len());
+                let (mut places, mut answers) = (Vec::new(), Vec::with_capacity(members.len()));
                 for member in members {
-                    answers.push(self.begin(member).await);
+                    let (place, answer) = self.begin(member).await;
+                    places.extend(place);
+                    answers.push(answer);
                 }
-                let session = self.clone();
-                self.tasks.spawn(async move {
+                let text = async move {
                     let answers = futures_util::future::join_all(answers).await;
                     let answers: Vec<Value> = answers.into_iter().flatten().collect();
-                    if !answers.is_empty() {
-                        session.outbound.send(Value::Array(answers).to_string()).await;
-                    }
-                });
+                    (!answers.is_empty()).then(|| Value::Array(answers).to_string())
+                };
+                self.answer(places, text).await;
             }
         }
         // Frames of a client that is let go are not read on; and a busy reader lets the others run.
@@ -265,33 +265,55 @@ impl Session {
         if self.closing.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Begins a message and gives the future of its answer; a message without an id is answered by nothing.
+    /// Sends an answer when it is there. A call keeps its place until the client has room for the answer; what has no
+    /// place is answered before more is read, so that who does not read cannot ask on and on.
+    async fn answer(
+        self: &Arc<Self>,
+        places: Vec<OwnedSemaphorePermit>,
+        text: impl Future<Output = Option<String>> + Send + 'static,
+    ) {
+        let outbound = self.outbound.clone();
+        let is_bounded = !places.is_empty();
+        let answering = async move {
+            if let Some(text) = text.await {
+                outbound.send(text).await;
+            }
+            drop(places);
+        };
+        match is_bounded {
+            true => drop(self.tasks.spawn(answering)),
+            false => answering.await,
+        }
+    }
+
+    /// Begins a message and gives the place that a call has among those under way, and the future of its answer; a
+    /// message without an id is answered by nothing.
     async fn begin(
         self: &Arc<Self>,
         message: Message,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Option<Value>> + Send>> {
+    ) -> (Option<OwnedSemaphorePermit>, Pin<Box<dyn Future<Output = Option<Value>> + Send>>) {
         match message {
             Message::Call { id, method, params } => match self.calls.clone().try_acquire_owned() {
                 Ok(permit) => {
                     let doing = methods::begin(self, &method, params).await;
-                    Box::pin(async move {
+                    let answer = async move {
                         let answer = doing.await;
-                        drop(permit);
                         id.map(|id| frame::answer(&id, answer))
-                    })
+                    };
+                    (Some(permit), Box::pin(answer))
                 }
                 Err(_) => {
                     let error = format!("{CALLS_MAX} calls of this connection are under way");
                     let error = RpcError::new(RpcCode::Busy, error).hinted("wait for some answers first");
-                    Box::pin(std::future::ready(id.map(|id| frame::answer(&id, Err(error)))))
+                    (None, Box::pin(std::future::ready(id.map(|id| frame::answer(&id, Err(error))))))
                 }
             },
             Message::Reply { id, result } => {
                 self.callbacks.answered(&id, result);
-                Box::pin(std::future::ready(None))
+                (None, Box::pin(std::future::ready(None)))
             }
             Message::Wrong { id, error } => {
-                Box::pin(std::future::ready(Some(frame::answer(&id, Err(error)))))
+                (None, Box::pin(std::future::ready(Some(frame::answer(&id, Err(error))))))
             }
         }
     }
