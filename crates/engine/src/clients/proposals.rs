@@ -101,6 +101,7 @@ pub(super) async fn drive(drive: Drive) -> Result<Arc<ProposalResult>, EngineErr
     let (heard, mut hearing) = mpsc::unbounded_channel();
     let Drive { connection, proposal, tools, limits, in_force, run, cancel } = drive;
     let stopping = connection.core().stopping.clone();
+    let run_ending = run.as_ref().map(|(handle, ..)| handle.ending.clone()).unwrap_or_default();
     let mut driver = Driver {
         state: ProposalState::new(proposal.clone(), tools.clone(), limits),
         connection,
@@ -116,8 +117,6 @@ pub(super) async fn drive(drive: Drive) -> Result<Arc<ProposalResult>, EngineErr
         started: HashMap::new(),
         kept: Vec::new(),
     };
-    // Without a run there is none that could be cancelled.
-    let run_cancelled = driver.run.as_ref().map(|(handle, ..)| handle.cancelled.clone()).unwrap_or_default();
     let mut cancelled = false;
     loop {
         while let Some(event) = driver.events.pop_front() {
@@ -136,9 +135,9 @@ pub(super) async fn drive(drive: Drive) -> Result<Arc<ProposalResult>, EngineErr
                 let reason = "cancelled by its client, or its connection is gone".to_owned();
                 driver.events.push_back(ProposalEvent::CancelRequested { reason });
             }
-            () = run_cancelled.cancelled(), if !cancelled => {
+            () = run_ending.cancelled(), if !cancelled => {
                 cancelled = true;
-                let reason = "its run was cancelled".to_owned();
+                let reason = "its run ends".to_owned();
                 driver.events.push_back(ProposalEvent::CancelRequested { reason });
             }
             event = hearing.recv() => driver.events.extend(event),
@@ -172,7 +171,7 @@ impl Driver {
             ProposalEffect::Execute { action, attempt, tool, parameters, timeout_ms } => {
                 let action_id = self.proposal.actions[action].id.clone();
                 let call = ToolExecution { action_id, tool, parameters, timeout_ms, attempt };
-                self.execute(action, call);
+                self.execute(action, call).await;
             }
             ProposalEffect::Cancel { action, attempt } => {
                 if let Some(handle) = self.call_handles.remove(&(action, attempt)) {
@@ -229,20 +228,27 @@ impl Driver {
         }
     }
 
-    fn execute(&mut self, action: usize, call: ToolExecution) {
+    async fn execute(&mut self, action: usize, call: ToolExecution) {
         let first = self.started.insert(action, clock::now()).is_none();
         let turn = self.placed(action, call.attempt).filter(|_| first).map(turns::started);
-        let run = self.run.as_ref().map(|(handle, ..)| handle.clone());
+        let kept = match (&self.run, turn) {
+            (Some((run, ..)), Some(turn)) => {
+                let (reply, kept) = oneshot::channel();
+                // Told here and not by the call's task: what stops the call must not let its start come after its end.
+                let put = RunCommand::Put { turn: Box::new(turn), reply: Some(reply) };
+                drop(run.commands.send(put).await);
+                Some(kept)
+            }
+            (None, _) | (_, None) => None,
+        };
         let (connection, heard) = (self.connection.clone(), self.heard.clone());
         let attempt = call.attempt;
         let handle = self.calls.spawn(async move {
-            if let (Some(run), Some(turn)) = (run, turn) {
-                let turn = Box::new(turn);
-                if run.ask(|reply| RunCommand::Put { turn, reply: Some(reply) }).await.is_none() {
-                    let message = "its run is over".to_owned();
-                    let outcome = ToolOutcome::Failed { message };
-                    return drop(heard.send(ProposalEvent::ToolSettled { action, attempt, outcome }));
-                }
+            if let Some(kept) = kept
+                && kept.await.is_err()
+            {
+                let outcome = ToolOutcome::Failed { message: "its run is over".to_owned() };
+                return drop(heard.send(ProposalEvent::ToolSettled { action, attempt, outcome }));
             }
             let limit = Duration::from_millis(call.timeout_ms);
             let outcome = match tokio::time::timeout(limit, connection.executor().execute(call)).await {

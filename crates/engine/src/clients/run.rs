@@ -8,6 +8,8 @@
 //!            └──── completed ──► Done | Failed ◄─┘──── cancelled ──► Cancelled
 //! ```
 //!
+//! A run that ends stops its proposals first: the end is kept behind the last of their turns.
+//!
 //! It takes what waits in one batch, keeps the batch in one transaction under the run's fence, and only then answers
 //! and tells the subscribers; so turns stand in the store in the order of their indexes, and what was told is durable.
 
@@ -27,7 +29,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// How many commands may wait for an owner.
 const COMMANDS_MAX: usize = 1024;
@@ -35,13 +36,20 @@ const COMMANDS_MAX: usize = 1024;
 /// How long an owner waits before it offers a write again that the disk refused.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
+/// How many records subscribers are told before they get to read.
+const TOLD_AT_ONCE: usize = 128;
+
+/// How long the end of a run waits for the turns of its proposals; they stop at once, unless we have a defect.
+const SETTLE_MS_MAX: u64 = 5_000;
+
 type Answer<T> = oneshot::Sender<T>;
 
 /// What an owner is told. Answers come when what they say is durable.
 #[derive(Debug)]
 pub(super) enum RunCommand {
-    /// Keep the next indexes for the actions of a proposal; answers the first.
-    Reserve { count: u64, reply: Answer<Result<u64, Dropped>> },
+    /// Keep the next indexes for the actions of a proposal; answers the first. Only the connection that drives the
+    /// run may ask.
+    Reserve { connection: Arc<str>, count: u64, reply: Answer<Result<u64, Dropped>> },
     /// A turn has started or settled.
     Put { turn: Box<ClientTurn>, reply: Option<Answer<()>> },
     /// Turns that the client tells of; their indexes are given here. Answers the first.
@@ -74,10 +82,8 @@ pub(super) struct Ending {
 #[derive(Debug, Clone)]
 pub(crate) struct ClientRunHandle {
     pub(super) commands: mpsc::Sender<RunCommand>,
-    /// Is cancelled when the run is: its proposals stop.
-    pub(super) cancelled: CancellationToken,
-    /// The drivers of its proposals.
-    pub(super) drivers: TaskTracker,
+    /// Is cancelled when the run is about to end: what is in flight for it stops.
+    pub(super) ending: CancellationToken,
 }
 
 impl ClientRunHandle {
@@ -86,13 +92,6 @@ impl ClientRunHandle {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.ok()?;
         answer.await.ok()
-    }
-
-    /// Cancels the proposals in flight, and waits until what they have come to is kept.
-    pub(super) async fn stop_proposals(&self) {
-        self.cancelled.cancel();
-        self.drivers.close();
-        self.drivers.wait().await;
     }
 }
 
@@ -108,12 +107,12 @@ pub(super) struct Launch {
 /// Starts the owner of a run whose row is in the store.
 pub(super) fn start(core: &Arc<Core>, launch: Launch) -> ClientRunHandle {
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
-    let handle =
-        ClientRunHandle { commands, cancelled: CancellationToken::new(), drivers: TaskTracker::new() };
+    let ending = CancellationToken::new();
+    let handle = ClientRunHandle { commands, ending: ending.clone() };
     core.clients.insert(launch.run.id.clone(), handle.clone());
     let (owner_core, run_id) = (core.clone(), launch.run.id.clone());
     core.tasks.spawn(async move {
-        let owner = Owner::new(owner_core.clone(), launch);
+        let owner = Owner::new(owner_core.clone(), launch, ending);
         // A panic in an owner is a defect of ours: it ends this task and nothing else.
         if tokio::spawn(owner.live(received)).await.is_err() {
             tracing::error!(run = %run_id, "the owner of the client's run panicked");
@@ -133,6 +132,16 @@ struct Owner {
     settled: u64,
     next: u64,
     subscribers: HashMap<Arc<str>, Subscriber>,
+    ending: CancellationToken,
+    /// The end, while turns are open still.
+    end: Option<Awaited>,
+}
+
+/// An end that waits for the last turns.
+struct Awaited {
+    ending: Ending,
+    reply: Answer<bool>,
+    until: Timestamp,
 }
 
 /// What one batch of commands comes to.
@@ -151,13 +160,14 @@ struct Batch {
 }
 
 impl Owner {
-    fn new(core: Arc<Core>, launch: Launch) -> Self {
+    fn new(core: Arc<Core>, launch: Launch, ending: CancellationToken) -> Self {
         let Launch { run, connection, settled } = launch;
         let fence =
             ClientFence { run_id: run.id.clone(), owner: run.owner.as_str().into(), epoch: run.epoch };
         let lease_until = connection.is_none().then(|| lease(&core));
         let next = run.turns;
-        Owner { core, fence, run, connection, lease_until, settled, next, subscribers: HashMap::new() }
+        let subscribers = HashMap::new();
+        Owner { core, fence, run, connection, lease_until, settled, next, subscribers, ending, end: None }
     }
 
     async fn live(mut self, mut received: mpsc::Receiver<RunCommand>) {
@@ -170,7 +180,10 @@ impl Owner {
                     None => return,
                 },
                 () = self.core.stopping.cancelled() => return,
-                () = tokio::time::sleep(self.lease_left()), if self.lease_until.is_some() => {
+                () = tokio::time::sleep(self.end_left()), if self.end.is_some() => {
+                    tracing::error!(run = %self.run.id, "turns of a run that ends have not settled");
+                }
+                () = tokio::time::sleep(self.lease_left()), if self.lease_until.is_some() && self.end.is_none() => {
                     let reason = Some("its client did not come back within the lease".to_owned());
                     let ending = Ending { status: RunStatus::Incomplete, outcome: None, reason };
                     commands.push(RunCommand::End { ending, reply: oneshot::channel().0 });
@@ -189,11 +202,18 @@ impl Owner {
                     continue;
                 }
                 self.take(command, &mut batch).await;
+                self.end_if_settled(&mut batch);
+            }
+            if !batch.ended && self.end.is_some() && self.end_left().is_zero() {
+                match self.account(&mut batch).await {
+                    true => self.end_now(&mut batch),
+                    false => batch.lost = true,
+                }
             }
             if batch.lost || !self.keep(&mut batch).await {
                 return;
             }
-            self.tell(std::mem::take(&mut batch.told));
+            self.tell(std::mem::take(&mut batch.told)).await;
             batch.replies.into_iter().for_each(|reply| reply());
             if batch.ended {
                 return;
@@ -205,10 +225,15 @@ impl Owner {
         self.lease_until.map_or(Duration::ZERO, clock::until)
     }
 
+    fn end_left(&self) -> Duration {
+        self.end.as_ref().map_or(Duration::ZERO, |end| clock::until(end.until))
+    }
+
     async fn take(&mut self, command: RunCommand, batch: &mut Batch) {
         match command {
-            RunCommand::Reserve { count, reply } => {
-                let reserved = self.reserve(count);
+            RunCommand::Reserve { connection, count, reply } => {
+                let drives = self.connection.as_ref() == Some(&connection);
+                let reserved = if drives { self.reserve(count) } else { Err(Dropped::RunNotFound) };
                 batch.counted |= reserved.is_ok();
                 batch.reply(reply, reserved);
             }
@@ -243,7 +268,7 @@ impl Owner {
                     batch.lost = true;
                     return;
                 }
-                self.tell(std::mem::take(&mut batch.told));
+                self.tell(std::mem::take(&mut batch.told)).await;
                 let tail = self.tail().await;
                 self.subscribers.insert(subscriber.connection().clone(), subscriber);
                 drop(reply.send(tail));
@@ -252,17 +277,15 @@ impl Owner {
                 let removed = self.subscribers.remove(&connection).is_some();
                 let _nobody_waits = reply.send(removed);
             }
+            // The first end stands.
+            RunCommand::End { .. } | RunCommand::Resume { .. } if self.end.is_some() => {}
             RunCommand::End { ending, reply } => {
-                if !self.account(batch).await {
-                    batch.lost = true;
-                    return;
-                }
-                self.end(ending, batch);
-                batch.reply(reply, true);
+                self.ending.cancel();
+                self.end = Some(Awaited { ending, reply, until: clock::now().plus_ms(SETTLE_MS_MAX) });
             }
             RunCommand::Detached { connection } => {
                 self.subscribers.remove(&connection);
-                if self.connection.as_ref() == Some(&connection) {
+                if self.end.is_none() && self.connection.as_ref() == Some(&connection) {
                     self.interrupt(batch);
                 }
             }
@@ -281,6 +304,9 @@ impl Owner {
     }
 
     fn reserve(&mut self, count: u64) -> Result<u64, Dropped> {
+        if self.end.is_some() {
+            return Err(Dropped::RunTerminal);
+        }
         if self.next + count > self.core.settings.client_turns_max {
             return Err(Dropped::RunTurnLimit);
         }
@@ -317,12 +343,15 @@ impl Owner {
         }
     }
 
+    fn end_if_settled(&mut self, batch: &mut Batch) {
+        if self.settled >= self.next {
+            self.end_now(batch);
+        }
+    }
+
     /// Gives every turn that has not settled its end, for nothing is a turn of a run that is over; false when the run
     /// is not ours any more or we stop.
     async fn account(&mut self, batch: &mut Batch) -> bool {
-        if self.settled >= self.next {
-            return true;
-        }
         // What this batch has settled so far is found in the store only once it is kept.
         if !self.keep(batch).await {
             return false;
@@ -342,7 +371,8 @@ impl Owner {
         true
     }
 
-    fn end(&mut self, ending: Ending, batch: &mut Batch) {
+    fn end_now(&mut self, batch: &mut Batch) {
+        let Some(Awaited { ending, reply, .. }) = self.end.take() else { return };
         let now = clock::now();
         let Ending { status, outcome, reason } = ending;
         let change = ClientRunChange { status, outcome: outcome.as_ref(), ended_at: Some(now) };
@@ -351,6 +381,7 @@ impl Owner {
         self.journal(batch, Event::ClientRunEnded { status, turns: self.next, reason });
         self.run = ClientRun { status, outcome, ended_at: Some(now), ..self.run.clone() };
         batch.told.push(RunEvent::ended(&self.run, self.settled));
+        batch.reply(reply, true);
         batch.ended = true;
     }
 
@@ -428,8 +459,12 @@ impl Owner {
     }
 
     /// Tells the subscribers; one whose queue is full is let go, and finds the cursor where it left.
-    fn tell(&mut self, events: Vec<RunEvent>) {
-        for event in events {
+    async fn tell(&mut self, events: Vec<RunEvent>) {
+        for (told, event) in events.into_iter().enumerate() {
+            // A batch may be more than a queue holds; those that read get to it in between.
+            if told % TOLD_AT_ONCE == TOLD_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
             let event = Arc::new(event);
             self.subscribers.retain(|_, subscriber| subscriber.tell(&event));
         }

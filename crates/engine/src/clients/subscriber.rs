@@ -5,6 +5,7 @@ use adjutant_model::run::RunStatus;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// A record of a run, as its subscribers get it.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,12 +61,17 @@ pub struct RunTail {
 pub struct Subscriber {
     connection: Arc<str>,
     events: mpsc::Sender<Arc<RunEvent>>,
+    too_slow: CancellationToken,
 }
 
 impl Subscriber {
-    /// Makes a subscriber; its receiver ends without an `ended` record when it was too slow.
-    pub fn new(connection: Arc<str>, events: mpsc::Sender<Arc<RunEvent>>) -> Self {
-        Subscriber { connection, events }
+    /// Makes a subscriber; `too_slow` is cancelled when it is let go because its queue is full.
+    pub fn new(
+        connection: Arc<str>,
+        events: mpsc::Sender<Arc<RunEvent>>,
+        too_slow: CancellationToken,
+    ) -> Self {
+        Subscriber { connection, events, too_slow }
     }
 
     pub(super) fn connection(&self) -> &Arc<str> {
@@ -74,7 +80,14 @@ impl Subscriber {
 
     /// Tells whether it is still there.
     pub(super) fn tell(&self, event: &Arc<RunEvent>) -> bool {
-        self.events.try_send(event.clone()).is_ok()
+        match self.events.try_send(event.clone()) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.too_slow.cancel();
+                false
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 /// How many members a batch may have.
 const BATCH_MAX: usize = 256;
+/// Parameters nest at most so deep: an answer that has them inside can still be read.
+const NESTING_MAX: usize = adjutant_model::value::DEPTH_MAX as usize;
 
 /// What a frame is.
 #[derive(Debug, PartialEq)]
@@ -54,7 +56,12 @@ fn message(value: Value) -> Message {
     }
     match object.remove("method") {
         Some(Value::String(method)) => {
-            Message::Call { id, method, params: object.remove("params").unwrap_or_default() }
+            let params = object.remove("params").unwrap_or_default();
+            if nests_deeper(&params, NESTING_MAX) {
+                let error = format!("`params` nest at most {NESTING_MAX} deep");
+                return wrong(id.unwrap_or_default(), RpcCode::InvalidRequest, error);
+            }
+            Message::Call { id, method, params }
         }
         Some(_) => wrong(id.unwrap_or_default(), RpcCode::InvalidRequest, "`method` is a text"),
         None => reply(id, object),
@@ -80,6 +87,15 @@ fn reply(id: Option<Value>, mut object: serde_json::Map<String, Value>) -> Messa
         other => {
             wrong(other.unwrap_or_default(), RpcCode::InvalidRequest, "a reply carries the id of our call")
         }
+    }
+}
+
+fn nests_deeper(value: &Value, max: usize) -> bool {
+    let inside = |inner: &Value| nests_deeper(inner, max - 1);
+    match value {
+        Value::Array(items) => max == 0 || items.iter().any(inside),
+        Value::Object(members) => max == 0 || members.values().any(inside),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a connection is sent: one bounded queue, so that a client that does not read holds up nobody.
 
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// So many messages may wait for a client.
@@ -12,7 +13,7 @@ const WAITING_BYTES_MAX: usize = 32 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Outbound {
     queue: mpsc::Sender<String>,
-    bytes: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    room: Arc<Semaphore>,
     too_slow: CancellationToken,
 }
 
@@ -20,36 +21,44 @@ pub(super) struct Outbound {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     queue: mpsc::Receiver<String>,
-    bytes: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    room: Arc<Semaphore>,
 }
 
 /// Makes a queue; `too_slow` is cancelled when it overflows.
 pub(super) fn queue(too_slow: CancellationToken) -> (Outbound, Outgoing) {
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    let bytes = std::sync::Arc::default();
-    let outgoing = Outgoing { queue: receiver, bytes: std::sync::Arc::clone(&bytes) };
-    (Outbound { queue: sender, bytes, too_slow }, outgoing)
+    let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
+    let outgoing = Outgoing { queue: receiver, room: room.clone() };
+    (Outbound { queue: sender, room, too_slow }, outgoing)
+}
+
+/// Gives the bytes that a message takes of the room; one that is larger than all of it waits alone.
+fn bytes_of(text: &str) -> u32 {
+    u32::try_from(text.len().min(WAITING_BYTES_MAX)).expect("the room is smaller")
 }
 
 impl Outbound {
     /// Queues a message; false when the client is gone or let go.
     pub(super) fn offer(&self, text: String) -> bool {
-        use std::sync::atomic::Ordering::Relaxed;
-        let len = text.len();
-        let waiting = self.bytes.fetch_add(len, Relaxed);
-        let room = waiting == 0 || waiting + len <= WAITING_BYTES_MAX;
-        if room && self.queue.try_send(text).is_ok() {
+        if let Ok(taken) = self.room.try_acquire_many(bytes_of(&text))
+            && self.queue.try_send(text).is_ok()
+        {
+            // The other end gives it back.
+            taken.forget();
             return true;
         }
-        self.bytes.fetch_sub(len, Relaxed);
         self.too_slow.cancel();
         false
     }
 
     /// Queues a message when there is room, however long that takes; false when the client is gone.
     pub(super) async fn send(&self, text: String) -> bool {
-        self.bytes.fetch_add(text.len(), std::sync::atomic::Ordering::Relaxed);
-        self.queue.send(text).await.is_ok()
+        let Ok(taken) = self.room.acquire_many(bytes_of(&text)).await else { return false };
+        let is_sent = self.queue.send(text).await.is_ok();
+        if is_sent {
+            taken.forget();
+        }
+        is_sent
     }
 }
 
@@ -57,8 +66,15 @@ impl Outgoing {
     /// Gives the next message; nothing when no more can come.
     pub(super) async fn next(&mut self) -> Option<String> {
         let text = self.queue.recv().await?;
-        self.bytes.fetch_sub(text.len(), std::sync::atomic::Ordering::Relaxed);
+        self.room.add_permits(bytes_of(&text) as usize);
         Some(text)
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // Nobody gives room back any more; whoever waits for it learns that the client is gone.
+        self.room.close();
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Daemon {
 }
 
 /// A WebSocket without a client's manners.
-pub(crate) struct WebSocket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct WebSocket(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl WebSocket {
     /// Goes as it should.

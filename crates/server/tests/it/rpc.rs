@@ -2,11 +2,15 @@
 
 mod actions;
 mod door;
+mod hostile;
 mod lifecycle;
 mod narrated;
+mod noise;
 mod replay;
 mod stream;
+mod trust;
 mod turns;
+mod weaknesses;
 
 use crate::harness::Daemon;
 use adjutant_protocol::rpc::{

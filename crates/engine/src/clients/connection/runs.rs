@@ -12,6 +12,7 @@ use adjutant_model::Value;
 use adjutant_model::client_run::ClientRun;
 use adjutant_model::event::Event;
 use adjutant_model::run::RunStatus;
+
 use adjutant_rules::proposal::StateBook;
 use adjutant_store::{Draft, Write, WriteError};
 use std::sync::Arc;
@@ -228,9 +229,6 @@ impl Connection {
             return Err(over());
         }
         let handle = self.core.clients.get(run_id).ok_or_else(over)?;
-        if ending.status == RunStatus::Cancelled {
-            handle.stop_proposals().await;
-        }
         handle.ask(|reply| RunCommand::End { ending, reply }).await.ok_or_else(over)?;
         let mut book = self.lock();
         if book.run.as_ref().is_some_and(|current| &*current.run_id == run_id) {
@@ -286,8 +284,9 @@ impl Connection {
             && let Some(tail) = handle.ask(|reply| RunCommand::Subscribe { subscriber, reply }).await
         {
             let mut book = self.lock();
-            if !book.runs.iter().any(|run| run.commands.same_channel(&handle.commands)) {
-                book.runs.push(handle);
+            book.watched.retain(|run| !run.commands.is_closed());
+            if !book.watched.iter().any(|run| run.commands.same_channel(&handle.commands)) {
+                book.watched.push(handle);
             }
             return tail.map(Some);
         }

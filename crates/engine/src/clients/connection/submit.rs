@@ -52,7 +52,6 @@ impl Submitted {
         let driven = match run {
             Err(error) => Ok(Err(error)),
             Ok(run) => {
-                let drivers = run.as_ref().map(|(handle, ..)| handle.drivers.clone()).unwrap_or_default();
                 let drive = Drive {
                     connection: connection.clone(),
                     proposal,
@@ -63,7 +62,7 @@ impl Submitted {
                     cancel: cancel.clone(),
                 };
                 // It goes on to its end even when nobody waits for its answer any more.
-                connection.proposals.spawn(drivers.track_future(proposals::drive(drive))).await
+                connection.proposals.spawn(proposals::drive(drive)).await
             }
         };
         connection.submission_over(&id, &cancel);
@@ -107,7 +106,11 @@ impl Connection {
                 let (reply, reserved) = oneshot::channel();
                 let count = proposal.actions.len() as u64;
                 let over = |_| proposals::refused(Dropped::RunTerminal);
-                handle.commands.send(RunCommand::Reserve { count, reply }).await.map_err(over)?;
+                handle
+                    .commands
+                    .send(RunCommand::Reserve { connection: self.id.clone(), count, reply })
+                    .await
+                    .map_err(over)?;
                 Some(Place { handle, run_id, reserved })
             }
         };

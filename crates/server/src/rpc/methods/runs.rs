@@ -71,7 +71,7 @@ fn dropped_json(run_id: &str, dropped: Dropped) -> Value {
 pub(super) async fn subscribe(session: &Arc<Session>, given: Value) -> Answer {
     let run_id = params("runs.subscribe", given)?.required_text("run_id")?;
     let (events, waiting) = mpsc::channel(WAITING_MAX);
-    let subscriber = Subscriber::new(session.connection.id().clone(), events);
+    let subscriber = Subscriber::new(session.connection.id().clone(), events, session.closing.clone());
     let tail =
         session.connection.run_subscribe(&run_id, subscriber).await.map_err(refused("runs.subscribe"))?;
     let Some(tail) = tail else { return Ok(json!({"run_id": run_id, "not_found": true})) };
@@ -83,7 +83,7 @@ pub(super) async fn subscribe(session: &Arc<Session>, given: Value) -> Answer {
     Ok(answer)
 }
 
-/// Sends on what a subscriber is told; when it was let go without the end of the run, the connection is too slow.
+/// Sends on what a subscriber is told.
 async fn forward(session: Arc<Session>, mut waiting: mpsc::Receiver<Arc<RunEvent>>) {
     let over = session.over.clone();
     loop {

@@ -169,9 +169,7 @@ async fn a_run_that_is_cancelled_stops_its_proposals_and_every_turn_says_so() {
     assert_eq!(cancelled["status"], "cancelled");
     tools.given_up.notified().await;
     let result = submitted.await.expect("no panic").expect("an answer");
-    for (at, error) in
-        ["canceled: its run was cancelled", "not started: its run was cancelled"].iter().enumerate()
-    {
+    for (at, error) in ["canceled: its run ends", "not started: its run ends"].iter().enumerate() {
         assert_eq!(result["results"][at]["error"], *error);
         assert_eq!(ends_of(&host, &run_id).await[at], ("cancelled".to_owned(), (*error).to_owned()));
     }
@@ -188,8 +186,7 @@ async fn a_run_that_ends_before_its_proposal_accounts_for_every_turn() {
     let (run_id, submitted) = held_run(&door, &tools).await;
     door.call("runs.complete", json!({"run_id": run_id, "outcome": success()})).await;
     let ends = ends_of(&door, &run_id).await;
-    let why =
-        ["the run ended before it settled; what it has done is not known", "the run ended before it began"];
+    let why = ["canceled: its run ends", "not started: its run ends"];
     assert_eq!(ends, why.map(|why| ("cancelled".to_owned(), why.to_owned())));
     let trace = door.call("runs.get_trace", json!({"run_id": run_id})).await;
     assert_eq!(trace["records"][3]["termination"]["status"], "success");
