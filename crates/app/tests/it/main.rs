@@ -12,6 +12,7 @@ mod errors;
 mod goals;
 mod rehearsal;
 mod run;
+mod runtime;
 
 /// The program that these tests run.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_adjutant");
