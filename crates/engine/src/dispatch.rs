@@ -3,6 +3,7 @@
 use crate::faults::{self, EffectKey};
 use crate::identity;
 use crate::plane::Core;
+use crate::record;
 use crate::runs::{RunCommand, STORE_RETRY, panicked};
 use crate::templates;
 use crate::worker::{self, GateAccess, Performed, Progress, WorkerContext};
@@ -76,7 +77,8 @@ pub(crate) fn start(core: &Arc<Core>, job: StepJob) -> InFlight {
         })
         .await;
         drop(ended);
-        for performed in outcomes {
+        for Performed { outcome, usage } in outcomes {
+            let performed = Performed { outcome: record::outcome(outcome), usage };
             if !cancel.is_cancelled() {
                 // The owner may have ended; then nobody wants the outcome.
                 drop(commands.send(RunCommand::Settled { path: path.clone(), attempt, performed }).await);

@@ -10,6 +10,7 @@ mod mirror;
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
+use crate::record;
 use adjutant_model::event::Event;
 use adjutant_model::goal::{Evidence, EvidenceSource, Goal, GoalStatus, LinkState};
 use adjutant_model::run::RunRecord;
@@ -65,6 +66,11 @@ impl Goals {
     pub(crate) async fn create(&self, params: GoalParams) -> Result<Goal, EngineError> {
         let GoalParams { description, acceptance, project } = params;
         let id = GoalId::new(clock::fresh_id());
+        let description = record::text(&description);
+        let acceptance = acceptance
+            .into_iter()
+            .map(|spec| CriterionSpec { text: record::text(&spec.text), ..spec })
+            .collect();
         self.ask(Change::Create(NewGoal { id, description, acceptance, project })).await
     }
 
@@ -86,6 +92,7 @@ impl Goals {
     }
 
     pub(crate) async fn step(&self, goal_id: &GoalId, command: GoalCommand) -> Result<Goal, EngineError> {
+        let command = without_secrets(command);
         self.ask(Change::Step { goal_id: goal_id.clone(), command }).await
     }
 
@@ -93,6 +100,24 @@ impl Goals {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request { what, reply }).await.map_err(|_| EngineError::Stopping)?;
         answer.await.map_err(|_| EngineError::Stopping)?
+    }
+}
+
+/// Takes secrets out of what people and checks say.
+fn without_secrets(command: GoalCommand) -> GoalCommand {
+    let told = |evidence: Evidence| Evidence { detail: record::text(&evidence.detail), ..evidence };
+    match command {
+        GoalCommand::Link { session_id, task } => GoalCommand::Link { session_id, task: record::text(&task) },
+        GoalCommand::SetLink { session_id, state, evidence } => {
+            GoalCommand::SetLink { session_id, state, evidence: evidence.map(told) }
+        }
+        GoalCommand::AddEvidence { criterion, evidence } => {
+            GoalCommand::AddEvidence { criterion, evidence: told(evidence) }
+        }
+        GoalCommand::Note { text } => GoalCommand::Note { text: record::text(&text) },
+        GoalCommand::SetStatus { to, reason, trees } => {
+            GoalCommand::SetStatus { to, reason: reason.as_deref().map(record::text), trees }
+        }
     }
 }
 

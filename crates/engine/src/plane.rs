@@ -8,6 +8,7 @@ use crate::error::EngineError;
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
 use crate::identity;
+use crate::record;
 use crate::runs::{self, RunCommand, RunDirectory, ToolEnd};
 use crate::settings::Settings;
 use crate::tasks::{self, TaskParams, TaskStarted};
@@ -354,7 +355,7 @@ impl Plane {
         }
         let handle = self.core.runs.get(run_id).ok_or(EngineError::Stopping)?;
         let (reply, answer) = oneshot::channel();
-        let reason = format!("{}: {reason}", caller.actor());
+        let reason = format!("{}: {}", caller.actor(), record::text(reason));
         if handle.commands.send(RunCommand::Cancel { reason, reply }).await.is_ok() {
             // Without an answer the run ended by itself meanwhile; what is in the store counts.
             drop(answer.await);

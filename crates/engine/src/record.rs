@@ -1,15 +1,29 @@
 //! How records keep what agents do and say: first without secrets, then within the limits of a turn.
 //!
-//! In this order, because half a secret is not recognised any more. A step's own output is not touched: the flow goes on
-//! with it, and so it must be the same after a restart.
+//! In this order, because half a secret is not recognised any more. A flow goes on with what its steps give, and must be
+//! the same after a restart; so secrets are taken out of a first context and of a step's outcome before the machine sees
+//! them, and a context never holds one. A program that needs a secret takes it from its environment.
 
 use adjutant_model::Value;
+use adjutant_model::run::{StepFailure, StepOutcome};
 use adjutant_rules::limits;
 use adjutant_rules::redact::{redact, redact_value};
 
 /// Gives a value as a turn keeps it.
 pub(crate) fn value(value: &Value) -> Value {
     limits::turn_text(&without_secrets(value))
+}
+
+/// Gives a step's outcome as the flow goes on with it.
+pub(crate) fn outcome(outcome: StepOutcome) -> StepOutcome {
+    match outcome {
+        StepOutcome::Done(value) => StepOutcome::Done(redact_value(&value).unwrap_or(value)),
+        StepOutcome::Failed(failure) => StepOutcome::Failed(StepFailure {
+            message: text(&failure.message),
+            value: failure.value.as_ref().map(without_secrets),
+            class: failure.class,
+        }),
+    }
 }
 
 /// Gives a line of progress as the journal keeps it.

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::goals;
 use crate::plane::Core;
+use crate::record;
 use crate::runs::{self, Launch, Origin};
 use crate::templates;
 use crate::worker::{function, lua};
@@ -95,6 +96,12 @@ pub(crate) async fn start(
     if core.runs.len() >= core.settings.runs_open_max {
         return Err(EngineError::Busy(core.runs.len()));
     }
+    let params = TaskParams {
+        init_ctx: record::without_secrets(&params.init_ctx),
+        goal: params.goal.as_deref().map(record::text),
+        rest: record::without_secrets(&params.rest),
+        ..params
+    };
     let document = document_of(core, &params.blueprint).await?;
     let ready = core.blueprints.ready(&document).map_err(|lints| EngineError::Blueprint { lints })?;
     let blueprint = &ready.blueprint;

@@ -16,6 +16,7 @@ pub use version::{canonical, hash, version_of};
 
 use crate::document::{Cursor, Lint, Lints};
 use crate::flow;
+use crate::redact::redact_value;
 use adjutant_model::Value;
 use adjutant_model::blueprint::{Blueprint, Metadata};
 use adjutant_model::value::DEPTH_MAX;
@@ -50,6 +51,12 @@ pub fn read(document: &Value, builtins: &Builtins<'_>) -> Result<(Blueprint, Vec
         None
     } else {
         refuse_inexact(&root, &mut lints);
+        if redact_value(document).is_some() {
+            // The document is kept as it is, because its hash is its version.
+            let message =
+                "the blueprint holds what looks like a secret; let the program take it from its environment";
+            lints.warning(&root, "secret", message);
+        }
         blueprint(&root, builtins, &mut lints)
     };
     match blueprint {

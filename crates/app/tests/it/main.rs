@@ -13,6 +13,7 @@ mod goals;
 mod rehearsal;
 mod run;
 mod runtime;
+mod secrets;
 
 /// The program that these tests run.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_adjutant");

@@ -290,6 +290,15 @@ fn two_agents_of_one_name_are_an_error_and_an_idle_one_a_warning() {
 }
 
 #[test]
+fn what_looks_like_a_secret_is_a_warning() {
+    // Put together here, so that no scanner takes the sample for one.
+    let secret = format!("ghp_{}", "aB3dE5fG7h".repeat(4));
+    let spec = format!(r#""kind":"command","spec":{{"program":"git","env":{{"TOKEN":"{secret}"}}}}"#);
+    let (_, lints) = read(&document(&spec, ""), &BUILTINS).expect("a warning stops nothing");
+    assert_eq!(lints.iter().map(|lint| lint.name).collect::<Vec<_>>(), ["secret"]);
+}
+
+#[test]
 fn a_command_is_read_whole() {
     let found = agent(
         r#""kind":"subprocess","spec":{"program":"sh","args":["-c","echo ${word} {prompt}"],"env":{"A":"b"},
