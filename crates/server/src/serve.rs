@@ -10,6 +10,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use axum::serve::ListenerExt;
 use axum::{Extension, Router};
 use std::io;
 use std::sync::OnceLock;
@@ -115,7 +116,13 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
 /// What a listener said when it could not be served.
 pub async fn serve(listeners: Listeners, router: Router, shutdown: CancellationToken) -> io::Result<()> {
     let through_socket = router.clone().layer(Extension(ThroughSocket));
-    let tcp = axum::serve(listeners.tcp, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    // A short answer does not wait until the last one was acknowledged.
+    let at_once = listeners.tcp.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection's answers may be delayed");
+        }
+    });
+    let tcp = axum::serve(at_once, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let unix = axum::serve(listeners.unix, through_socket)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let both = async {

@@ -14,8 +14,12 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message, client::IntoClientRequest, http::HeaderValue};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// The library fills its whole read buffer with zeros at every read; most frames are much smaller than this.
+const READ_BUFFER_BYTES: usize = 8 << 10;
 
 /// Why a call was not answered as it should.
 #[derive(Debug, Error)]
@@ -109,7 +113,10 @@ impl RpcClient {
         request.headers_mut().insert("authorization", bearer);
         let unreachable =
             |source| RpcClientError::Unreachable { address: address.to_owned(), source: Box::new(source) };
-        let (socket, _) = tokio_tungstenite::connect_async(request).await.map_err(unreachable)?;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+        let (socket, _) = tokio_tungstenite::connect_async_with_config(request, Some(config), true)
+            .await
+            .map_err(unreachable)?;
         let (outgoing, queue) = mpsc::channel(256);
         let (notices, noticed) = mpsc::unbounded_channel();
         let owner = Owner {

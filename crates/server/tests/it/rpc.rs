@@ -1,6 +1,7 @@
 //! The runtime door over real loopback WebSockets; names of tests begin with the acceptance case they show.
 
 mod actions;
+mod disk;
 mod door;
 mod hostile;
 mod lifecycle;
