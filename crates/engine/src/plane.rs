@@ -253,7 +253,7 @@ impl Plane {
     pub async fn approval_answer(
         &self,
         id: &str,
-        answer: Answer,
+        answer: Answer<'_>,
         answerer: Answerer<'_>,
     ) -> Result<Approval, EngineError> {
         approvals::answer(&self.core, id, answer, answerer).await
