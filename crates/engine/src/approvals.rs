@@ -19,6 +19,7 @@ use adjutant_model::{Timestamp, Value};
 use adjutant_rules::approval::{self, Answered};
 use adjutant_store::{ApprovalResolution, Draft, Write, WriteError};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -34,6 +35,13 @@ pub(crate) struct Asker {
     pub(crate) agent_id: Option<Arc<str>>,
     /// The connection it came over.
     pub(crate) connection: Arc<str>,
+}
+
+impl Asker {
+    /// Gives the plane as the one who asks, for a run of its own; nobody has its token.
+    pub(crate) fn plane(agent_id: Option<Arc<str>>) -> Self {
+        Asker { token_id: "plane".to_owned(), agent_id, connection: "plane".into() }
+    }
 }
 
 /// What is asked.
@@ -85,6 +93,11 @@ pub fn fingerprint(call: &ToolCall) -> String {
     let named =
         Value::object([("tool", Value::from(call.tool.as_str())), ("parameters", call.parameters.clone())]);
     format!("{:x}", Sha256::digest(adjutant_rules::blueprint::canonical(&named)))
+}
+
+/// Gives the id of the approval that a run raises about something it names: the same whenever it is asked for.
+pub(crate) fn id_of(about: impl std::fmt::Display) -> String {
+    format!("approval-{}", &format!("{:x}", Sha256::digest(about.to_string()))[..24])
 }
 
 /// Makes the approval that a question is, and enters it into a write.
@@ -294,11 +307,20 @@ fn may_answer(approval: &Approval, answerer: &Answerer<'_>) -> Result<(), Engine
     Ok(())
 }
 
-/// Ends what nobody waits for any more after the daemon was down; what open runs asked is theirs to find.
+/// Ends what nobody waits for any more after the daemon was down; what open runs have asked is theirs to look through.
 pub(crate) async fn withdraw_left_over(core: &Core) -> Result<(), EngineError> {
-    for approval in core.store.approvals(Some(ApprovalStatus::Pending), usize::MAX).await? {
-        let end = End { status: ApprovalStatus::Withdrawn, by: "the daemon's start", option: None };
-        resolve(core, &approval.id, end).await?;
+    let open: HashSet<String> =
+        core.store.runs_open().await?.into_iter().map(|run| run.id.as_str().to_owned()).collect();
+    for approval in pending(core).await? {
+        if approval.run_id.as_deref().is_none_or(|run_id| !open.contains(run_id)) {
+            let end = End { status: ApprovalStatus::Withdrawn, by: "the daemon's start", option: None };
+            resolve(core, &approval.id, end).await?;
+        }
     }
     Ok(())
+}
+
+/// Gives what waits for an answer.
+pub(crate) async fn pending(core: &Core) -> Result<Vec<Approval>, EngineError> {
+    Ok(core.store.approvals(Some(ApprovalStatus::Pending), usize::MAX).await?)
 }
