@@ -18,6 +18,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// How long a connection may take; the daemon is on this machine.
+/// An answer has no limit of its own: a run, or a person who is asked, decides how long it takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a request was not answered as it should.

@@ -323,13 +323,17 @@ impl<'a> Transition<'a> {
 
     /// Settles a step that the gate refused; it is not tried again.
     fn reject(&mut self, dispatch: Dispatch, judgement: Judgement) -> FlowEvent {
-        let Dispatch { path, attempt, agent, .. } = dispatch;
-        let turn = self.turns.step(&path, attempt).expect("the turn was opened just now");
+        let turn = self.turns.step(&dispatch.path, dispatch.attempt).expect("the turn is open");
         let failure = refusal(&judgement).expect("only refused steps come here");
-        let tool = format!("step:{agent}");
         self.flush();
-        self.journal("plane", Event::ToolJudged { turn, path: path.clone(), tool, judgement });
+        self.step_judged(turn, &dispatch, judgement);
+        let Dispatch { path, attempt, .. } = dispatch;
         FlowEvent::Settled { path, attempt, outcome: StepOutcome::Failed(failure) }
+    }
+
+    fn step_judged(&mut self, turn: u64, dispatch: &Dispatch, judgement: Judgement) {
+        let (path, tool) = (dispatch.path.clone(), format!("step:{}", dispatch.agent));
+        self.journal("plane", Event::ToolJudged { turn, path, tool, judgement });
     }
 
     fn cancel_tools(&mut self, turns: &[u64]) {

@@ -107,7 +107,7 @@ impl Daemon {
         Self::with_settings(|settings| settings.exe = exe).await
     }
 
-    async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
         Self::over(Home::new(), change).await
     }
 

@@ -22,17 +22,15 @@ impl Transition<'_> {
         let Dispatch { path, attempt, .. } = &dispatch;
         let turn = self.turns.step(path, *attempt).expect("the turn was opened just now");
         self.turns.ask(path.clone(), *attempt, judgement.rule.clone());
-        let call = gate.call(&dispatch);
         let asker = Asker::plane(Some(dispatch.agent.clone()));
         let id = self.raise(
             dispatch::marker(self.run_id, path, *attempt),
             &asker,
-            (call.clone(), judgement.reason.clone()),
+            (gate.call(&dispatch), judgement.reason.clone()),
             gate.approval_ms,
         );
-        let event = Event::ToolJudged { turn, path: path.clone(), tool: call.tool, judgement };
         self.flush();
-        self.journal("plane", event);
+        self.step_judged(turn, &dispatch, judgement);
         self.follows.asked.push(Asked { id, about: About::Step(dispatch) });
     }
 
@@ -56,9 +54,8 @@ impl Transition<'_> {
         }
         let Dispatch { path, attempt, .. } = &dispatch;
         let turn = self.turns.step(path, *attempt).expect("an asked step has an open turn");
-        let tool = gate.call(&dispatch).tool;
         self.flush();
-        self.journal("plane", Event::ToolJudged { turn, path: path.clone(), tool, judgement });
+        self.step_judged(turn, &dispatch, judgement);
         self.follows.dispatches.push(dispatch);
     }
 
