@@ -1,22 +1,30 @@
-//! Approvals: what the gate asks a person, durable until it is answered or its deadline is over.
+//! Approvals: what people are asked, durable until it is answered or its deadline is over.
 //!
-//! The one who asks waits here. Nobody answers their own question: the token that asked never may, and what the owner's
-//! token asked on a connection is answered by the owner elsewhere, which the journal says.
+//! An approval is raised by a write, so that a run raises it together with the turn that is about it, and ends by
+//! another that only the first to come makes. Whoever waits for it looks into the store, and is woken to look again:
+//! so a question outlives the daemon when its asker does. Nobody answers their own question: the token that asked never
+//! may, and what the owner's token asked on a connection is answered by the owner elsewhere, which the journal says.
 
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
 use crate::record;
-use adjutant_model::Value;
+use crate::runs::STORE_RETRY;
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::event::Event;
 use adjutant_model::policy::ToolCall;
+use adjutant_model::run::ErrorClass;
+use adjutant_model::{Timestamp, Value};
+use adjutant_rules::approval::{self, Answered};
 use adjutant_store::{ApprovalResolution, Draft, Write, WriteError};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::oneshot;
+use std::collections::HashSet;
+use std::sync::Arc;
+use tokio::sync::broadcast::{self, error::RecvError};
+
+/// So many ends may be told before somebody who waits has heard of them; beyond it they look for themselves.
+const ENDED_MAX: usize = 64;
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -27,6 +35,13 @@ pub(crate) struct Asker {
     pub(crate) agent_id: Option<Arc<str>>,
     /// The connection it came over.
     pub(crate) connection: Arc<str>,
+}
+
+impl Asker {
+    /// Gives the plane as the one who asks, for a run of its own; nobody has its token.
+    pub(crate) fn plane(agent_id: Option<Arc<str>>) -> Self {
+        Asker { token_id: "plane".to_owned(), agent_id, connection: "plane".into() }
+    }
 }
 
 /// What is asked.
@@ -40,9 +55,12 @@ pub(crate) struct Question {
 
 /// What a person says to an approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum Answer<'a> {
     /// The action may go on.
-    Approve,
+    Approve {
+        /// Which of a question's options is meant; the first when nothing is said.
+        option: Option<&'a str>,
+    },
     /// It may not.
     Deny,
 }
@@ -58,15 +76,15 @@ pub struct Answerer<'a> {
     pub reason: &'a str,
 }
 
-/// Those who wait for an answer.
-#[derive(Debug, Default)]
+/// Tells those who wait which approvals have ended.
+#[derive(Debug)]
 pub(crate) struct Approvals {
-    waiting: Mutex<HashMap<String, oneshot::Sender<ApprovalStatus>>>,
+    ended: broadcast::Sender<Arc<str>>,
 }
 
-impl Approvals {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<ApprovalStatus>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Default for Approvals {
+    fn default() -> Self {
+        Approvals { ended: broadcast::Sender::new(ENDED_MAX) }
     }
 }
 
@@ -77,30 +95,58 @@ pub fn fingerprint(call: &ToolCall) -> String {
     format!("{:x}", Sha256::digest(adjutant_rules::blueprint::canonical(&named)))
 }
 
+/// Gives the id of the approval that a run raises about something it names: the same whenever it is asked for.
+pub(crate) fn id_of(about: impl std::fmt::Display) -> String {
+    format!("approval-{}", &format!("{:x}", Sha256::digest(about.to_string()))[..24])
+}
+
+/// Makes the approval that a question is, and enters it into a write.
+pub(crate) fn raise(
+    write: &mut Write,
+    id: String,
+    (asker, question): (&Asker, &Question),
+    (now, deadline): (Timestamp, Timestamp),
+) {
+    let approval = Approval {
+        id,
+        run_id: question.run_id.clone(),
+        agent_id: asker.agent_id.clone(),
+        token_id: asker.token_id.clone(),
+        connection: asker.connection.to_string(),
+        tool: question.call.tool.clone(),
+        parameters: record::without_secrets(&question.call.parameters),
+        fingerprint: fingerprint(&question.call),
+        reason: record::text(&question.reason),
+        status: ApprovalStatus::Pending,
+        deadline,
+        created_at: now,
+        resolved_at: None,
+        resolved_by: None,
+        option: None,
+    };
+    write.approval_put(&approval);
+    let event = Event::ApprovalRaised {
+        approval_id: approval.id.clone(),
+        tool: approval.tool.clone(),
+        fingerprint: approval.fingerprint.clone(),
+        deadline: approval.deadline,
+    };
+    write.journal(Draft { at: now, actor: "plane".into(), subject: approval.id.as_str().into(), event });
+}
+
 /// Raises an approval and waits for it; gives the reason when it is not approved.
 pub(crate) async fn ask(core: &Arc<Core>, asker: Asker, question: Question) -> Result<(), String> {
-    let approval =
-        raise(core, &asker, &question).await.map_err(|error| format!("nobody could be asked: {error}"))?;
-    let (told, answer) = oneshot::channel();
-    core.approvals.lock().insert(approval.id.clone(), told);
-    let mut waiting = Waiting { core: core.clone(), id: approval.id.clone(), is_over: false };
-    let status = tokio::select! {
-        answer = answer => answer.unwrap_or(ApprovalStatus::Withdrawn),
-        () = tokio::time::sleep(clock::until(approval.deadline)) => {
-            resolve(core, &approval.id, ApprovalStatus::Expired, "the deadline").await.ok();
-            ApprovalStatus::Expired
-        }
-    };
+    let id = format!("approval-{}", &clock::fresh_id().simple().to_string()[20..]);
+    let now = clock::now();
+    let mut write = Write::default();
+    raise(&mut write, id.clone(), (&asker, &question), (now, now.plus_ms(core.settings.approval_ms)));
+    core.store.write(write).await.map_err(|error| format!("nobody could be asked: {error}"))?;
+    let mut waiting = Waiting { core: core.clone(), id, is_over: false };
+    let ended = ended(core, &waiting.id).await;
     waiting.is_over = true;
-    let who = question.reason;
-    match status {
-        ApprovalStatus::Approved => Ok(()),
-        ApprovalStatus::Denied => Err(format!("{who}; it was denied (approval {})", approval.id)),
-        ApprovalStatus::Expired => Err(format!("{who}; nobody answered in time (approval {})", approval.id)),
-        ApprovalStatus::Pending | ApprovalStatus::Withdrawn => {
-            Err(format!("{who}; the question was withdrawn (approval {})", approval.id))
-        }
-    }
+    let Some(ended) = ended else { return Err(format!("{} is gone", waiting.id)) };
+    let last = approval::judgement(None, &question.reason, &Answered::from(&ended));
+    if last.allowed { Ok(()) } else { Err(last.reason) }
 }
 
 /// Withdraws the question when whoever asked stops waiting.
@@ -112,87 +158,133 @@ struct Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.core.approvals.lock().remove(&self.id);
-        if self.is_over || self.core.stopping.is_cancelled() {
-            return;
+        if !self.is_over && !self.core.stopping.is_cancelled() {
+            withdraw_apart(&self.core, self.id.clone());
         }
-        let (core, id) = (self.core.clone(), self.id.clone());
-        self.core.tasks.spawn(async move {
-            if let Err(error) = resolve(&core, &id, ApprovalStatus::Withdrawn, "its asker").await {
-                tracing::debug!(approval = %id, %error, "the approval had an answer already");
-            }
-        });
     }
 }
 
-async fn raise(core: &Core, asker: &Asker, question: &Question) -> Result<Approval, EngineError> {
-    let now = clock::now();
-    let approval = Approval {
-        id: format!("approval-{}", &clock::fresh_id().simple().to_string()[20..]),
-        run_id: question.run_id.clone(),
-        agent_id: asker.agent_id.clone(),
-        token_id: asker.token_id.clone(),
-        connection: asker.connection.to_string(),
-        tool: question.call.tool.clone(),
-        parameters: record::without_secrets(&question.call.parameters),
-        fingerprint: fingerprint(&question.call),
-        reason: record::text(&question.reason),
-        status: ApprovalStatus::Pending,
-        deadline: now.plus_ms(core.settings.approval_ms),
-        created_at: now,
-        resolved_at: None,
-        resolved_by: None,
-    };
-    let mut write = Write::default();
-    write.approval_put(&approval);
-    let event = Event::ApprovalRaised {
-        approval_id: approval.id.clone(),
-        tool: approval.tool.clone(),
-        fingerprint: approval.fingerprint.clone(),
-        deadline: approval.deadline,
-    };
-    write.journal(Draft { at: now, actor: "plane".into(), subject: approval.id.as_str().into(), event });
-    core.store.write(write).await?;
-    Ok(approval)
+/// Waits until an approval has ended, and gives it; one whose deadline is over ends here. Gives nothing when there is
+/// none.
+///
+/// Whoever stops waiting changes nothing.
+pub(crate) async fn ended(core: &Core, id: &str) -> Option<Approval> {
+    // Before the first look, so that no end falls between the look and the wait.
+    let mut heard = core.approvals.ended.subscribe();
+    loop {
+        let pause = match core.store.approval_get(id).await {
+            Ok(Some(found)) if found.status == ApprovalStatus::Pending => clock::until(found.deadline),
+            Ok(found) => return found,
+            Err(error) => {
+                tracing::warn!(approval = %id, %error, "the approval cannot be read; it is looked for again");
+                STORE_RETRY
+            }
+        };
+        if pause.is_zero() {
+            expire(core, id).await;
+            continue;
+        }
+        tokio::select! {
+            () = hear(&mut heard, id) => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
 }
 
-async fn resolve(core: &Core, id: &str, status: ApprovalStatus, by: &str) -> Result<(), WriteError> {
+/// Returns when an approval may have ended.
+async fn hear(heard: &mut broadcast::Receiver<Arc<str>>, id: &str) {
+    loop {
+        match heard.recv().await {
+            Ok(other) if *other != *id => {}
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => return std::future::pending().await,
+        }
+    }
+}
+
+async fn expire(core: &Core, id: &str) {
+    let end = End { status: ApprovalStatus::Expired, by: "the deadline", option: None };
+    match resolve(core, id, end).await {
+        // An answer that was a moment quicker stands.
+        Ok(()) | Err(WriteError::RowsUnexpected { .. }) => {}
+        Err(error) => {
+            tracing::warn!(approval = %id, %error, "the approval's end could not be kept; it is offered again");
+            tokio::time::sleep(STORE_RETRY).await;
+        }
+    }
+}
+
+/// Withdraws a question that nobody waits for any more, however long the disk refuses it; one that has ended stays as
+/// it is.
+pub(crate) async fn withdraw(core: &Core, id: &str, by: &str) {
+    let end = End { status: ApprovalStatus::Withdrawn, by, option: None };
+    while let Err(error) = resolve(core, id, end).await {
+        if error.class() != ErrorClass::Retry {
+            return tracing::debug!(approval = %id, %error, "the approval has ended already");
+        }
+        tokio::select! {
+            // The next daemon finds that nobody waits for it.
+            () = core.stopping.cancelled() => return,
+            () = tokio::time::sleep(STORE_RETRY) => {}
+        }
+    }
+}
+
+/// Does [`withdraw`] apart from whoever asked.
+pub(crate) fn withdraw_apart(core: &Arc<Core>, id: String) {
+    let apart = core.clone();
+    core.tasks.spawn(async move { withdraw(&apart, &id, "its asker").await });
+}
+
+/// How an approval ends.
+#[derive(Clone, Copy)]
+struct End<'a> {
+    status: ApprovalStatus,
+    by: &'a str,
+    option: Option<&'a str>,
+}
+
+async fn resolve(core: &Core, id: &str, end: End<'_>) -> Result<(), WriteError> {
     let now = clock::now();
+    let End { status, by, option } = end;
     let mut write = Write::default();
-    write.approval_resolve(id, ApprovalResolution { status, by, at: now });
+    write.approval_resolve(id, ApprovalResolution { status, by, option, at: now });
     let event = Event::ApprovalResolved { approval_id: id.to_owned(), status, by: by.to_owned() };
     write.journal(Draft { at: now, actor: "plane".into(), subject: id.into(), event });
-    core.store.write(write).await.map(drop)
+    core.store.write(write).await?;
+    // Without anybody who waits the end stands all the same.
+    let _nobody_waits = core.approvals.ended.send(id.into());
+    Ok(())
 }
 
 /// Takes a person's answer.
 pub(crate) async fn answer(
     core: &Core,
     id: &str,
-    answer: Answer,
+    answer: Answer<'_>,
     answerer: Answerer<'_>,
 ) -> Result<Approval, EngineError> {
     let approval =
         core.store.approval_get(id).await?.ok_or_else(|| EngineError::not_found("approval", id))?;
     may_answer(&approval, &answerer)?;
-    let status = match answer {
-        Answer::Approve => ApprovalStatus::Approved,
-        Answer::Deny => ApprovalStatus::Denied,
+    let (status, option) = match answer {
+        Answer::Approve { option } => {
+            let options = approval::options(&approval.tool, &approval.parameters);
+            let chosen = approval::choice(&options, option);
+            (ApprovalStatus::Approved, chosen.map_err(|error| EngineError::invalid(error.to_string()))?)
+        }
+        Answer::Deny => (ApprovalStatus::Denied, None),
     };
     let by = match answerer.reason {
         "" => answerer.caller.actor(),
         reason => format!("{}: {reason}", answerer.caller.actor()),
     };
-    match resolve(core, id, status, &by).await {
+    match resolve(core, id, End { status, by: &by, option: option.as_deref() }).await {
         Ok(()) => {}
         Err(WriteError::RowsUnexpected { .. }) => {
             return Err(EngineError::Conflict { message: format!("{id} has an answer already"), hint: None });
         }
         Err(error) => return Err(error.into()),
-    }
-    if let Some(told) = core.approvals.lock().remove(id) {
-        // The one who asked may have gone just now; the answer stands all the same.
-        let _asker_is_gone = told.send(status);
     }
     core.store.approval_get(id).await?.ok_or_else(|| EngineError::not_found("approval", id))
 }
@@ -215,10 +307,20 @@ fn may_answer(approval: &Approval, answerer: &Answerer<'_>) -> Result<(), Engine
     Ok(())
 }
 
-/// Ends what nobody waits for any more after the daemon was down.
+/// Ends what nobody waits for any more after the daemon was down; what open runs have asked is theirs to look through.
 pub(crate) async fn withdraw_left_over(core: &Core) -> Result<(), EngineError> {
-    for approval in core.store.approvals(Some(ApprovalStatus::Pending), usize::MAX).await? {
-        resolve(core, &approval.id, ApprovalStatus::Withdrawn, "the daemon's start").await?;
+    let open: HashSet<String> =
+        core.store.runs_open().await?.into_iter().map(|run| run.id.as_str().to_owned()).collect();
+    for approval in pending(core).await? {
+        if approval.run_id.as_deref().is_none_or(|run_id| !open.contains(run_id)) {
+            let end = End { status: ApprovalStatus::Withdrawn, by: "the daemon's start", option: None };
+            resolve(core, &approval.id, end).await?;
+        }
     }
     Ok(())
+}
+
+/// Gives what waits for an answer.
+pub(crate) async fn pending(core: &Core) -> Result<Vec<Approval>, EngineError> {
+    Ok(core.store.approvals(Some(ApprovalStatus::Pending), usize::MAX).await?)
 }

@@ -1,7 +1,8 @@
 //! The gate: the fixed order in which every action is judged.
 //!
 //! Capability of the caller, validity of the call, policy, breaker, approval. The first that refuses decides, and
-//! its reason goes into the journal. The last two always pass until breakers and approvals exist.
+//! its reason goes into the journal. What the rules ask is answered by a person before the action goes on
+//! ([`crate::approvals`]); the breaker always passes until there are any.
 
 use crate::clock;
 use adjutant_model::Value;
@@ -128,7 +129,8 @@ fn names_functions(matcher: &PolicyMatcher) -> bool {
     }
 }
 
-fn step_call(blueprint: &Blueprint, agent: &Agent, input: &Value) -> ToolCall {
+/// Gives what a step is to the gate.
+pub(crate) fn step_call(blueprint: &Blueprint, agent: &Agent, input: &Value) -> ToolCall {
     let command = match &agent.spec {
         AgentSpec::Function { .. } | AgentSpec::Lua(_) => None,
         AgentSpec::Command(spec) => Some(command_words(spec, blueprint)),

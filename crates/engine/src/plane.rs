@@ -9,7 +9,7 @@ use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
 use crate::identity;
 use crate::record;
-use crate::runs::{self, RunCommand, RunDirectory, ToolEnd};
+use crate::runs::{self, RunCommand, RunDirectory, ToolEnd, ToolQuestion};
 use crate::settings::Settings;
 use crate::tasks::{self, TaskParams, TaskStarted};
 use crate::worker::{Progress, Secret};
@@ -254,7 +254,7 @@ impl Plane {
     pub async fn approval_answer(
         &self,
         id: &str,
-        answer: Answer,
+        answer: Answer<'_>,
         answerer: Answerer<'_>,
     ) -> Result<Approval, EngineError> {
         approvals::answer(&self.core, id, answer, answerer).await
@@ -363,14 +363,15 @@ impl Plane {
         self.run_get(run_id).await
     }
 
-    /// Judges a tool call of the agent that a worker's token was made for.
+    /// Judges a tool call of the agent that a worker's token was made for; when a rule asks, this waits for the answer.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`] for other tokens, [`EngineError::NotFound`] when the step is not in flight.
     pub async fn tool_judge(&self, caller: &Caller, call: ToolCall) -> Result<ToolJudged, EngineError> {
         let binding = binding(caller)?;
         let (reply, answer) = oneshot::channel();
-        let command = RunCommand::Judge { caller: caller.clone(), binding: binding.clone(), call, reply };
+        let question = ToolQuestion { caller: caller.clone(), binding: binding.clone(), call, reply };
+        let command = RunCommand::Judge(question);
         self.tell(&binding, command).await?;
         answer.await.map_err(|_| EngineError::not_found("step in flight", &binding.path))?
     }

@@ -12,7 +12,11 @@
 
 mod owner;
 
+mod questions;
+
 mod recover;
+
+mod take;
 
 mod transition;
 
@@ -25,6 +29,7 @@ use crate::error::EngineError;
 use crate::gate::ToolJudged;
 use crate::worker::{Performed, Progress};
 use adjutant_model::action::{Caller, StepBinding};
+use adjutant_model::client_run::Approval;
 use adjutant_model::policy::ToolCall;
 use adjutant_model::run::{RunRecord, StepPath};
 use adjutant_model::{RunId, Value};
@@ -48,11 +53,15 @@ pub(crate) enum RunCommand {
     Progress { path: StepPath, attempt: u32, progress: Progress },
     /// Stop, and say when that is durable.
     Cancel { reason: String, reply: oneshot::Sender<()> },
-    /// Judge a tool call of an agent, and answer when the judgement is durable.
-    Judge {
-        caller: Caller,
-        binding: StepBinding,
-        call: ToolCall,
+    /// Judge a tool call of an agent, and answer when the judgement is durable; a call that a rule asks about is
+    /// answered when a person has answered.
+    Judge(ToolQuestion),
+    /// The approval that a rule wants for a step has ended.
+    Answered { path: StepPath, attempt: u32, approval: Box<Approval> },
+    /// The approval that a rule wants for a tool call has ended; its agent waits.
+    ToolAnswered {
+        asked: ToolAsked,
+        approval: Box<Approval>,
         reply: oneshot::Sender<Result<ToolJudged, EngineError>>,
     },
     /// A tool call that was allowed has ended.
@@ -62,6 +71,25 @@ pub(crate) enum RunCommand {
         end: ToolEnd,
         reply: oneshot::Sender<Result<(), EngineError>>,
     },
+}
+
+/// A tool call to judge, of an agent that waits for the answer.
+#[derive(Debug)]
+pub(crate) struct ToolQuestion {
+    pub(crate) caller: Caller,
+    pub(crate) binding: StepBinding,
+    pub(crate) call: ToolCall,
+    pub(crate) reply: oneshot::Sender<Result<ToolJudged, EngineError>>,
+}
+
+/// A tool call that a person is asked about.
+#[derive(Debug)]
+pub(crate) struct ToolAsked {
+    binding: StepBinding,
+    turn: u64,
+    tool: String,
+    /// The rule that asks.
+    rule: Option<String>,
 }
 
 /// How a tool call ended, as its agent tells it.

@@ -135,6 +135,8 @@ pub struct Approval {
     pub resolved_at: Option<Timestamp>,
     /// Who answered, and what they said.
     pub resolved_by: Option<String>,
+    /// The option that was chosen, when a flow's question offered any.
+    pub option: Option<String>,
 }
 
 /// Where an approval stands.

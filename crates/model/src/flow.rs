@@ -58,6 +58,21 @@ pub enum Node {
     },
     /// Does nothing until an instant has passed.
     Wait(WaitUntil),
+    /// Asks a person, and goes on with the answer.
+    Ask(AskNode),
+}
+
+/// A question to a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskNode {
+    /// Evaluated on the context before it is asked.
+    pub question: Expr,
+    /// What may be answered, each once; without any the answer is a yes or a no.
+    pub options: Vec<Arc<str>>,
+    /// Where the answer is written.
+    pub out: Option<Expr>,
+    /// How long a person has to answer, in milliseconds; the plane's setting when it is not said.
+    pub timeout_ms: Option<u64>,
 }
 
 /// A step: one dispatch to an agent.

@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How long a connection may take; the daemon is on this machine.
+/// An answer has no limit of its own: a run, or a person who is asked, decides how long it takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a request was not answered as it should.

@@ -13,6 +13,8 @@ pub mod blueprint;
 
 pub mod policy;
 
+pub mod approval;
+
 pub mod proposal;
 
 pub mod shell;

@@ -59,6 +59,10 @@ impl Reader {
         if self.depth >= NESTING_MAX {
             return self.opaque(format!("lines nested deeper than {NESTING_MAX}"));
         }
+        if text.contains('\0') {
+            // A shell drops it, and may then read words that are not in the text.
+            return self.opaque("a line with a NUL in it".to_owned());
+        }
         self.depth += 1;
         match tree::read(text) {
             Some(tree) => {

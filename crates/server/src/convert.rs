@@ -232,6 +232,7 @@ pub(crate) fn approval(approval: &Approval) -> http::ApprovalView {
         created_at: approval.created_at.to_string(),
         resolved_at: approval.resolved_at.map(|at| at.to_string()),
         resolved_by: approval.resolved_by.clone(),
+        option: approval.option.clone(),
     }
 }
 

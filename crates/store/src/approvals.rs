@@ -15,6 +15,8 @@ pub struct ApprovalResolution<'a> {
     pub status: ApprovalStatus,
     /// Who said so, and what else they said.
     pub by: &'a str,
+    /// The option that was chosen.
+    pub option: Option<&'a str>,
     /// When.
     pub at: Timestamp,
 }
@@ -38,11 +40,12 @@ impl Write {
             approval.created_at.into(),
             Param::at(approval.resolved_at),
             Param::text_or_null(approval.resolved_by.as_deref()),
+            Param::text_or_null(approval.option.as_deref()),
         ];
         self.push(
             "INSERT INTO approvals (id, run_id, agent_id, token_id, connection, tool, parameters, fingerprint, reason, \
-             status, deadline, created_at, resolved_at, resolved_by) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             status, deadline, created_at, resolved_at, resolved_by, chosen) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             ExpectedRows::Exactly(1),
             params,
         )
@@ -51,20 +54,22 @@ impl Write {
     /// Ends an approval; one that has ended fails with [`crate::WriteError::RowsUnexpected`].
     pub fn approval_resolve(&mut self, id: &str, resolution: ApprovalResolution<'_>) -> &mut Self {
         self.push(
-            "UPDATE approvals SET status = ?2, resolved_by = ?3, resolved_at = ?4 WHERE id = ?1 AND status = 'pending'",
+            "UPDATE approvals SET status = ?2, resolved_by = ?3, resolved_at = ?4, chosen = ?5 \
+             WHERE id = ?1 AND status = 'pending'",
             ExpectedRows::Exactly(1),
             vec![
                 Param::text(id),
                 resolution.status.as_str().into(),
                 Param::text(resolution.by),
                 resolution.at.into(),
+                Param::text_or_null(resolution.option),
             ],
         )
     }
 }
 
 const SELECT: &str = "SELECT id, run_id, agent_id, token_id, connection, tool, parameters, fingerprint, reason, status, \
-                      deadline, created_at, resolved_at, resolved_by FROM approvals";
+                      deadline, created_at, resolved_at, resolved_by, chosen FROM approvals";
 
 impl Store {
     /// Gives an approval.
@@ -117,5 +122,6 @@ fn approval_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<Approval, R
         created_at: Timestamp::from_unix_ms(row.get(11)?),
         resolved_at: row.get::<_, Option<i64>>(12)?.map(Timestamp::from_unix_ms),
         resolved_by: row.get(13)?,
+        option: row.get(14)?,
     })
 }

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 10] = [
+pub(crate) const MIGRATIONS: [Migration; 11] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -203,6 +203,10 @@ CREATE INDEX approvals_by_status ON approvals (status, number);
 ALTER TABLE tokens ADD COLUMN agent_id TEXT;",
     },
     Migration { name: "what the model of a turn used", sql: "ALTER TABLE turns ADD COLUMN usage TEXT;" },
+    Migration {
+        name: "the option that an answer to an approval chose",
+        sql: "ALTER TABLE approvals ADD COLUMN chosen TEXT;",
+    },
 ];
 
 #[cfg(test)]

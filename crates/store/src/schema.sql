@@ -175,5 +175,5 @@ CREATE TABLE approvals (
     created_at INTEGER NOT NULL,
     resolved_at INTEGER,
     resolved_by TEXT
-);
+, chosen TEXT);
 CREATE INDEX approvals_by_status ON approvals (status, number);

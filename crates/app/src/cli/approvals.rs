@@ -19,8 +19,14 @@ pub(crate) struct ApprovalsArgs {
 
 #[derive(Debug, Subcommand)]
 enum ApprovalsCommand {
-    /// Let the action go on.
-    Approve(AnswerArgs),
+    /// Let the action go on, or answer a question.
+    Approve {
+        #[command(flatten)]
+        answer: AnswerArgs,
+        /// Which of the question's options is meant; the first when nothing is said.
+        #[arg(long)]
+        option: Option<String>,
+    },
     /// Refuse the action.
     Deny(AnswerArgs),
 }
@@ -49,12 +55,12 @@ pub(crate) enum TokenCommand {
 }
 
 pub(crate) async fn run(client: &Client, args: ApprovalsArgs) -> Result<Code> {
-    let (answer, decision) = match args.command {
+    let (answer, decision, option) = match args.command {
         None => return list(client, args.all).await,
-        Some(ApprovalsCommand::Approve(answer)) => (answer, "approve"),
-        Some(ApprovalsCommand::Deny(answer)) => (answer, "deny"),
+        Some(ApprovalsCommand::Approve { answer, option }) => (answer, "approve", option),
+        Some(ApprovalsCommand::Deny(answer)) => (answer, "deny", None),
     };
-    let said = ApprovalAnswer { decision: decision.to_owned(), reason: answer.reason };
+    let said = ApprovalAnswer { decision: decision.to_owned(), reason: answer.reason, option };
     let approval = client.approval_answer(&answer.id, &said).await?;
     print(&line(&approval))
 }
@@ -71,13 +77,15 @@ async fn list(client: &Client, all: bool) -> Result<Code> {
 }
 
 fn line(approval: &ApprovalView) -> String {
-    let who = approval.agent_id.as_deref().unwrap_or("the owner");
+    let who = approval.agent_id.as_deref().or(approval.run_id.as_deref()).unwrap_or("the owner");
+    let option =
+        approval.option.as_deref().map_or_else(String::new, |option| format!(": {}", visible(option)));
     let until = match approval.status.as_str() {
         "pending" => format!("until {}", approval.deadline),
         _ => format!("by {}", approval.resolved_by.as_deref().unwrap_or("nobody")),
     };
     format!(
-        "{}  {:<9} {}: {} {}\n    {}\n    {until}",
+        "{}  {:<9} {}: {} {}\n    {}\n    {until}{option}",
         approval.id,
         approval.status,
         visible(who),

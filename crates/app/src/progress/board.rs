@@ -159,6 +159,11 @@ impl Board {
 
     fn status(&mut self, payload: &Value, took_ms: u64) -> Vec<Line> {
         let to = text(payload, "/to");
+        if to == "waiting" && self.steps.values().any(|step| step.agent == "ask") {
+            return vec![plain(
+                "       ASKS     the flow waits for an answer (`adjutant approvals`)".to_owned(),
+            )];
+        }
         if ["pending", "running", "waiting"].contains(&to) {
             return Vec::new();
         }
@@ -224,6 +229,10 @@ fn judged(payload: &Value) -> Vec<Line> {
     // Reasons name their rule already when the policy writes them.
     let rule = if rule.is_empty() || reason.contains(rule) { String::new() } else { format!(" by `{rule}`") };
     let tool = visible_line(text(payload, "/tool"));
+    if text(payload, "/judgement/effect") == "ask" {
+        let how = "`adjutant approvals` shows it";
+        return vec![plain(format!("       ASKS     {tool}{rule}: {reason} ({how})"))];
+    }
     vec![Line { tone: Tone::Bad, text: format!("       DENIED   {tool}{rule}: {reason}") }]
 }
 

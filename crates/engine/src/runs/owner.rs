@@ -1,20 +1,20 @@
 //! The owner of a run: the only task that moves it.
 
-use super::transition::{Dispatch, Follows, Timer, Transition};
+use super::questions::{About, Asked, Ears, Questions};
+use super::take::take_command;
+use super::transition::{Dispatch, Follows, StepGate, Timer, Transition};
 use super::turn_book::TurnBook;
 use super::{EVENTS_MAX, RunCommand, RunHandle, STORE_RETRY};
+use crate::approvals;
 use crate::clock;
 use crate::dispatch::{self, InFlight, StepJob};
 use crate::error::EngineError;
 use crate::faults::{self, EffectKey};
-use crate::gate::Gate;
 use crate::goals;
 use crate::plane::Core;
-use crate::worker::Performed;
 use crate::workspaces::{self, WorkspacePlan};
 use adjutant_model::blueprint::{AgentSpec, Blueprint};
 use adjutant_model::event::Event;
-use adjutant_model::policy::Judgement;
 use adjutant_model::run::{
     ErrorClass, FlowError, FlowErrorCode, RunRecord, RunStatus, StepOutcome, StepPath,
 };
@@ -89,12 +89,13 @@ struct Owner {
     waiting: VecDeque<FlowEvent>,
     timers: Vec<Timer>,
     in_flight: HashMap<(StepPath, u32), InFlight>,
+    questions: Questions,
     commands: mpsc::Sender<RunCommand>,
     ended: watch::Sender<Option<Arc<RunRecord>>>,
 }
 
 /// Somebody who is answered when the transition is durable.
-type Reply = Box<dyn FnOnce() + Send>;
+pub(super) type Reply = Box<dyn FnOnce() + Send>;
 
 /// What a wait of the owner ended with.
 enum Woken {
@@ -142,6 +143,7 @@ impl Owner {
             waiting: VecDeque::new(),
             timers: Vec::new(),
             in_flight: HashMap::new(),
+            questions: Questions::default(),
             commands,
             ended,
         };
@@ -271,13 +273,24 @@ impl Owner {
         Next::Leave
     }
 
-    /// Performs again what was in flight when the last owner left.
+    /// Performs again what was in flight when the last owner left, and waits for the answers that it waited for.
     fn perform_pending(&mut self) {
-        let mut dispatches = Vec::new();
+        let (mut dispatches, mut asked) = (Vec::new(), Vec::new());
+        let id = |path: &StepPath, attempt| approvals::id_of(dispatch::marker(&self.run.id, path, attempt));
         for effect in self.state.pending() {
             match effect {
                 FlowEffect::Dispatch { path, attempt, agent, input, timeout_ms } => {
-                    dispatches.push(Dispatch { path, attempt, agent, input, timeout_ms });
+                    let dispatch = Dispatch { path, attempt, agent, input, timeout_ms };
+                    if self.turns.is_asked(&dispatch.path, attempt) {
+                        let id = id(&dispatch.path, attempt);
+                        asked.push(Asked { id, about: About::Step(dispatch) });
+                    } else {
+                        dispatches.push(dispatch);
+                    }
+                }
+                FlowEffect::Ask { path, attempt, parameters, .. } => {
+                    let id = id(&path, attempt);
+                    asked.push(Asked { id, about: About::Node { path, attempt, parameters } });
                 }
                 FlowEffect::SetTimer { path, attempt, due_at } => {
                     self.timers.push(Timer { path, attempt, due_at })
@@ -286,6 +299,7 @@ impl Owner {
                 FlowEffect::Abort { .. } | FlowEffect::Finish(_) => unreachable!("neither is ever pending"),
             }
         }
+        self.ask(asked);
         self.perform(dispatches, Vec::new());
     }
 
@@ -321,20 +335,21 @@ impl Owner {
         let mut write = if self.exists { self.fenced() } else { Write::default() };
         write.append(std::mem::take(&mut self.prefix));
         let (core, blueprint, run_id) = (self.core.clone(), self.blueprint.clone(), self.run.id.clone());
-        let judge = |dispatch: &Dispatch| core.gate.judge_step(&blueprint, &dispatch.agent, &dispatch.input);
+        let gate =
+            StepGate { gate: &core.gate, blueprint: &blueprint, approval_ms: core.settings.approval_ms };
         let mut turn = Transition::new(&run_id, now, &mut self.state, &mut self.turns, write);
         for event in std::mem::take(&mut self.waiting) {
-            turn.take(event, &judge);
+            turn.take(event, &gate);
         }
         for command in commands {
             if let RunCommand::Settled { path, attempt, .. } = &command {
                 self.in_flight.remove(&(path.clone(), *attempt));
             }
-            take_command(command, &mut turn, &core.gate, &judge, replies);
+            take_command(command, &mut turn, &gate, &mut self.questions, replies);
         }
         let mut follows = turn.done();
         let changed = self.settle_status(&mut follows, now);
-        let Follows { write, dispatches, aborted, timers, yielded, end: _ } = follows;
+        let Follows { write, dispatches, aborted, timers, asked, yielded, end: _ } = follows;
         if !write.is_empty() && self.keep(write).await == Next::Leave {
             // The state has gone ahead of the store, and is not looked at again.
             return Next::Leave;
@@ -347,8 +362,19 @@ impl Owner {
         if yielded {
             self.waiting.push_back(FlowEvent::Resumed);
         }
+        self.ask(asked);
+        self.questions.withdraw_closed(&self.core, &self.turns);
         self.perform(dispatches, aborted);
         Next::GoOn
+    }
+
+    /// Waits for the answers to questions whose approvals are durable.
+    fn ask(&mut self, asked: Vec<Asked>) {
+        let ears =
+            Ears { core: self.core.clone(), run_id: self.run.id.clone(), commands: self.commands.clone() };
+        for question in asked {
+            self.questions.open(&ears, question);
+        }
     }
 
     /// Writes the status that follows from the transition, and gives the run as it is then when that is news.
@@ -510,43 +536,6 @@ impl Owner {
 
     fn draft_at(&self, event: Event, at: Timestamp) -> Draft {
         Draft { at, actor: "plane".into(), subject: (&self.run.id).into(), event }
-    }
-}
-
-/// Takes what was said to the owner; whoever asked is answered when the transition is durable.
-fn take_command(
-    command: RunCommand,
-    turn: &mut Transition<'_>,
-    gate: &Gate,
-    judge: &dyn Fn(&Dispatch) -> Judgement,
-    replies: &mut Vec<Reply>,
-) {
-    match command {
-        RunCommand::Settled { path, attempt, performed: Performed { outcome, usage } } => {
-            turn.used(&path, attempt, usage.as_ref());
-            turn.take(FlowEvent::Settled { path, attempt, outcome }, judge);
-        }
-        RunCommand::Progress { path, attempt, progress } => turn.progress(path, attempt, progress),
-        RunCommand::Cancel { reason, reply } => {
-            turn.take(FlowEvent::CancelRequested { reason }, judge);
-            replies.push(Box::new(move || {
-                let _nobody_waits = reply.send(());
-            }));
-        }
-        RunCommand::Judge { caller, binding, call, reply } => {
-            if turn.turns.step(&binding.path, binding.attempt).is_none() {
-                let gone = EngineError::not_found("step in flight", &binding.path);
-                return drop(reply.send(Err(gone)));
-            }
-            let judgement = gate.judge(&caller, &call);
-            let judged = turn.tool_judged((binding.path, binding.attempt), &call, judgement);
-            replies.push(Box::new(move || drop(reply.send(Ok(judged)))));
-        }
-        RunCommand::ToolSettled { binding, turn: index, end, reply } => {
-            let settled = turn.tool_settled((&binding.path, binding.attempt), index, end.went, &end.output);
-            let answer = if settled { Ok(()) } else { Err(EngineError::not_found("open tool call", index)) };
-            replies.push(Box::new(move || drop(reply.send(answer))));
-        }
     }
 }
 

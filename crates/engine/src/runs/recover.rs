@@ -7,19 +7,23 @@
 use super::STORE_RETRY;
 use super::owner::{self, Launch, Origin};
 use super::turn_book::TurnBook;
+use crate::approvals;
 use crate::clock;
+use crate::dispatch;
 use crate::error::EngineError;
 use crate::plane::Core;
 use crate::tasks;
 use crate::workspaces;
+use adjutant_model::client_run::Approval;
 use adjutant_model::event::{Event, FlowInput, JournalRow};
+use adjutant_model::policy::PolicyEffect;
 use adjutant_model::run::{
     ErrorClass, FlowError, FlowErrorCode, RunRecord, RunStatus, StepOutcome, TurnKind, TurnRecord, TurnStatus,
 };
 use adjutant_model::{Timestamp, Value};
 use adjutant_rules::flow::{FlowEffect, FlowEvent, FlowState};
 use adjutant_store::{Draft, Json, RunStatusChange, TurnSettlement, Write};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How many rows are read at once.
@@ -33,18 +37,35 @@ pub(crate) struct FoundTurns {
 /// Gives every open run an owner again; one that cannot be read is failed with the reason, and stops no other.
 pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
     let open = core.store.runs_open().await?;
-    let resuming = open.into_iter().map(|run| resume(core, run));
+    let asked = asked_by_run(approvals::pending(core).await?);
+    let asked_by = |run: &RunRecord| asked.get(run.id.as_str()).map_or(&[][..], Vec::as_slice);
+    let resuming = open.into_iter().map(|run| {
+        let asked = asked_by(&run);
+        resume(core, run, asked)
+    });
     futures_util::future::join_all(resuming).await;
     Ok(())
 }
 
-async fn resume(core: &Arc<Core>, run: RunRecord) {
+/// Gives the ids of approvals by the run that asks.
+fn asked_by_run(pending: Vec<Approval>) -> HashMap<String, Vec<String>> {
+    let mut asked: HashMap<String, Vec<String>> = HashMap::new();
+    for Approval { id, run_id, .. } in pending {
+        if let Some(run_id) = run_id {
+            asked.entry(run_id.to_string()).or_default().push(id);
+        }
+    }
+    asked
+}
+
+/// Makes a run ours; `asked` are the approvals that wait for an answer in its name.
+async fn resume(core: &Arc<Core>, run: RunRecord, asked: &[String]) {
     let run_id = run.id.clone();
     let adopted = RunRecord { owner: core.owner.clone(), epoch: run.epoch + 1, ..run };
-    while let Err(error) = try_resume(core, adopted.clone()).await {
+    while let Err(error) = try_resume(core, adopted.clone(), asked).await {
         if !matches!(error, EngineError::Write(_)) || error.class() != ErrorClass::Retry {
             tracing::error!(run = %run_id, %error, "the run cannot be resumed");
-            return give_up(core, &adopted, &error).await;
+            return give_up(core, &adopted, &error, asked).await;
         }
         // A run without an owner would stand still until the next start.
         tracing::warn!(run = %run_id, %error, "the store refuses the run's new owner; it is offered again");
@@ -55,7 +76,7 @@ async fn resume(core: &Arc<Core>, run: RunRecord) {
     }
 }
 
-async fn try_resume(core: &Arc<Core>, run: RunRecord) -> Result<(), EngineError> {
+async fn try_resume(core: &Arc<Core>, run: RunRecord, asked: &[String]) -> Result<(), EngineError> {
     let ready = tasks::blueprint_of(core, &run.blueprint_hash).await?;
     let blueprint = ready.blueprint.clone();
     let task = core
@@ -69,8 +90,17 @@ async fn try_resume(core: &Arc<Core>, run: RunRecord) -> Result<(), EngineError>
 
     let ctx = tasks::first_context(&blueprint, &task.input);
     let state = fold(FlowState::new(ready.program.clone(), ctx), &rows, &turns)?;
-    let (book, write) = adoption(&run, &state, &turns);
+    let (book, write) = adoption(&run, &state, &turns, &rows);
     core.store.write(write).await?;
+    // An agent's own question died with the agent; one of a branch that lost, or of a run that was cancelled, may have
+    // been left by a crash.
+    let wanted: HashSet<String> = book
+        .asked()
+        .map(|(path, attempt)| approvals::id_of(dispatch::marker(&run.id, path, attempt)))
+        .collect();
+    for id in asked.iter().filter(|id| !wanted.contains(*id)) {
+        approvals::withdraw(core, id, "the daemon's start").await;
+    }
     let workspace = match run.workspace {
         Some(_) => None,
         None => tasks::workspace_plan(&blueprint, &task.request)?,
@@ -157,22 +187,19 @@ fn outcome(turn: &TurnRecord, output_hash: Option<&str>) -> Result<StepOutcome, 
 }
 
 /// Gives the open turns, and the write that makes the run ours.
-fn adoption(run: &RunRecord, state: &FlowState, turns: &HashMap<u64, TurnRecord>) -> (TurnBook, Write) {
+fn adoption(
+    run: &RunRecord,
+    state: &FlowState,
+    turns: &HashMap<u64, TurnRecord>,
+    rows: &[JournalRow],
+) -> (TurnBook, Write) {
     let now = clock::now();
     let mut book = TurnBook::resume(turns.len() as u64);
     let mut write = Write::default();
-    let pending = state.pending();
-    let in_flight = pending.iter().filter(|effect| matches!(effect, FlowEffect::Dispatch { .. })).count();
-    write.run_adopt(&run.id, &run.owner, run.epoch);
-    write.journal(draft(
-        run,
-        now,
-        Event::RunAdopted { owner: run.owner.clone(), epoch: run.epoch, in_flight: in_flight as u64 },
-    ));
     for turn in turns.values().filter(|turn| turn.status == TurnStatus::Started) {
         match turn.kind {
             TurnKind::Step => book.reopen_step(turn.path.clone(), turn.attempt, turn.index),
-            // Its agent died with the daemon and starts afresh.
+            // Its agent died with the daemon and starts afresh, and asks again.
             TurnKind::Tool => {
                 let settlement = TurnSettlement {
                     status: TurnStatus::Cancelled,
@@ -185,10 +212,41 @@ fn adoption(run: &RunRecord, state: &FlowState, turns: &HashMap<u64, TurnRecord>
             }
         }
     }
+    let asked_by_rules = asked_by_rules(rows);
+    for effect in state.pending() {
+        match effect {
+            FlowEffect::Dispatch { path, attempt, .. } => {
+                let turn = book.step(&path, attempt);
+                if let Some(rule) = turn.and_then(|turn| asked_by_rules.get(&turn)) {
+                    book.ask(path, attempt, rule.clone());
+                }
+            }
+            FlowEffect::Ask { path, attempt, .. } => book.ask(path, attempt, None),
+            FlowEffect::SetTimer { .. } | FlowEffect::Yield => {}
+            FlowEffect::Abort { .. } | FlowEffect::Finish(_) => unreachable!("neither is ever pending"),
+        }
+    }
+    let in_flight = book.in_flight() as u64;
+    write.run_adopt(&run.id, &run.owner, run.epoch);
+    let event = Event::RunAdopted { owner: run.owner.clone(), epoch: run.epoch, in_flight };
+    write.journal(draft(run, now, event));
     (book, write)
 }
 
-async fn give_up(core: &Core, run: &RunRecord, error: &EngineError) {
+/// Gives the turns that the gate asked about and has not said its last word on, with the rule that asks.
+fn asked_by_rules(rows: &[JournalRow]) -> HashMap<u64, Option<String>> {
+    let mut asked = HashMap::new();
+    for row in rows {
+        let Event::ToolJudged { turn, judgement, .. } = &row.event else { continue };
+        match judgement.effect {
+            PolicyEffect::Ask => drop(asked.insert(*turn, judgement.rule.clone())),
+            PolicyEffect::Allow | PolicyEffect::Deny => drop(asked.remove(turn)),
+        }
+    }
+    asked
+}
+
+async fn give_up(core: &Core, run: &RunRecord, error: &EngineError, asked: &[String]) {
     // What may succeed later is left for the next start.
     if error.class() == ErrorClass::Retry {
         return;
@@ -215,7 +273,10 @@ async fn give_up(core: &Core, run: &RunRecord, error: &EngineError) {
     };
     write.journal(draft(run, now, event));
     if let Err(error) = core.store.write(write).await {
-        tracing::error!(run = %run.id, %error, "the run's end could not be kept");
+        return tracing::error!(run = %run.id, %error, "the run's end could not be kept");
+    }
+    for id in asked {
+        approvals::withdraw(core, id, "the end of its run").await;
     }
 }
 

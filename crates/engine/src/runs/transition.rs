@@ -3,17 +3,23 @@
 //! Nothing here waits or performs; [`Transition::take`] folds events into the next state and collects the turns and
 //! journal rows that make it durable. The shell keeps the write and then performs the effects, in that order.
 
+mod asks;
+
 use super::ToolWent;
+use super::questions::Asked;
 use super::turn_book::TurnBook;
-use crate::gate::ToolJudged;
+use crate::gate;
+use crate::gate::{Gate, ToolJudged};
 use crate::record;
 use crate::worker::Progress;
+use adjutant_model::blueprint::Blueprint;
 use adjutant_model::event::{Event, FlowInput, TimerSet, TurnStarted};
-use adjutant_model::policy::{Judgement, ToolCall};
+use adjutant_model::policy::{Judgement, PolicyEffect, ToolCall};
 use adjutant_model::run::{
     ErrorClass, StepFailure, StepOutcome, StepPath, TurnKind, TurnRecord, TurnStatus, Usage,
 };
 use adjutant_model::{RunId, Timestamp, Value};
+use adjutant_rules::approval::ASK;
 use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
 use adjutant_store::{Draft, Json, TurnSettlement, Write};
 use std::borrow::Cow;
@@ -31,6 +37,26 @@ pub(super) struct Dispatch {
     pub(super) agent: Arc<str>,
     pub(super) input: Value,
     pub(super) timeout_ms: Option<u64>,
+}
+
+/// What the steps of a run are judged by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepGate<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) blueprint: &'a Blueprint,
+    /// How long a person has to answer, in milliseconds.
+    pub(super) approval_ms: u64,
+}
+
+impl StepGate<'_> {
+    fn judge(&self, dispatch: &Dispatch) -> Judgement {
+        self.gate.judge_step(self.blueprint, &dispatch.agent, &dispatch.input)
+    }
+
+    /// Gives what a step is to the gate, as people are shown it.
+    fn call(&self, dispatch: &Dispatch) -> ToolCall {
+        gate::step_call(self.blueprint, &self.blueprint.agents[&*dispatch.agent], &dispatch.input)
+    }
 }
 
 /// A timer that is to go off.
@@ -59,6 +85,8 @@ pub(super) struct Follows {
     pub(super) dispatches: Vec<Dispatch>,
     pub(super) aborted: Vec<(StepPath, u32)>,
     pub(super) timers: Vec<Timer>,
+    /// Questions whose approvals this write raises.
+    pub(super) asked: Vec<Asked>,
     /// Whether the machine asked to be resumed.
     pub(super) yielded: bool,
     pub(super) end: Option<FlowEnd>,
@@ -90,14 +118,14 @@ impl<'a> Transition<'a> {
         self.follows
     }
 
-    /// Folds one event; `judge` is asked about every step that the machine wants dispatched, and a step that it
-    /// refuses settles at once, as a turn that was rejected.
-    pub(super) fn take(&mut self, event: FlowEvent, judge: &dyn Fn(&Dispatch) -> Judgement) {
+    /// Folds one event; the gate judges every step that the machine wants dispatched. A step that it refuses settles at
+    /// once, as a turn that was rejected, and one that it asks about waits.
+    pub(super) fn take(&mut self, event: FlowEvent, gate: &StepGate<'_>) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             self.note_input(&event);
             for effect in self.state.take(event, self.now) {
-                self.note_effect(effect, judge, &mut events);
+                self.note_effect(effect, gate, &mut events);
             }
         }
     }
@@ -128,9 +156,10 @@ impl<'a> Transition<'a> {
     ) -> ToolJudged {
         let (path, attempt) = step;
         let step_turn = self.turns.step(&path, attempt).unwrap_or_default();
-        let (turn, status) = match judgement.allowed {
-            true => (self.turns.open_tool(step_turn), TurnStatus::Started),
-            false => (self.turns.pass(), TurnStatus::Rejected),
+        let refused = judgement.effect == PolicyEffect::Deny;
+        let (turn, status) = match refused {
+            false => (self.turns.open_tool(step_turn), TurnStatus::Started),
+            true => (self.turns.pass(), TurnStatus::Rejected),
         };
         let actor = format!("step:{}/{path}", self.run_id);
         self.turn_start(TurnRecord {
@@ -142,11 +171,11 @@ impl<'a> Transition<'a> {
             status,
             parameters: record::value(&call.parameters),
             output: None,
-            error: refusal(&judgement),
+            error: refusal(&judgement).filter(|_| refused),
             rule: judgement.rule.clone(),
             usage: None,
             started_at: self.now,
-            ended_at: (!judgement.allowed).then_some(self.now),
+            ended_at: refused.then_some(self.now),
         });
         let event = Event::ToolJudged { turn, path, tool: call.tool.clone(), judgement: judgement.clone() };
         self.journal(actor, event);
@@ -235,22 +264,21 @@ impl<'a> Transition<'a> {
         Some(FlowInput::Settled { turn, path: path.clone(), attempt, status, class, output_hash })
     }
 
-    fn note_effect(
-        &mut self,
-        effect: FlowEffect,
-        judge: &dyn Fn(&Dispatch) -> Judgement,
-        events: &mut VecDeque<FlowEvent>,
-    ) {
+    fn note_effect(&mut self, effect: FlowEffect, gate: &StepGate<'_>, events: &mut VecDeque<FlowEvent>) {
         match effect {
             FlowEffect::Dispatch { path, attempt, agent, input, timeout_ms } => {
                 let dispatch = Dispatch { path, attempt, agent, input, timeout_ms };
-                let judgement = judge(&dispatch);
-                self.start(&dispatch);
-                if judgement.allowed {
-                    self.follows.dispatches.push(dispatch);
-                } else {
-                    events.push_back(self.reject(dispatch, judgement));
+                let judgement = gate.judge(&dispatch);
+                self.start(&dispatch.path, attempt, &dispatch.agent, &dispatch.input);
+                match judgement.effect {
+                    PolicyEffect::Allow => self.follows.dispatches.push(dispatch),
+                    PolicyEffect::Deny => events.push_back(self.reject(dispatch, judgement)),
+                    PolicyEffect::Ask => self.ask_before(dispatch, judgement, gate),
                 }
+            }
+            FlowEffect::Ask { path, attempt, parameters, timeout_ms } => {
+                self.start(&path, attempt, ASK, &parameters);
+                self.ask_person(path, attempt, parameters, timeout_ms.unwrap_or(gate.approval_ms));
             }
             FlowEffect::SetTimer { path, attempt, due_at } => {
                 self.row.timers.push(TimerSet { path: path.clone(), attempt, due_at });
@@ -270,19 +298,19 @@ impl<'a> Transition<'a> {
         }
     }
 
-    fn start(&mut self, dispatch: &Dispatch) {
+    fn start(&mut self, path: &StepPath, attempt: u32, name: &str, input: &Value) {
         if self.row.inputs.len() + self.row.started.len() >= ROW_ENTRIES_MAX {
             self.flush();
         }
-        let turn = self.turns.open_step(dispatch.path.clone(), dispatch.attempt);
+        let turn = self.turns.open_step(path.clone(), attempt);
         self.turn_start(TurnRecord {
             index: turn,
             kind: TurnKind::Step,
-            path: dispatch.path.clone(),
-            attempt: dispatch.attempt,
-            name: dispatch.agent.to_string(),
+            path: path.clone(),
+            attempt,
+            name: name.to_owned(),
             status: TurnStatus::Started,
-            parameters: record::value(&dispatch.input),
+            parameters: record::value(input),
             output: None,
             error: None,
             rule: None,
@@ -290,23 +318,22 @@ impl<'a> Transition<'a> {
             started_at: self.now,
             ended_at: None,
         });
-        self.row.started.push(TurnStarted {
-            turn,
-            path: dispatch.path.clone(),
-            attempt: dispatch.attempt,
-            agent: dispatch.agent.to_string(),
-        });
+        self.row.started.push(TurnStarted { turn, path: path.clone(), attempt, agent: name.to_owned() });
     }
 
     /// Settles a step that the gate refused; it is not tried again.
     fn reject(&mut self, dispatch: Dispatch, judgement: Judgement) -> FlowEvent {
-        let Dispatch { path, attempt, agent, .. } = dispatch;
-        let turn = self.turns.step(&path, attempt).expect("the turn was opened just now");
+        let turn = self.turns.step(&dispatch.path, dispatch.attempt).expect("the turn is open");
         let failure = refusal(&judgement).expect("only refused steps come here");
-        let tool = format!("step:{agent}");
         self.flush();
-        self.journal("plane", Event::ToolJudged { turn, path: path.clone(), tool, judgement });
+        self.step_judged(turn, &dispatch, judgement);
+        let Dispatch { path, attempt, .. } = dispatch;
         FlowEvent::Settled { path, attempt, outcome: StepOutcome::Failed(failure) }
+    }
+
+    fn step_judged(&mut self, turn: u64, dispatch: &Dispatch, judgement: Judgement) {
+        let (path, tool) = (dispatch.path.clone(), format!("step:{}", dispatch.agent));
+        self.journal("plane", Event::ToolJudged { turn, path, tool, judgement });
     }
 
     fn cancel_tools(&mut self, turns: &[u64]) {

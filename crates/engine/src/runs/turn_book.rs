@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 pub(super) struct TurnBook {
     next: u64,
     steps: HashMap<(StepPath, u32), u64>,
+    /// Those of them that wait for a person's answer, with the rule that asks.
+    asked: HashMap<(StepPath, u32), Option<String>>,
     /// Open tool calls, with the turn of the step they belong to.
     tools: BTreeMap<u64, u64>,
 }
@@ -34,6 +36,25 @@ impl TurnBook {
         self.steps.insert((path, attempt), turn);
     }
 
+    /// Notes that an open step waits for a person's answer.
+    pub(super) fn ask(&mut self, path: StepPath, attempt: u32, rule: Option<String>) {
+        self.asked.insert((path, attempt), rule);
+    }
+
+    /// Notes that a step has its answer; gives the rule that asked, and nothing when the step did not wait for one.
+    pub(super) fn answer(&mut self, path: &StepPath, attempt: u32) -> Option<Option<String>> {
+        self.asked.remove(&(path.clone(), attempt))
+    }
+
+    /// Gives the steps that wait for an answer.
+    pub(super) fn asked(&self) -> impl Iterator<Item = (&StepPath, u32)> {
+        self.asked.keys().map(|(path, attempt)| (path, *attempt))
+    }
+
+    pub(super) fn is_asked(&self, path: &StepPath, attempt: u32) -> bool {
+        self.asked.contains_key(&(path.clone(), attempt))
+    }
+
     pub(super) fn open_tool(&mut self, step: u64) -> u64 {
         let turn = self.pass();
         self.tools.insert(turn, step);
@@ -47,7 +68,9 @@ impl TurnBook {
 
     /// Closes a step's turn and gives it, with the tool calls that its agent left open.
     pub(super) fn close_step(&mut self, path: &StepPath, attempt: u32) -> Option<(u64, Vec<u64>)> {
-        let step = self.steps.remove(&(path.clone(), attempt))?;
+        let key = (path.clone(), attempt);
+        let step = self.steps.remove(&key)?;
+        self.asked.remove(&key);
         let left: Vec<u64> =
             self.tools.iter().filter(|(_, of)| **of == step).map(|(turn, _)| *turn).collect();
         for turn in &left {
@@ -61,9 +84,13 @@ impl TurnBook {
         self.tools.get(&turn) == Some(&step) && self.tools.remove(&turn).is_some()
     }
 
-    /// Gives how many steps are in flight.
+    pub(super) fn has_tool(&self, turn: u64) -> bool {
+        self.tools.contains_key(&turn)
+    }
+
+    /// Gives how many steps are in flight; those that wait for an answer are not.
     pub(super) fn in_flight(&self) -> usize {
-        self.steps.len()
+        self.steps.len() - self.asked.len()
     }
 }
 
@@ -83,5 +110,19 @@ mod tests {
         assert_eq!(book.close_step(&a, 1), Some((0, vec![4])));
         assert_eq!(book.close_step(&a, 1), None);
         assert_eq!((book.in_flight(), book.step(&b, 1), book.step(&b, 2)), (1, Some(1), None));
+    }
+
+    #[test]
+    fn a_step_that_waits_for_an_answer_is_not_in_flight_until_it_has_one() {
+        let mut book = TurnBook::default();
+        let path = StepPath::new("0");
+        book.open_step(path.clone(), 1);
+        book.ask(path.clone(), 1, Some("rule".to_owned()));
+        assert_eq!((book.in_flight(), book.is_asked(&path, 1)), (0, true));
+        assert_eq!(book.answer(&path, 1), Some(Some("rule".to_owned())));
+        assert_eq!((book.answer(&path, 1), book.in_flight()), (None, 1), "an answer counts once");
+        book.ask(path.clone(), 1, None);
+        book.close_step(&path, 1).expect("it is open");
+        assert!(!book.is_asked(&path, 1), "it takes its question with it");
     }
 }

@@ -1,5 +1,6 @@
 //! The plane as a whole, with a real store, real processes and real git.
 
+mod asks;
 mod goals;
 mod recovery;
 mod runs;

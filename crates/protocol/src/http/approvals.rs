@@ -16,7 +16,7 @@ pub struct ApprovalView {
     pub agent_id: Option<String>,
     /// The tool.
     pub tool: String,
-    /// The exact parameters.
+    /// The exact parameters; of a flow's question `question`, and `options` when there are any.
     pub parameters: Value,
     /// The same for the same tool with the same parameters.
     pub fingerprint: String,
@@ -34,6 +34,9 @@ pub struct ApprovalView {
     /// Who answered, and what they said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_by: Option<String>,
+    /// The option that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub option: Option<String>,
 }
 
 /// Approvals, the newest first.
@@ -52,6 +55,9 @@ pub struct ApprovalAnswer {
     /// Why, for the record.
     #[serde(default)]
     pub reason: String,
+    /// With `approve`, which of a question's options is meant; the first when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub option: Option<String>,
 }
 
 /// A token for an agent is wanted.

@@ -68,6 +68,6 @@ fn collect<'f>(node: &'f Node, pointer: &str, calls: &mut Vec<Call<'f>>) {
             collect(body, &format!("{pointer}/body"), calls);
             collect(catch, &format!("{pointer}/catch"), calls);
         }
-        Node::Let { .. } | Node::Wait(_) => {}
+        Node::Let { .. } | Node::Wait(_) | Node::Ask(_) => {}
     }
 }

@@ -9,6 +9,7 @@
 //!              ▲        │ failed, attempts left
 //!      timer   │        ▼
 //!            Step::BackingOff
+//!  enter ──► Step::InFlight of a question ── answered ──► written at `out`, returns
 //!  enter ──► Waiting ── timer ──► returns
 //!  enter ──► Fanout ── the join is decided ──► written at `out`, returns
 //! ```
@@ -83,6 +84,17 @@ pub enum FlowEffect {
         /// What it gets.
         input: Value,
         /// How long this attempt may take.
+        timeout_ms: Option<u64>,
+    },
+    /// Ask a person, and say [`FlowEvent::Settled`] with what [`crate::approval::outcome`] makes of the answer.
+    Ask {
+        /// The node.
+        path: StepPath,
+        /// Always the first.
+        attempt: u32,
+        /// What is asked: `{question, options}`, the options only when there are any.
+        parameters: Value,
+        /// How long there is to answer.
         timeout_ms: Option<u64>,
     },
     /// Say [`FlowEvent::TimerFired`] at an instant.
@@ -245,7 +257,7 @@ impl FlowState {
             .filter_map(Thread::top)
             .filter_map(|frame| match &frame.kind {
                 FrameKind::Step { attempt, input, phase: Phase::InFlight } => {
-                    Some(frame.dispatch(&self.program, *attempt, input))
+                    Some(frame.in_flight(&self.program, *attempt, input))
                 }
                 FrameKind::Step { attempt, phase: Phase::BackingOff { due_at }, .. } => {
                     Some(FlowEffect::SetTimer {

@@ -1,6 +1,6 @@
 //! Compiled flows: a table of operations, so that a frame of the machine is a few words.
 
-use adjutant_model::flow::{CtxPath, ErrFormat, Expr, FanoutNode, Node, StepNode, WaitUntil};
+use adjutant_model::flow::{AskNode, CtxPath, ErrFormat, Expr, FanoutNode, Node, StepNode, WaitUntil};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ pub(super) enum Op {
     Try { body: OpId, catch: OpId, err_at: Option<Expr>, err_format: ErrFormat },
     Let { at: CtxPath, value: Expr },
     Wait(WaitUntil),
+    Ask(AskNode),
 }
 
 impl Program {
@@ -41,7 +42,7 @@ impl Program {
             .filter_map(|op| match op {
                 Op::Step(step) => Some(&*step.agent),
                 Op::Seq { .. } | Op::Branch { .. } | Op::Loop { .. } | Op::Fanout { .. } => None,
-                Op::Try { .. } | Op::Let { .. } | Op::Wait(_) => None,
+                Op::Try { .. } | Op::Let { .. } | Op::Wait(_) | Op::Ask(_) => None,
             })
             .collect()
     }
@@ -81,6 +82,7 @@ fn place(node: &Node, ops: &mut Vec<Op>) -> OpId {
         },
         Node::Let { at, value } => Op::Let { at: at.clone(), value: value.clone() },
         Node::Wait(until) => Op::Wait(until.clone()),
+        Node::Ask(ask) => Op::Ask(ask.clone()),
     };
     ops.push(op);
     OpId::try_from(ops.len()).expect("a document has fewer nodes than u32 counts") - 1

@@ -5,16 +5,19 @@
 
 use super::path;
 use crate::document::{Cursor, Lints};
+use adjutant_model::Value;
 use adjutant_model::flow::{
-    Arithmetic, Comparison, CtxPath, ErrFormat, Expr, FanoutNode, Join, Node, Retry, StepNode, WaitUntil,
+    Arithmetic, AskNode, Comparison, CtxPath, ErrFormat, Expr, FanoutNode, Join, Node, Retry, StepNode,
+    WaitUntil,
 };
+use std::sync::Arc;
 
 /// A wait or a timeout may be 366 days at the most.
 const SPAN_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
 /// A step may be repeated so often.
 const RETRY_MAX: u64 = 100;
 /// Nodes and expressions may nest so deep; the document's own nesting is bounded before.
-const KINDS: &str = "step, seq, branch, loop, fanout, try, let, wait";
+const KINDS: &str = "step, seq, branch, loop, fanout, try, let, wait, ask";
 const OPS: &str = "path, lit, eq, ne, lt, lte, gt, gte, not, and, or, exists, add, sub, mul, div, mod, len, in, call_extern";
 
 /// Reads a node; `None` when something in it is wrong, which the lints then say.
@@ -29,6 +32,7 @@ pub fn node(at: &Cursor<'_>, lints: &mut Lints) -> Option<Node> {
         "try" => try_catch(at, lints),
         "let" | "assign" => assignment(at, lints),
         "wait" => wait(at, lints).map(Node::Wait),
+        "ask" => ask(at, lints).map(Node::Ask),
         other => {
             let place = at.member("kind").unwrap_or(*at);
             lints.error_with_hint(
@@ -196,6 +200,47 @@ fn wait(at: &Cursor<'_>, lints: &mut Lints) -> Option<WaitUntil> {
     }
 }
 
+fn ask(at: &Cursor<'_>, lints: &mut Lints) -> Option<AskNode> {
+    at.object(&["kind", "question", "options", "out", "timeout_ms"], lints);
+    let question = at.required("question", lints).and_then(|c| match c.value() {
+        Value::String(_) | Value::Object(_) => literal_or_expr(&c, lints),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+            c.wrong_type("a text or an expression", lints);
+            None
+        }
+    });
+    let options = optional(at, "options").map(|c| options(&c, lints));
+    let out = optional(at, "out").map(|_| target(at, "out", lints));
+    let timeout_ms = optional(at, "timeout_ms").map(|c| c.whole(1, SPAN_MS_MAX, lints));
+    Some(AskNode {
+        question: question?,
+        options: absent_or(options)?.unwrap_or_default(),
+        out: absent_or(out)?,
+        timeout_ms: absent_or(timeout_ms)?,
+    })
+}
+
+/// What a person may choose from: one text or more, each once.
+fn options(at: &Cursor<'_>, lints: &mut Lints) -> Option<Vec<Arc<str>>> {
+    let mut read: Vec<Option<Arc<str>>> = Vec::new();
+    for element in at.elements(lints) {
+        let option: Option<Arc<str>> = element.string(lints).map(Into::into);
+        if option.is_some() && read.contains(&option) {
+            lints.error(&element, "duplicate-option", "this option stands there already");
+        }
+        read.push(option);
+    }
+    if at.value().as_array()?.is_empty() {
+        lints.error_with_hint(
+            at,
+            "no-options",
+            "`options` is empty",
+            "leave it out, and the answer is a yes or a no",
+        );
+    }
+    read.into_iter().collect()
+}
+
 /// A number or text stands for itself; an object is an expression.
 fn literal_or_expr(at: &Cursor<'_>, lints: &mut Lints) -> Option<Expr> {
     match at.value().as_object() {
@@ -320,7 +365,7 @@ fn ctx_path(at: &Cursor<'_>, lints: &mut Lints) -> Option<CtxPath> {
 
 /// A member that is there and not null.
 fn optional<'a>(at: &'a Cursor<'a>, key: &'a str) -> Option<Cursor<'a>> {
-    at.member(key).filter(|c| *c.value() != adjutant_model::Value::Null)
+    at.member(key).filter(|c| *c.value() != Value::Null)
 }
 
 /// Absent is fine, present and unreadable is not.

@@ -84,6 +84,21 @@ fn an_argument_list_is_taken_word_for_word_and_followed_the_same() {
 }
 
 #[test]
+fn characters_beyond_ascii_are_parts_of_words_and_a_nul_hides_nothing() {
+    for (text, programs) in [
+        ("émile --ü '→' && rm x", "émile rm"),
+        ("rm\u{a0}-rf /", "rm\u{a0}-rf"),
+        ("echo {\u{10ffff}..3}", "echo"),
+        ("cat <<'→'\n$(rm x)\n→\n", "cat"),
+    ] {
+        let line = parse(text);
+        let found: Vec<_> = line.commands.iter().map(|command| command.program.as_str()).collect();
+        assert_eq!(found.join(" "), programs, "{text}: {line:?}");
+    }
+    assert!(!parse("r\0m -rf /").opaque.is_empty());
+}
+
+#[test]
 fn deep_and_long_lines_end_in_time_and_are_opaque() {
     for text in [
         "$(".repeat(5000),

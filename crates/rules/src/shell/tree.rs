@@ -1,6 +1,7 @@
 //! From the grammar's tree to commands: the words of each, what its redirections write, what it reads.
 
 use super::word::{self, Variables, Word, children, text_of};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use tree_sitter::{Node, Parser};
 
@@ -36,11 +37,22 @@ pub(super) struct Read {
     pub(super) broken: Vec<String>,
 }
 
+/// Gives a line of the same bytes' length in which each character beyond ASCII is letters.
+///
+/// The grammar's scanner, which is C, looks characters up in tables that end long before Unicode does. To a shell they
+/// are parts of words like letters, also those that Unicode calls spaces, and the words are cut from the line itself.
+fn ascii(source: &str) -> Cow<'_, str> {
+    if source.is_ascii() {
+        return Cow::Borrowed(source);
+    }
+    Cow::Owned(source.bytes().map(|byte| if byte.is_ascii() { char::from(byte) } else { 'x' }).collect())
+}
+
 /// Reads a line; nothing when the grammar gives up.
 pub(super) fn read(source: &str) -> Option<Read> {
     let mut parser = Parser::new();
     parser.set_language(&tree_sitter_bash::LANGUAGE.into()).ok()?;
-    let tree = parser.parse(source, None)?;
+    let tree = parser.parse(&*ascii(source), None)?;
     let variables = variables(tree.root_node(), source);
     let mut read = Read::default();
     let mut open = vec![tree.root_node()];

@@ -1,8 +1,10 @@
 //! Drives a flow to its end with the steps of the acceptance vectors, each settling at once and in order.
 
+use adjutant_model::client_run::ApprovalStatus;
 use adjutant_model::flow::Node;
 use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome};
 use adjutant_model::{Timestamp, Value};
+use adjutant_rules::approval::{self, Answered};
 use adjutant_rules::document::{Cursor, Lints};
 use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState, Program, read};
 use std::collections::VecDeque;
@@ -46,6 +48,11 @@ pub(crate) fn settle(agent: &str, input: &Value) -> StepOutcome {
     }
 }
 
+/// Gives what a person said.
+pub(crate) fn answered(status: ApprovalStatus, option: Option<&str>) -> Answered<'_> {
+    Answered { status, option, id: "approval-1", by: "token-2: I looked" }
+}
+
 /// A run that was driven to its end, with what happened on the way.
 pub(crate) struct Driven {
     pub(crate) end: FlowEnd,
@@ -84,6 +91,10 @@ pub(crate) fn answer(effect: FlowEffect, now: Timestamp) -> Option<(FlowEvent, T
         }
         FlowEffect::SetTimer { path, attempt, due_at } => {
             Some((FlowEvent::TimerFired { path, attempt }, due_at))
+        }
+        FlowEffect::Ask { path, attempt, parameters, .. } => {
+            let outcome = approval::outcome(&parameters, &answered(ApprovalStatus::Approved, None));
+            Some((FlowEvent::Settled { path, attempt, outcome }, now))
         }
         FlowEffect::Yield => Some((FlowEvent::Resumed, now)),
         FlowEffect::Abort { .. } | FlowEffect::Finish(_) => None,

@@ -15,17 +15,17 @@ fn fanout(join: &str, more: &str) -> String {
     )
 }
 
-fn settled(path: &str, attempt: u32, value: Value) -> FlowEvent {
+pub(crate) fn settled(path: &str, attempt: u32, value: Value) -> FlowEvent {
     FlowEvent::Settled { path: StepPath::new(path), attempt, outcome: StepOutcome::Done(value) }
 }
 
-fn failed(path: &str, attempt: u32, class: ErrorClass) -> FlowEvent {
+pub(crate) fn failed(path: &str, attempt: u32, class: ErrorClass) -> FlowEvent {
     let failure = StepFailure { message: "no luck".to_owned(), class, value: None };
     FlowEvent::Settled { path: StepPath::new(path), attempt, outcome: StepOutcome::Failed(failure) }
 }
 
 /// Says effects in one line each, so that a test reads as a story.
-fn told(effects: &[FlowEffect]) -> Vec<String> {
+pub(crate) fn told(effects: &[FlowEffect]) -> Vec<String> {
     effects
         .iter()
         .map(|effect| match effect {
@@ -34,6 +34,10 @@ fn told(effects: &[FlowEffect]) -> Vec<String> {
             }
             FlowEffect::SetTimer { path, attempt, due_at } => {
                 format!("timer {path} #{attempt} +{}", due_at.ms_since(NOW))
+            }
+            FlowEffect::Ask { path, attempt, parameters, timeout_ms } => {
+                let until = timeout_ms.map_or_else(String::new, |ms| format!(" within {ms}"));
+                format!("ask {path} #{attempt} {parameters}{until}")
             }
             FlowEffect::Abort { path, attempt } => format!("abort {path} #{attempt}"),
             FlowEffect::Yield => "yield".to_owned(),
@@ -45,7 +49,7 @@ fn told(effects: &[FlowEffect]) -> Vec<String> {
 }
 
 #[track_caller]
-fn play(mut state: FlowState, script: &[(FlowEvent, &[&str])]) -> FlowState {
+pub(crate) fn play(mut state: FlowState, script: &[(FlowEvent, &[&str])]) -> FlowState {
     for (event, expected) in script {
         let (next, effects) = state.step(event.clone(), NOW);
         assert_eq!(told(&effects), *expected, "after {event:?}");

@@ -52,6 +52,8 @@ fn node() -> impl Strategy<Value = serde_json::Value> {
             .prop_map(|(agent, input, out, retry)| json!({"kind": "step", "ref": agent, "in": input, "out": out, "retry": retry})),
         1 => expr().prop_map(|value| json!({"kind": "let", "at": "$.b", "value": value})),
         1 => Just(json!({"kind": "wait", "ms": 3})),
+        1 => (expr(), proptest::option::of(target())).prop_map(|(question, out)| json!({"kind": "ask", "question": question,
+            "options": ["one", "two"], "out": out})),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
         let join = prop_oneof![Just("all"), Just("any"), Just("race"), Just("all_settled")];

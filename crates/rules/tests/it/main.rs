@@ -4,6 +4,8 @@ mod documents;
 
 mod driver;
 
+mod flow_ask;
+
 mod flow_machine;
 
 mod flow_properties;

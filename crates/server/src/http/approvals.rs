@@ -62,10 +62,11 @@ pub(crate) async fn answer(
     PathPart(id): PathPart,
     JsonBody(answer): JsonBody<http::ApprovalAnswer>,
 ) -> Answer<Json<http::ApprovalView>> {
-    let said = match answer.decision.as_str() {
-        "approve" => Said::Approve,
-        "deny" => Said::Deny,
-        other => return Err(Refusal::invalid(format!("`decision` is approve or deny, not `{other}`"))),
+    let said = match (answer.decision.as_str(), answer.option.as_deref()) {
+        ("approve", option) => Said::Approve { option },
+        ("deny", None) => Said::Deny,
+        ("deny", Some(_)) => return Err(Refusal::invalid("`option` goes with `approve`")),
+        (other, _) => return Err(Refusal::invalid(format!("`decision` is approve or deny, not `{other}`"))),
     };
     let answerer = Answerer { caller: &caller, connection: None, reason: &answer.reason };
     let approval = plane.approval_answer(&id, said, answerer).await?;

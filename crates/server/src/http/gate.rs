@@ -13,6 +13,9 @@ use axum::extract::State;
 use axum::{Extension, Json};
 
 /// Judges a tool call before it is made; the call is recorded either way.
+///
+/// When a rule asks, the answer comes when a person has answered the approval, or when its deadline is over: after five
+/// minutes unless the daemon is set otherwise.
 #[utoipa::path(post, path = "/v1/gate/judge", tag = "gate", request_body = http::JudgeParams, responses(
     (status = 200, body = http::JudgementView), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 404, description = "The step is not in flight.", body = ApiError),

@@ -1,8 +1,10 @@
 //! The gate as a started agent meets it: with a token that is good for its own step and for nothing else.
 
 use crate::harness::{Daemon, one_step, refused, task};
+use adjutant_model::client_run::ApprovalStatus;
 use adjutant_protocol::Client;
-use adjutant_protocol::http::{JudgeParams, SettleParams};
+use adjutant_protocol::http::{ApprovalAnswer, JudgeParams, SettleParams};
+use adjutant_testkit::until;
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -126,5 +128,45 @@ async fn a_workers_token_reaches_the_gate_and_nothing_else_until_its_step_is_ove
     daemon.plane.run_ended(&run_id).await.expect("the run ends");
     let (status, _) = refused(worker.gate_judge(&judge("read_file")).await);
     assert_eq!(status, 401, "the token went with the run");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_a_rule_asks_about_waits_for_an_answer_that_is_not_its_own() {
+    let agent = Agent::new();
+    let rule =
+        "[[rule]]\nname = \"ask-first\"\neffect = \"ask\"\ntool = \"write_file\"\nreason = \"it writes\"\n";
+    let daemon = Daemon::with_settings(|settings| {
+        settings.exe = agent.program();
+        std::fs::write(settings.folder.join("policy.toml"), rule).expect("the policy is written");
+    })
+    .await;
+    let (_, worker) = in_step(&daemon, &agent).await;
+    for (decision, allowed) in [("approve", true), ("deny", false)] {
+        let asking = worker.clone();
+        let judging = tokio::spawn(async move { asking.gate_judge(&judge("write_file")).await });
+        let id = until(&daemon.plane, async || {
+            Ok(daemon.plane.approvals(Some(ApprovalStatus::Pending), 1).await?.pop().map(|found| found.id))
+        })
+        .await;
+        // Other calls of the same agent are judged meanwhile.
+        assert!(worker.gate_judge(&judge("read_file")).await.expect("it is judged").allowed);
+        let said = |decision: &str, option: Option<&str>| ApprovalAnswer {
+            decision: decision.to_owned(),
+            reason: String::new(),
+            option: option.map(str::to_owned),
+        };
+        let (status, _) = refused(worker.approval_answer(&id, &said("approve", None)).await);
+        assert_eq!(status, 403, "the asker's own token");
+        let (status, error) = refused(daemon.client.approval_answer(&id, &said("approve", Some("x"))).await);
+        assert_eq!((status, error.code.as_str()), (400, "invalid_request"), "it has no options");
+        assert!(!judging.is_finished());
+        daemon.client.approval_answer(&id, &said(decision, None)).await.expect("it is answered");
+        let judged = judging.await.expect("no panic").expect("it is judged");
+        assert_eq!((judged.allowed, judged.decided_by.as_str()), (allowed, "approval"));
+        assert_eq!(judged.rule.as_deref(), Some("ask-first"));
+        assert!(judged.reason.contains("it writes") && judged.reason.contains(&id), "{}", judged.reason);
+    }
+    agent.end().await;
     daemon.stop().await;
 }

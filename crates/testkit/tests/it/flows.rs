@@ -1,8 +1,10 @@
 //! Flows as scenarios: every kind of node, every join, and what stops a run from outside.
 
+use adjutant_engine::approvals::{Answer, Answerer};
 use adjutant_engine::{EngineError, Plane, RunFilter, Settings, ToolEnd, ToolWent};
 use adjutant_model::RunId;
 use adjutant_model::action::{Caller, Role, StepBinding};
+use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::policy::ToolCall;
 use adjutant_model::run::{TurnKind, TurnRecord, TurnStatus};
 use adjutant_testkit::trial::{Life, Scenario};
@@ -27,6 +29,8 @@ pub(crate) struct FlowCase {
 enum Meanwhile {
     Waits,
     Cancels,
+    /// Says yes to whatever is asked, and chooses the last option that there is.
+    Answers,
     /// Calls tools as the agent of the step in flight, and then lets it go.
     CallsTools,
 }
@@ -73,6 +77,7 @@ impl FlowCase {
         match self.meanwhile {
             Meanwhile::Waits => {}
             Meanwhile::Cancels => cancel(life, &run_id).await?,
+            Meanwhile::Answers => answer(life, &run_id).await?,
             Meanwhile::CallsTools => call_tools(life, &run_id).await?,
         }
         life.plane.run_ended(&run_id).await.map(drop)
@@ -86,7 +91,9 @@ impl Scenario for FlowCase {
 
     fn prepare(&self, home: &Home) {
         let rule = "[[rule]]\nname = \"no-forbidden\"\neffect = \"deny\"\ntool = \"*\"\n\
-                    params = { command = \"*forbidden*\" }\nreason = \"it is forbidden\"\n";
+                    params = { command = \"*forbidden*\" }\nreason = \"it is forbidden\"\n\
+                    [[rule]]\nname = \"ask-first\"\neffect = \"ask\"\ntool = \"step:command\"\n\
+                    params = { command = \"*asked*\" }\n";
         std::fs::write(home.path("policy.toml"), rule).expect("the policy is written");
         std::fs::create_dir(home.path("work")).expect("the folder is made");
         std::fs::write(home.path("work/rehearsal"), SCRIPT).expect("the script is written");
@@ -128,6 +135,32 @@ async fn cancel(life: &Life<'_>, run_id: &RunId) -> Result<(), EngineError> {
     if in_flight(&life.plane, run_id).await?.is_some() {
         life.plane.run_cancel(&owner(), run_id, "enough").await?;
     }
+    Ok(())
+}
+
+/// Answers until the run is over.
+async fn answer(life: &Life<'_>, run_id: &RunId) -> Result<(), EngineError> {
+    let plane = &life.plane;
+    let caller = owner();
+    let mut committed = plane.committed();
+    while !plane.run_get(run_id).await?.status.is_terminal() {
+        for approval in plane.approvals(Some(ApprovalStatus::Pending), 100).await? {
+            let option = (approval.tool == "ask").then_some("right");
+            let answerer = Answerer { caller: &caller, connection: None, reason: "" };
+            match plane.approval_answer(&approval.id, Answer::Approve { option }, answerer).await {
+                // The answer to an effect that is asked for twice is one.
+                Ok(_) | Err(EngineError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        committed.changed().await.map_err(|_| EngineError::Stopping)?;
+    }
+    let asked = plane.approvals(None, 100).await?;
+    let ended = |approval: &Approval| approval.status == ApprovalStatus::Approved;
+    assert!(
+        !asked.is_empty() && asked.iter().all(ended),
+        "an approval is left, or nothing was asked: {asked:#?}"
+    );
     Ok(())
 }
 
@@ -185,6 +218,7 @@ fn agents(home: &Home) -> Value {
         ("hold", command(json!(["sleep", "600"]))),
         ("agent", command(json!(["sh", "-c", "while [ ! -e \"$1\" ]; do sleep 0.02; done; cat", "sh", go]))),
         ("asks", json!({"kind": "command", "spec": {"template": "rehearsal"}})),
+        ("asked", command(json!(["sh", "-c", "cat", "asked"]))),
         ("forbidden", command(json!(["echo", "forbidden"]))),
         ("check", json!({"kind": "check", "spec": {"command": "echo fine", "output_contains": "fine"}})),
     ];
@@ -199,6 +233,10 @@ fn agents(home: &Home) -> Value {
 
 fn at(path: &str) -> Value {
     json!({"op": "path", "at": path})
+}
+
+fn ask(out: &str) -> Value {
+    json!({"kind": "ask", "question": "which way?", "options": ["left", "right"], "out": at(out)})
 }
 
 fn lit(value: Value) -> Value {
@@ -303,6 +341,15 @@ pub(crate) fn with_programs() -> Vec<FlowCase> {
         FlowCase::new("retry", third),
         FlowCase::new("an agent with a token", step("asks", at("$.a"), "$.b")),
         FlowCase::new("timeout", guarded(slow)).decided_by_order(),
+        FlowCase {
+            meanwhile: Meanwhile::Answers,
+            ..FlowCase::new("asked before a step", guarded(step("asked", at("$.a"), "$.b")))
+        },
+        FlowCase {
+            meanwhile: Meanwhile::Answers,
+            ..FlowCase::new("questions", seq(json!([ask("$.one"), fanout("all", json!([1, 2]), ask("$.o"))])))
+        }
+        .decided_by_order(),
         FlowCase::new("denied by the gate", guarded(step("forbidden", at("$.a"), "$.b"))),
         FlowCase { ttl_secs: Some(1), ..FlowCase::new("time to live", holds.clone()) },
         FlowCase { meanwhile: Meanwhile::Cancels, ..FlowCase::new("cancel", holds) }.decided_by_order(),

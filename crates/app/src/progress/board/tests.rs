@@ -46,6 +46,12 @@ fn each_event_is_told_in_its_own_words() {
         json!({"allowed": false, "decided_by": "policy", "rule": "no-rm", "reason": "it deletes"});
     let judged = json!({"turn": 1, "path": "0", "tool": "Bash", "judgement": judgement});
     assert_eq!(told(event(7, "tool_judged", judged)), ["       DENIED   Bash by `no-rm`: it deletes"]);
+    let asked = json!({"turn": 2, "path": "0", "tool": "Bash", "judgement":
+        {"allowed": false, "effect": "ask", "decided_by": "policy", "rule": "ask-first", "reason": "it costs"}});
+    assert_eq!(
+        told(event(8, "tool_judged", asked)),
+        ["       ASKS     Bash by `ask-first`: it costs (`adjutant approvals` shows it)"]
+    );
     let allowed = json!({"turn": 2, "path": "0", "tool": "Read", "judgement": {"allowed": true}});
     assert_eq!(told(event(8, "tool_judged", allowed)), [""; 0]);
     assert_eq!(told(advanced(25, vec![settled_as(0, "failed")], vec![])), ["FAIL 0 coder failed (20 ms)"]);

@@ -3,9 +3,10 @@
 use super::fanout::FanoutFrame;
 use super::thread::{Thread, ThreadId};
 use super::{FlowEffect, FlowEnd, MoveKind, ROOT, Turn};
+use crate::approval::ASK;
 use crate::flow::expr::{self, EvalError};
 use crate::flow::program::{Op, OpId, Program};
-use adjutant_model::flow::{ErrFormat, Retry, WaitUntil};
+use adjutant_model::flow::{AskNode, ErrFormat, Retry, StepNode, WaitUntil};
 use adjutant_model::run::{ErrorClass, FlowError, FlowErrorCode, StepFailure, StepPath};
 use adjutant_model::{Timestamp, Value};
 use std::sync::Arc;
@@ -22,12 +23,25 @@ pub(super) struct Frame {
 
 #[derive(Debug, Clone)]
 pub(super) enum FrameKind {
-    Seq { next: usize },
-    Loop { done: u32 },
-    Try { saved: Value },
+    Seq {
+        next: usize,
+    },
+    Loop {
+        done: u32,
+    },
+    Try {
+        saved: Value,
+    },
     Fanout(FanoutFrame),
-    Step { attempt: u32, input: Value, phase: Phase },
-    Waiting { due_at: Timestamp },
+    /// A step, or a question, which has one attempt.
+    Step {
+        attempt: u32,
+        input: Value,
+        phase: Phase,
+    },
+    Waiting {
+        due_at: Timestamp,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,16 +51,35 @@ pub(super) enum Phase {
 }
 
 impl Frame {
-    pub(super) fn dispatch(&self, program: &Program, attempt: u32, input: &Value) -> FlowEffect {
-        let Op::Step(step) = program.op(self.op) else { unreachable!("a step's frame stands on a step") };
-        FlowEffect::Dispatch {
-            path: self.path.clone(),
-            attempt,
-            agent: step.agent.clone(),
-            input: input.clone(),
-            timeout_ms: step.timeout_ms,
+    /// Gives the effect whose answer the frame rests on.
+    pub(super) fn in_flight(&self, program: &Program, attempt: u32, input: &Value) -> FlowEffect {
+        let path = self.path.clone();
+        match program.op(self.op) {
+            Op::Step(StepNode { agent, timeout_ms, .. }) => FlowEffect::Dispatch {
+                path,
+                attempt,
+                agent: agent.clone(),
+                input: input.clone(),
+                timeout_ms: *timeout_ms,
+            },
+            Op::Ask(AskNode { timeout_ms, .. }) => {
+                FlowEffect::Ask { path, attempt, parameters: input.clone(), timeout_ms: *timeout_ms }
+            }
+            Op::Seq { .. } | Op::Branch { .. } | Op::Loop { .. } | Op::Fanout { .. } => not_a_step(),
+            Op::Try { .. } | Op::Let { .. } | Op::Wait(_) => not_a_step(),
         }
     }
+}
+
+/// Gives the parameters of the approval that a question is.
+fn question_of(question: Value, options: &[Arc<str>]) -> Value {
+    let options = (!options.is_empty())
+        .then(|| ("options", Value::array(options.iter().map(|option| Value::from(&**option)))));
+    Value::object([("question", question)].into_iter().chain(options))
+}
+
+fn not_a_step() -> ! {
+    unreachable!("a step's frame stands on a step or a question")
 }
 
 /// Gives the path of a child; the root's own `.` is not part of it.
@@ -63,12 +96,11 @@ impl Turn<'_> {
         let program = self.state.program.clone();
         match program.op(op) {
             Op::Step(step) => match self.evaluate(thread, &step.input) {
-                Ok(input) => {
-                    let kind = FrameKind::Step { attempt: 1, input: input.clone(), phase: Phase::InFlight };
-                    let frame = Frame { op, path, kind };
-                    self.effects.push(frame.dispatch(&program, 1, &input));
-                    self.rest(thread, frame);
-                }
+                Ok(input) => self.enter_step(thread, op, path, input),
+                Err(error) => self.raise(thread, &path, error),
+            },
+            Op::Ask(ask) => match self.evaluate(thread, &ask.question) {
+                Ok(question) => self.enter_step(thread, op, path, question_of(question, &ask.options)),
                 Err(error) => self.raise(thread, &path, error),
             },
             Op::Seq { children } => match children.first() {
@@ -130,6 +162,13 @@ impl Turn<'_> {
                 Err(error) => self.raise(thread, &path, error),
             },
         }
+    }
+
+    fn enter_step(&mut self, thread: ThreadId, op: OpId, path: StepPath, input: Value) {
+        let kind = FrameKind::Step { attempt: 1, input: input.clone(), phase: Phase::InFlight };
+        let frame = Frame { op, path, kind };
+        self.effects.push(frame.in_flight(&self.state.program, 1, &input));
+        self.rest(thread, frame);
     }
 
     fn due_at(&self, thread: ThreadId, until: &WaitUntil) -> Result<Timestamp, EvalError> {
@@ -246,8 +285,13 @@ impl Turn<'_> {
         let frame = self.pop(thread).expect("a resting thread has a frame");
         self.state.open.remove(&frame.path);
         let program = self.state.program.clone();
-        let Op::Step(step) = program.op(frame.op) else { unreachable!("a step's frame stands on a step") };
-        match self.write(thread, &step.out, value) {
+        let out = match program.op(frame.op) {
+            Op::Step(step) => Some(&step.out),
+            Op::Ask(ask) => ask.out.as_ref(),
+            Op::Seq { .. } | Op::Branch { .. } | Op::Loop { .. } | Op::Fanout { .. } => not_a_step(),
+            Op::Try { .. } | Op::Let { .. } | Op::Wait(_) => not_a_step(),
+        };
+        match out.map_or(Ok(()), |out| self.write(thread, out, value)) {
             Ok(()) => self.push(thread, MoveKind::Return),
             Err(error) => self.raise(thread, &frame.path, error),
         }
@@ -259,8 +303,13 @@ impl Turn<'_> {
             unreachable!("a step's answer meets a step")
         };
         let program = self.state.program.clone();
-        let Op::Step(step) = program.op(frame.op) else { unreachable!("a step's frame stands on a step") };
-        let retry = step.retry.filter(|retry| failure.class == ErrorClass::Retry && attempt <= retry.max);
+        let (agent, retry) = match program.op(frame.op) {
+            Op::Step(step) => (step.agent.clone(), step.retry),
+            Op::Ask(_) => (Arc::from(ASK), None),
+            Op::Seq { .. } | Op::Branch { .. } | Op::Loop { .. } | Op::Fanout { .. } => not_a_step(),
+            Op::Try { .. } | Op::Let { .. } | Op::Wait(_) => not_a_step(),
+        };
+        let retry = retry.filter(|retry| failure.class == ErrorClass::Retry && attempt <= retry.max);
         match retry {
             Some(retry) => self.back_off(thread, attempt, input, pause_ms(retry, attempt)),
             None => {
@@ -269,7 +318,7 @@ impl Turn<'_> {
                     code: FlowErrorCode::StepFailed,
                     message: failure.message,
                     step: Some(frame.path),
-                    reference: Some(step.agent.clone()),
+                    reference: Some(agent),
                     value: failure.value,
                 };
                 self.push(thread, MoveKind::Raise(error));
@@ -295,7 +344,7 @@ impl Turn<'_> {
             unreachable!("only steps back off")
         };
         let attempt = attempt + 1;
-        self.effects.push(frame.dispatch(&self.state.program.clone(), attempt, &input));
+        self.effects.push(frame.in_flight(&self.state.program, attempt, &input));
         self.set_top(thread, FrameKind::Step { attempt, input, phase: Phase::InFlight });
     }
 

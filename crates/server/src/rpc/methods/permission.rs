@@ -57,7 +57,7 @@ fn may_see(session: &Session, approval: &Approval) -> bool {
 }
 
 pub(super) async fn approve(session: &Arc<Session>, given: Value) -> Answer {
-    answer(session, "permission.approve", given, approvals::Answer::Approve).await
+    answer(session, "permission.approve", given, approvals::Answer::Approve { option: None }).await
 }
 
 pub(super) async fn reject(session: &Arc<Session>, given: Value) -> Answer {
@@ -68,7 +68,7 @@ async fn answer(
     session: &Arc<Session>,
     method: &'static str,
     given: Value,
-    said: approvals::Answer,
+    said: approvals::Answer<'_>,
 ) -> Answer {
     let mut params = params(method, given)?;
     let reason = params.text("reason")?.unwrap_or_default();

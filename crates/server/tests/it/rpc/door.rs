@@ -143,7 +143,11 @@ async fn g3_w8_what_a_rule_asks_waits_for_a_person_who_is_not_the_asker() {
         assert_eq!(door.refused("permission.approve", json!({"approval_id": id})).await.0, -32003);
         let owner = daemon.plane.authenticate(&daemon.token).await.expect("it reads").expect("the owner");
         let answerer = Answerer { caller: &owner, connection: None, reason: "looks right" };
-        daemon.plane.approval_answer(&id, Answer::Approve, answerer.clone()).await.expect("it is answered");
+        daemon
+            .plane
+            .approval_answer(&id, Answer::Approve { option: None }, answerer.clone())
+            .await
+            .expect("it is answered");
         assert!(daemon.plane.approval_answer(&id, Answer::Deny, answerer).await.is_err(), "an answer stands");
     };
     let (result, ()) = tokio::join!(submitted, answered);
