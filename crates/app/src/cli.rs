@@ -18,6 +18,7 @@ use crate::{bench, config, daemon, drive, exit, launch, rehearsal};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
+use policy::PolicyCommand;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
@@ -67,9 +68,9 @@ enum Command {
     /// Tokens of agents that connect from outside.
     #[command(subcommand)]
     Token(approvals::TokenCommand),
-    /// Policies: what they say.
+    /// Policies: what they say, and what they said.
     #[command(subcommand)]
-    Policy(policy::PolicyCommand),
+    Policy(PolicyCommand),
     /// Run the daemon in the foreground.
     Serve(daemon::ServeArgs),
     /// Stop the daemon; open runs go on at its next start.
@@ -129,7 +130,10 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
         Command::Token(command) => approvals::token(&connect(&cli.home).await?, command).await,
-        Command::Policy(command) => policy::run(&folder()?, command),
+        Command::Policy(PolicyCommand::Test(args)) => policy::test(&folder()?, args),
+        Command::Policy(PolicyCommand::Explain(args)) => {
+            policy::explain(&connect(&cli.home).await?, args).await
+        }
         Command::Serve(args) => daemon::serve(&folder()?, args).await,
         Command::Stop => doctor::stop(&folder()?).await,
         Command::Status => doctor::status(&folder()?).await,

@@ -23,8 +23,9 @@ impl Failure {
         Self::new(Code::Usage, message)
     }
 
-    pub(crate) fn code(&self) -> Code {
-        self.code
+    /// Tells whether it says that something is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self.code, Code::NotFound)
     }
 
     #[must_use]

@@ -27,15 +27,16 @@ pub use subscriber::{RunEvent, RunTail, Subscriber, wire_status};
 
 use crate::error::EngineError;
 use crate::plane::Core;
+use crate::policies::RunPolicies;
 use adjutant_model::Value;
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::client_run::ClientRun;
 use run::ClientRunHandle;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A run that a connection goes on with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct StartedRun {
     /// Its id.
     pub run_id: Arc<str>,
@@ -44,7 +45,9 @@ pub struct StartedRun {
     /// How many of its turns have settled.
     pub cursor: u64,
     pub(crate) policies: Vec<Value>,
+    pub(crate) sessions: BTreeMap<String, Vec<Value>>,
     pub(crate) state: Value,
+    pub(crate) files: Arc<RunPolicies>,
 }
 
 /// Why turns were not recorded; nothing of the batch was.
@@ -102,7 +105,7 @@ impl Clients {
 }
 
 /// Gives what the journal calls a client's run.
-fn subject(run_id: &str) -> Arc<str> {
+pub(crate) fn subject(run_id: &str) -> Arc<str> {
     format!("client:{run_id}").into()
 }
 
@@ -118,7 +121,11 @@ fn may(caller: &Caller, run: &ClientRun) -> bool {
 }
 
 /// Gives a run that the caller may see; another's looks like none.
-async fn visible(core: &Core, caller: &Caller, run_id: &str) -> Result<Option<ClientRun>, EngineError> {
+pub(crate) async fn visible(
+    core: &Core,
+    caller: &Caller,
+    run_id: &str,
+) -> Result<Option<ClientRun>, EngineError> {
     let run = core.store.client_run_get(run_id).await?;
     Ok(run.filter(|run| may(caller, run)))
 }

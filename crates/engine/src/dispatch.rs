@@ -24,6 +24,8 @@ const PROGRESS_MAX: usize = 256;
 /// A step that is being performed.
 #[derive(Debug)]
 pub(crate) struct InFlight {
+    /// The agent whose step it is.
+    pub(crate) agent: Arc<str>,
     /// Ends it early.
     pub(crate) cancel: CancellationToken,
     /// Is cancelled when it has ended and nothing of it is left.
@@ -60,7 +62,11 @@ pub(crate) fn function(fn_id: &str, input: &Value) -> StepOutcome {
 
 /// Performs a step apart from its owner, who is told the outcome; a cancelled one tells nothing.
 pub(crate) fn start(core: &Arc<Core>, job: StepJob) -> InFlight {
-    let in_flight = InFlight { cancel: CancellationToken::new(), ended: CancellationToken::new() };
+    let in_flight = InFlight {
+        agent: job.agent.clone(),
+        cancel: CancellationToken::new(),
+        ended: CancellationToken::new(),
+    };
     let (cancel, ended) = (in_flight.cancel.clone(), in_flight.ended.clone().drop_guard());
     let core = core.clone();
     let tasks = core.tasks.clone();

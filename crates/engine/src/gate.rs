@@ -5,12 +5,11 @@
 //! ([`crate::approvals`]); the breaker always passes until there are any.
 
 use crate::clock;
+use crate::policies::RunPolicies;
 use adjutant_model::Value;
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::blueprint::{Agent, AgentSpec, Blueprint, CommandSpec};
-use adjutant_model::policy::{
-    GateStage, Judgement, PolicyEffect, PolicyMatcher, PolicyRule, PolicyScope, ToolCall,
-};
+use adjutant_model::policy::{GateStage, Judgement, PolicyEffect, PolicyScope, ToolCall};
 use adjutant_model::shell::ShellLine;
 use adjutant_rules::policy::{self, PolicyFile, PolicySet, Subject};
 use adjutant_rules::shell;
@@ -28,7 +27,7 @@ pub struct ToolJudged {
     pub judgement: Judgement,
 }
 
-/// The rules in force.
+/// The rules in force everywhere.
 #[derive(Debug)]
 pub struct Gate {
     plane: PolicySet,
@@ -39,56 +38,96 @@ pub struct Gate {
 impl Gate {
     /// Takes the plane's policy.
     pub fn new(file: PolicyFile) -> Self {
+        let judges_functions = policy::names_functions(&file);
         let PolicyFile { default, rules } = file;
-        let against =
-            |rule: &PolicyRule| rule.effect != PolicyEffect::Allow && names_functions(&rule.matcher);
-        let judges_functions = default != PolicyEffect::Allow || rules.iter().any(against);
         Gate { plane: PolicySet::new(PolicyScope::Plane, rules).with_default(default), judges_functions }
     }
 
-    /// Judges an action of a caller.
-    pub fn judge(&self, caller: &Caller, call: &ToolCall) -> Judgement {
-        capability(caller).or_else(|| validation(call)).unwrap_or_else(|| self.by_policy(call))
+    /// Judges a tool call that an agent makes in its step: by the plane's rules, and by those of files.
+    pub(crate) fn judge(
+        &self,
+        caller: &Caller,
+        policies: &RunPolicies,
+        agent: &[&str],
+        call: &ToolCall,
+        from: CallOrigin<'_>,
+    ) -> Judgement {
+        let by_policy = || judged(&self.with(policies.sets(agent).map(|set| &**set)), call, from);
+        capability(caller).or_else(|| validation(call)).unwrap_or_else(by_policy)
     }
 
     /// Judges a step of a flow, before its turn starts; the plane itself is the caller.
     ///
     /// Steps are tools named `step:<kind>`; a command's words or a check's line stand in `command`, so that the same
-    /// patterns hold for it and for an agent's own shell. Functions are pure and touch nothing: a rule is about them
-    /// only when it names them, as `step:function` or by a pattern that begins with `step:`.
-    pub(crate) fn judge_step(&self, blueprint: &Blueprint, agent: &str, input: &Value) -> Judgement {
-        let agent = &blueprint.agents[agent];
-        if matches!(agent.spec, AgentSpec::Function { .. }) && !self.judges_functions {
+    /// patterns hold for it and for an agent's own shell. Functions are pure and touch nothing: only sets with a rule
+    /// that names them are asked about them.
+    pub(crate) fn judge_step(
+        &self,
+        policies: &RunPolicies,
+        names: &[&str],
+        step: StepCall<'_>,
+        from: CallOrigin<'_>,
+    ) -> Judgement {
+        let is_function = matches!(step.agent.spec, AgentSpec::Function { .. });
+        let sets: Vec<&PolicySet> = match is_function {
+            true => {
+                let plane = self.judges_functions.then_some(&self.plane);
+                plane.into_iter().chain(policies.function_sets(names)).collect()
+            }
+            false => self.with(policies.sets(names).map(|set| &**set)),
+        };
+        if sets.is_empty() {
             let reason = "no rule is against functions";
             return Judgement::new(GateStage::Policy, PolicyEffect::Allow, reason);
         }
-        self.by_policy(&step_call(blueprint, agent, input))
+        judged(&sets, &step.call(), from)
     }
 
-    /// Judges an action of an outside client: by the plane's rules, and by those of its run and connection, which can
-    /// only tighten.
+    /// Judges an action of an outside client: by the plane's rules, and by those of files, its run and its connection,
+    /// which can only tighten.
     pub(crate) fn judge_action(
         &self,
         own: &[Arc<PolicySet>],
         call: &ToolCall,
         from: CallOrigin<'_>,
     ) -> Judgement {
-        if let Some(refused) = validation(call) {
-            return refused;
-        }
-        let sets: Vec<&PolicySet> =
-            std::iter::once(&self.plane).chain(own.iter().map(|set| &**set)).collect();
-        judged(&sets, call, from)
+        validation(call).unwrap_or_else(|| judged(&self.with(own.iter().map(|set| &**set)), call, from))
     }
 
-    fn by_policy(&self, call: &ToolCall) -> Judgement {
-        judged(&[&self.plane], call, CallOrigin::default())
+    fn with<'a>(&'a self, narrower: impl Iterator<Item = &'a PolicySet>) -> Vec<&'a PolicySet> {
+        std::iter::once(&self.plane).chain(narrower).collect()
+    }
+}
+
+/// A step that is to be judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepCall<'a> {
+    pub(crate) blueprint: &'a Blueprint,
+    pub(crate) agent: &'a Agent,
+    pub(crate) input: &'a Value,
+}
+
+impl StepCall<'_> {
+    /// Gives what the step is to the gate.
+    pub(crate) fn call(&self) -> ToolCall {
+        let StepCall { blueprint, agent, input } = self;
+        let command = match &agent.spec {
+            AgentSpec::Function { .. } | AgentSpec::Lua(_) => None,
+            AgentSpec::Command(spec) => Some(command_words(spec, blueprint)),
+            AgentSpec::Check(spec) => Some(Value::from(spec.command.to_string())),
+        };
+        let parameters = Value::object(
+            [("agent", Value::from(agent.name.as_str())), ("input", (*input).clone())]
+                .into_iter()
+                .chain(command.map(|command| ("command", command))),
+        );
+        ToolCall { tool: format!("step:{}", agent.spec.kind()), parameters }
     }
 }
 
 /// Judges a call by one policy file, as the plane would; for whoever tries a policy out.
 pub fn judge_by(file: PolicyFile, call: &ToolCall) -> Judgement {
-    Gate::new(file).by_policy(call)
+    judged(&[&Gate::new(file).plane], call, CallOrigin::default())
 }
 
 /// Where a call comes from, as far as it is known.
@@ -96,19 +135,24 @@ pub fn judge_by(file: PolicyFile, call: &ToolCall) -> Judgement {
 pub(crate) struct CallOrigin<'a> {
     pub(crate) agent: Option<&'a str>,
     pub(crate) session: Option<&'a str>,
+    pub(crate) project: Option<&'a str>,
     pub(crate) run: Option<&'a str>,
+    /// The absolute path of the folder that it works in.
+    pub(crate) workspace: Option<&'a str>,
     pub(crate) state: Option<&'a Value>,
 }
 
 fn judged(sets: &[&PolicySet], call: &ToolCall, from: CallOrigin<'_>) -> Judgement {
     let texts = policy::shell_texts(&call.parameters);
     let line = texts.iter().map(|text| shell::parse(text)).fold(ShellLine::default(), joined);
-    let CallOrigin { agent, session, run, state } = from;
+    let CallOrigin { agent, session, project, run, workspace, state } = from;
     let subject = Subject {
         shell: (!texts.is_empty()).then_some(&line),
         agent,
         session,
+        project,
         run,
+        workspace,
         state: state.unwrap_or(&Value::Null),
         ..Subject::new(&call.tool, &call.parameters, clock::now())
     };
@@ -118,30 +162,6 @@ fn judged(sets: &[&PolicySet], call: &ToolCall, from: CallOrigin<'_>) -> Judgeme
         matched: verdict.matched,
         ..Judgement::new(GateStage::Policy, verdict.effect, verdict.reason)
     }
-}
-
-fn names_functions(matcher: &PolicyMatcher) -> bool {
-    match matcher {
-        PolicyMatcher::Tool(tool) | PolicyMatcher::ToolParam { tool, .. } => tool == "step:function",
-        PolicyMatcher::Pattern(pattern) => pattern.tool.starts_with("step:"),
-        PolicyMatcher::Connector(_) => false,
-        PolicyMatcher::RequireState { .. } => true,
-    }
-}
-
-/// Gives what a step is to the gate.
-pub(crate) fn step_call(blueprint: &Blueprint, agent: &Agent, input: &Value) -> ToolCall {
-    let command = match &agent.spec {
-        AgentSpec::Function { .. } | AgentSpec::Lua(_) => None,
-        AgentSpec::Command(spec) => Some(command_words(spec, blueprint)),
-        AgentSpec::Check(spec) => Some(Value::from(spec.command.to_string())),
-    };
-    let parameters = Value::object(
-        [("agent", Value::from(agent.name.as_str())), ("input", input.clone())]
-            .into_iter()
-            .chain(command.map(|command| ("command", command))),
-    );
-    ToolCall { tool: format!("step:{}", agent.spec.kind()), parameters }
 }
 
 fn command_words(spec: &CommandSpec, blueprint: &Blueprint) -> Value {
@@ -213,7 +233,8 @@ mod tests {
             (Role::Host, "", "rm x", (false, GateStage::Validation)),
             (Role::Host, "a tool", "ls", (false, GateStage::Validation)),
         ] {
-            let judgement = gate.judge(&caller(role), &call(tool, command));
+            let (none, from) = (RunPolicies::default(), CallOrigin::default());
+            let judgement = gate.judge(&caller(role), &none, &[], &call(tool, command), from);
             assert_eq!((judgement.allowed, judgement.decided_by), expected, "{role:?} {tool} {command}");
         }
     }

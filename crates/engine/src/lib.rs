@@ -23,6 +23,10 @@ mod record;
 
 pub mod gate;
 
+mod explain;
+
+mod policies;
+
 pub mod identity;
 
 pub mod goals;
@@ -36,6 +40,7 @@ pub use adjutant_rules::document::Lint;
 pub use adjutant_sessions::worktree::RemoveMode;
 pub use adjutant_store::RunFilter;
 pub use error::EngineError;
+pub use explain::{ExplainedKind, Explanation};
 pub use plane::Plane;
 pub use runs::{ToolEnd, ToolWent};
 pub use settings::Settings;

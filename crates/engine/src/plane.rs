@@ -5,6 +5,7 @@ use crate::blueprints::Blueprints;
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::error::EngineError;
+use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
 use crate::identity;
@@ -320,6 +321,19 @@ impl Plane {
     ) -> Result<Vec<TurnRecord>, EngineError> {
         self.run_get(run_id).await?;
         Ok(self.core.store.turns_of(run_id, after, limit).await?)
+    }
+
+    /// Gives what the gate said of a turn, of a flow's run or of a client's.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] for a run or turn that is not there, or that the caller may not see.
+    pub async fn turn_explain(
+        &self,
+        caller: &Caller,
+        run_id: &str,
+        turn: u64,
+    ) -> Result<Explanation, EngineError> {
+        explain::turn(&self.core, caller, run_id, turn).await
     }
 
     /// Waits until a run is over. Whoever stops waiting changes nothing.

@@ -16,6 +16,8 @@ mod questions;
 
 mod recover;
 
+mod run_gate;
+
 mod take;
 
 mod transition;

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::goals;
 use crate::plane::Core;
+use crate::policies::{self, PolicyOwners};
 use crate::record;
 use crate::runs::{self, Launch, Origin};
 use crate::templates;
@@ -126,6 +127,13 @@ pub(crate) async fn start(
         goals::link_check(core, goal_id, params.goal.as_deref()).await?;
     }
 
+    let agent_names = |agent| policies::names_of(agent, params.agent.as_deref());
+    let owners = PolicyOwners {
+        directories: params.project_root.iter().chain(&params.work_dir).cloned().collect(),
+        agents: blueprint.agents.values().flat_map(agent_names).map(str::to_owned).collect(),
+    };
+    let policies = policies::read(core, owners).await?;
+
     let now = clock::now();
     let task = TaskRecord {
         id: TaskId::new(clock::fresh_id()),
@@ -162,11 +170,14 @@ pub(crate) async fn start(
         ttl_source,
         warnings: ready.warnings.clone(),
     };
-    let creation = creation(caller, &ready.canonical, &task, &run);
+    let mut creation = creation(caller, &ready.canonical, &task, &run);
+    for event in policies.events() {
+        creation.journal(Draft { at: now, actor: "plane".into(), subject: (&run.id).into(), event });
+    }
     let state = FlowState::new(ready.program.clone(), first_context(blueprint, &task.input));
     let (accepted, answer) = oneshot::channel();
     let origin = Origin::New { creation, workspace, accepted };
-    runs::start(core, Launch { run, blueprint: blueprint.clone(), state, origin });
+    runs::start(core, Launch { run, blueprint: blueprint.clone(), state, policies, origin });
     // An owner that left without an answer was told to stop before the run was durable.
     answer.await.map_err(|_| EngineError::Stopping)??;
     Ok(started)

@@ -8,6 +8,7 @@ use crate::run::{RunStatus, TurnStatus};
 use crate::time::Timestamp;
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A run that a client drives.
@@ -31,6 +32,12 @@ pub struct ClientRun {
     pub policies: Vec<Value>,
     /// The state of the run, an object.
     pub state: Value,
+    /// The scopes of rules that its client may submit under, in their form on the wire, by their ids.
+    pub sessions: BTreeMap<String, Vec<Value>>,
+    /// How much it may take.
+    pub limits: ClientRunLimits,
+    /// How many calls of tools it has begun, as far as they are counted: only while there is a limit.
+    pub tool_calls: u64,
     /// The daemon that owns it.
     pub owner: String,
     /// Raised by every new owner and every resumption; writes of an older one are refused.
@@ -41,6 +48,17 @@ pub struct ClientRun {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+}
+
+/// How much a client's run may take, over all its proposals and connections; `None` is without limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientRunLimits {
+    /// Calls of tools, repeated ones included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tool_calls: Option<u64>,
+    /// From its start, also while nobody drives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_duration_ms: Option<u64>,
 }
 
 /// One turn of a client's run. Serialised as it is on the wire.

@@ -6,7 +6,7 @@
 use crate::client_run::ApprovalStatus;
 use crate::goal::{Evidence, GoalStatus, LinkState};
 use crate::id::{GoalId, TaskId};
-use crate::policy::Judgement;
+use crate::policy::{Judgement, PolicyScope};
 use crate::run::{ErrorClass, FlowError, RunStatus, StepPath, TurnStatus, WorkspaceRecord};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -105,13 +105,25 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         timers: Vec<TimerSet>,
     },
-    /// The gate judged a tool call of an agent.
+    /// A policy of a file is in force in a run.
+    PolicyBound {
+        /// Whose it is: a project's, or an agent's.
+        scope: PolicyScope,
+        /// The agent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<String>,
+        /// Where it was read.
+        path: String,
+        /// What was read.
+        text: String,
+    },
+    /// The gate judged a tool call of an agent, or a step that a rule was about.
     ToolJudged {
         /// The turn it is recorded as.
         turn: u64,
-        /// The step the agent works on.
+        /// The step, or the step the agent works on.
         path: StepPath,
-        /// The tool.
+        /// The tool; of a step `step:` and its agent's name.
         tool: String,
         /// What the gate said.
         judgement: Judgement,
@@ -171,6 +183,11 @@ pub enum Event {
         /// The turns that have settled.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         settled: Vec<ClientTurnNote>,
+    },
+    /// A client's run has taken all that it may of something; nothing more of it is done.
+    ClientRunLimitReached {
+        /// Which limit.
+        reason: String,
     },
     /// A client's run is over.
     ClientRunEnded {
@@ -262,6 +279,7 @@ impl Event {
             Event::WorkspaceReady(_) => "workspace_ready",
             Event::WorkspaceRemoved { .. } => "workspace_removed",
             Event::RunAdvanced { .. } => "run_advanced",
+            Event::PolicyBound { .. } => "policy_bound",
             Event::ToolJudged { .. } => "tool_judged",
             Event::ToolSettled { .. } => "tool_settled",
             Event::AgentProgress { .. } => "agent_progress",
@@ -270,6 +288,7 @@ impl Event {
             Event::ClientRunInterrupted { .. } => "client_run_interrupted",
             Event::ClientPolicyBound { .. } => "client_policy_bound",
             Event::ClientRunAdvanced { .. } => "client_run_advanced",
+            Event::ClientRunLimitReached { .. } => "client_run_limit_reached",
             Event::ClientRunEnded { .. } => "client_run_ended",
             Event::ActionSettled { .. } => "action_settled",
             Event::ApprovalRaised { .. } => "approval_raised",
@@ -306,6 +325,9 @@ pub struct ClientTurnNote {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+    /// What the gate said, when a rule was about it; it stands once, where the action is told of first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<Box<Judgement>>,
 }
 
 /// What a run's machine took, in order; folding these again gives the same state.

@@ -170,6 +170,11 @@ impl Judgement {
         let allowed = effect == PolicyEffect::Allow;
         Judgement { allowed, effect, decided_by, rule: None, reason: reason.into(), matched: Vec::new() }
     }
+
+    /// Tells whether it is worth keeping: the call was not simply let go on because no rule was about it.
+    pub fn is_telling(&self) -> bool {
+        !self.allowed || !self.matched.is_empty()
+    }
 }
 
 /// A judgement as it is read back; older rows tell neither effect nor matches.

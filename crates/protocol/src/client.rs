@@ -285,6 +285,14 @@ impl Client {
         self.answer(request).await
     }
 
+    /// Gives what the gate said of a turn.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn turn_explain(&self, run_id: &str, turn: u64) -> Result<http::ExplanationView, ClientError> {
+        self.get(&format!("/v1/runs/{}/turns/{turn}/judgements", id(run_id)?)).await
+    }
+
     /// Asks the gate about a tool call.
     ///
     /// # Errors

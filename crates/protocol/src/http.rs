@@ -11,7 +11,9 @@ mod workspaces;
 
 pub use approvals::{ApprovalAnswer, ApprovalList, ApprovalView, TokenRequest, TokenView};
 pub use events::EventView;
-pub use gate::{JudgeParams, JudgementView, ProgressParams, SettleParams};
+pub use gate::{
+    ExplanationView, JudgeParams, JudgementView, ProgressParams, RuleMatchView, SettleParams, VerdictView,
+};
 pub use goals::{
     CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView,
     GoalsView, LinkParams, LinkView, NoteParams,

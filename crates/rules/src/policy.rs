@@ -72,7 +72,9 @@
 //!
 //! # How rules decide
 //!
-//! Each set has a scope: plane, project, agent, run, connection, from wide to narrow. Within one set, `deny` wins over
+//! Each set has a scope: plane, project, agent, run, connection, from wide to narrow. The plane's is `policy.toml` in the
+//! data folder, a project's `.adjutant/policy.toml` in its repository, an agent's [`agent_file`] in `policies/agents` of
+//! the data folder; the others come over the wire. Within one set, `deny` wins over
 //! `ask` and `ask` over `allow`, whatever the order of the rules; when none matches, the set's default decides. Then
 //! the strictest word of all sets holds. So a set can only tighten what the others say, the narrower as well as the
 //! wider: an `allow` overrules nothing but the default of its own set. A set without a say, as every one is whose
@@ -83,11 +85,13 @@ mod command;
 mod condition;
 mod glob;
 mod outside;
+mod place;
 mod read;
 mod set;
 mod shell;
 
 pub use glob::{Glob, InvalidGlob};
+pub use place::{agent_file, names_functions};
 pub use read::{Places, PolicyFile, read_file, read_wire};
 pub use set::PolicySet;
 pub use shell::shell_texts;

@@ -66,6 +66,20 @@ impl<S: Send + Sync> FromRequestParts<S> for PathPart {
     }
 }
 
+/// The two variable parts of a route's path, refused in our form.
+#[derive(Debug)]
+pub(crate) struct PathParts(pub(crate) String, pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathParts {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let read = Path::from_request_parts(parts, state).await;
+        read.map(|Path((first, second))| PathParts(first, second))
+            .map_err(|rejection| Refusal::invalid(rejection.body_text()))
+    }
+}
+
 /// Reads an id from a path or a body.
 pub(crate) fn id<T: FromStr<Err = InvalidId>>(text: &str) -> Answer<T> {
     text.parse().map_err(|error: InvalidId| Refusal::invalid(format!("this is no id: {error}")))

@@ -1,11 +1,11 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
-use adjutant_engine::Lint;
 use adjutant_engine::workspaces::WorkspaceInfo;
+use adjutant_engine::{ExplainedKind, Explanation, Lint};
 use adjutant_model::client_run::Approval;
 use adjutant_model::event::JournalRow;
 use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, LinkState};
-use adjutant_model::policy::GateStage;
+use adjutant_model::policy::{GateStage, Judgement};
 use adjutant_model::run::{
     ErrorClass, FlowError, RunRecord, StepFailure, TaskRecord, TtlSource, TurnKind, TurnRecord, Usage,
     WorkspaceKind, WorkspaceRecord,
@@ -166,6 +166,40 @@ pub(crate) fn gate_stage(stage: GateStage) -> &'static str {
         GateStage::Policy => "policy",
         GateStage::Breaker => "breaker",
         GateStage::Approval => "approval",
+    }
+}
+
+pub(crate) fn explanation(explanation: &Explanation) -> http::ExplanationView {
+    let kind = match explanation.kind {
+        ExplainedKind::Step => "step",
+        ExplainedKind::Tool => "tool",
+        ExplainedKind::Action => "action",
+        ExplainedKind::Narrated => "narrated",
+    };
+    http::ExplanationView {
+        run_id: explanation.run_id.clone(),
+        turn: explanation.turn,
+        kind: kind.to_owned(),
+        name: explanation.name.clone(),
+        status: explanation.status.as_str().to_owned(),
+        judgements: explanation.judgements.iter().map(verdict).collect(),
+    }
+}
+
+fn verdict(judgement: &Judgement) -> http::VerdictView {
+    let matched = judgement.matched.iter().map(|hit| http::RuleMatchView {
+        rule: hit.rule.clone(),
+        scope: hit.scope.as_str().to_owned(),
+        effect: hit.effect.as_str().to_owned(),
+        why: hit.why.clone(),
+    });
+    http::VerdictView {
+        allowed: judgement.allowed,
+        effect: judgement.effect.as_str().to_owned(),
+        decided_by: gate_stage(judgement.decided_by).to_owned(),
+        rule: judgement.rule.clone(),
+        reason: judgement.reason.clone(),
+        matched: matched.collect(),
     }
 }
 

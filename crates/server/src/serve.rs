@@ -80,6 +80,7 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))
         .routes(routes!(runs::trace))
+        .routes(routes!(runs::explain))
         .routes(routes!(runs::cancel))
         .routes(routes!(events::stream))
         .routes(routes!(goals::create, goals::list))

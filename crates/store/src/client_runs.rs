@@ -54,11 +54,14 @@ impl Write {
             run.turns.into(),
             run.started_at.into(),
             Param::at(run.ended_at),
+            Param::from(json_text(&run.limits)),
+            run.tool_calls.into(),
+            Param::from(json_text(&run.sessions)),
         ];
         self.push(
             "INSERT INTO client_runs (id, agent_id, intent, outcome_description, token_id, status, outcome, policies, \
-             state, owner, epoch, turns, started_at, ended_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             state, owner, epoch, turns, started_at, ended_at, limits, tool_calls, sessions) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             ExpectedRows::Exactly(1),
             params,
         )
@@ -73,13 +76,24 @@ impl Write {
         )
     }
 
-    /// Says which rules and which state a run has.
-    pub fn client_run_bind(&mut self, fence: &ClientFence, policies: &[Value], state: &Value) -> &mut Self {
-        let state = self.content(Some(state));
+    /// Says which rules, scopes of rules and state a run has.
+    pub fn client_run_bind(&mut self, fence: &ClientFence, run: &ClientRun) -> &mut Self {
+        let state = self.content(Some(&run.state));
+        let (policies, sessions) = (json_text(&run.policies), json_text(&run.sessions));
         self.push(
-            "UPDATE client_runs SET policies = ?4, state = ?5 WHERE id = ?1 AND owner = ?2 AND epoch = ?3",
+            "UPDATE client_runs SET policies = ?4, state = ?5, sessions = ?6 \
+             WHERE id = ?1 AND owner = ?2 AND epoch = ?3",
             ExpectedRows::Exactly(1),
-            fenced(fence, [Param::from(json_text(&policies)), state]),
+            fenced(fence, [Param::from(policies), state, Param::from(sessions)]),
+        )
+    }
+
+    /// Says how many calls of tools a run has begun.
+    pub fn client_run_calls_set(&mut self, fence: &ClientFence, tool_calls: u64) -> &mut Self {
+        self.push(
+            "UPDATE client_runs SET tool_calls = ?4 WHERE id = ?1 AND owner = ?2 AND epoch = ?3",
+            ExpectedRows::Exactly(1),
+            fenced(fence, [tool_calls.into()]),
         )
     }
 
@@ -128,7 +142,7 @@ fn fenced(fence: &ClientFence, values: impl IntoIterator<Item = Param>) -> Vec<P
 }
 
 const SELECT: &str = "SELECT id, agent_id, intent, outcome_description, token_id, status, outcome, policies, state, \
-                      owner, epoch, turns, started_at, ended_at FROM client_runs";
+                      owner, epoch, turns, started_at, ended_at, limits, tool_calls, sessions FROM client_runs";
 
 impl Store {
     /// Gives a client's run.
@@ -218,5 +232,8 @@ fn run_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<ClientRun, ReadE
         turns: unsigned(row.get(11)?),
         started_at: Timestamp::from_unix_ms(row.get(12)?),
         ended_at: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_unix_ms),
+        limits: snapshot.json("client_runs.limits", row.get(14)?)?.unwrap_or_default(),
+        tool_calls: unsigned(row.get(15)?),
+        sessions: snapshot.json("client_runs.sessions", row.get(16)?)?.unwrap_or_default(),
     })
 }

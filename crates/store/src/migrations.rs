@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 11] = [
+pub(crate) const MIGRATIONS: [Migration; 13] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -206,6 +206,15 @@ ALTER TABLE tokens ADD COLUMN agent_id TEXT;",
     Migration {
         name: "the option that an answer to an approval chose",
         sql: "ALTER TABLE approvals ADD COLUMN chosen TEXT;",
+    },
+    Migration {
+        name: "how much a client's run may take, and how many calls it has begun",
+        sql: "ALTER TABLE client_runs ADD COLUMN limits TEXT;
+ALTER TABLE client_runs ADD COLUMN tool_calls INTEGER NOT NULL DEFAULT 0;",
+    },
+    Migration {
+        name: "the scopes of rules that a client's run is bound to",
+        sql: "ALTER TABLE client_runs ADD COLUMN sessions TEXT;",
     },
 ];
 

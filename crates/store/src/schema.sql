@@ -149,7 +149,7 @@ CREATE TABLE client_runs (
     turns INTEGER NOT NULL,
     started_at INTEGER NOT NULL,
     ended_at INTEGER
-);
+, limits TEXT, tool_calls INTEGER NOT NULL DEFAULT 0, sessions TEXT);
 CREATE INDEX client_runs_by_agent ON client_runs (agent_id, number);
 CREATE INDEX client_runs_by_status ON client_runs (status, number);
 CREATE TABLE client_turns (

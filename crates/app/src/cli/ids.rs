@@ -31,9 +31,19 @@ pub(crate) async fn run_if_any(client: &Client, given: &str) -> Result<Option<St
     match pick("run", given, runs.iter().map(|run| run.id.as_str())) {
         Ok(found) => Ok(Some(found)),
         Err(error) => match error.downcast_ref::<Failure>() {
-            Some(failure) if failure.code() == Code::NotFound => Ok(None),
+            Some(failure) if failure.is_not_found() => Ok(None),
             Some(_) | None => Err(error),
         },
+    }
+}
+
+/// Finds the run that is meant; what names none of a flow is taken for the whole id of a client's run.
+pub(crate) async fn run_of_anybody(client: &Client, given: &str) -> Result<String> {
+    match run(client, given).await {
+        Err(error) if error.downcast_ref::<Failure>().is_some_and(Failure::is_not_found) => {
+            Ok(given.to_owned())
+        }
+        found => found,
     }
 }
 

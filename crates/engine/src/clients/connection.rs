@@ -15,9 +15,10 @@ use crate::approvals::Asker;
 use crate::error::EngineError;
 use crate::gate::CallOrigin;
 use crate::plane::Core;
+use crate::policies::{self, RunPolicies};
 use adjutant_model::Value;
 use adjutant_model::action::Caller;
-use adjutant_model::policy::{PolicyEffect, PolicyRule, PolicyScope, ToolCall};
+use adjutant_model::policy::{GateStage, Judgement, PolicyEffect, PolicyRule, PolicyScope, ToolCall};
 use adjutant_rules::document::Lint;
 use adjutant_rules::policy::{self, PolicySet};
 use adjutant_rules::proposal::{ToolSet, World};
@@ -92,6 +93,12 @@ struct Current {
     handle: ClientRunHandle,
     /// The rules that the run is bound to, whatever becomes of the connection's own.
     rules: Vec<PolicyRule>,
+    /// Those for what is submitted under a scope, by its id.
+    sessions: BTreeMap<String, Vec<PolicyRule>>,
+    /// The scope that it was started under.
+    under: Option<String>,
+    /// The policies of files that hold in it.
+    files: Arc<RunPolicies>,
 }
 
 impl Default for Book {
@@ -119,14 +126,6 @@ pub(super) struct InForce {
     agent: Option<Arc<str>>,
     /// Set when everything is refused, with the reason.
     refused: Option<String>,
-}
-
-/// What the rules say of a call.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Judged {
-    pub(super) effect: PolicyEffect,
-    pub(super) reason: String,
-    pub(super) rule: Option<String>,
 }
 
 impl Connection {
@@ -178,18 +177,37 @@ impl Connection {
     }
 
     /// Judges a call without doing it.
-    pub fn evaluate(&self, call: &ToolCall) -> (PolicyEffect, String, Option<String>) {
-        let judged = self.judge(&self.in_force(None), call);
-        (judged.effect, judged.reason, judged.rule)
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] when the policy of the connection's agent cannot be used.
+    pub async fn evaluate(&self, call: &ToolCall) -> Result<Judgement, EngineError> {
+        Ok(self.judge(&self.in_force(None).await?, call))
     }
 
-    fn in_force(&self, session_id: Option<&str>) -> InForce {
+    /// Gives the rules that hold now besides the plane's, the widest first.
+    async fn in_force(&self, session_id: Option<&str>) -> Result<InForce, EngineError> {
+        let of_run = self.lock().run.as_ref().map(|run| run.files.clone());
+        let files = match (of_run, &self.caller.agent_id) {
+            (Some(files), _) => files,
+            // What comes without a run is judged by the agent's policy as it is now.
+            (None, Some(agent_id)) => Arc::new(policies::of_agent(&self.core, agent_id).await?),
+            (None, None) => Arc::default(),
+        };
+        Ok(self.with_files(&files, session_id))
+    }
+
+    fn with_files(&self, files: &RunPolicies, session_id: Option<&str>) -> InForce {
         let book = self.lock();
-        let mut sets = Vec::new();
+        let agent = book.run.as_ref().map(|run| &run.agent_id).or(self.caller.agent_id.as_ref());
+        let names: Vec<&str> = agent.map(|agent| &**agent).into_iter().collect();
+        let mut sets: Vec<_> = files.sets(&names).cloned().collect();
         if let Some(run) = &book.run {
             // What the connection has as well is told once.
-            let own = |rule: &&PolicyRule| book.rules.iter().any(|bound| bound.rule == **rule);
-            let only: Vec<PolicyRule> = run.rules.iter().filter(|rule| !own(rule)).cloned().collect();
+            let session = session_id.and_then(|id| book.sessions.get(id)).into_iter().flatten();
+            let own: Vec<_> = book.rules.iter().chain(session).map(|bound| &bound.rule).collect();
+            let in_session = session_id.and_then(|id| run.sessions.get(id)).into_iter().flatten();
+            let bound = run.rules.iter().chain(in_session);
+            let only: Vec<PolicyRule> = bound.filter(|rule| !own.contains(rule)).cloned().collect();
             if !only.is_empty() {
                 sets.push(Arc::new(PolicySet::new(PolicyScope::Run, only)));
             }
@@ -206,24 +224,25 @@ impl Connection {
             sets,
             session: session_id.map(str::to_owned),
             run: book.run.as_ref().map(|run| run.run_id.clone()),
-            agent: book.run.as_ref().map(|run| run.agent_id.clone()).or_else(|| self.caller.agent_id.clone()),
+            agent: agent.cloned(),
             refused,
         }
     }
 
-    pub(super) fn judge(&self, in_force: &InForce, call: &ToolCall) -> Judged {
+    pub(super) fn judge(&self, in_force: &InForce, call: &ToolCall) -> Judgement {
         if let Some(reason) = &in_force.refused {
-            return Judged { effect: PolicyEffect::Deny, reason: reason.clone(), rule: None };
+            return Judgement::new(GateStage::Policy, PolicyEffect::Deny, reason.as_str());
         }
         let state = self.with_world(|world| world.state.snapshot());
         let from = CallOrigin {
             agent: in_force.agent.as_deref(),
             session: in_force.session.as_deref(),
+            project: None,
+            workspace: None,
             run: in_force.run.as_deref(),
             state: Some(&state),
         };
-        let judgement = self.core.gate.judge_action(&in_force.sets, call, from);
-        Judged { effect: judgement.effect, reason: judgement.reason, rule: judgement.rule }
+        self.core.gate.judge_action(&in_force.sets, call, from)
     }
 
     /// Cancels every proposal in flight; no more are taken.

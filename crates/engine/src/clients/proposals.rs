@@ -10,9 +10,10 @@ use super::{Dropped, subject};
 use crate::approvals::{self, Question};
 use crate::clock;
 use crate::error::EngineError;
+use crate::record;
 use adjutant_model::client_run::ClientTurn;
 use adjutant_model::event::{ClientTurnNote, Event};
-use adjutant_model::policy::{PolicyEffect, ToolCall};
+use adjutant_model::policy::{GateStage, Judgement, PolicyEffect, ToolCall};
 use adjutant_model::proposal::{Action, ActionResult, OutcomeSpec, Proposal, ProposalResult};
 use adjutant_model::{Timestamp, Value};
 use adjutant_rules::proposal::{
@@ -90,6 +91,8 @@ struct Driver {
     call_handles: HashMap<(usize, u32), AbortHandle>,
     timers: BTreeMap<ProposalTimer, AbortHandle>,
     started: HashMap<usize, Timestamp>,
+    /// What the gate said of actions, until it is kept.
+    judgements: HashMap<usize, Judgement>,
     kept: Vec<oneshot::Receiver<()>>,
 }
 
@@ -102,6 +105,8 @@ pub(super) async fn drive(drive: Drive) -> Result<Arc<ProposalResult>, EngineErr
     let Drive { connection, proposal, tools, limits, in_force, run, cancel } = drive;
     let stopping = connection.core().stopping.clone();
     let run_ending = run.as_ref().map(|(handle, ..)| handle.ending.clone()).unwrap_or_default();
+    let spent = run.as_ref().and_then(|(handle, ..)| handle.time_over());
+    let first = spent.map_or(ProposalEvent::Begun, |reason| ProposalEvent::LimitReached { reason });
     let mut driver = Driver {
         state: ProposalState::new(proposal.clone(), tools.clone(), limits),
         connection,
@@ -109,15 +114,18 @@ pub(super) async fn drive(drive: Drive) -> Result<Arc<ProposalResult>, EngineErr
         run,
         proposal,
         tools,
-        events: VecDeque::from([ProposalEvent::Begun]),
+        events: VecDeque::from([first]),
         heard,
         calls: JoinSet::new(),
         call_handles: HashMap::new(),
         timers: BTreeMap::new(),
         started: HashMap::new(),
+        judgements: HashMap::new(),
         kept: Vec::new(),
     };
+    let handle = driver.run.as_ref().map(|(handle, ..)| handle.clone());
     let mut cancelled = false;
+    let mut spent = false;
     loop {
         while let Some(event) = driver.events.pop_front() {
             driver.step(event).await?;
@@ -140,8 +148,21 @@ pub(super) async fn drive(drive: Drive) -> Result<Arc<ProposalResult>, EngineErr
                 let reason = "its run ends".to_owned();
                 driver.events.push_back(ProposalEvent::CancelRequested { reason });
             }
+            () = out_of_time(handle.as_ref()), if !spent => {
+                let reason = handle.as_ref().and_then(ClientRunHandle::time_over);
+                spent = reason.is_some();
+                driver.events.extend(reason.map(|reason| ProposalEvent::LimitReached { reason }));
+            }
             event = hearing.recv() => driver.events.extend(event),
         }
+    }
+}
+
+/// Waits until a run has taken all its time; without a run for ever.
+async fn out_of_time(run: Option<&ClientRunHandle>) {
+    match run {
+        Some(run) => run.out_of_time().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -149,7 +170,9 @@ impl Driver {
     async fn step(&mut self, event: ProposalEvent) -> Result<(), EngineError> {
         if let ProposalEvent::ToolSettled { action, attempt, .. } = &event {
             self.call_handles.remove(&(*action, *attempt));
+            self.judgements.remove(action);
         }
+        self.note_answer(&event);
         let (state, effects) = self.connection.with_world(|world| {
             let stepped = self.state.step(world, event, clock::now());
             *world = stepped.world;
@@ -200,9 +223,37 @@ impl Driver {
         Ok(())
     }
 
+    /// Takes a person's answer into what the gate has said.
+    fn note_answer(&mut self, event: &ProposalEvent) {
+        let (action, effect, said) = match event {
+            ProposalEvent::Allowed { action } => (action, PolicyEffect::Allow, None),
+            ProposalEvent::Refused { action, reason } => (action, PolicyEffect::Deny, Some(reason)),
+            ProposalEvent::Begun
+            | ProposalEvent::ToolSettled { .. }
+            | ProposalEvent::CallRefused { .. }
+            | ProposalEvent::TimerFired(_)
+            | ProposalEvent::CancelRequested { .. }
+            | ProposalEvent::LimitReached { .. } => return,
+        };
+        let asked = self.judgements.get_mut(action).filter(|said| said.effect == PolicyEffect::Ask);
+        if let Some(judgement) = asked {
+            let reason = said.cloned().unwrap_or_else(|| format!("{}; it was approved", judgement.reason));
+            let Judgement { rule, matched, .. } = judgement.clone();
+            *judgement = Judgement { rule, matched, ..Judgement::new(GateStage::Approval, effect, reason) };
+        }
+    }
+
+    /// Gives what the gate said of an action, for the first that is told of it.
+    fn judgement_of(&mut self, action: usize) -> Option<Box<Judgement>> {
+        self.judgements.remove(&action).map(|judgement| Box::new(record::judgement(&judgement)))
+    }
+
     fn judge(&mut self, action: usize) {
         let call = call_of(&self.proposal.actions[action]);
         let judged = self.connection.judge(&self.in_force, &call);
+        if judged.is_telling() {
+            self.judgements.insert(action, judged.clone());
+        }
         match judged.effect {
             PolicyEffect::Allow => self.events.push_back(ProposalEvent::Allowed { action }),
             PolicyEffect::Deny => {
@@ -231,24 +282,36 @@ impl Driver {
     async fn execute(&mut self, action: usize, call: ToolExecution) {
         let first = self.started.insert(action, clock::now()).is_none();
         let turn = self.placed(action, call.attempt).filter(|_| first).map(turns::started);
-        let kept = match (&self.run, turn) {
-            (Some((run, ..)), Some(turn)) => {
-                let (reply, kept) = oneshot::channel();
-                // Told here and not by the call's task: what stops the call must not let its start come after its end.
-                let put = RunCommand::Put { turn: Box::new(turn), reply: Some(reply) };
-                drop(run.commands.send(put).await);
-                Some(kept)
+        // Without a limit only the first attempt has something to tell.
+        let told =
+            self.run.as_ref().filter(|(run, ..)| turn.is_some() || run.limits.max_tool_calls.is_some());
+        let leave = match told {
+            Some((run, ..)) => {
+                // It stays with us until the tool has settled: a call that is refused its leave has told of nothing.
+                let judgement = self.judgements.get(&action).map(|said| Box::new(record::judgement(said)));
+                let (reply, leave) = oneshot::channel();
+                // Asked here and not by the call's task: what stops the call must not let its start come after its end.
+                let call = RunCommand::Call { turn: turn.map(Box::new), judgement, reply };
+                drop(run.commands.send(call).await);
+                Some(leave)
             }
-            (None, _) | (_, None) => None,
+            None => None,
         };
         let (connection, heard) = (self.connection.clone(), self.heard.clone());
         let attempt = call.attempt;
         let handle = self.calls.spawn(async move {
-            if let Some(kept) = kept
-                && kept.await.is_err()
-            {
-                let outcome = ToolOutcome::Failed { message: "its run is over".to_owned() };
-                return drop(heard.send(ProposalEvent::ToolSettled { action, attempt, outcome }));
+            if let Some(leave) = leave {
+                let refused = match leave.await {
+                    Ok(Ok(())) => None,
+                    Ok(Err(reason)) => Some(ProposalEvent::CallRefused { action, attempt, reason }),
+                    Err(_) => {
+                        let outcome = ToolOutcome::Failed { message: "its run is over".to_owned() };
+                        Some(ProposalEvent::ToolSettled { action, attempt, outcome })
+                    }
+                };
+                if let Some(refused) = refused {
+                    return drop(heard.send(refused));
+                }
             }
             let limit = Duration::from_millis(call.timeout_ms);
             let outcome = match tokio::time::timeout(limit, connection.executor().execute(call)).await {
@@ -287,24 +350,31 @@ impl Driver {
         result: &Arc<ActionResult>,
     ) -> Result<(), EngineError> {
         let spec = self.spec_of(action);
+        let judgement = self.judgement_of(action);
         let end = End { result, by, spec: spec.as_ref() };
         match (self.placed(action, attempt), &self.run) {
             (Some(placed), Some((handle, ..))) => {
                 let turn = Box::new(turns::settled(placed, end));
                 let (reply, kept) = oneshot::channel();
                 // A run that is over has its end already; what came after it is not a turn of it.
-                let put = RunCommand::Put { turn, reply: Some(reply) };
+                let put = RunCommand::Put { turn, judgement, reply: Some(reply) };
                 if handle.commands.send(put).await.is_ok() {
                     self.kept.push(kept);
                 }
                 Ok(())
             }
-            (_, None) | (None, _) => self.journal_alone(action, attempt, end).await,
+            (_, None) | (None, _) => self.journal_alone(action, attempt, end, judgement).await,
         }
     }
 
     /// Without a run an action is journalled under its connection.
-    async fn journal_alone(&self, action: usize, attempt: u32, end: End<'_>) -> Result<(), EngineError> {
+    async fn journal_alone(
+        &self,
+        action: usize,
+        attempt: u32,
+        end: End<'_>,
+        judgement: Option<Box<Judgement>>,
+    ) -> Result<(), EngineError> {
         let placed = Placed {
             index: 0,
             proposal_id: &self.proposal.id,
@@ -322,6 +392,7 @@ impl Driver {
             status,
             hash: None,
             rule: policy_rejected.map(|rejected| rejected.rule),
+            judgement,
         };
         let mut write = Write::default();
         write.journal(Draft {

@@ -5,6 +5,7 @@ use super::subject;
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
+use crate::policies::RunPolicies;
 use adjutant_model::Timestamp;
 use adjutant_model::client_run::{ClientRun, ClientTurn};
 use adjutant_model::event::Event;
@@ -12,6 +13,9 @@ use adjutant_model::proposal::VerifierVerdict;
 use adjutant_model::run::{RunStatus, TurnStatus};
 use adjutant_store::{ClientFence, Draft, Write};
 use std::sync::Arc;
+
+/// The policies of files stand among so many rows at the beginning.
+const FIRST_ROWS: usize = 16;
 
 /// Gives every open run an owner again; one that cannot be read stops no other.
 pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
@@ -27,6 +31,9 @@ pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
 async fn resume(core: &Arc<Core>, found: ClientRun) -> Result<(), EngineError> {
     let limit = usize::try_from(found.turns).unwrap_or(usize::MAX);
     let turns = core.store.client_turns(&found.id, 0, limit).await?;
+    // They were written with the run's first row.
+    let rows = core.store.journal_of(&subject(&found.id), 0, FIRST_ROWS).await?;
+    let files = Arc::new(RunPolicies::of_journal(core, &rows)?);
     let epoch = found.epoch + 1;
     let run = ClientRun { owner: core.owner.clone(), epoch, status: RunStatus::Interrupted, ..found };
     let now = clock::now();
@@ -40,7 +47,7 @@ async fn resume(core: &Arc<Core>, found: ClientRun) -> Result<(), EngineError> {
     write.journal(Draft { at: now, actor: "plane".into(), subject: subject(&run.id), event });
     core.store.write(write).await?;
     let settled = run.turns;
-    run::start(core, Launch { run, connection: None, settled });
+    run::start(core, Launch { run, files, connection: None, settled });
     Ok(())
 }
 

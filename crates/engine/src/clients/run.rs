@@ -13,16 +13,27 @@
 //! It takes what waits in one batch, keeps the batch in one transaction under the run's fence, and only then answers
 //! and tells the subscribers; so turns stand in the store in the order of their indexes, and what was told is durable.
 
+mod bounds;
+
+mod command;
+
+use command::Answer;
+pub(crate) use command::ClientRunHandle;
+pub(super) use command::{BoundTo, Ending, RunCommand};
+
+use super::Dropped;
 use super::recover::{self, Cut};
 use super::subscriber::{RunEvent, RunTail, Subscriber};
-use super::{Dropped, StartedRun};
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
+use crate::policies::RunPolicies;
+use adjutant_model::Timestamp;
 use adjutant_model::client_run::{ClientRun, ClientTurn};
 use adjutant_model::event::{ClientTurnNote, Event};
+use adjutant_model::policy::Judgement;
 use adjutant_model::run::{ErrorClass, RunStatus, TurnStatus};
-use adjutant_model::{Timestamp, Value};
+use adjutant_rules::client_run;
 use adjutant_store::{ClientFence, ClientRunChange, Draft, Json, Write, WriteError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,62 +53,11 @@ const TOLD_AT_ONCE: usize = 128;
 /// How long the end of a run waits for the turns of its proposals; they stop at once, unless we have a defect.
 const SETTLE_MS_MAX: u64 = 5_000;
 
-type Answer<T> = oneshot::Sender<T>;
-
-/// What an owner is told. Answers come when what they say is durable.
-#[derive(Debug)]
-pub(super) enum RunCommand {
-    /// Keep the next indexes for the actions of a proposal; answers the first. Only the connection that drives the
-    /// run may ask.
-    Reserve { connection: Arc<str>, count: u64, reply: Answer<Result<u64, Dropped>> },
-    /// A turn has started or settled.
-    Put { turn: Box<ClientTurn>, reply: Option<Answer<()>> },
-    /// Turns that the client tells of; their indexes are given here. Answers the first.
-    Record { turns: Vec<ClientTurn>, reply: Answer<Result<u64, Dropped>> },
-    /// The state of the run has changed.
-    StateSet(Value),
-    /// A rule is in force from now on.
-    Bind { name: String, rule: Value, reply: Answer<()> },
-    /// Somebody wants to see it live.
-    Subscribe { subscriber: Subscriber, reply: Answer<Result<RunTail, EngineError>> },
-    /// A connection wants to see no more of it; answers whether it did.
-    Unsubscribe { connection: Arc<str>, reply: Answer<bool> },
-    /// Its client says how it ended.
-    End { ending: Ending, reply: Answer<bool> },
-    /// A connection is gone.
-    Detached { connection: Arc<str> },
-    /// A connection goes on with it; answers the state it has.
-    Resume { connection: Arc<str>, reply: Answer<StartedRun> },
-}
-
-/// How a run ends.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Ending {
-    pub(super) status: RunStatus,
-    pub(super) outcome: Option<Value>,
-    pub(super) reason: Option<String>,
-}
-
-/// The way to an owner.
-#[derive(Debug, Clone)]
-pub(crate) struct ClientRunHandle {
-    pub(super) commands: mpsc::Sender<RunCommand>,
-    /// Is cancelled when the run is about to end: what is in flight for it stops.
-    pub(super) ending: CancellationToken,
-}
-
-impl ClientRunHandle {
-    /// Asks, and gives nothing when the run is over.
-    pub(super) async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> RunCommand) -> Option<T> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.ok()?;
-        answer.await.ok()
-    }
-}
-
 /// A run that is to be owned.
 pub(super) struct Launch {
     pub(super) run: ClientRun,
+    /// The policies of files that hold in it.
+    pub(super) files: Arc<RunPolicies>,
     /// The connection that drives it; none when it was found in the store.
     pub(super) connection: Option<Arc<str>>,
     /// How many of its turns have settled.
@@ -108,7 +68,12 @@ pub(super) struct Launch {
 pub(super) fn start(core: &Arc<Core>, launch: Launch) -> ClientRunHandle {
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
     let ending = CancellationToken::new();
-    let handle = ClientRunHandle { commands, ending: ending.clone() };
+    let handle = ClientRunHandle {
+        commands,
+        ending: ending.clone(),
+        limits: launch.run.limits,
+        started_at: launch.run.started_at,
+    };
     core.clients.insert(launch.run.id.clone(), handle.clone());
     let (owner_core, run_id) = (core.clone(), launch.run.id.clone());
     core.tasks.spawn(async move {
@@ -126,9 +91,14 @@ struct Owner {
     core: Arc<Core>,
     fence: ClientFence,
     run: ClientRun,
+    files: Arc<RunPolicies>,
     connection: Option<Arc<str>>,
     /// When it becomes incomplete, while nobody drives it.
     lease_until: Option<Timestamp>,
+    /// When its time is over, until that has been told.
+    over_at: Option<Timestamp>,
+    /// Whether it has been told that no call is left.
+    calls_are_over: bool,
     settled: u64,
     next: u64,
     subscribers: HashMap<Arc<str>, Subscriber>,
@@ -153,6 +123,7 @@ struct Batch {
     told: Vec<RunEvent>,
     replies: Vec<Box<dyn FnOnce() + Send>>,
     state_changed: bool,
+    called: bool,
     counted: bool,
     ended: bool,
     /// The run is not ours any more, or we stop.
@@ -161,18 +132,32 @@ struct Batch {
 
 impl Owner {
     fn new(core: Arc<Core>, launch: Launch, ending: CancellationToken) -> Self {
-        let Launch { run, connection, settled } = launch;
+        let Launch { run, files, connection, settled } = launch;
         let fence =
             ClientFence { run_id: run.id.clone(), owner: run.owner.as_str().into(), epoch: run.epoch };
         let lease_until = connection.is_none().then(|| lease(&core));
         let next = run.turns;
-        let subscribers = HashMap::new();
-        Owner { core, fence, run, connection, lease_until, settled, next, subscribers, ending, end: None }
+        Owner {
+            over_at: client_run::over_at(&run.limits, run.started_at),
+            calls_are_over: false,
+            core,
+            fence,
+            run,
+            files,
+            connection,
+            lease_until,
+            settled,
+            next,
+            subscribers: HashMap::new(),
+            ending,
+            end: None,
+        }
     }
 
     async fn live(mut self, mut received: mpsc::Receiver<RunCommand>) {
         loop {
             let mut commands = Vec::new();
+            let mut batch = Batch::default();
             tokio::select! {
                 biased;
                 command = received.recv() => match command {
@@ -188,6 +173,9 @@ impl Owner {
                     let ending = Ending { status: RunStatus::Incomplete, outcome: None, reason };
                     commands.push(RunCommand::End { ending, reply: oneshot::channel().0 });
                 }
+                () = tokio::time::sleep(self.over_at.map_or(Duration::ZERO, clock::until)), if self.over_at.is_some() => {
+                    self.time_is_over(&mut batch);
+                }
             }
             while commands.len() < COMMANDS_MAX {
                 match received.try_recv() {
@@ -195,7 +183,6 @@ impl Owner {
                     Err(_) => break,
                 }
             }
-            let mut batch = Batch::default();
             for command in commands {
                 if batch.ended || batch.lost {
                     // Dropping it says that the run is over.
@@ -237,17 +224,24 @@ impl Owner {
                 batch.counted |= reserved.is_ok();
                 batch.reply(reply, reserved);
             }
-            RunCommand::Put { turn, reply } => {
-                self.put(*turn, batch);
+            RunCommand::Put { turn, judgement, reply } => {
+                self.put(*turn, judgement, batch);
                 if let Some(reply) = reply {
                     batch.reply(reply, ());
                 }
+            }
+            RunCommand::Call { turn, judgement, reply } => {
+                let leave = self.leave(batch);
+                if let (Ok(()), Some(turn)) = (&leave, turn) {
+                    self.put(*turn, judgement, batch);
+                }
+                batch.reply(reply, leave);
             }
             RunCommand::Record { turns, reply } => {
                 let recorded = self.reserve(turns.len() as u64);
                 if let Ok(base) = recorded {
                     for (turn, index) in turns.into_iter().zip(base..) {
-                        self.put(ClientTurn { index, ..turn }, batch);
+                        self.put(ClientTurn { index, ..turn }, None, batch);
                     }
                 }
                 batch.reply(reply, recorded);
@@ -256,12 +250,17 @@ impl Owner {
                 self.run.state = state;
                 batch.state_changed = true;
             }
-            RunCommand::Bind { name, rule, reply } => {
-                self.run.policies.push(rule);
+            RunCommand::Bind { name, rule, scope, reply } => {
+                self.bind(rule, scope);
                 batch.state_changed = true;
                 self.journal(batch, Event::ClientPolicyBound { name });
                 batch.reply(reply, ());
             }
+            RunCommand::SessionOpened(id) => {
+                self.run.sessions.entry(id).or_default();
+                batch.state_changed = true;
+            }
+            RunCommand::SessionClosed(id) => batch.state_changed |= self.run.sessions.remove(&id).is_some(),
             RunCommand::Subscribe { subscriber, reply } => {
                 // What this batch has told so far is in the snapshot only once it is kept.
                 if !self.keep(batch).await {
@@ -291,15 +290,9 @@ impl Owner {
             }
             RunCommand::Resume { connection, reply } => {
                 self.resume(connection, batch);
-                let resumed = StartedRun {
-                    run_id: self.run.id.clone(),
-                    agent_id: self.run.agent_id.clone(),
-                    cursor: self.settled,
-                    policies: self.run.policies.clone(),
-                    state: self.run.state.clone(),
-                };
-                batch.reply(reply, resumed);
+                batch.reply(reply, self.bound());
             }
+            RunCommand::Bound { reply } => batch.reply(reply, self.bound()),
         }
     }
 
@@ -316,7 +309,7 @@ impl Owner {
         Ok(first)
     }
 
-    fn put(&mut self, turn: ClientTurn, batch: &mut Batch) {
+    fn put(&mut self, turn: ClientTurn, judgement: Option<Box<Judgement>>, batch: &mut Batch) {
         let json = Json::of_record(&turn);
         let is_start = turn.status == TurnStatus::Started;
         let note = ClientTurnNote {
@@ -327,6 +320,7 @@ impl Owner {
             status: turn.status,
             hash: (!is_start).then(|| json.sha256()),
             rule: turn.policy_rejected.as_ref().map(|rejected| rejected.rule.clone()),
+            judgement,
         };
         self.settled += u64::from(!is_start);
         if !self.subscribers.is_empty() {
@@ -366,7 +360,7 @@ impl Owner {
         };
         let cut = Cut { by: "the run ended", at: clock::now() };
         for turn in recover::unaccounted(&found, self.next, cut) {
-            self.put(turn, batch);
+            self.put(turn, None, batch);
         }
         true
     }
@@ -426,7 +420,10 @@ impl Owner {
             batch.write.client_run_turns_set(&self.fence, self.next);
         }
         if std::mem::take(&mut batch.state_changed) {
-            batch.write.client_run_bind(&self.fence, &self.run.policies, &self.run.state);
+            batch.write.client_run_bind(&self.fence, &self.run);
+        }
+        if std::mem::take(&mut batch.called) {
+            batch.write.client_run_calls_set(&self.fence, self.run.tool_calls);
         }
         if batch.write.is_empty() {
             return true;

@@ -1,8 +1,9 @@
 //! The owner of a run: the only task that moves it.
 
 use super::questions::{About, Asked, Ears, Questions};
+use super::run_gate::RunGate;
 use super::take::take_command;
-use super::transition::{Dispatch, Follows, StepGate, Timer, Transition};
+use super::transition::{Dispatch, Follows, Timer, Transition};
 use super::turn_book::TurnBook;
 use super::{EVENTS_MAX, RunCommand, RunHandle, STORE_RETRY};
 use crate::approvals;
@@ -12,6 +13,7 @@ use crate::error::EngineError;
 use crate::faults::{self, EffectKey};
 use crate::goals;
 use crate::plane::Core;
+use crate::policies::RunPolicies;
 use crate::workspaces::{self, WorkspacePlan};
 use adjutant_model::blueprint::{AgentSpec, Blueprint};
 use adjutant_model::event::Event;
@@ -31,6 +33,8 @@ pub(crate) struct Launch {
     pub(crate) run: RunRecord,
     pub(crate) blueprint: Arc<Blueprint>,
     pub(crate) state: FlowState,
+    /// The policies of files that hold in it.
+    pub(crate) policies: RunPolicies,
     pub(crate) origin: Origin,
 }
 
@@ -76,6 +80,7 @@ struct Owner {
     owner: Arc<str>,
     blueprint: Arc<Blueprint>,
     state: FlowState,
+    policies: RunPolicies,
     turns: TurnBook,
     /// What must be durable before or with the next transition.
     prefix: Write,
@@ -134,6 +139,7 @@ impl Owner {
             run: launch.run,
             blueprint: launch.blueprint,
             state: launch.state,
+            policies: launch.policies,
             turns: TurnBook::default(),
             prefix: Write::default(),
             exists: true,
@@ -334,10 +340,14 @@ impl Owner {
         let now = clock::now();
         let mut write = if self.exists { self.fenced() } else { Write::default() };
         write.append(std::mem::take(&mut self.prefix));
-        let (core, blueprint, run_id) = (self.core.clone(), self.blueprint.clone(), self.run.id.clone());
-        let gate =
-            StepGate { gate: &core.gate, blueprint: &blueprint, approval_ms: core.settings.approval_ms };
-        let mut turn = Transition::new(&run_id, now, &mut self.state, &mut self.turns, write);
+        let gate = RunGate {
+            gate: &self.core.gate,
+            policies: &self.policies,
+            blueprint: &self.blueprint,
+            run: &self.run,
+            approval_ms: self.core.settings.approval_ms,
+        };
+        let mut turn = Transition::new(&self.run.id, now, &mut self.state, &mut self.turns, write);
         for event in std::mem::take(&mut self.waiting) {
             turn.take(event, &gate);
         }
@@ -345,7 +355,7 @@ impl Owner {
             if let RunCommand::Settled { path, attempt, .. } = &command {
                 self.in_flight.remove(&(path.clone(), *attempt));
             }
-            take_command(command, &mut turn, &gate, &mut self.questions, replies);
+            take_command(command, &mut turn, &gate, (&self.in_flight, &mut self.questions), replies);
         }
         let mut follows = turn.done();
         let changed = self.settle_status(&mut follows, now);

@@ -12,6 +12,7 @@ use crate::clock;
 use crate::dispatch;
 use crate::error::EngineError;
 use crate::plane::Core;
+use crate::policies::RunPolicies;
 use crate::tasks;
 use crate::workspaces;
 use adjutant_model::client_run::Approval;
@@ -86,6 +87,7 @@ async fn try_resume(core: &Arc<Core>, run: RunRecord, asked: &[String]) -> Resul
         .ok_or_else(|| EngineError::not_found("task", &run.task_id))?;
     let turns = read_turns(core, &run).await?;
     let rows = read_rows(core, &run).await?;
+    let policies = RunPolicies::of_journal(core, &rows)?;
     workspaces::sweep_leftovers(&run.id).await;
 
     let ctx = tasks::first_context(&blueprint, &task.input);
@@ -105,10 +107,8 @@ async fn try_resume(core: &Arc<Core>, run: RunRecord, asked: &[String]) -> Resul
         Some(_) => None,
         None => tasks::workspace_plan(&blueprint, &task.request)?,
     };
-    owner::start(
-        core,
-        Launch { run, blueprint, state, origin: Origin::Resumed { turns: FoundTurns { book }, workspace } },
-    );
+    let origin = Origin::Resumed { turns: FoundTurns { book }, workspace };
+    owner::start(core, Launch { run, blueprint, state, policies, origin });
     Ok(())
 }
 

@@ -2,19 +2,23 @@
 
 use super::owner::Reply;
 use super::questions::Questions;
-use super::transition::{StepGate, Transition};
+use super::run_gate::RunGate;
+use super::transition::Transition;
 use super::{RunCommand, ToolQuestion};
+use crate::dispatch::InFlight;
 use crate::error::EngineError;
 use crate::worker::Performed;
 use adjutant_model::policy::PolicyEffect;
+use adjutant_model::run::StepPath;
 use adjutant_rules::flow::FlowEvent;
+use std::collections::HashMap;
 
 /// Takes what was said to the owner; whoever asked is answered when the transition is durable.
 pub(super) fn take_command(
     command: RunCommand,
     turn: &mut Transition<'_>,
-    gate: &StepGate<'_>,
-    questions: &mut Questions,
+    gate: &RunGate<'_>,
+    (in_flight, questions): (&HashMap<(StepPath, u32), InFlight>, &mut Questions),
     replies: &mut Vec<Reply>,
 ) {
     match command {
@@ -31,7 +35,7 @@ pub(super) fn take_command(
                 let _nobody_waits = reply.send(());
             }));
         }
-        RunCommand::Judge(question) => judge_tool(question, turn, gate, replies),
+        RunCommand::Judge(question) => judge_tool(question, turn, gate, in_flight, replies),
         RunCommand::Answered { path, attempt, approval } => {
             // One that is not open was aborted meanwhile.
             if let Some(dispatch) = questions.step_answered(&path, attempt) {
@@ -56,15 +60,16 @@ pub(super) fn take_command(
 fn judge_tool(
     question: ToolQuestion,
     turn: &mut Transition<'_>,
-    gate: &StepGate<'_>,
+    gate: &RunGate<'_>,
+    in_flight: &HashMap<(StepPath, u32), InFlight>,
     replies: &mut Vec<Reply>,
 ) {
     let step = (question.binding.path.clone(), question.binding.attempt);
-    if turn.turns.step(&step.0, step.1).is_none() {
+    let (Some(working), Some(_)) = (in_flight.get(&step), turn.turns.step(&step.0, step.1)) else {
         let gone = EngineError::not_found("step in flight", &step.0);
         return drop(question.reply.send(Err(gone)));
-    }
-    let judgement = gate.gate.judge(&question.caller, &question.call);
+    };
+    let judgement = gate.tool(&question.caller, &working.agent, &question.call);
     if judgement.effect == PolicyEffect::Ask {
         return turn.tool_asked(question, judgement, gate.approval_ms);
     }

@@ -7,12 +7,11 @@ mod asks;
 
 use super::ToolWent;
 use super::questions::Asked;
+use super::run_gate::RunGate;
 use super::turn_book::TurnBook;
-use crate::gate;
-use crate::gate::{Gate, ToolJudged};
+use crate::gate::ToolJudged;
 use crate::record;
 use crate::worker::Progress;
-use adjutant_model::blueprint::Blueprint;
 use adjutant_model::event::{Event, FlowInput, TimerSet, TurnStarted};
 use adjutant_model::policy::{Judgement, PolicyEffect, ToolCall};
 use adjutant_model::run::{
@@ -37,26 +36,6 @@ pub(super) struct Dispatch {
     pub(super) agent: Arc<str>,
     pub(super) input: Value,
     pub(super) timeout_ms: Option<u64>,
-}
-
-/// What the steps of a run are judged by.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct StepGate<'a> {
-    pub(super) gate: &'a Gate,
-    pub(super) blueprint: &'a Blueprint,
-    /// How long a person has to answer, in milliseconds.
-    pub(super) approval_ms: u64,
-}
-
-impl StepGate<'_> {
-    fn judge(&self, dispatch: &Dispatch) -> Judgement {
-        self.gate.judge_step(self.blueprint, &dispatch.agent, &dispatch.input)
-    }
-
-    /// Gives what a step is to the gate, as people are shown it.
-    fn call(&self, dispatch: &Dispatch) -> ToolCall {
-        gate::step_call(self.blueprint, &self.blueprint.agents[&*dispatch.agent], &dispatch.input)
-    }
 }
 
 /// A timer that is to go off.
@@ -120,7 +99,7 @@ impl<'a> Transition<'a> {
 
     /// Folds one event; the gate judges every step that the machine wants dispatched. A step that it refuses settles at
     /// once, as a turn that was rejected, and one that it asks about waits.
-    pub(super) fn take(&mut self, event: FlowEvent, gate: &StepGate<'_>) {
+    pub(super) fn take(&mut self, event: FlowEvent, gate: &RunGate<'_>) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             self.note_input(&event);
@@ -177,7 +156,8 @@ impl<'a> Transition<'a> {
             started_at: self.now,
             ended_at: refused.then_some(self.now),
         });
-        let event = Event::ToolJudged { turn, path, tool: call.tool.clone(), judgement: judgement.clone() };
+        let kept = record::judgement(&judgement);
+        let event = Event::ToolJudged { turn, path, tool: call.tool.clone(), judgement: kept };
         self.journal(actor, event);
         ToolJudged { turn, judgement }
     }
@@ -264,14 +244,19 @@ impl<'a> Transition<'a> {
         Some(FlowInput::Settled { turn, path: path.clone(), attempt, status, class, output_hash })
     }
 
-    fn note_effect(&mut self, effect: FlowEffect, gate: &StepGate<'_>, events: &mut VecDeque<FlowEvent>) {
+    fn note_effect(&mut self, effect: FlowEffect, gate: &RunGate<'_>, events: &mut VecDeque<FlowEvent>) {
         match effect {
             FlowEffect::Dispatch { path, attempt, agent, input, timeout_ms } => {
                 let dispatch = Dispatch { path, attempt, agent, input, timeout_ms };
-                let judgement = gate.judge(&dispatch);
-                self.start(&dispatch.path, attempt, &dispatch.agent, &dispatch.input);
+                let judgement = gate.step(&dispatch);
+                let turn = self.start(&dispatch.path, attempt, &dispatch.agent, &dispatch.input);
                 match judgement.effect {
-                    PolicyEffect::Allow => self.follows.dispatches.push(dispatch),
+                    PolicyEffect::Allow => {
+                        if judgement.is_telling() {
+                            self.step_judged(turn, &dispatch, &judgement);
+                        }
+                        self.follows.dispatches.push(dispatch);
+                    }
                     PolicyEffect::Deny => events.push_back(self.reject(dispatch, judgement)),
                     PolicyEffect::Ask => self.ask_before(dispatch, judgement, gate),
                 }
@@ -298,7 +283,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    fn start(&mut self, path: &StepPath, attempt: u32, name: &str, input: &Value) {
+    fn start(&mut self, path: &StepPath, attempt: u32, name: &str, input: &Value) -> u64 {
         if self.row.inputs.len() + self.row.started.len() >= ROW_ENTRIES_MAX {
             self.flush();
         }
@@ -319,20 +304,23 @@ impl<'a> Transition<'a> {
             ended_at: None,
         });
         self.row.started.push(TurnStarted { turn, path: path.clone(), attempt, agent: name.to_owned() });
+        turn
     }
 
     /// Settles a step that the gate refused; it is not tried again.
     fn reject(&mut self, dispatch: Dispatch, judgement: Judgement) -> FlowEvent {
         let turn = self.turns.step(&dispatch.path, dispatch.attempt).expect("the turn is open");
         let failure = refusal(&judgement).expect("only refused steps come here");
-        self.flush();
-        self.step_judged(turn, &dispatch, judgement);
+        self.step_judged(turn, &dispatch, &judgement);
         let Dispatch { path, attempt, .. } = dispatch;
         FlowEvent::Settled { path, attempt, outcome: StepOutcome::Failed(failure) }
     }
 
-    fn step_judged(&mut self, turn: u64, dispatch: &Dispatch, judgement: Judgement) {
-        let (path, tool) = (dispatch.path.clone(), format!("step:{}", dispatch.agent));
+    /// Records what the gate said of a step, behind the row that tells of its start.
+    fn step_judged(&mut self, turn: u64, dispatch: &Dispatch, judgement: &Judgement) {
+        let tool = format!("step:{}", dispatch.agent);
+        let (path, judgement) = (dispatch.path.clone(), record::judgement(judgement));
+        self.flush();
         self.journal("plane", Event::ToolJudged { turn, path, tool, judgement });
     }
 

@@ -242,7 +242,12 @@ async fn what_the_run_asks_no_more_is_withdrawn() {
 
 /// An agent that holds until the file `go` is there, and the caller that acts as it.
 async fn agent(plane: &Plane, home: &Home) -> (RunId, Caller) {
-    let hold = format!("while [ ! -e '{}' ]; do sleep 0.02; done; echo done", home.path("go").display());
+    let (began, go) = (home.path("began"), home.path("go"));
+    let hold = format!(
+        "touch '{}'; while [ ! -e '{}' ]; do sleep 0.02; done; echo done",
+        began.display(),
+        go.display()
+    );
     let body = json!({"kind": "branch", "cond": at("$.item"), "then": {"kind": "step", "ref": "hold",
         "in": at("$.item"), "out": at("$.o")}, "else": question("?", "$.o")});
     let flow = json!({"kind": "fanout", "items": {"op": "lit", "value": [true, false]}, "bind": at("$.item"),
@@ -253,6 +258,10 @@ async fn agent(plane: &Plane, home: &Home) -> (RunId, Caller) {
     let both = asked(plane, ApprovalStatus::Pending, 2).await;
     let step = both.iter().find(|approval| approval.tool == "step:command").expect("the step's");
     say(plane, &step.id, YES).await.expect("it is answered");
+    // Its token is good from then on that it works, which nothing but itself tells.
+    while !began.exists() {
+        tokio::task::yield_now().await;
+    }
     let binding =
         StepBinding { run_id: started.run_id.clone(), path: StepPath::new("body#0/then"), attempt: 1 };
     (started.run_id, Caller { role: Role::Worker, step: Some(binding), ..owner() })

@@ -229,6 +229,9 @@ impl Turn {
             (Stage::Running, ProposalEvent::ToolSettled { action, attempt, outcome }) => {
                 self.tool_settled(action, attempt, outcome);
             }
+            (Stage::Running, ProposalEvent::CallRefused { action, attempt, reason }) => {
+                self.call_refused(action, attempt, &reason);
+            }
             (Stage::Running, ProposalEvent::TimerFired(timer)) => self.timer_fired(timer),
             (
                 Stage::New,
@@ -248,6 +251,7 @@ impl Turn {
                 ProposalEvent::Allowed { .. }
                 | ProposalEvent::Refused { .. }
                 | ProposalEvent::ToolSettled { .. }
+                | ProposalEvent::CallRefused { .. }
                 | ProposalEvent::TimerFired(_),
             ) => {}
         }

@@ -356,6 +356,40 @@ fn what_a_budget_stops_beside_calls_in_flight_does_not_stop_these() {
 }
 
 #[test]
+fn a_call_that_is_refused_its_leave_was_not_made_and_stops_what_has_not_begun() {
+    let refused =
+        |action, attempt| ProposalEvent::CallRefused { action, attempt, reason: "no leave".to_owned() };
+    let actions = json!([
+        call("echo", json!({"write_set": ["x"]})),
+        call("echo", json!({})),
+        call("echo", json!({"read_set": ["x"], "write_set": ["x"]})),
+    ]);
+    let mut drive = Drive::new(actions);
+    drive.take(ProposalEvent::Begun);
+    for action in [0, 1] {
+        drive.take(ProposalEvent::Allowed { action });
+    }
+    for (action, attempt) in [(0, 2), (2, 1), (7, 1)] {
+        drive.take(refused(action, attempt));
+    }
+    assert!(drive.state.result().is_none(), "no such call was asked for");
+    drive.take(refused(1, 1));
+    let drive = drive.run();
+    assert_eq!(drive.statuses(), ["succeeded", "skipped", "skipped"]);
+    assert_eq!(drive.errors()[1..], ["not started: no leave", "not started: no leave"]);
+    let cost = drive.result().cost;
+    assert_eq!((cost.tool_calls, cost.actions_executed, cost.actions_skipped, cost.retries), (1, 1, 2, 0));
+
+    let mut drive = Drive::new(json!([call("boom", json!({"failure_behavior": "retry"}))]));
+    while drive.calls().len() < 2 {
+        drive = drive.run_for(1);
+    }
+    drive.take(refused(0, 2));
+    assert_eq!((drive.statuses(), drive.errors()), (vec!["failed"], vec!["boom"]));
+    assert_eq!((drive.result().cost.tool_calls, drive.result().cost.retries), (1, 0));
+}
+
+#[test]
 fn w21_independent_actions_run_at_once_whatever_follows_when_they_fail() {
     let drive = Drive::new(json!([
         call("silent", json!({})),

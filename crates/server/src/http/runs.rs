@@ -1,7 +1,7 @@
 //! `/v1/runs`
 
 use crate::answer::{Answer, Refusal};
-use crate::body::{JsonBody, PathPart, QueryOf, id};
+use crate::body::{JsonBody, PathPart, PathParts, QueryOf, id};
 use crate::convert;
 use adjutant_engine::{Plane, RunFilter};
 use adjutant_model::action::Caller;
@@ -113,6 +113,20 @@ pub(crate) async fn trace(
         [("content-type", "application/x-ndjson".to_owned()), ("x-next-cursor", next.unwrap_or_default())],
         lines,
     ))
+}
+
+/// Gives what the gate said of a turn, with every rule that matched; also of a client's run.
+#[utoipa::path(get, path = "/v1/runs/{id}/turns/{turn}/judgements", tag = "runs", params(
+    ("id" = String, Path, description = "The run's id."), ("turn" = u64, Path, description = "The turn's index.")), responses(
+    (status = 200, body = http::ExplanationView), (status = 400, body = ApiError), (status = 401, body = ApiError),
+    (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn explain(
+    State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
+    PathParts(run_id, turn): PathParts,
+) -> Answer<Json<http::ExplanationView>> {
+    let turn = turn.parse().map_err(|_| Refusal::invalid(format!("`{turn}` is no turn")))?;
+    Ok(Json(convert::explanation(&plane.turn_explain(&caller, &run_id, turn).await?)))
 }
 
 /// Cancels a run: what it has in flight is ended.

@@ -78,8 +78,8 @@ pub(super) async fn begin(session: &Arc<Session>, method: &str, params: Value) -
         "tools.list" => return ready(Ok(registry::tools_list(session))),
         "policy.list" => return ready(Ok(registry::policy_list(session))),
         "policy.remove" => return ready(registry::policy_remove(session, params)),
-        "session.policy.open" => return ready(Ok(registry::session_open(session))),
-        "session.policy.close" => return ready(registry::session_close(session, params)),
+        "session.policy.open" => return ready(Ok(registry::session_open(session).await)),
+        "session.policy.close" => return ready(registry::session_close(session, params).await),
         "state.get" => return ready(registry::state_get(session, params)),
         "state.exists" => return ready(registry::state_exists(session, params)),
         "state.keys" => return ready(Ok(registry::state_keys(session))),
@@ -87,7 +87,7 @@ pub(super) async fn begin(session: &Arc<Session>, method: &str, params: Value) -
         "verify" => return ready(proposals::verify(session, params)),
         "proposal.cancel" => return ready(proposals::cancel(session, params)),
         "server.info" => return ready(Ok(session::info(session))),
-        "permission.evaluate" => return ready(permission::evaluate(session, params)),
+        "permission.evaluate" => return ready(permission::evaluate(session, params).await),
         _ => {}
     }
     let (session, method) = (session.clone(), method.to_owned());

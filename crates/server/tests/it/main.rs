@@ -2,11 +2,13 @@
 
 mod access;
 mod events;
+mod explain;
 mod form;
 mod gate;
 mod goals;
 mod harness;
 mod openapi;
+mod policies;
 mod rpc;
 mod runs;
 mod tasks;

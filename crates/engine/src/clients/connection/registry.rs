@@ -1,7 +1,7 @@
 //! What a connection registers: tools, rules, scopes of rules, state.
 
 use super::{Bound, Connection, PolicyScopeName, REGISTERED_MAX, connection_set, refused_lints, rules_of};
-use crate::clients::run::RunCommand;
+use crate::clients::run::{BoundTo, RunCommand};
 use crate::clock;
 use crate::error::EngineError;
 use adjutant_model::Value;
@@ -65,19 +65,34 @@ impl Connection {
                     }
                     book.rules.push(bound);
                     book.set = connection_set(&book.rules);
-                    book.run.clone()
+                    book.run.clone().map(|run| (run, BoundTo::Run))
                 }
                 PolicyScopeName::Session(id) => {
+                    let rule = bound.rule.clone();
                     let rules = book.sessions.get_mut(id);
-                    rules.ok_or_else(|| EngineError::not_found("policy session", id))?.push(bound);
-                    None
+                    let rules = rules.ok_or_else(|| EngineError::not_found("policy session", id))?;
+                    if rules.len() >= REGISTERED_MAX {
+                        let message = format!("a policy session has at most {REGISTERED_MAX} rules");
+                        return Err(EngineError::invalid(message));
+                    }
+                    rules.push(bound);
+                    if let Some(run) = &mut book.run {
+                        run.sessions.entry(id.clone()).or_default().push(rule.clone());
+                        if run.under.as_ref() == Some(id) {
+                            run.rules.push(rule);
+                        }
+                    }
+                    book.run.clone().map(|run| match run.under.as_ref() == Some(id) {
+                        true => (run, BoundTo::Both(id.clone())),
+                        false => (run, BoundTo::Session(id.clone())),
+                    })
                 }
             }
         };
-        if let Some(run) = run {
+        if let Some((run, scope)) = run {
             // A run that is over meanwhile needs no rule.
             let bound = name.clone();
-            run.handle.ask(|reply| RunCommand::Bind { name: bound, rule: wire, reply }).await;
+            run.handle.ask(|reply| RunCommand::Bind { name: bound, rule: wire, scope, reply }).await;
         }
         Ok(name)
     }
@@ -113,16 +128,30 @@ impl Connection {
         before - book.rules.len() - book.sessions.values().map(Vec::len).sum::<usize>()
     }
 
-    /// Opens a scope of rules and gives its id.
-    pub fn policy_session_open(&self) -> String {
+    /// Opens a scope of rules and gives its id; the run that is open keeps it too.
+    pub async fn policy_session_open(&self) -> String {
         let id = clock::fresh_id().to_string();
-        self.lock().sessions.insert(id.clone(), Vec::new());
+        let run = {
+            let mut book = self.lock();
+            book.sessions.insert(id.clone(), Vec::new());
+            book.run.clone()
+        };
+        if let Some(run) = run {
+            drop(run.handle.commands.send(RunCommand::SessionOpened(id.clone())).await);
+        }
         id
     }
 
     /// Closes a scope of rules; tells whether it was open.
-    pub fn policy_session_close(&self, id: &str) -> bool {
-        self.lock().sessions.remove(id).is_some()
+    pub async fn policy_session_close(&self, id: &str) -> bool {
+        let (was_open, run) = {
+            let mut book = self.lock();
+            (book.sessions.remove(id).is_some(), book.run.clone())
+        };
+        if let Some(run) = run.filter(|_| was_open) {
+            drop(run.handle.commands.send(RunCommand::SessionClosed(id.to_owned())).await);
+        }
+        was_open
     }
 
     /// Gives the connection's state.

@@ -1,20 +1,23 @@
 //! The runs of a connection: started, taken up, told of, watched, ended, read.
 
-use super::{Connection, Current, rules_of};
+use super::{Bound, Connection, Current, rules_of};
 use crate::clients::read::{self, RunSummary, Trace};
 use crate::clients::run::{self, Ending, Launch, RunCommand};
 use crate::clients::subscriber::{RunTail, Subscriber};
 use crate::clients::{Dropped, StartedRun, may, subject, turns, visible};
 use crate::clock;
 use crate::error::EngineError;
+use crate::policies;
 use crate::record;
 use adjutant_model::Value;
-use adjutant_model::client_run::ClientRun;
+use adjutant_model::client_run::{ClientRun, ClientRunLimits};
 use adjutant_model::event::Event;
+use adjutant_model::policy::PolicyRule;
 use adjutant_model::run::RunStatus;
 
 use adjutant_rules::proposal::StateBook;
 use adjutant_store::{Draft, Write, WriteError};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a run is started with.
@@ -30,6 +33,10 @@ pub struct RunStart {
     pub outcome_description: Option<String>,
     /// Becomes the run's id; the same again is the same run.
     pub idempotency_key: Option<String>,
+    /// How much it may take.
+    pub limits: ClientRunLimits,
+    /// The scope of rules that it is started under: these hold for all of the run.
+    pub session_id: Option<String>,
 }
 
 impl Connection {
@@ -49,7 +56,8 @@ impl Connection {
         {
             return self.started_already(&found, &agent_id, &start).await;
         }
-        let run = self.fresh_run(agent_id, &start, key);
+        let files = Arc::new(policies::of_agent(&self.core, &agent_id).await?);
+        let run = self.fresh_run(agent_id, &start, key)?;
         let mut write = Write::default();
         write.client_run_create(&run);
         let event = Event::ClientRunStarted {
@@ -57,8 +65,10 @@ impl Connection {
             intent: run.intent.clone(),
             token_id: run.token_id.clone(),
         };
-        let actor = self.caller.actor().into();
-        write.journal(Draft { at: run.started_at, actor, subject: subject(&run.id), event });
+        for event in std::iter::once(event).chain(files.events()) {
+            let actor = self.caller.actor().into();
+            write.journal(Draft { at: run.started_at, actor, subject: subject(&run.id), event });
+        }
         match self.core.store.write(write).await {
             Ok(_) => {}
             // The same key was used at the same time.
@@ -74,18 +84,33 @@ impl Connection {
             agent_id: run.agent_id.clone(),
             cursor: 0,
             policies: Vec::new(),
+            sessions: BTreeMap::new(),
             state: Value::Null,
+            files: files.clone(),
         };
-        let rules = self.lock().rules.iter().map(|bound| bound.rule.clone()).collect();
-        let handle = run::start(&self.core, Launch { run, connection: Some(self.id.clone()), settled: 0 });
+        let (rules, sessions) = (rules_of(&run.policies)?, sessions_of(&run.sessions)?);
+        let under = start.session_id;
+        let launch = Launch { run, files: files.clone(), connection: Some(self.id.clone()), settled: 0 };
+        let handle = run::start(&self.core, launch);
         let (run_id, agent_id) = (started.run_id.clone(), started.agent_id.clone());
-        self.go_on_with(Current { run_id, agent_id, handle, rules });
+        self.go_on_with(Current { run_id, agent_id, handle, rules, sessions, under, files });
         Ok(started)
     }
 
-    fn fresh_run(&self, agent_id: Arc<str>, start: &RunStart, key: Option<&str>) -> ClientRun {
+    fn fresh_run(
+        &self,
+        agent_id: Arc<str>,
+        start: &RunStart,
+        key: Option<&str>,
+    ) -> Result<ClientRun, EngineError> {
         let book = self.lock();
-        ClientRun {
+        let under = start
+            .session_id
+            .as_ref()
+            .map(|id| book.sessions.get(id).ok_or_else(|| EngineError::not_found("policy session", id)));
+        let under = under.transpose()?.into_iter().flatten();
+        let wire = |rules: &[Bound]| rules.iter().map(|bound| bound.wire.clone()).collect();
+        Ok(ClientRun {
             id: key.map_or_else(|| clock::fresh_id().to_string(), str::to_owned).into(),
             agent_id,
             intent: record::text(&start.intent),
@@ -93,14 +118,17 @@ impl Connection {
             token_id: self.caller.token_id.as_str().to_owned(),
             status: RunStatus::Running,
             outcome: None,
-            policies: book.rules.iter().map(|bound| bound.wire.clone()).collect(),
+            policies: book.rules.iter().chain(under).map(|bound| bound.wire.clone()).collect(),
+            sessions: book.sessions.iter().map(|(id, rules)| (id.clone(), wire(rules))).collect(),
+            limits: start.limits,
+            tool_calls: 0,
             state: book.world.state.snapshot(),
             owner: self.core.owner.clone(),
             epoch: 1,
             turns: 0,
             started_at: clock::now(),
             ended_at: None,
-        }
+        })
     }
 
     fn agent_of(&self, start: &RunStart) -> Result<Arc<str>, EngineError> {
@@ -136,6 +164,7 @@ impl Connection {
         let same = may(&self.caller, found)
             && found.agent_id == *agent_id
             && found.intent == record::text(&start.intent)
+            && found.limits == start.limits
             && found.outcome_description == start.outcome_description.as_deref().map(record::text);
         if !same {
             return Err(conflict("it stands for another request", "use another key"));
@@ -150,15 +179,13 @@ impl Connection {
             return Err(conflict("its run is another connection's", "go on with it by `runs.resume`"));
         }
         let run_id = found.id.clone();
-        let rules = rules_of(&found.policies)?;
-        self.go_on_with(Current { run_id: run_id.clone(), agent_id: agent_id.clone(), handle, rules });
-        Ok(StartedRun {
-            run_id,
-            agent_id: agent_id.clone(),
-            cursor: 0,
-            policies: Vec::new(),
-            state: Value::Null,
-        })
+        let over = || conflict("its run is over", "use another key, or read it with `runs.get_trace`");
+        let bound = handle.ask(|reply| RunCommand::Bound { reply }).await.ok_or_else(over)?;
+        let (rules, sessions) = (rules_of(&bound.policies)?, sessions_of(&bound.sessions)?);
+        let (under, files) = (start.session_id.clone(), bound.files.clone());
+        let agent_id = agent_id.clone();
+        self.go_on_with(Current { run_id, agent_id, handle, rules, sessions, under, files });
+        Ok(StartedRun { cursor: 0, ..bound })
     }
 
     fn go_on_with(&self, current: Current) {
@@ -182,15 +209,27 @@ impl Connection {
         let connection = self.id.clone();
         let resumed =
             handle.ask(|reply| RunCommand::Resume { connection, reply }).await.ok_or_else(unknown)?;
-        let rules = rules_of(&resumed.policies)?;
+        let (rules, sessions) = (rules_of(&resumed.policies)?, sessions_of(&resumed.sessions)?);
         if let Some(values) = resumed.state.as_object() {
             let state = StateBook::starting_with(values)
                 .map_err(|refusal| EngineError::invalid(refusal.to_string()))?;
             self.lock().world.state = state;
         }
         let (run_id, agent_id) = (resumed.run_id.clone(), resumed.agent_id.clone());
-        self.go_on_with(Current { run_id, agent_id, handle, rules });
+        let (under, files) = (None, resumed.files.clone());
+        self.sessions_take_up(&resumed.sessions)?;
+        self.go_on_with(Current { run_id, agent_id, handle, rules, sessions, under, files });
         Ok(resumed)
+    }
+
+    /// Opens the scopes of rules of a run that is taken up, under their ids; what is open already stays as it is.
+    fn sessions_take_up(&self, sessions: &BTreeMap<String, Vec<Value>>) -> Result<(), EngineError> {
+        for (id, wires) in sessions {
+            let rules = rules_of(wires)?.into_iter().zip(wires);
+            let bound = || rules.map(|(rule, wire)| Bound { rule, wire: wire.clone() }).collect();
+            self.lock().sessions.entry(id.clone()).or_insert_with(bound);
+        }
+        Ok(())
     }
 
     /// Ends a run as its client says.
@@ -322,6 +361,13 @@ impl Connection {
     ) -> Result<Option<Trace>, EngineError> {
         read::trace(&self.core, &self.caller, run_id, (cursor, limit)).await
     }
+}
+
+/// Reads the scopes of rules that a run was bound to.
+fn sessions_of(
+    sessions: &BTreeMap<String, Vec<Value>>,
+) -> Result<BTreeMap<String, Vec<PolicyRule>>, EngineError> {
+    sessions.iter().map(|(id, rules)| Ok((id.clone(), rules_of(rules)?))).collect()
 }
 
 /// Makes an id of a name: small letters and digits, everything else one `-`.

@@ -95,7 +95,7 @@ impl Connection {
     /// [`EngineError`]; nothing of the proposal will be done then.
     pub async fn submit(self: &Arc<Self>, params: SubmitParams) -> Result<Submitted, EngineError> {
         let proposal = read(&params.proposal, given(&mut fresh_ids())).map_err(refused_lints)?;
-        let in_force = self.in_force(params.session_id.as_deref());
+        let in_force = self.in_force(params.session_id.as_deref()).await?;
         let (tools, run) = {
             let book = self.lock();
             (book.tools.clone(), book.run.clone())

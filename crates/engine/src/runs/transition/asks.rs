@@ -1,10 +1,12 @@
 //! Asking: a turn whose action waits for a person, and the approval that is raised with it.
 
-use super::{Dispatch, StepGate, Transition, refusal};
+use super::{Dispatch, Transition, refusal};
 use crate::approvals::{self, Asker, Question};
 use crate::dispatch;
 use crate::gate::ToolJudged;
+use crate::record;
 use crate::runs::questions::{About, Asked};
+use crate::runs::run_gate::RunGate;
 use crate::runs::{ToolAsked, ToolQuestion};
 use adjutant_model::Value;
 use adjutant_model::action::StepBinding;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 
 impl Transition<'_> {
     /// Asks before a step, whose turn has been opened, is performed.
-    pub(super) fn ask_before(&mut self, dispatch: Dispatch, judgement: Judgement, gate: &StepGate<'_>) {
+    pub(super) fn ask_before(&mut self, dispatch: Dispatch, judgement: Judgement, gate: &RunGate<'_>) {
         let Dispatch { path, attempt, .. } = &dispatch;
         let turn = self.turns.step(path, *attempt).expect("the turn was opened just now");
         self.turns.ask(path.clone(), *attempt, judgement.rule.clone());
@@ -29,8 +31,7 @@ impl Transition<'_> {
             (gate.call(&dispatch), judgement.reason.clone()),
             gate.approval_ms,
         );
-        self.flush();
-        self.step_judged(turn, &dispatch, judgement);
+        self.step_judged(turn, &dispatch, &judgement);
         self.follows.asked.push(Asked { id, about: About::Step(dispatch) });
     }
 
@@ -45,7 +46,7 @@ impl Transition<'_> {
     }
 
     /// Takes the answer about a step: it is performed, or it settles at once as one that the gate refused.
-    pub(in crate::runs) fn answered(&mut self, dispatch: Dispatch, approval: &Approval, gate: &StepGate<'_>) {
+    pub(in crate::runs) fn answered(&mut self, dispatch: Dispatch, approval: &Approval, gate: &RunGate<'_>) {
         let Some(rule) = self.turns.answer(&dispatch.path, dispatch.attempt) else { return };
         let judgement = approval::judgement(rule.as_deref(), &approval.reason, &Answered::from(approval));
         if !judgement.allowed {
@@ -54,8 +55,7 @@ impl Transition<'_> {
         }
         let Dispatch { path, attempt, .. } = &dispatch;
         let turn = self.turns.step(path, *attempt).expect("an asked step has an open turn");
-        self.flush();
-        self.step_judged(turn, &dispatch, judgement);
+        self.step_judged(turn, &dispatch, &judgement);
         self.follows.dispatches.push(dispatch);
     }
 
@@ -106,7 +106,7 @@ impl Transition<'_> {
             turn: *turn,
             path: path.clone(),
             tool: tool.clone(),
-            judgement: judgement.clone(),
+            judgement: record::judgement(&judgement),
         };
         self.journal("plane", event);
         Some(ToolJudged { turn: *turn, judgement })

@@ -30,6 +30,16 @@ pub enum ProposalEvent {
         /// How it ended.
         outcome: ToolOutcome,
     },
+    /// A call was not made, because a limit that is not the proposal's own leaves none; as with the proposal's own,
+    /// what has not begun is skipped and what has goes on.
+    CallRefused {
+        /// The action.
+        action: usize,
+        /// Which attempt of it, from 1.
+        attempt: u32,
+        /// Which limit.
+        reason: String,
+    },
     /// A timer went off.
     TimerFired(ProposalTimer),
     /// The proposal shall stop; what it wrote to the state stays.

@@ -173,7 +173,7 @@ impl Turn {
         if let Some(max) = self.state.plan.limits.max_tool_calls
             && self.state.cost.tool_calls >= max
         {
-            return self.out_of_calls(index, &run, max);
+            return self.out_of_calls(index, &run, &of_calls(max));
         }
         let Some(tool) = self.tool(index) else { return };
         let timeout_ms = self.timeout_ms(index);
@@ -199,13 +199,30 @@ impl Turn {
     }
 
     /// Ends an action that may not call its tool, and with it everything that has not begun.
-    fn out_of_calls(&mut self, index: usize, run: &Run, max: u64) {
-        let reason = of_calls(max);
+    fn out_of_calls(&mut self, index: usize, run: &Run, reason: &str) {
         match &run.last_error {
             Some(error) => self.settle_failed(index, error.to_string()),
             None => self.settle_stopped(index, format!("not started: {reason}")),
         }
-        self.stop_rest(&reason);
+        self.stop_rest(reason);
+    }
+
+    /// Takes back what was counted for a call that was not made.
+    pub(super) fn call_refused(&mut self, index: usize, attempt: u32, reason: &str) {
+        let Some(run) = self.state.slots.get(index).and_then(|slot| slot.running()) else { return };
+        if run.attempt != attempt || !matches!(run.phase, Phase::Executing { .. }) {
+            return;
+        }
+        let run = run.clone();
+        self.state.cost.tool_calls -= 1;
+        if attempt > 1 {
+            self.state.cost.retries -= 1;
+        } else {
+            self.state.cost.actions_executed -= 1;
+            // It never began, and its end says so.
+            self.set(index, Slot::Judging);
+        }
+        self.out_of_calls(index, &run, reason);
     }
 
     fn rest(&mut self, index: usize, run: Run, due_at: Timestamp) {

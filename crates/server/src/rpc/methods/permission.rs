@@ -23,17 +23,18 @@ fn call_of(method: &'static str, action: Value) -> Result<ToolCall, RpcError> {
     Ok(ToolCall { tool, parameters: parameters.into() })
 }
 
-pub(super) fn evaluate(session: &Session, given: Value) -> Answer {
+pub(super) async fn evaluate(session: &Session, given: Value) -> Answer {
     let mut params = params("permission.evaluate", given)?;
     let call = call_of("permission.evaluate", params.required("action")?)?;
-    let (effect, reason, rule) = session.connection.evaluate(&call);
-    let decision = match effect {
+    let judged = session.connection.evaluate(&call).await.map_err(refused("permission.evaluate"))?;
+    let decision = match judged.effect {
         PolicyEffect::Allow => "allow",
         PolicyEffect::Ask => "needs_approval",
         PolicyEffect::Deny => "deny",
     };
     Ok(json!({
-        "decision": decision, "reason": reason, "rule": rule, "fingerprint": approvals::fingerprint(&call),
+        "decision": decision, "reason": judged.reason, "rule": judged.rule,
+        "fingerprint": approvals::fingerprint(&call),
     }))
 }
 

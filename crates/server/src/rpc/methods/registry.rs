@@ -74,13 +74,13 @@ fn scope_json(scope: &PolicyScopeName) -> Value {
     }
 }
 
-pub(super) fn session_open(session: &Session) -> Value {
-    json!({"session_id": session.connection.policy_session_open()})
+pub(super) async fn session_open(session: &Session) -> Value {
+    json!({"session_id": session.connection.policy_session_open().await})
 }
 
-pub(super) fn session_close(session: &Session, given: Value) -> Answer {
+pub(super) async fn session_close(session: &Session, given: Value) -> Answer {
     let id = params("session.policy.close", given)?.required_text("session_id")?;
-    Ok(json!({"closed": session.connection.policy_session_close(&id)}))
+    Ok(json!({"closed": session.connection.policy_session_close(&id).await}))
 }
 
 pub(super) fn state_get(session: &Session, given: Value) -> Answer {

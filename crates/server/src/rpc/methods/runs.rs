@@ -4,6 +4,7 @@ use super::{Answer, params, refused};
 use crate::rpc::Session;
 use crate::rpc::frame;
 use adjutant_engine::clients::{Dropped, RunEvent, RunStart, Subscriber};
+use adjutant_model::client_run::ClientRunLimits;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -23,6 +24,11 @@ pub(super) async fn start(session: &Arc<Session>, given: Value) -> Answer {
         agent_name: params.text("agent_name")?,
         outcome_description: params.text("outcome_description")?,
         idempotency_key: params.text("idempotency_key")?,
+        limits: ClientRunLimits {
+            max_tool_calls: params.number("max_tool_calls")?,
+            max_duration_ms: params.number("max_duration_ms")?,
+        },
+        session_id: params.text("session_id")?,
     };
     let started = session.connection.run_start(start).await.map_err(refused("runs.start"))?;
     Ok(json!({"run_id": started.run_id, "agent_id": started.agent_id}))

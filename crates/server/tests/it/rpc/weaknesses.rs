@@ -233,7 +233,11 @@ async fn w23_a_question_with_long_foreign_text_is_asked_whole_and_the_connection
             let owner = daemon.plane.authenticate(&daemon.token).await.expect("it reads").expect("the owner");
             let answerer = Answerer { caller: &owner, connection: None, reason: "" };
             let id = approval["approval_id"].as_str().expect("an id");
-            daemon.plane.approval_answer(id, Answer::Approve { option: None }, answerer).await.expect("it is answered");
+            daemon
+                .plane
+                .approval_answer(id, Answer::Approve { option: None }, answerer)
+                .await
+                .expect("it is answered");
         };
         let action = tool_call("a", json!({"parameters": {"prompt": text}}));
         let (result, ()) = tokio::join!(submit(&door, json!([action])), answered);

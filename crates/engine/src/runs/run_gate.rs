@@ -1,0 +1,56 @@
+//! The gate as the steps and agents of one run meet it.
+
+use super::transition::Dispatch;
+use crate::gate::{CallOrigin, Gate, StepCall};
+use crate::policies::{RunPolicies, names_of};
+use adjutant_model::action::Caller;
+use adjutant_model::blueprint::{Agent, Blueprint};
+use adjutant_model::policy::{Judgement, ToolCall};
+use adjutant_model::run::RunRecord;
+
+/// The gate, with what it has to know of the run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RunGate<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) policies: &'a RunPolicies,
+    pub(super) blueprint: &'a Blueprint,
+    pub(super) run: &'a RunRecord,
+    /// How long a person has to answer, in milliseconds.
+    pub(super) approval_ms: u64,
+}
+
+impl RunGate<'_> {
+    /// Judges a step that the machine wants dispatched.
+    pub(super) fn step(&self, dispatch: &Dispatch) -> Judgement {
+        let agent = &self.blueprint.agents[&*dispatch.agent];
+        let step = StepCall { blueprint: self.blueprint, agent, input: &dispatch.input };
+        self.gate.judge_step(self.policies, &self.names(agent), step, self.origin(agent))
+    }
+
+    /// Gives what a step is to the gate, as people are shown it.
+    pub(super) fn call(&self, dispatch: &Dispatch) -> ToolCall {
+        let agent = &self.blueprint.agents[&*dispatch.agent];
+        StepCall { blueprint: self.blueprint, agent, input: &dispatch.input }.call()
+    }
+
+    /// Judges a tool call that an agent makes in its step.
+    pub(super) fn tool(&self, caller: &Caller, agent: &str, call: &ToolCall) -> Judgement {
+        let agent = &self.blueprint.agents[agent];
+        self.gate.judge(caller, self.policies, &self.names(agent), call, self.origin(agent))
+    }
+
+    fn names<'a>(&'a self, agent: &'a Agent) -> Vec<&'a str> {
+        names_of(agent, self.run.agent_override.as_deref())
+    }
+
+    fn origin<'a>(&'a self, agent: &'a Agent) -> CallOrigin<'a> {
+        let workspace = self.run.workspace.as_ref();
+        CallOrigin {
+            agent: Some(&agent.name),
+            run: Some(self.run.id.as_str()),
+            project: workspace.and_then(|workspace| workspace.project.as_deref()),
+            workspace: workspace.map(|workspace| workspace.path.as_str()),
+            ..CallOrigin::default()
+        }
+    }
+}
