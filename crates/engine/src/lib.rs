@@ -29,6 +29,12 @@ mod policies;
 
 pub mod identity;
 
+pub mod sessions;
+
+pub mod data;
+
+pub mod jobs;
+
 pub mod goals;
 
 pub mod workspaces;

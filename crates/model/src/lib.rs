@@ -18,10 +18,11 @@ pub mod proposal;
 pub mod run;
 pub mod shell;
 
+pub mod data;
 pub mod goal;
 
 pub mod event;
 
-pub use id::{GoalId, RunId, TaskId, TokenId};
+pub use id::{GoalId, OutputId, RunId, SessionId, TaskId, TokenId};
 pub use time::Timestamp;
 pub use value::Value;

@@ -1,15 +1,18 @@
 //! The types of the HTTP door: `…Params` go in, `…View` come out. JSON of any shape is a [`serde_json::Value`].
 
 mod approvals;
+mod data;
 mod events;
 mod gate;
 mod goals;
 mod runs;
+mod sessions;
 mod status;
 mod tasks;
 mod workspaces;
 
 pub use approvals::{ApprovalAnswer, ApprovalList, ApprovalView, TokenRequest, TokenView};
+pub use data::{EmitParams, EmittedView, OutputRecordView, OutputView, OutputsView};
 pub use events::EventView;
 pub use gate::{
     ExplanationView, JudgeParams, JudgementView, ProgressParams, RuleMatchView, SettleParams, VerdictView,
@@ -19,6 +22,7 @@ pub use goals::{
     GoalsView, LinkParams, LinkView, NoteParams,
 };
 pub use runs::{CancelParams, FlowErrorView, RunView, RunsView, TurnErrorView, TurnView, UsageView};
+pub use sessions::{SessionMadeView, SessionParams, SessionView, SessionsView, TokenEntryView, TokensView};
 pub use status::{HealthView, StatusView};
 pub use tasks::{
     BlueprintRefParams, CheckPolicyParams, LintView, OperatorKindParams, OperatorParams, TaskDetachedView,

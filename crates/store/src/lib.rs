@@ -13,10 +13,12 @@ pub mod write;
 
 pub mod approvals;
 pub mod blueprints;
+pub mod bodies;
 pub mod client_runs;
 pub mod fault;
 pub mod goals;
 pub mod journal;
+pub mod outputs;
 pub mod runs;
 pub mod tasks;
 pub mod tokens;
@@ -35,12 +37,15 @@ mod dialect;
 mod migrations;
 
 pub use approvals::ApprovalResolution;
+pub use bodies::{Bodies, Closed, IncomingBody, Kept, WholeBody};
 pub use client_runs::{ClientFence, ClientRunChange};
 pub use fault::{CommitFault, CommitHook, DiskFault};
 pub use lock::{LockError, StoreLock};
+pub use outputs::OutputTotals;
 pub use reader::ReadError;
 pub use runs::{RunFilter, RunStatusChange};
 pub use store::{Health, OpenError, Store, StoreOptions, WriteFailure};
+pub use tokens::TokenFilter;
 pub use turns::{TURNS_MAX, TurnSettlement};
 pub use workspaces::WorkspaceEntry;
 pub use write::{Committed, Draft, ExpectedRows, Fence, Json, Param, Statement, Write, WriteError};

@@ -53,6 +53,12 @@ pub(crate) async fn goal(client: &Client, given: &str) -> Result<String> {
     pick("goal", given, goals.iter().map(|goal| goal.id.as_str()))
 }
 
+/// Finds the token that is meant, among those that are good.
+pub(crate) async fn token(client: &Client, given: &str) -> Result<String> {
+    let tokens = client.tokens().await?.tokens;
+    pick("token", given, tokens.iter().map(|token| token.id.as_str()))
+}
+
 fn pick<'a>(kind: &str, given: &str, ids: impl Iterator<Item = &'a str>) -> Result<String> {
     let bare = |id: &'a str| id.split_once(['_', '-']).map_or(id, |(_, digits)| digits);
     let matches = |id: &&'a str| {
@@ -74,6 +80,7 @@ fn pick<'a>(kind: &str, given: &str, ids: impl Iterator<Item = &'a str>) -> Resu
 fn list_hint(kind: &str) -> String {
     match kind {
         "goal" => "`adjutant goal list` lists them".to_owned(),
+        "token" => "`adjutant token ls` lists them".to_owned(),
         _ => "`adjutant runs` lists them".to_owned(),
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP door over real sockets, with a real plane on a folder of its own.
 
 mod access;
+mod data;
 mod events;
 mod explain;
 mod form;
@@ -11,5 +12,6 @@ mod openapi;
 mod policies;
 mod rpc;
 mod runs;
+mod sessions;
 mod tasks;
 mod workspaces;
