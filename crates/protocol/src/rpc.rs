@@ -7,7 +7,8 @@ mod calls;
 mod client;
 
 pub use calls::{
-    ActionResult, ProposalResult, RunOutcome, RunStart, RunStarted, ToolAction, ToolSpec, TracePage,
+    ActionResult, ProposalResult, RunOutcome, RunStart, RunStarted, RunSummary, ToolAction, ToolSpec,
+    TracePage,
 };
 pub use client::{NoTools, Notice, RpcClient, RpcClientError, ToolAnswer, Tools};
 

@@ -96,6 +96,31 @@ pub struct ActionResult {
     pub error: Option<String>,
 }
 
+/// A line of a list of runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// The run.
+    pub run_id: String,
+    /// The agent it is recorded under.
+    pub agent_id: String,
+    /// What it is for.
+    pub intent: String,
+    /// When it started, RFC 3339.
+    pub started_at: String,
+    /// When it ended, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// `in_progress`, `completed`, `incomplete` or `cancelled`.
+    pub status: String,
+    /// How many turns it has.
+    pub turn_count: u64,
+}
+
+#[derive(Deserialize)]
+struct ListAnswer {
+    runs: Vec<RunSummary>,
+}
+
 /// A page of a run's trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TracePage {
@@ -155,6 +180,15 @@ impl RpcClient {
     /// [`RpcClientError`]
     pub async fn run_cancel(&self, run_id: &str, reason: &str) -> Result<(), RpcClientError> {
         self.call("runs.cancel", json!({"run_id": run_id, "reason": reason})).await.map(drop)
+    }
+
+    /// Lists the runs of all agents, the newest first, at most 5000; for a host.
+    ///
+    /// # Errors
+    /// [`RpcClientError`]
+    pub async fn run_list(&self, limit: usize) -> Result<Vec<RunSummary>, RpcClientError> {
+        let answer: ListAnswer = self.typed("runs.list", json!({"limit": limit})).await?;
+        Ok(answer.runs)
     }
 
     /// Reads a run's trace behind a cursor; `None` when there is no such run, or it is another's.
