@@ -12,7 +12,7 @@ use serde_json::Value;
 /// Lists clients' runs, the newest first.
 pub(super) async fn runs(client: &Client, limit: usize) -> Result<Vec<RunSummary>> {
     let (rpc, _notices) = client.rpc(NoTools).await?;
-    Ok(rpc.run_list(limit).await?)
+    Ok(rpc.run_list(None, limit).await?)
 }
 
 /// Prints every record of a client's run, or says that there is no such run.
