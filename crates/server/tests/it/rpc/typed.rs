@@ -126,7 +126,7 @@ async fn a_run_is_driven_watched_and_read_by_types_alone() {
     assert_eq!(rpc.proposal_cancel("p").await.unwrap(), 0, "it is over");
 
     let told = TurnReport { prompt: Some("by hand".to_owned()), ..TurnReport::default() };
-    let recorded = rpc.run_record_turns(&run.run_id, &[told.clone()]).await.unwrap();
+    let recorded = rpc.run_record_turns(&run.run_id, std::slice::from_ref(&told)).await.unwrap();
     assert_eq!((recorded.ok, recorded.count), (true, 1));
     let dropped = rpc.run_record_turns("no-such-run", &[told]).await.unwrap();
     assert_eq!((dropped.ok, dropped.dropped.as_deref()), (false, Some("run_not_found")));
