@@ -15,6 +15,7 @@ pub mod tasks;
 pub mod approvals;
 mod blueprints;
 pub mod clients;
+pub mod registry;
 mod runs;
 
 mod dispatch;
@@ -34,6 +35,9 @@ pub mod sessions;
 pub mod data;
 
 pub mod jobs;
+
+pub mod doctor;
+pub mod load;
 
 pub mod goals;
 

@@ -5,13 +5,19 @@ use crate::blueprints::Blueprints;
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::data::{self, Data, EmitParams, OutputParams, Upload};
+use crate::doctor::{Doctor, Finding};
 use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
 use crate::identity::{self, Tokens};
 use crate::jobs::{self, JobStatus, Jobs};
+use crate::load::{self, PlaneLoad};
 use crate::record;
+use crate::registry::{
+    self, Archived, BlueprintDiff, BlueprintDocument, BlueprintFilter, BlueprintWrite, BlueprintWritten,
+    ListedBlueprint, VersionSelector,
+};
 use crate::runs::{self, RunCommand, RunDirectory, ToolEnd, ToolQuestion};
 use crate::sessions::{self, SessionMade, SessionParams};
 use crate::settings::Settings;
@@ -24,8 +30,9 @@ use adjutant_model::data::OutputRecord;
 use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Goal, GoalStatus};
 use adjutant_model::policy::ToolCall;
+use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, TaskRecord, TurnRecord, Usage};
-use adjutant_model::{GoalId, RunId, SessionId, TaskId, Timestamp, TokenId};
+use adjutant_model::{GoalId, RunId, SessionId, TaskId, Timestamp, TokenId, Value};
 use adjutant_rules::access;
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
@@ -33,7 +40,7 @@ use adjutant_rules::policy::{self, PolicyFile};
 use adjutant_sessions::git::Git;
 use adjutant_sessions::worktree::RemoveMode;
 use adjutant_store::{Bodies, Draft, OpenError, RunFilter, Store, StoreOptions, TokenFilter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use thiserror::Error;
@@ -90,6 +97,7 @@ pub(crate) struct Core {
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
     pub(crate) data: Data,
+    doctor: Doctor,
     /// Every task of the plane but the keeper of goals.
     pub(crate) tasks: TaskTracker,
     /// Is cancelled when the plane stops: owners park their runs.
@@ -104,6 +112,20 @@ impl Core {
     /// Gives the address that started agents ask the gate at.
     pub(crate) fn endpoint(&self) -> Option<String> {
         self.endpoint.get().cloned()
+    }
+
+    /// Writes a version of a blueprint by an author's name; `extra` is committed with it, and alone when the head held
+    /// the document already.
+    ///
+    /// # Errors
+    /// As [`Plane::blueprint_write`]; nothing of `extra` was kept then either.
+    pub(crate) async fn blueprint_write(
+        &self,
+        author: &str,
+        write: BlueprintWrite,
+        extra: Option<Write>,
+    ) -> Result<BlueprintWritten, EngineError> {
+        registry::write(self, author, write, extra).await
     }
 }
 
@@ -162,6 +184,7 @@ impl Plane {
             tokens: Tokens::default(),
             jobs: Jobs::default(),
             data,
+            doctor: Doctor::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             owner: clock::fresh_id().simple().to_string(),
@@ -236,6 +259,26 @@ impl Plane {
             journal_seq: *self.core.store.committed().borrow(),
             store_failure: self.core.store.health().writes_failing.map(|failure| failure.error.to_string()),
         }
+    }
+
+    /// Gives how much the plane has to do, and how much it holds.
+    pub async fn load(&self) -> PlaneLoad {
+        load::of(&self.core).await
+    }
+
+    /// Looks at what Adjutant needs outside of itself; what was found a moment ago still counts.
+    pub async fn findings(&self) -> Arc<[Finding]> {
+        self.core.doctor.findings(&self.core.settings.folder, &self.core.settings.env).await
+    }
+
+    /// Gives the path of the database.
+    pub fn store_path(&self) -> &Path {
+        self.core.store.path()
+    }
+
+    /// Gives the address that the plane was told, such as `http://127.0.0.1:4100`.
+    pub fn endpoint(&self) -> Option<String> {
+        self.core.endpoint()
     }
 
     /// Finds who shows a token; `None` when it is unknown, revoked or over.
@@ -441,6 +484,106 @@ impl Plane {
         answerer: Answerer<'_>,
     ) -> Result<Approval, EngineError> {
         approvals::answer(&self.core, id, answer, answerer).await
+    }
+
+    /// Registers a version of a blueprint, which becomes its head.
+    ///
+    /// # Errors
+    /// [`EngineError::Blueprint`] when it cannot run, [`EngineError::BlueprintConflict`] when the head is not the one
+    /// that was named, [`EngineError::BlueprintArchived`]; nothing was kept then.
+    pub async fn blueprint_write(
+        &self,
+        caller: &Caller,
+        write: BlueprintWrite,
+    ) -> Result<BlueprintWritten, EngineError> {
+        self.core.blueprint_write(&caller.actor(), write, None).await
+    }
+
+    /// Says everything that is wrong with a document, and keeps nothing.
+    pub fn blueprint_lint(&self, document: &Value) -> Vec<Lint> {
+        match self.core.blueprints.ready(document) {
+            Ok(ready) => ready.warnings.clone(),
+            Err(lints) => lints,
+        }
+    }
+
+    /// Gives a blueprint's head with its document; an archived one too, which says so.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_head(&self, id: &str) -> Result<BlueprintDocument, EngineError> {
+        registry::head(&self.core, id).await
+    }
+
+    /// Gives a version of a blueprint with its document.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_version(&self, id: &str, version: &str) -> Result<BlueprintDocument, EngineError> {
+        registry::version(&self.core, id, version).await
+    }
+
+    /// Gives a blueprint's versions, those before a number or all, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_history(
+        &self,
+        id: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<BlueprintVersion>, EngineError> {
+        registry::history(&self.core, id, before, limit).await
+    }
+
+    /// Says what changed between two versions; without `to` up to the head, without `from` since the version that
+    /// `to` was based on.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Invalid`] when there is nothing to compare with.
+    pub async fn blueprint_diff(
+        &self,
+        id: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<BlueprintDiff, EngineError> {
+        registry::diff(&self.core, id, from, to).await
+    }
+
+    /// Lists blueprints in the order of their ids, built-in ones among them.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn blueprint_list(&self, filter: BlueprintFilter) -> Result<Vec<ListedBlueprint>, EngineError> {
+        registry::list(&self.core, filter).await
+    }
+
+    /// Archives a blueprint: it is kept, and neither runs nor changes. Its open runs go on.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Conflict`] for what is only built in.
+    pub async fn blueprint_archive(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
+        registry::archive(&self.core, &caller.actor(), id, Archived::Yes).await
+    }
+
+    /// Takes a blueprint out of the archive.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_unarchive(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
+        registry::archive(&self.core, &caller.actor(), id, Archived::No).await
+    }
+
+    /// Gives the version that a selector means, and its document.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::BlueprintArchived`]
+    pub async fn blueprint_resolve(
+        &self,
+        id: &str,
+        selector: &VersionSelector,
+    ) -> Result<(String, Value), EngineError> {
+        registry::resolve(&self.core, id, selector).await
     }
 
     /// Accepts a task; when this returns its run is durable.

@@ -118,6 +118,8 @@ codes! {
     TooSlow = "too_slow", 408, Failed;
     /// It does not go together with what is.
     Conflict = "conflict", 409, Failed;
+    /// The blueprint is archived: it neither runs nor changes.
+    BlueprintArchived = "blueprint_archived", 409, Failed;
     /// The goal is not proved.
     GoalNotProved = "goal_not_proved", 409, Failed;
     /// The goal does not take this.

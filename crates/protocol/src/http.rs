@@ -1,6 +1,7 @@
 //! The types of the HTTP door: `…Params` go in, `…View` come out. JSON of any shape is a [`serde_json::Value`].
 
 mod approvals;
+mod blueprints;
 mod data;
 mod events;
 mod gate;
@@ -12,6 +13,10 @@ mod tasks;
 mod workspaces;
 
 pub use approvals::{ApprovalAnswer, ApprovalList, ApprovalView, TokenRequest, TokenView};
+pub use blueprints::{
+    BlueprintDiffView, BlueprintDocumentView, BlueprintEntryView, BlueprintHistoryView, BlueprintLintsView,
+    BlueprintListView, BlueprintVersionView, BlueprintWrittenView,
+};
 pub use data::{EmitParams, EmittedView, OutputRecordView, OutputView, OutputsView};
 pub use events::EventView;
 pub use gate::{
@@ -23,7 +28,7 @@ pub use goals::{
 };
 pub use runs::{CancelParams, FlowErrorView, RunView, RunsView, TurnErrorView, TurnView, UsageView};
 pub use sessions::{SessionMadeView, SessionParams, SessionView, SessionsView, TokenEntryView, TokensView};
-pub use status::{HealthView, StatusView};
+pub use status::{DoctorView, FindingView, HealthView, JobView, QueuesView, StatusView, StoreSizesView};
 pub use tasks::{
     BlueprintRefParams, CheckPolicyParams, LintView, OperatorKindParams, OperatorParams, TaskDetachedView,
     TaskDoneView, TaskInfoView, TaskParams, TaskRunsView, TaskView, VersionSelectorParams,

@@ -1,6 +1,9 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
 use adjutant_engine::data;
+use adjutant_engine::doctor::{Finding, Grade};
+use adjutant_engine::jobs::JobStatus;
+use adjutant_engine::registry::{BlueprintDocument, ListedBlueprint};
 use adjutant_engine::workspaces::WorkspaceInfo;
 use adjutant_engine::{ExplainedKind, Explanation, Lint};
 use adjutant_model::action::TokenRecord;
@@ -9,12 +12,40 @@ use adjutant_model::data::OutputRecord;
 use adjutant_model::event::JournalRow;
 use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, LinkState};
 use adjutant_model::policy::{GateStage, Judgement};
+use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{
     ErrorClass, FlowError, RunRecord, StepFailure, TaskRecord, TtlSource, TurnKind, TurnRecord, Usage,
     WorkspaceKind, WorkspaceRecord,
 };
 use adjutant_protocol::http;
 use serde_json::Value;
+
+pub(crate) fn job(job: &JobStatus) -> http::JobView {
+    let last = job.last.as_ref();
+    http::JobView {
+        name: job.name.to_owned(),
+        period_secs: u64::try_from(job.period.as_millis().div_ceil(1000)).unwrap_or(u64::MAX),
+        enabled: !job.period.is_zero(),
+        runs: job.runs,
+        errors: job.errors,
+        panics: job.panics,
+        acted_total: job.acted_total,
+        last_started_secs: last.map(|round| round.started_at.unix_ms() / 1000),
+        last_finished_secs: last.map(|round| round.finished_at.unix_ms() / 1000),
+        last_duration_ms: last.map(|round| round.finished_at.ms_since(round.started_at)),
+        last_outcome: last.map(|round| round.outcome.clone()),
+    }
+}
+
+pub(crate) fn finding(finding: &Finding) -> http::FindingView {
+    let grade = match finding.grade {
+        Grade::Fine => "ok",
+        Grade::Worse => "warn",
+        Grade::Bad => "fail",
+    };
+    let (name, detail) = (finding.name.to_owned(), finding.detail.clone());
+    http::FindingView { name, finding: grade.to_owned(), detail }
+}
 
 /// Gives a token that is a session.
 pub(crate) fn session(token: &TokenRecord) -> http::SessionView {
@@ -190,6 +221,44 @@ pub(crate) fn lint(lint: &Lint) -> http::LintView {
         pointer: lint.pointer.clone(),
         message: lint.message.clone(),
         hint: lint.hint.clone(),
+    }
+}
+
+pub(crate) fn blueprint_document(found: BlueprintDocument) -> http::BlueprintDocumentView {
+    http::BlueprintDocumentView {
+        id: found.id,
+        version: found.version,
+        blueprint: (&found.document).into(),
+        built_in: found.entry.is_none(),
+        entry: found.entry.map(blueprint_version),
+        archived_at: found.archived_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn blueprint_version(version: BlueprintVersion) -> http::BlueprintVersionView {
+    http::BlueprintVersionView {
+        number: version.number,
+        hash: version.version.clone(),
+        version: version.version,
+        version_label: version.label,
+        rationale: version.rationale,
+        author: version.author,
+        parent: version.parent,
+        created_at: version.created_at.to_string(),
+    }
+}
+
+pub(crate) fn blueprint_entry(listed: ListedBlueprint) -> http::BlueprintEntryView {
+    http::BlueprintEntryView {
+        id: listed.id,
+        version: listed.version,
+        version_label: listed.label,
+        description: listed.about.description,
+        tags: listed.about.tags,
+        built_in: listed.entry.is_none(),
+        author: listed.entry.as_ref().map(|entry| entry.author.clone()),
+        created_at: listed.entry.as_ref().map(|entry| entry.created_at.to_string()),
+        archived_at: listed.archived_at.map(|at| at.to_string()),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
-use crate::http::{approvals, data, events, gate, goals, runs, sessions, status, tasks, workspaces};
+use crate::http::{
+    approvals, blueprints, data, events, gate, goals, runs, sessions, status, tasks, workspaces,
+};
 use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
 use adjutant_protocol::ErrorCode;
@@ -77,6 +79,14 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(tasks::create, tasks::list))
         .routes(routes!(tasks::get))
+        .routes(routes!(blueprints::list))
+        .routes(routes!(blueprints::lint))
+        .routes(routes!(blueprints::write, blueprints::archive))
+        .routes(routes!(blueprints::head))
+        .routes(routes!(blueprints::history))
+        .routes(routes!(blueprints::version))
+        .routes(routes!(blueprints::diff))
+        .routes(routes!(blueprints::unarchive))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))
         .routes(routes!(runs::trace))
@@ -107,6 +117,7 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(sessions::token_create, sessions::tokens))
         .routes(routes!(sessions::token_revoke))
         .routes(routes!(status::status))
+        .routes(routes!(status::doctor))
         .split_for_parts();
     // Health is routed apart, because it needs no token.
     let health = OpenApiRouter::<Plane>::new().routes(routes!(status::health)).into_openapi();

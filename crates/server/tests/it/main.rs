@@ -1,6 +1,7 @@
 //! The HTTP door over real sockets, with a real plane on a folder of its own.
 
 mod access;
+mod blueprints;
 mod data;
 mod events;
 mod explain;
@@ -13,5 +14,6 @@ mod policies;
 mod rpc;
 mod runs;
 mod sessions;
+mod status;
 mod tasks;
 mod workspaces;
