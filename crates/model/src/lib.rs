@@ -10,6 +10,7 @@ pub mod value;
 pub mod flow;
 
 pub mod blueprint;
+pub mod registry;
 
 pub mod action;
 pub mod client_run;
@@ -20,8 +21,10 @@ pub mod shell;
 
 pub mod goal;
 
+pub mod issue;
+
 pub mod event;
 
-pub use id::{GoalId, RunId, TaskId, TokenId};
+pub use id::{GoalId, IssueId, RunId, TaskId, TokenId};
 pub use time::Timestamp;
 pub use value::Value;

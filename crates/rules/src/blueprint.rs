@@ -11,6 +11,7 @@ mod fill;
 mod refs;
 mod version;
 
+pub use fields::{is_id, is_semver};
 pub use fill::{Fillings, MissingSource, fill, placeholders};
 pub use version::{canonical, hash, version_of};
 
@@ -20,7 +21,7 @@ use crate::redact::redact_value;
 use adjutant_model::Value;
 use adjutant_model::blueprint::{Blueprint, Metadata};
 use adjutant_model::value::DEPTH_MAX;
-use fields::{fields, is_id, is_semver, optional};
+use fields::{fields, optional};
 
 /// The longest default time to live that a blueprint may give its runs, in seconds: seven days.
 pub const TTL_SECS_MAX: u64 = 604_800;

@@ -87,13 +87,13 @@ fn distance(from: &str, to: &str) -> usize {
 }
 
 /// Tells whether a text is `[a-z0-9][a-z0-9._-]{0,63}`.
-pub(super) fn is_id(text: &str) -> bool {
+pub fn is_id(text: &str) -> bool {
     let is_head = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.len() <= 64 && text.starts_with(is_head) && text.chars().all(|c| is_head(c) || "._-".contains(c))
 }
 
 /// Tells whether a text is a semantic version: `1.2.3`, with `-pre.release` and `+build` if need be.
-pub(super) fn is_semver(text: &str) -> bool {
+pub fn is_semver(text: &str) -> bool {
     let (text, build) = text.split_once('+').map_or((text, None), |(head, build)| (head, Some(build)));
     let (core, pre) = text.split_once('-').map_or((text, None), |(core, pre)| (core, Some(pre)));
     let is_plain =
