@@ -27,7 +27,7 @@ pub enum EngineError {
     /// There is no such thing.
     #[error("there is no {kind} {id}")]
     NotFound {
-        /// What was looked for: `run`, `task`, `goal`, `blueprint`, `workspace`.
+        /// What was looked for: `run`, `task`, `goal`, `blueprint`, `version`, `workspace`.
         kind: &'static str,
         /// The id that was given.
         id: String,
@@ -43,6 +43,21 @@ pub enum EngineError {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// A blueprint is not what a write was based on; what it is now stays.
+    #[error("{message}")]
+    BlueprintConflict {
+        /// The blueprint.
+        id: String,
+        /// Its head, when there is one.
+        head: Option<String>,
+        /// What does not fit.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A blueprint is archived: it neither runs nor changes.
+    #[error("the blueprint {0} is archived; POST /v1/blueprints/{0}/unarchive first")]
+    BlueprintArchived(String),
     /// A goal is not proved.
     #[error("goal {goal_id} is not proved: {}", refusal.missing.join("; "))]
     GoalGate {
@@ -96,9 +111,11 @@ impl EngineError {
             EngineError::Invalid { .. } | EngineError::Blueprint { .. } | EngineError::Forbidden(_) => {
                 ErrorClass::User
             }
-            EngineError::Conflict { .. } | EngineError::GoalGate { .. } | EngineError::Goal(_) => {
-                ErrorClass::User
-            }
+            EngineError::Conflict { .. }
+            | EngineError::BlueprintConflict { .. }
+            | EngineError::BlueprintArchived(_)
+            | EngineError::GoalGate { .. }
+            | EngineError::Goal(_) => ErrorClass::User,
             EngineError::NotFound { .. } => ErrorClass::Gone,
             EngineError::Defect(_) => ErrorClass::Bug,
             EngineError::Busy(_) | EngineError::Stopping => ErrorClass::Retry,
@@ -115,7 +132,8 @@ impl EngineError {
             EngineError::Blueprint { .. } => "blueprint_invalid",
             EngineError::NotFound { .. } => "not_found",
             EngineError::Forbidden(_) => "forbidden",
-            EngineError::Conflict { .. } => "conflict",
+            EngineError::Conflict { .. } | EngineError::BlueprintConflict { .. } => "conflict",
+            EngineError::BlueprintArchived(_) => "blueprint_archived",
             EngineError::GoalGate { .. } => "goal_not_proved",
             EngineError::Goal(refusal) => match refusal.class() {
                 ErrorClass::Gone => "not_found",
@@ -137,12 +155,18 @@ impl EngineError {
             EngineError::Invalid { hint, .. }
             | EngineError::Conflict { hint, .. }
             | EngineError::Workspace { hint, .. } => hint.clone(),
+            EngineError::BlueprintConflict { hint, .. } => Some(hint.clone()),
+            EngineError::BlueprintArchived(id) => {
+                Some(format!("`adjutant blueprint unarchive {id}` does it, too"))
+            }
             EngineError::Blueprint { .. } => {
                 Some("`adjutant blueprint lint FILE` shows every place".to_owned())
             }
             EngineError::NotFound { kind, .. } => Some(match *kind {
                 "run" => "`adjutant runs` lists the runs".to_owned(),
                 "goal" => "`adjutant goal list` lists the goals".to_owned(),
+                "blueprint" => "`adjutant blueprint ls` lists the blueprints".to_owned(),
+                "version" => "`adjutant blueprint log ID` lists the versions".to_owned(),
                 kind => format!("check the {kind}'s id"),
             }),
             EngineError::GoalGate { .. } => Some("`adjutant goal check` runs its checks now".to_owned()),
@@ -174,10 +198,15 @@ impl EngineError {
             EngineError::Blueprint { lints } => {
                 Some(Value::object([("lints", Value::array(lints.iter().map(lint_value)))]))
             }
+            EngineError::BlueprintConflict { id, head, .. } => {
+                let head = head.as_deref().map_or(Value::Null, Value::from);
+                Some(Value::object([("id", Value::from(id.as_str())), ("head", head)]))
+            }
             EngineError::Invalid { .. }
             | EngineError::NotFound { .. }
             | EngineError::Forbidden(_)
             | EngineError::Conflict { .. }
+            | EngineError::BlueprintArchived(_)
             | EngineError::Goal(_)
             | EngineError::Workspace { .. }
             | EngineError::Busy(_)

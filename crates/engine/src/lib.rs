@@ -15,6 +15,7 @@ pub mod tasks;
 pub mod approvals;
 mod blueprints;
 pub mod clients;
+pub mod registry;
 mod runs;
 
 mod dispatch;

@@ -10,6 +10,10 @@ use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
 use crate::identity;
 use crate::record;
+use crate::registry::{
+    self, Archived, BlueprintDiff, BlueprintDocument, BlueprintFilter, BlueprintWrite, BlueprintWritten,
+    ListedBlueprint, VersionSelector,
+};
 use crate::runs::{self, RunCommand, RunDirectory, ToolEnd, ToolQuestion};
 use crate::settings::Settings;
 use crate::tasks::{self, TaskParams, TaskStarted};
@@ -20,8 +24,9 @@ use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Goal, GoalStatus};
 use adjutant_model::policy::ToolCall;
+use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, TaskRecord, TurnRecord, Usage};
-use adjutant_model::{GoalId, RunId, TaskId, Timestamp};
+use adjutant_model::{GoalId, RunId, TaskId, Timestamp, Value};
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
 use adjutant_rules::policy::{self, PolicyFile};
@@ -95,6 +100,20 @@ impl Core {
     /// Gives the address that started agents ask the gate at.
     pub(crate) fn endpoint(&self) -> Option<String> {
         self.endpoint.get().cloned()
+    }
+
+    /// Writes a version of a blueprint by an author's name; `extra` is committed with it, and alone when the head held
+    /// the document already.
+    ///
+    /// # Errors
+    /// As [`Plane::blueprint_write`]; nothing of `extra` was kept then either.
+    pub(crate) async fn blueprint_write(
+        &self,
+        author: &str,
+        write: BlueprintWrite,
+        extra: Option<Write>,
+    ) -> Result<BlueprintWritten, EngineError> {
+        registry::write(self, author, write, extra).await
     }
 }
 
@@ -259,6 +278,106 @@ impl Plane {
         answerer: Answerer<'_>,
     ) -> Result<Approval, EngineError> {
         approvals::answer(&self.core, id, answer, answerer).await
+    }
+
+    /// Registers a version of a blueprint, which becomes its head.
+    ///
+    /// # Errors
+    /// [`EngineError::Blueprint`] when it cannot run, [`EngineError::BlueprintConflict`] when the head is not the one
+    /// that was named, [`EngineError::BlueprintArchived`]; nothing was kept then.
+    pub async fn blueprint_write(
+        &self,
+        caller: &Caller,
+        write: BlueprintWrite,
+    ) -> Result<BlueprintWritten, EngineError> {
+        self.core.blueprint_write(&caller.actor(), write, None).await
+    }
+
+    /// Says everything that is wrong with a document, and keeps nothing.
+    pub fn blueprint_lint(&self, document: &Value) -> Vec<Lint> {
+        match self.core.blueprints.ready(document) {
+            Ok(ready) => ready.warnings.clone(),
+            Err(lints) => lints,
+        }
+    }
+
+    /// Gives a blueprint's head with its document; an archived one too, which says so.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_head(&self, id: &str) -> Result<BlueprintDocument, EngineError> {
+        registry::head(&self.core, id).await
+    }
+
+    /// Gives a version of a blueprint with its document.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_version(&self, id: &str, version: &str) -> Result<BlueprintDocument, EngineError> {
+        registry::version(&self.core, id, version).await
+    }
+
+    /// Gives a blueprint's versions, those before a number or all, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_history(
+        &self,
+        id: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<BlueprintVersion>, EngineError> {
+        registry::history(&self.core, id, before, limit).await
+    }
+
+    /// Says what changed between two versions; without `to` up to the head, without `from` since the version that
+    /// `to` was based on.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Invalid`] when there is nothing to compare with.
+    pub async fn blueprint_diff(
+        &self,
+        id: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<BlueprintDiff, EngineError> {
+        registry::diff(&self.core, id, from, to).await
+    }
+
+    /// Lists blueprints in the order of their ids, built-in ones among them.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn blueprint_list(&self, filter: BlueprintFilter) -> Result<Vec<ListedBlueprint>, EngineError> {
+        registry::list(&self.core, filter).await
+    }
+
+    /// Archives a blueprint: it is kept, and neither runs nor changes. Its open runs go on.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Conflict`] for what is only built in.
+    pub async fn blueprint_archive(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
+        registry::archive(&self.core, &caller.actor(), id, Archived::Yes).await
+    }
+
+    /// Takes a blueprint out of the archive.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_unarchive(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
+        registry::archive(&self.core, &caller.actor(), id, Archived::No).await
+    }
+
+    /// Gives the version that a selector means, and its document.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::BlueprintArchived`]
+    pub async fn blueprint_resolve(
+        &self,
+        id: &str,
+        selector: &VersionSelector,
+    ) -> Result<(String, Value), EngineError> {
+        registry::resolve(&self.core, id, selector).await
     }
 
     /// Accepts a task; when this returns its run is durable.

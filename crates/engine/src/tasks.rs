@@ -7,6 +7,7 @@ use crate::goals;
 use crate::plane::Core;
 use crate::policies::{self, PolicyOwners};
 use crate::record;
+use crate::registry;
 use crate::runs::{self, Launch, Origin};
 use crate::templates;
 use crate::worker::{function, lua};
@@ -14,6 +15,7 @@ use crate::workspaces::WorkspacePlan;
 use adjutant_model::action::Caller;
 use adjutant_model::blueprint::{AgentSpec, Blueprint};
 use adjutant_model::event::Event;
+use adjutant_model::registry::VersionSelector;
 use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TtlSource};
 use adjutant_model::{GoalId, RunId, TaskId, Value};
 use adjutant_rules::blueprint::{self, Builtins};
@@ -31,8 +33,13 @@ use tokio::sync::oneshot;
 pub enum BlueprintRef {
     /// The document itself.
     Inline(Value),
-    /// A blueprint that the plane knows, by id.
-    Id(String),
+    /// A version of a blueprint that the plane knows.
+    Id {
+        /// The blueprint.
+        id: String,
+        /// Which version of it.
+        version: VersionSelector,
+    },
 }
 
 /// A request to execute a blueprint.
@@ -207,8 +214,8 @@ fn creation(caller: &Caller, canonical: &str, task: &TaskRecord, run: &RunRecord
 async fn document_of(core: &Core, reference: &BlueprintRef) -> Result<Value, EngineError> {
     match reference {
         BlueprintRef::Inline(document) => Ok(document.clone()),
-        BlueprintRef::Id(id) => {
-            core.settings.blueprints.get(id).cloned().ok_or_else(|| EngineError::not_found("blueprint", id))
+        BlueprintRef::Id { id, version } => {
+            registry::resolve(core, id, version).await.map(|(_, document)| document)
         }
     }
 }
@@ -223,14 +230,19 @@ fn check_agent(agent: Option<&str>) -> Result<(), EngineError> {
     }
 }
 
-/// Gives a blueprint that a run is pinned to.
-pub(crate) async fn blueprint_of(core: &Core, hash: &str) -> Result<Arc<Ready>, EngineError> {
+/// Gives the document of a version that the store keeps.
+pub(crate) async fn document_kept(core: &Core, hash: &str) -> Result<Value, EngineError> {
     let text =
         core.store.blueprint_get(hash).await?.ok_or_else(|| EngineError::not_found("blueprint", hash))?;
-    let document: Value = serde_json::from_str(&text).map_err(|error| EngineError::Conflict {
+    serde_json::from_str(&text).map_err(|error| EngineError::Conflict {
         message: format!("blueprint {hash} is damaged: {error}"),
         hint: None,
-    })?;
+    })
+}
+
+/// Gives a blueprint that a run is pinned to.
+pub(crate) async fn blueprint_of(core: &Core, hash: &str) -> Result<Arc<Ready>, EngineError> {
+    let document = document_kept(core, hash).await?;
     core.blueprints.ready(&document).map_err(|lints| EngineError::Blueprint { lints })
 }
 

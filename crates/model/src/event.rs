@@ -24,7 +24,7 @@ pub struct JournalRow {
     pub at: Timestamp,
     /// Who caused it.
     pub actor: String,
-    /// What it is about: a run's, goal's or issue's id, or `plane`.
+    /// What it is about: a run's, goal's or issue's id, `blueprint:` and its id, or `plane`.
     pub subject: String,
     /// What happened.
     pub event: Event,
@@ -225,6 +225,23 @@ pub enum Event {
         /// Who.
         by: String,
     },
+    /// A blueprint has a new version.
+    BlueprintWritten {
+        /// SHA-256 of the document's canonical JSON.
+        version: String,
+        /// Its place among the versions of the blueprint, from 1.
+        number: u64,
+        /// The version that it was based on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<String>,
+        /// The semantic version that people give it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<String>,
+    },
+    /// A blueprint was archived: it is kept, and neither runs nor changes.
+    BlueprintArchived {},
+    /// A blueprint that was archived runs and changes again.
+    BlueprintUnarchived {},
     /// A goal was made.
     GoalCreated {
         /// The intent.
@@ -345,6 +362,9 @@ impl Event {
             Event::ActionSettled { .. } => "action_settled",
             Event::ApprovalRaised { .. } => "approval_raised",
             Event::ApprovalResolved { .. } => "approval_resolved",
+            Event::BlueprintWritten { .. } => "blueprint_written",
+            Event::BlueprintArchived { .. } => "blueprint_archived",
+            Event::BlueprintUnarchived { .. } => "blueprint_unarchived",
             Event::GoalCreated { .. } => "goal_created",
             Event::GoalLinked { .. } => "goal_linked",
             Event::GoalLinkChanged { .. } => "goal_link_changed",

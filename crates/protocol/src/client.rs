@@ -74,6 +74,26 @@ pub enum UnsavedWork {
     GivenUp,
 }
 
+/// What is said beside a version of a blueprint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BlueprintSaid {
+    /// The version that it is based on; without one there must be no blueprint of this id.
+    pub base: Option<String>,
+    /// Why, for people.
+    pub rationale: Option<String>,
+    /// A semantic version, when the document does not say it.
+    pub label: Option<String>,
+}
+
+/// Whether a list has archived blueprints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Archived {
+    /// It has not.
+    Hidden,
+    /// It has.
+    Shown,
+}
+
 /// The events of the journal as they come.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<http::EventView, ClientError>> + Send>>;
 
@@ -139,6 +159,113 @@ impl Client {
         tools: impl Tools,
     ) -> Result<(RpcClient, UnboundedReceiver<Notice>), RpcClientError> {
         RpcClient::connect(&self.address, &self.token, tools).await
+    }
+
+    /// Registers a version of a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_write(
+        &self,
+        blueprint_id: &str,
+        document: &Value,
+        said: &BlueprintSaid,
+    ) -> Result<http::BlueprintWrittenView, ClientError> {
+        let said = [("base", &said.base), ("rationale", &said.rationale), ("label", &said.label)];
+        let path = format!("/v1/blueprints/{}{}", id(blueprint_id)?, query(said));
+        self.post(&path, document).await
+    }
+
+    /// Says everything that is wrong with a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_lint(&self, document: &Value) -> Result<http::BlueprintLintsView, ClientError> {
+        self.post("/v1/blueprints:lint", document).await
+    }
+
+    /// Lists a page of blueprints in the order of their ids, behind one of them.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprints(
+        &self,
+        after: Option<&str>,
+        archived: Archived,
+    ) -> Result<http::BlueprintListView, ClientError> {
+        let archived = Some((archived == Archived::Shown).to_string());
+        let said = [("after", &after.map(str::to_owned)), ("include_archived", &archived)];
+        self.get(&format!("/v1/blueprints{}", query(said))).await
+    }
+
+    /// Gives a blueprint's head.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_head(
+        &self,
+        blueprint_id: &str,
+    ) -> Result<http::BlueprintDocumentView, ClientError> {
+        self.get(&format!("/v1/blueprints/{}/head", id(blueprint_id)?)).await
+    }
+
+    /// Gives a version of a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_version(
+        &self,
+        blueprint_id: &str,
+        version: &str,
+    ) -> Result<http::BlueprintDocumentView, ClientError> {
+        self.get(&format!("/v1/blueprints/{}/versions/{}", id(blueprint_id)?, id(version)?)).await
+    }
+
+    /// Gives versions of a blueprint, those before a number or all, the newest first; at most `limit`.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_history(
+        &self,
+        blueprint_id: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<http::BlueprintHistoryView, ClientError> {
+        let said =
+            [("before", &before.map(|number| number.to_string())), ("limit", &Some(limit.to_string()))];
+        self.get(&format!("/v1/blueprints/{}/history{}", id(blueprint_id)?, query(said))).await
+    }
+
+    /// Says what changed between two versions of a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_diff(
+        &self,
+        blueprint_id: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<http::BlueprintDiffView, ClientError> {
+        let said = [("from", &from.map(str::to_owned)), ("to", &to.map(str::to_owned))];
+        self.get(&format!("/v1/blueprints/{}/diff{}", id(blueprint_id)?, query(said))).await
+    }
+
+    /// Archives a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_archive(&self, blueprint_id: &str) -> Result<(), ClientError> {
+        let path = format!("/v1/blueprints/{}", id(blueprint_id)?);
+        self.send(self.request(Method::DELETE, &path)).await.map(drop)
+    }
+
+    /// Takes a blueprint out of the archive.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_unarchive(&self, blueprint_id: &str) -> Result<(), ClientError> {
+        let path = format!("/v1/blueprints/{}/unarchive", id(blueprint_id)?);
+        self.send(self.request(Method::POST, &path)).await.map(drop)
     }
 
     /// Lists tasks, the newest first; at most `limit`.
@@ -391,6 +518,13 @@ fn id(text: &str) -> Result<String, ClientError> {
         "" | "." | ".." => Err(ClientError::Id(text.to_owned())),
         text => Ok(escaped(text)),
     }
+}
+
+/// Gives a query of what is said.
+fn query<'q>(said: impl IntoIterator<Item = (&'q str, &'q Option<String>)>) -> String {
+    let parts = said.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
+    let parts: Vec<String> = parts.map(|(key, value)| format!("{key}={}", escaped(value))).collect();
+    if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {

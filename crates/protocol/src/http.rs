@@ -1,6 +1,7 @@
 //! The types of the HTTP door: `…Params` go in, `…View` come out. JSON of any shape is a [`serde_json::Value`].
 
 mod approvals;
+mod blueprints;
 mod events;
 mod gate;
 mod goals;
@@ -10,6 +11,10 @@ mod tasks;
 mod workspaces;
 
 pub use approvals::{ApprovalAnswer, ApprovalList, ApprovalView, TokenRequest, TokenView};
+pub use blueprints::{
+    BlueprintDiffView, BlueprintDocumentView, BlueprintEntryView, BlueprintHistoryView, BlueprintLintsView,
+    BlueprintListView, BlueprintVersionView, BlueprintWrittenView,
+};
 pub use events::EventView;
 pub use gate::{
     ExplanationView, JudgeParams, JudgementView, ProgressParams, RuleMatchView, SettleParams, VerdictView,

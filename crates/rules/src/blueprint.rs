@@ -6,11 +6,14 @@
 
 mod agent;
 mod command;
+mod diff;
 mod fields;
 mod fill;
 mod refs;
+pub mod registry;
 mod version;
 
+pub use diff::{changed_lines, patch};
 pub use fields::{is_id, is_semver};
 pub use fill::{Fillings, MissingSource, fill, placeholders};
 pub use version::{canonical, hash, version_of};

@@ -1,11 +1,13 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
+use adjutant_engine::registry::{BlueprintDocument, ListedBlueprint};
 use adjutant_engine::workspaces::WorkspaceInfo;
 use adjutant_engine::{ExplainedKind, Explanation, Lint};
 use adjutant_model::client_run::Approval;
 use adjutant_model::event::JournalRow;
 use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, LinkState};
 use adjutant_model::policy::{GateStage, Judgement};
+use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{
     ErrorClass, FlowError, RunRecord, StepFailure, TaskRecord, TtlSource, TurnKind, TurnRecord, Usage,
     WorkspaceKind, WorkspaceRecord,
@@ -127,6 +129,44 @@ pub(crate) fn lint(lint: &Lint) -> http::LintView {
         pointer: lint.pointer.clone(),
         message: lint.message.clone(),
         hint: lint.hint.clone(),
+    }
+}
+
+pub(crate) fn blueprint_document(found: BlueprintDocument) -> http::BlueprintDocumentView {
+    http::BlueprintDocumentView {
+        id: found.id,
+        version: found.version,
+        blueprint: (&found.document).into(),
+        built_in: found.entry.is_none(),
+        entry: found.entry.map(blueprint_version),
+        archived_at: found.archived_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn blueprint_version(version: BlueprintVersion) -> http::BlueprintVersionView {
+    http::BlueprintVersionView {
+        number: version.number,
+        hash: version.version.clone(),
+        version: version.version,
+        version_label: version.label,
+        rationale: version.rationale,
+        author: version.author,
+        parent: version.parent,
+        created_at: version.created_at.to_string(),
+    }
+}
+
+pub(crate) fn blueprint_entry(listed: ListedBlueprint) -> http::BlueprintEntryView {
+    http::BlueprintEntryView {
+        id: listed.id,
+        version: listed.version,
+        version_label: listed.label,
+        description: listed.about.description,
+        tags: listed.about.tags,
+        built_in: listed.entry.is_none(),
+        author: listed.entry.as_ref().map(|entry| entry.author.clone()),
+        created_at: listed.entry.as_ref().map(|entry| entry.created_at.to_string()),
+        archived_at: listed.archived_at.map(|at| at.to_string()),
     }
 }
 

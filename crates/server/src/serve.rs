@@ -2,7 +2,7 @@
 
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
-use crate::http::{approvals, events, gate, goals, runs, status, tasks, workspaces};
+use crate::http::{approvals, blueprints, events, gate, goals, runs, status, tasks, workspaces};
 use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
 use adjutant_protocol::ErrorCode;
@@ -77,6 +77,14 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(tasks::create, tasks::list))
         .routes(routes!(tasks::get))
+        .routes(routes!(blueprints::list))
+        .routes(routes!(blueprints::lint))
+        .routes(routes!(blueprints::write, blueprints::archive))
+        .routes(routes!(blueprints::head))
+        .routes(routes!(blueprints::history))
+        .routes(routes!(blueprints::version))
+        .routes(routes!(blueprints::diff))
+        .routes(routes!(blueprints::unarchive))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))
         .routes(routes!(runs::trace))

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 13] = [
+pub(crate) const MIGRATIONS: [Migration; 14] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -215,6 +215,28 @@ ALTER TABLE client_runs ADD COLUMN tool_calls INTEGER NOT NULL DEFAULT 0;",
     Migration {
         name: "the scopes of rules that a client's run is bound to",
         sql: "ALTER TABLE client_runs ADD COLUMN sessions TEXT;",
+    },
+    Migration {
+        name: "the versions and heads of registered blueprints",
+        sql: "CREATE TABLE blueprint_versions (
+    id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    version TEXT NOT NULL REFERENCES blueprints (hash),
+    parent TEXT,
+    author TEXT NOT NULL,
+    rationale TEXT NOT NULL,
+    label TEXT,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (id, number)
+);
+CREATE INDEX blueprint_versions_by_version ON blueprint_versions (id, version);
+CREATE TABLE blueprint_heads (
+    id TEXT PRIMARY KEY,
+    number INTEGER NOT NULL,
+    description TEXT,
+    tags TEXT NOT NULL,
+    archived_at INTEGER
+);",
     },
 ];
 

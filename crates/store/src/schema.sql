@@ -12,7 +12,7 @@ CREATE TABLE blobs (
     content BLOB NOT NULL
 );
 
--- Blueprints: every version that was ever run.
+-- Blueprints: every version that was ever run or registered.
 CREATE TABLE blueprints (
     hash TEXT PRIMARY KEY,
     id TEXT NOT NULL,
@@ -177,3 +177,24 @@ CREATE TABLE approvals (
     resolved_by TEXT
 , chosen TEXT);
 CREATE INDEX approvals_by_status ON approvals (status, number);
+
+-- The versions of registered blueprints, and which of them is each one's head.
+CREATE TABLE blueprint_versions (
+    id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    version TEXT NOT NULL REFERENCES blueprints (hash),
+    parent TEXT,
+    author TEXT NOT NULL,
+    rationale TEXT NOT NULL,
+    label TEXT,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (id, number)
+);
+CREATE INDEX blueprint_versions_by_version ON blueprint_versions (id, version);
+CREATE TABLE blueprint_heads (
+    id TEXT PRIMARY KEY,
+    number INTEGER NOT NULL,
+    description TEXT,
+    tags TEXT NOT NULL,
+    archived_at INTEGER
+);

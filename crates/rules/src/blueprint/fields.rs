@@ -94,17 +94,7 @@ pub fn is_id(text: &str) -> bool {
 
 /// Tells whether a text is a semantic version: `1.2.3`, with `-pre.release` and `+build` if need be.
 pub fn is_semver(text: &str) -> bool {
-    let (text, build) = text.split_once('+').map_or((text, None), |(head, build)| (head, Some(build)));
-    let (core, pre) = text.split_once('-').map_or((text, None), |(core, pre)| (core, Some(pre)));
-    let is_plain =
-        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    let is_number = |part: &str| {
-        let plain = part.len() == 1 || !part.starts_with('0');
-        !part.is_empty() && part.len() <= 9 && plain && part.bytes().all(|b| b.is_ascii_digit())
-    };
-    core.split('.').count() == 3
-        && core.split('.').all(is_number)
-        && [pre, build].into_iter().flatten().all(|tail| tail.split('.').all(is_plain))
+    semver::Version::parse(text).is_ok()
 }
 
 /// Tells whether a value asks for nothing: empty, or what holds anyway.

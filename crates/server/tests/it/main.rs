@@ -1,6 +1,7 @@
 //! The HTTP door over real sockets, with a real plane on a folder of its own.
 
 mod access;
+mod blueprints;
 mod events;
 mod explain;
 mod form;
