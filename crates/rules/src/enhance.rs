@@ -23,7 +23,7 @@ pub mod setting;
 
 use crate::limits;
 use adjutant_model::event::Event;
-use adjutant_model::issue::{EnhanceOutcome, Epoch, Issue, IssueState, IssueStatus, Verdict};
+use adjutant_model::issue::{EnhanceEntry, EnhanceOutcome, Epoch, Issue, IssueState, IssueStatus, Verdict};
 use adjutant_model::run::{ErrorClass, FlowErrorCode, RunRecord, RunStatus};
 use adjutant_model::{IssueId, Timestamp, Value};
 use commit::{Applied, Decision};
@@ -40,6 +40,8 @@ pub const DEFAULT_SETTING: &str = "default";
 pub const CONFLICTS_MAX: u32 = 3;
 /// The longest intent, in bytes.
 pub const INTENT_BYTES_MAX: usize = 16 << 10;
+/// So many verdicts and reasons of an epoch are kept.
+const LIST_MAX: usize = 100;
 /// The longest reason that is kept, in bytes.
 const REASON_BYTES_MAX: usize = 8 << 10;
 
@@ -239,10 +241,7 @@ pub enum Conclusion {
     /// It stays as it is.
     Reject(Rejection),
     /// A person has cancelled the run.
-    Cancel {
-        /// Who, and why.
-        reason: String,
-    },
+    Cancel,
 }
 
 /// Why a blueprint stays as it is.
@@ -285,10 +284,7 @@ pub fn conclude(
 ) -> Conclusion {
     match run.status {
         RunStatus::Done => decided(issue, run.result.as_ref().unwrap_or(&Value::Null), hash),
-        RunStatus::Cancelled => {
-            let why = run.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-            Conclusion::Cancel { reason: format!("its run {} was cancelled{why}", run.id) }
-        }
+        RunStatus::Cancelled => Conclusion::Cancel,
         RunStatus::Failed
         | RunStatus::Pending
         | RunStatus::Running
@@ -313,6 +309,43 @@ fn decided(issue: &Issue, final_ctx: &Value, hash: impl FnOnce(&Value) -> String
         }
         Err(shape) => Conclusion::Reject(Rejection::fault(shape.to_string())),
     }
+}
+
+/// Makes the entry of an issue that was rejected; an endless list of verdicts or reasons is cut.
+pub fn rejected_entry(issue: &Issue, rejection: &Rejection, now: Timestamp) -> EnhanceEntry {
+    let Rejection { outcome, reasons, rationale, verdicts } = rejection;
+    let reasons = reasons.iter().take(LIST_MAX).map(|reason| cut(reason)).collect();
+    entry(issue, (*outcome, verdicts, rationale), now, |entry| EnhanceEntry { reasons, ..entry })
+}
+
+/// Makes the entry of an issue that was applied.
+pub fn applied_entry(issue: &Issue, applied: &Applied, now: Timestamp) -> EnhanceEntry {
+    let decided = (EnhanceOutcome::Applied, &applied.verdicts, &applied.rationale);
+    let new_hash = applied.new_version.clone();
+    entry(issue, decided, now, |entry| EnhanceEntry { new_hash, ..entry })
+}
+
+fn entry(
+    issue: &Issue,
+    (outcome, verdicts, rationale): (EnhanceOutcome, &Vec<Verdict>, &String),
+    at: Timestamp,
+    complete: impl FnOnce(EnhanceEntry) -> EnhanceEntry,
+) -> EnhanceEntry {
+    let epoch = issue.epoch.as_ref();
+    let kept = |verdict: &Verdict| Verdict { detail: cut(&verdict.detail), ..verdict.clone() };
+    complete(EnhanceEntry {
+        issue_id: issue.id.clone(),
+        blueprint_id: issue.blueprint_id.clone(),
+        run_id: epoch.map(|epoch| epoch.run_id.clone()),
+        prev_hash: epoch.map(|epoch| epoch.base_version.clone()).unwrap_or_default(),
+        new_hash: String::new(),
+        intent: issue.intent.clone(),
+        rationale: cut(rationale),
+        verdicts: verdicts.iter().take(LIST_MAX).map(kept).collect(),
+        outcome,
+        reasons: Vec::new(),
+        at,
+    })
 }
 
 fn failed(epoch: &Epoch, run: &RunRecord) -> String {

@@ -73,8 +73,7 @@ const REJECTED: &[&str] = &["committed", "reasons", "rationale", "verdicts_summa
 /// [`CommitShape`] for the first thing that is not as it must be.
 pub fn read(final_ctx: &Value) -> Result<Decision, CommitShape> {
     let commit = final_ctx.get("commit").ok_or(CommitShape::Missing)?;
-    let object =
-        commit.as_object().ok_or_else(|| CommitShape::NotAnObject { found: commit.type_name() })?;
+    let object = commit.as_object().ok_or_else(|| CommitShape::NotAnObject { found: commit.type_name() })?;
     let at = At { object, prefix: String::new() };
     let committed = match at.required("committed")? {
         Value::Bool(committed) => *committed,
@@ -93,7 +92,9 @@ pub fn read(final_ctx: &Value) -> Result<Decision, CommitShape> {
     let new_version = at.text("new_version")?.to_owned();
     match new_version.as_str() {
         "" => return Err(CommitShape::Empty { field: "new_version".to_owned() }),
-        text if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) => {
+        text if text.len() != 64
+            || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) =>
+        {
             return Err(at.value("new_version", text, "64 hex digits"));
         }
         _ => {}

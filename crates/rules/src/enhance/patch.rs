@@ -14,7 +14,7 @@ pub const OPS_MAX: usize = 1000;
 /// A document, with all that a patch puts into it, takes at most so many bytes as JSON.
 pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 /// A rationale has at most so many bytes.
-pub const RATIONALE_BYTES_MAX: usize = 16 << 10;
+pub const RATIONALE_BYTES_MAX: usize = 4 << 10;
 
 /// What a producer of patches gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,7 +101,9 @@ pub enum PatchError {
         why: &'static str,
     },
     /// The document would become too large or too deep.
-    #[error("operation {at} makes the document larger than {DOCUMENT_BYTES_MAX} bytes or deeper than {DEPTH_MAX}")]
+    #[error(
+        "operation {at} makes the document larger than {DOCUMENT_BYTES_MAX} bytes or deeper than {DEPTH_MAX}"
+    )]
     TooLarge {
         /// Which, from 0.
         at: usize,
@@ -140,7 +142,7 @@ pub fn read(given: &Value) -> Result<PatchSpec, PatchError> {
             .ok_or_else(|| form("bump", "`major`, `minor` or `patch`", Some(bump)))?,
     };
     let rationale = object.get("rationale");
-    let expected = "a text that says why, of at most 16 KiB";
+    let expected = "a text that says why, of at most 4 KiB";
     let rationale = rationale
         .and_then(Value::as_str)
         .filter(|text| !text.trim().is_empty() && text.len() <= RATIONALE_BYTES_MAX)
@@ -182,13 +184,21 @@ pub fn apply(document: &Value, ops: &[Value]) -> Result<Value, PatchError> {
         return Err(PatchError::TooMany(ops.len()));
     }
     let mut patched = plain(document);
-    let mut left = DOCUMENT_BYTES_MAX.saturating_sub(usize::try_from(document.size_bytes()).unwrap_or(usize::MAX));
+    let mut left =
+        DOCUMENT_BYTES_MAX.saturating_sub(usize::try_from(document.size_bytes()).unwrap_or(usize::MAX));
     for (at, op) in ops.iter().enumerate() {
         let read: PatchOperation = serde_json::from_value(plain(op))
             .map_err(|error| PatchError::Operation { at, why: error.to_string() })?;
-        left = Cost::of(&read, &patched).and_then(|cost| cost.within(left)).ok_or(PatchError::TooLarge { at })?;
+        left = Cost::of(&read, &patched)
+            .and_then(|cost| cost.within(left))
+            .ok_or(PatchError::TooLarge { at })?;
         json_patch::patch_unsafe(&mut patched, std::slice::from_ref(&read)).map_err(|error| {
-            PatchError::Unfit { at, op: name(&read), path: excerpt(error.path.as_str()), why: told(&error.kind) }
+            PatchError::Unfit {
+                at,
+                op: name(&read),
+                path: excerpt(error.path.as_str()),
+                why: told(&error.kind),
+            }
         })?;
     }
     Ok(Value::from(patched))
@@ -273,9 +283,9 @@ fn plain(value: &Value) -> serde_json::Value {
     match value {
         Value::Number(number) => serde_json::Value::Number(whole(number)),
         Value::Array(items) => serde_json::Value::Array(items.as_slice().iter().map(plain).collect()),
-        Value::Object(object) => {
-            serde_json::Value::Object(object.iter().map(|(key, member)| (key.to_string(), plain(member))).collect())
-        }
+        Value::Object(object) => serde_json::Value::Object(
+            object.iter().map(|(key, member)| (key.to_string(), plain(member))).collect(),
+        ),
         Value::Null | Value::Bool(_) | Value::String(_) => value.into(),
     }
 }
@@ -312,10 +322,13 @@ fn told(kind: &PatchErrorKind) -> &'static str {
 }
 
 fn form(field: &'static str, expected: &'static str, found: Option<&Value>) -> PatchError {
-    let found = found.map_or_else(|| "nothing".to_owned(), |value| match value {
-        Value::String(text) => format!("{:?}", excerpt(text)),
-        other => other.type_name().to_owned(),
-    });
+    let found = found.map_or_else(
+        || "nothing".to_owned(),
+        |value| match value {
+            Value::String(text) => format!("{:?}", excerpt(text)),
+            other => other.type_name().to_owned(),
+        },
+    );
     PatchError::Form { field, expected, found }
 }
 

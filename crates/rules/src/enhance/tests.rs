@@ -41,9 +41,7 @@ fn issue() -> Issue {
 }
 
 fn after(commands: impl IntoIterator<Item = IssueCommand>) -> Issue {
-    commands
-        .into_iter()
-        .fold(issue(), |issue, command| step(&issue, command, NOW).expect("it goes on").0)
+    commands.into_iter().fold(issue(), |issue, command| step(&issue, command, NOW).expect("it goes on").0)
 }
 
 fn conflict() -> IssueCommand {
@@ -58,9 +56,13 @@ fn reject() -> IssueCommand {
 fn each_of_the_25_pairs_is_allowed_or_refused_as_the_table_says() {
     use IssueStatus::{Applied, Cancelled, InFlight, Pending, Rejected};
     // Rows are `from`, columns `to`, both in the order of `IssueStatus::ALL`.
-    for (from, row) in
-        [(Pending, ".x.xx"), (InFlight, "x.xxx"), (Applied, "....."), (Rejected, "....."), (Cancelled, ".....")]
-    {
+    for (from, row) in [
+        (Pending, ".x.xx"),
+        (InFlight, "x.xxx"),
+        (Applied, "....."),
+        (Rejected, "....."),
+        (Cancelled, "....."),
+    ] {
         for (to, cell) in IssueStatus::ALL.into_iter().zip(row.chars()) {
             assert_eq!(can(from, to), cell == 'x', "{from} → {to}");
         }
@@ -163,7 +165,8 @@ fn the_ceiling_ends_the_work_and_says_so() {
     let over = concluded(&run(RunStatus::Failed, Some(FlowErrorCode::TtlExpired), None));
     let Conclusion::Reject(rejection) = over else { panic!("{over:?}") };
     assert_eq!(rejection.outcome, EnhanceOutcome::Faulted);
-    for part in ["exceeded the 1s ceiling", "ttl_secs", "`default`", "its work was ended", "nothing was committed"]
+    for part in
+        ["exceeded the 1s ceiling", "ttl_secs", "`default`", "its work was ended", "nothing was committed"]
     {
         assert!(rejection.reason().contains(part), "{part}: {}", rejection.reason());
     }
@@ -175,7 +178,7 @@ fn every_other_end_has_its_conclusion() {
         "bump": "patch", "rationale": "r", "verdicts_summary": []}});
     let denied = json!({"commit": {"committed": false, "reasons": ["noop: x", "des: y"], "rationale": "r",
         "verdicts_summary": [{"axis": "noop", "status": "deny", "reason": "x"}]}});
-    let (failed, cancelled) = (Some(FlowErrorCode::StepFailed), Some(FlowErrorCode::StepFailed));
+    let failed = Some(FlowErrorCode::StepFailed);
     for (run, expected) in [
         (run(RunStatus::Done, None, Some(applied)), "apply"),
         (run(RunStatus::Done, None, Some(denied)), "verifier deny: noop: x; des: y"),
@@ -185,15 +188,12 @@ fn every_other_end_has_its_conclusion() {
             run(RunStatus::Incomplete, None, None),
             "dispatch failed: the run run_00000000000000000000000000000000 is incomplete",
         ),
-        (
-            run(RunStatus::Cancelled, cancelled, None),
-            "cancel: its run run_00000000000000000000000000000000 was cancelled: why",
-        ),
+        (run(RunStatus::Cancelled, None, None), "cancel"),
     ] {
         let told = match concluded(&run) {
             Conclusion::Apply(_) => "apply".to_owned(),
             Conclusion::Reject(rejection) => rejection.reason(),
-            Conclusion::Cancel { reason } => format!("cancel: {reason}"),
+            Conclusion::Cancel => "cancel".to_owned(),
         };
         assert_eq!(told, expected);
     }

@@ -23,7 +23,11 @@ fn operations_do_what_the_standard_says() {
         (json!({"a": 1}), json!([{"op": "move", "from": "/a", "path": "/b"}]), json!({"b": 1})),
         (json!({"a": [1]}), json!([{"op": "copy", "from": "/a", "path": "/b"}]), json!({"a": [1], "b": [1]})),
         (json!({"a~/": 1}), json!([{"op": "test", "path": "/a~0~1", "value": 1}]), json!({"a~/": 1})),
-        (json!({"a": {"b": [1, 2]}}), json!([{"op": "test", "path": "/a", "value": {"b": [1.0, 2]}}]), json!({"a": {"b": [1, 2]}})),
+        (
+            json!({"a": {"b": [1, 2]}}),
+            json!([{"op": "test", "path": "/a", "value": {"b": [1.0, 2]}}]),
+            json!({"a": {"b": [1, 2]}}),
+        ),
         (json!({"a": 1}), json!([]), json!({"a": 1})),
     ] {
         assert_eq!(patched(document, ops.clone()), Ok(expected), "{ops}");
@@ -33,13 +37,41 @@ fn operations_do_what_the_standard_says() {
 #[test]
 fn what_does_not_fit_is_refused_with_its_place() {
     for (document, ops, expected) in [
-        (json!({}), json!([{"op": "replace", "path": "/a", "value": 1}]), "operation 0 (replace \"/a\"): there is no such place"),
-        (json!({}), json!([{"op": "remove", "path": "/a"}]), "operation 0 (remove \"/a\"): there is no such place"),
-        (json!({"a": []}), json!([{"op": "add", "path": "/a/1", "value": 1}]), "operation 0 (add \"/a/1\"): there is no such place"),
-        (json!({"a": [1]}), json!([{"op": "add", "path": "/a/01", "value": 1}]), "operation 0 (add \"/a/01\"): there is no such place"),
-        (json!({"a": [1]}), json!([{"op": "remove", "path": "/a/-"}]), "operation 0 (remove \"/a/-\"): there is no such place"),
-        (json!({}), json!([{"op": "add", "path": "/a/b", "value": 1}]), "operation 0 (add \"/a/b\"): there is no such place"),
-        (json!({}), json!([{"op": "copy", "from": "/a", "path": "/b"}]), "operation 0 (copy \"/b\"): there is nothing at `from`"),
+        (
+            json!({}),
+            json!([{"op": "replace", "path": "/a", "value": 1}]),
+            "operation 0 (replace \"/a\"): there is no such place",
+        ),
+        (
+            json!({}),
+            json!([{"op": "remove", "path": "/a"}]),
+            "operation 0 (remove \"/a\"): there is no such place",
+        ),
+        (
+            json!({"a": []}),
+            json!([{"op": "add", "path": "/a/1", "value": 1}]),
+            "operation 0 (add \"/a/1\"): there is no such place",
+        ),
+        (
+            json!({"a": [1]}),
+            json!([{"op": "add", "path": "/a/01", "value": 1}]),
+            "operation 0 (add \"/a/01\"): there is no such place",
+        ),
+        (
+            json!({"a": [1]}),
+            json!([{"op": "remove", "path": "/a/-"}]),
+            "operation 0 (remove \"/a/-\"): there is no such place",
+        ),
+        (
+            json!({}),
+            json!([{"op": "add", "path": "/a/b", "value": 1}]),
+            "operation 0 (add \"/a/b\"): there is no such place",
+        ),
+        (
+            json!({}),
+            json!([{"op": "copy", "from": "/a", "path": "/b"}]),
+            "operation 0 (copy \"/b\"): there is nothing at `from`",
+        ),
         (
             json!({"a": {}}),
             json!([{"op": "move", "from": "/a", "path": "/a/b"}]),
@@ -112,14 +144,23 @@ fn what_a_producer_gives_is_read_strictly() {
     let spec = read(&value(json!({"rationale": "r"}))).expect("no change is legal");
     assert_eq!((spec.ops.len(), spec.bump, spec.rationale.as_str()), (0, Bump::Patch, "r"));
     for (given, text) in [
-        (json!("hello"), "expected one JSON object {ops, bump, rationale}, found a text without one: \"hello\""),
+        (
+            json!("hello"),
+            "expected one JSON object {ops, bump, rationale}, found a text without one: \"hello\"",
+        ),
         (json!([1]), "`patch` must be an object, found array"),
         (json!("[1]"), "`patch` must be an object, found array"),
-        (json!({"ops": []}), "`rationale` must be a text that says why, of at most 16 KiB, found nothing"),
-        (json!({"rationale": " "}), "`rationale` must be a text that says why, of at most 16 KiB, found \" \""),
-        (json!({"rationale": 1}), "`rationale` must be a text that says why, of at most 16 KiB, found number"),
+        (json!({"ops": []}), "`rationale` must be a text that says why, of at most 4 KiB, found nothing"),
+        (
+            json!({"rationale": " "}),
+            "`rationale` must be a text that says why, of at most 4 KiB, found \" \"",
+        ),
+        (json!({"rationale": 1}), "`rationale` must be a text that says why, of at most 4 KiB, found number"),
         (json!({"ops": {}, "rationale": "r"}), "`ops` must be an array, found object"),
-        (json!({"bump": "big", "rationale": "r"}), "`bump` must be `major`, `minor` or `patch`, found \"big\""),
+        (
+            json!({"bump": "big", "rationale": "r"}),
+            "`bump` must be `major`, `minor` or `patch`, found \"big\"",
+        ),
         (json!({"raw": "x", "rationale": "r"}), "unknown field `raw`; a patch has ops, bump and rationale"),
     ] {
         assert_eq!(read(&value(given)).expect_err("it is refused").to_string(), text);
