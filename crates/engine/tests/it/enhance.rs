@@ -700,5 +700,21 @@ async fn two_hundred_issues_become_two_hundred_versions() {
     );
     assert_eq!(plane.enhance_log(None, 1000).await.expect("readable").len(), 200);
     println!("200 issues on one blueprint, spawner lua: {lua_rate:.1} issues/s");
+
+    let mut names = Vec::new();
+    for n in 0..8 {
+        let mut other = main_blueprint("old");
+        other["id"] = json!(format!("other-{n}"));
+        names.push(format!("other-{n}"));
+        write(&plane, other, BlueprintBase::CreateOnly).await.expect("it is registered");
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let side_by_side = rate(&plane, &names, 200).await;
+    println!("200 issues on eight blueprints, spawner lua: {side_by_side:.1} issues/s");
+    put(&plane, setting(Some(shell("sed 's/.*\"intent\":\"//; s/\",\"issue_id.*//; s/\\\\\"/\"/g'"))))
+        .await
+        .expect("it is kept");
+    let program = rate(&plane, &["main"], 100).await;
+    println!("100 issues on one blueprint, spawner sh: {program:.1} issues/s");
     plane.stop().await;
 }
