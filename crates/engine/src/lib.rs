@@ -32,6 +32,8 @@ pub mod identity;
 
 pub mod goals;
 
+pub mod enhance;
+
 pub mod workspaces;
 
 pub mod templates;

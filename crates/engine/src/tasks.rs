@@ -98,6 +98,16 @@ pub(crate) async fn start(
     caller: &Caller,
     params: TaskParams,
 ) -> Result<TaskStarted, EngineError> {
+    start_with(core, caller, params, |_| Ok(Write::default())).await
+}
+
+/// As [`start`]; what `with` gives for the run is committed with it.
+pub(crate) async fn start_with(
+    core: &Arc<Core>,
+    caller: &Caller,
+    params: TaskParams,
+    with: impl FnOnce(&RunRecord) -> Result<Write, EngineError>,
+) -> Result<TaskStarted, EngineError> {
     if core.stopping.is_cancelled() {
         return Err(EngineError::Stopping);
     }
@@ -178,6 +188,7 @@ pub(crate) async fn start(
         warnings: ready.warnings.clone(),
     };
     let mut creation = creation(caller, &ready.canonical, &task, &run);
+    creation.append(with(&run)?);
     for event in policies.events() {
         creation.journal(Draft { at: now, actor: "plane".into(), subject: (&run.id).into(), event });
     }

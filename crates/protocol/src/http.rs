@@ -2,6 +2,7 @@
 
 mod approvals;
 mod blueprints;
+mod enhance;
 mod events;
 mod gate;
 mod goals;
@@ -14,6 +15,10 @@ pub use approvals::{ApprovalAnswer, ApprovalList, ApprovalView, TokenRequest, To
 pub use blueprints::{
     BlueprintDiffView, BlueprintDocumentView, BlueprintEntryView, BlueprintHistoryView, BlueprintLintsView,
     BlueprintListView, BlueprintVersionView, BlueprintWrittenView,
+};
+pub use enhance::{
+    AxisVerdictView, EnhanceEntryView, EnhanceSettingParams, EnhanceSettingView, IssueCancelParams,
+    IssueOpenedView, IssueParams, IssueView, IssuesView,
 };
 pub use events::EventView;
 pub use gate::{

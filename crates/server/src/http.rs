@@ -2,6 +2,7 @@
 
 pub(crate) mod approvals;
 pub(crate) mod blueprints;
+pub(crate) mod enhance;
 pub(crate) mod events;
 pub(crate) mod gate;
 pub(crate) mod goals;

@@ -2,6 +2,7 @@
 
 mod access;
 mod blueprints;
+mod enhance;
 mod events;
 mod explain;
 mod form;
