@@ -2,6 +2,7 @@
 
 mod asks;
 mod goals;
+mod places;
 mod recovery;
 mod runs;
 mod workers;
