@@ -20,6 +20,8 @@ mod runs;
 
 mod dispatch;
 
+mod places;
+
 mod record;
 
 pub mod gate;

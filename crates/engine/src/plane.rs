@@ -10,6 +10,7 @@ use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
 use crate::identity;
+use crate::places::Places;
 use crate::record;
 use crate::registry::{
     self, Archived, BlueprintDiff, BlueprintDocument, BlueprintFilter, BlueprintWrite, BlueprintWritten,
@@ -85,6 +86,7 @@ pub(crate) struct Core {
     pub(crate) git: Git,
     pub(crate) goals: Goals,
     pub(crate) blueprints: Blueprints,
+    pub(crate) places: Places,
     pub(crate) clients: Clients,
     pub(crate) approvals: Approvals,
     pub(crate) enhance: Enhance,
@@ -152,6 +154,7 @@ impl Plane {
         tokio::spawn(keeper);
         let core = Core {
             blueprints: Blueprints::default(),
+            places: Places::default(),
             clients: Clients::default(),
             approvals: Approvals::default(),
             enhance: Enhance::default(),

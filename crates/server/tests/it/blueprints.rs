@@ -267,8 +267,12 @@ async fn a_document_keeps_its_id_and_runs_or_is_refused_with_every_place() {
     no_id.as_object_mut().expect("an object").remove("id");
     let mut nobody = document("main", "two");
     nobody["flow"]["ref"] = json!("nobody");
+    let mut broken_chunk = document("main", "two");
+    broken_chunk["agents"][0] =
+        json!({"name": "worker", "kind": "lua", "spec": {"source": "local x =\nreturn"}});
     for (given, name, pointer) in [
         (document("other", "two"), "id-mismatch", "/id"),
+        (broken_chunk, "lua-syntax", "/agents/0/spec/source"),
         (cannot_run, "unknown-function", "/agents/0/spec/fn_id"),
         (no_id, "missing-field", ""),
         (nobody, "unresolved-agent-ref", "/flow/ref"),
