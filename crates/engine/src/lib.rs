@@ -32,6 +32,12 @@ mod policies;
 
 pub mod identity;
 
+pub mod sessions;
+
+pub mod data;
+
+pub mod jobs;
+
 pub mod goals;
 
 pub mod enhance;

@@ -2,6 +2,7 @@
 
 use crate::blueprints::Ready;
 use crate::clock;
+use crate::data;
 use crate::error::EngineError;
 use crate::goals;
 use crate::plane::Core;
@@ -213,6 +214,7 @@ pub(crate) async fn start_with(
     for event in policies.events() {
         creation.journal(Draft { at: now, actor: "plane".into(), subject: (&run.id).into(), event });
     }
+    data::refer(&mut creation, &run.id, &task.input);
     let state = FlowState::new(ready.program.clone(), first_context(blueprint, &task.input));
     let (accepted, answer) = oneshot::channel();
     let origin = Origin::New { creation, workspace, accepted };
