@@ -195,6 +195,8 @@ impl EngineError {
                 "goal" => "`adjutant goal list` lists the goals".to_owned(),
                 "blueprint" => "`adjutant blueprint ls` lists the blueprints".to_owned(),
                 "version" => "`adjutant blueprint log ID` lists the versions".to_owned(),
+                "issue" => "`adjutant issue ls` lists the issues".to_owned(),
+                "enhance setting" => "`adjutant enhance settings ls` lists the settings".to_owned(),
                 kind => format!("check the {kind}'s id"),
             }),
             EngineError::GoalGate { .. } => Some("`adjutant goal check` runs its checks now".to_owned()),

@@ -20,6 +20,8 @@ mod runs;
 
 mod dispatch;
 
+mod places;
+
 mod record;
 
 pub mod gate;
@@ -40,6 +42,8 @@ pub mod doctor;
 pub mod load;
 
 pub mod goals;
+
+pub mod enhance;
 
 pub mod workspaces;
 

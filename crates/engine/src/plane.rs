@@ -6,6 +6,7 @@ use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::data::{self, Data, EmitParams, OutputParams, Upload};
 use crate::doctor::{Doctor, Finding};
+use crate::enhance::{self, Enhance, IssueFilter, IssueParams, SettingParams};
 use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
@@ -13,6 +14,7 @@ use crate::goals::{self, GoalParams, Goals, SignOff};
 use crate::identity::{self, Tokens};
 use crate::jobs::{self, JobStatus, Jobs};
 use crate::load::{self, PlaneLoad};
+use crate::places::Places;
 use crate::record;
 use crate::registry::{
     self, Archived, BlueprintDiff, BlueprintDocument, BlueprintFilter, BlueprintWrite, BlueprintWritten,
@@ -29,10 +31,11 @@ use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::data::OutputRecord;
 use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Goal, GoalStatus};
+use adjutant_model::issue::{EnhanceEntry, EnhanceSetting, Issue};
 use adjutant_model::policy::ToolCall;
 use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, TaskRecord, TurnRecord, Usage};
-use adjutant_model::{GoalId, RunId, SessionId, TaskId, Timestamp, TokenId, Value};
+use adjutant_model::{GoalId, IssueId, RunId, SessionId, TaskId, Timestamp, TokenId, Value};
 use adjutant_rules::access;
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
@@ -79,7 +82,7 @@ pub enum StartError {
 /// The plane; clone it to hold it in another place.
 #[derive(Debug, Clone)]
 pub struct Plane {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
 }
 
 /// What the plane's parts share.
@@ -91,8 +94,10 @@ pub(crate) struct Core {
     pub(crate) git: Git,
     pub(crate) goals: Goals,
     pub(crate) blueprints: Blueprints,
+    pub(crate) places: Places,
     pub(crate) clients: Clients,
     pub(crate) approvals: Approvals,
+    pub(crate) enhance: Enhance,
     pub(crate) runs: RunDirectory,
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
@@ -175,8 +180,10 @@ impl Plane {
         tokio::spawn(keeper);
         let core = Core {
             blueprints: Blueprints::default(),
+            places: Places::default(),
             clients: Clients::default(),
             approvals: Approvals::default(),
+            enhance: Enhance::default(),
             git: Git::new(&settings.env),
             gate,
             goals,
@@ -212,6 +219,7 @@ impl Plane {
         approvals::withdraw_left_over(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        enhance::start(&self.core);
         self.start_jobs();
         Ok(())
     }
@@ -847,6 +855,99 @@ impl Plane {
     /// [`EngineError::GoalGate`] with all that is missing.
     pub async fn goal_close(&self, goal_id: &GoalId) -> Result<Goal, EngineError> {
         goals::close(&self.core, goal_id).await
+    }
+
+    /// Opens an issue: a request to change a blueprint.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] when there is no such blueprint, [`EngineError::Invalid`] when nothing is wanted.
+    pub async fn issue_open(&self, caller: &Caller, params: IssueParams) -> Result<Issue, EngineError> {
+        enhance::open(&self.core, caller, params).await
+    }
+
+    /// Gives an issue.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn issue_get(&self, id: &IssueId) -> Result<Issue, EngineError> {
+        enhance::get(&self.core, id).await
+    }
+
+    /// Lists issues, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn issue_list(&self, filter: IssueFilter) -> Result<Vec<Issue>, EngineError> {
+        Ok(self.core.store.issue_list(filter).await?)
+    }
+
+    /// Takes an issue back; the run that handles it is cancelled first. One that has ended is a conflict.
+    ///
+    /// # Errors
+    /// [`EngineError`]
+    pub async fn issue_cancel(
+        &self,
+        caller: &Caller,
+        id: &IssueId,
+        reason: &str,
+    ) -> Result<Issue, EngineError> {
+        enhance::cancel(self, caller, id, reason).await
+    }
+
+    /// Gives the ids of the settings of the enhance loop.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn enhance_setting_ids(&self, limit: usize) -> Result<Vec<String>, EngineError> {
+        Ok(self.core.store.enhance_setting_ids(limit).await?)
+    }
+
+    /// Gives a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn enhance_setting(&self, id: &str) -> Result<EnhanceSetting, EngineError> {
+        enhance::setting(&self.core, id).await
+    }
+
+    /// Keeps a setting of the enhance loop, and its orbit when it brings one; holds from the next epoch on.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`], [`EngineError::Blueprint`], [`EngineError::NotFound`]; nothing was kept then.
+    pub async fn enhance_setting_put(
+        &self,
+        caller: &Caller,
+        params: SettingParams,
+    ) -> Result<EnhanceSetting, EngineError> {
+        enhance::setting_put(&self.core, caller, params).await
+    }
+
+    /// Removes a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn enhance_setting_remove(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
+        enhance::setting_remove(&self.core, caller, id).await
+    }
+
+    /// Gives the last decisions about issues, of one blueprint or all, the oldest of them first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn enhance_log(
+        &self,
+        blueprint_id: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<EnhanceEntry>, EngineError> {
+        Ok(self.core.store.enhance_log(blueprint_id, limit).await?)
+    }
+
+    /// Gives the decision about an issue.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] when there is none yet.
+    pub async fn enhance_entry(&self, id: &IssueId) -> Result<EnhanceEntry, EngineError> {
+        enhance::entry(&self.core, id).await
     }
 
     /// Lists the workspaces, the newest first.

@@ -6,7 +6,8 @@
 use crate::action::Role;
 use crate::client_run::ApprovalStatus;
 use crate::goal::{Evidence, GoalStatus, LinkState};
-use crate::id::{GoalId, OutputId, TaskId};
+use crate::id::{GoalId, OutputId, RunId, TaskId};
+use crate::issue::{EnhanceOutcome, IssueStatus};
 use crate::policy::{Judgement, PolicyScope};
 use crate::run::{ErrorClass, FlowError, RunStatus, StepPath, TurnStatus, WorkspaceRecord};
 use crate::time::Timestamp;
@@ -24,7 +25,7 @@ pub struct JournalRow {
     pub at: Timestamp,
     /// Who caused it.
     pub actor: String,
-    /// What it is about: a run's or goal's id, `blueprint:` and its id, or `plane`.
+    /// What it is about: a run's, goal's or issue's id, `blueprint:` and its id, or `plane`.
     pub subject: String,
     /// What happened.
     pub event: Event,
@@ -316,6 +317,57 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// Somebody wants a blueprint changed.
+    IssueOpened {
+        /// The blueprint.
+        blueprint_id: String,
+        /// SHA-256 of what is wanted.
+        intent_hash: String,
+    },
+    /// An issue waits for something besides its turn, or does not any more.
+    IssueWaits {
+        /// For what.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waits_for: Option<String>,
+    },
+    /// An issue went from one state to another.
+    IssueStatusChanged {
+        /// Where it was.
+        from: IssueStatus,
+        /// Where it is.
+        to: IssueStatus,
+        /// The run of the epoch that began or ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run_id: Option<RunId>,
+        /// The version that the blueprint has got.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new_version: Option<String>,
+        /// Why, when it is not plain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// An issue was decided; the entry stands in the log of decisions.
+    IssueDecided {
+        /// How.
+        outcome: EnhanceOutcome,
+        /// The version that the change was based on.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        prev_hash: String,
+        /// SHA-256 of the entry's JSON.
+        entry_hash: String,
+    },
+    /// The setting that issues are handled by was made or changed.
+    EnhanceSettingPut {
+        /// Its id.
+        setting_id: String,
+        /// SHA-256 of its JSON.
+        hash: String,
+    },
+    /// A setting of the enhance loop was removed.
+    EnhanceSettingRemoved {
+        /// Its id.
+        setting_id: String,
+    },
 }
 
 impl Event {
@@ -358,6 +410,12 @@ impl Event {
             Event::GoalEvidence { .. } => "goal_evidence",
             Event::GoalNoted { .. } => "goal_noted",
             Event::GoalStatusChanged { .. } => "goal_status_changed",
+            Event::IssueOpened { .. } => "issue_opened",
+            Event::IssueWaits { .. } => "issue_waits",
+            Event::IssueStatusChanged { .. } => "issue_status_changed",
+            Event::IssueDecided { .. } => "issue_decided",
+            Event::EnhanceSettingPut { .. } => "enhance_setting_put",
+            Event::EnhanceSettingRemoved { .. } => "enhance_setting_removed",
         }
     }
 }

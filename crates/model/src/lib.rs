@@ -22,8 +22,10 @@ pub mod shell;
 pub mod data;
 pub mod goal;
 
+pub mod issue;
+
 pub mod event;
 
-pub use id::{GoalId, OutputId, RunId, SessionId, TaskId, TokenId};
+pub use id::{GoalId, IssueId, OutputId, RunId, SessionId, TaskId, TokenId};
 pub use time::Timestamp;
 pub use value::Value;

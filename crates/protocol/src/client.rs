@@ -409,6 +409,106 @@ impl Client {
         self.text(&format!("/v1/workspaces/{}/diff", id(run_id)?)).await
     }
 
+    /// Opens an issue.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn issue_open(&self, params: &http::IssueParams) -> Result<http::IssueOpenedView, ClientError> {
+        self.post("/v1/issues", params).await
+    }
+
+    /// Lists issues, the newest first, of one blueprint or all, in one state or any.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn issues(
+        &self,
+        blueprint_id: Option<&str>,
+        status: Option<&str>,
+    ) -> Result<http::IssuesView, ClientError> {
+        let filters = [("blueprint_id", blueprint_id), ("status", status)];
+        let said = filters.into_iter().filter_map(|(key, text)| Some(format!("&{key}={}", escaped(text?))));
+        self.get(&format!("/v1/issues?limit=1000{}", said.collect::<String>())).await
+    }
+
+    /// Gives an issue.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn issue(&self, issue_id: &str) -> Result<http::IssueView, ClientError> {
+        self.get(&format!("/v1/issues/{}", id(issue_id)?)).await
+    }
+
+    /// Takes an issue back.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn issue_cancel(
+        &self,
+        issue_id: &str,
+        params: &http::IssueCancelParams,
+    ) -> Result<http::IssueView, ClientError> {
+        self.post(&format!("/v1/issues/{}/cancel", id(issue_id)?), params).await
+    }
+
+    /// Gives the ids of the settings of the enhance loop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_settings(&self) -> Result<Vec<String>, ClientError> {
+        self.get("/v1/enhance-settings").await
+    }
+
+    /// Gives a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_setting(&self, setting_id: &str) -> Result<http::EnhanceSettingView, ClientError> {
+        self.get(&format!("/v1/enhance-settings/{}", id(setting_id)?)).await
+    }
+
+    /// Keeps a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_setting_put(
+        &self,
+        setting_id: &str,
+        params: &http::EnhanceSettingParams,
+    ) -> Result<http::EnhanceSettingView, ClientError> {
+        let path = format!("/v1/enhance-settings/{}", id(setting_id)?);
+        self.answer(self.request(Method::PUT, &path).json(params)).await
+    }
+
+    /// Removes a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_setting_remove(&self, setting_id: &str) -> Result<(), ClientError> {
+        let path = format!("/v1/enhance-settings/{}", id(setting_id)?);
+        self.send(self.request(Method::DELETE, &path)).await.map(drop)
+    }
+
+    /// Gives the last decisions about issues, the oldest of them first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_log(
+        &self,
+        blueprint_id: Option<&str>,
+    ) -> Result<Vec<http::EnhanceEntryView>, ClientError> {
+        let of = blueprint_id.map_or_else(String::new, |text| format!("?blueprint_id={}", escaped(text)));
+        self.get(&format!("/v1/enhance/log{of}")).await
+    }
+
+    /// Gives the decision about an issue.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_entry(&self, issue_id: &str) -> Result<http::EnhanceEntryView, ClientError> {
+        self.get(&format!("/v1/enhance/log/{}", id(issue_id)?)).await
+    }
+
     /// Removes a run's workspace.
     ///
     /// # Errors
@@ -639,15 +739,15 @@ fn id(text: &str) -> Result<String, ClientError> {
     }
 }
 
-fn of_run(run_id: Option<&str>) -> String {
-    run_id.map_or_else(String::new, |run_id| format!("?run_id={}", escaped(run_id)))
-}
-
 /// Gives a query of what is said.
 fn query<'q>(said: impl IntoIterator<Item = (&'q str, &'q Option<String>)>) -> String {
     let parts = said.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
     let parts: Vec<String> = parts.map(|(key, value)| format!("{key}={}", escaped(value))).collect();
     if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
+}
+
+fn of_run(run_id: Option<&str>) -> String {
+    run_id.map_or_else(String::new, |run_id| format!("?run_id={}", escaped(run_id)))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {

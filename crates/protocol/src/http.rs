@@ -3,6 +3,7 @@
 mod approvals;
 mod blueprints;
 mod data;
+mod enhance;
 mod events;
 mod gate;
 mod goals;
@@ -18,6 +19,10 @@ pub use blueprints::{
     BlueprintListView, BlueprintVersionView, BlueprintWrittenView,
 };
 pub use data::{EmitParams, EmittedView, OutputRecordView, OutputView, OutputsView};
+pub use enhance::{
+    AxisVerdictView, EnhanceEntryView, EnhanceSettingParams, EnhanceSettingView, IssueCancelParams,
+    IssueOpenedView, IssueParams, IssueView, IssuesView,
+};
 pub use events::EventView;
 pub use gate::{
     ExplanationView, JudgeParams, JudgementView, ProgressParams, RuleMatchView, SettleParams, VerdictView,

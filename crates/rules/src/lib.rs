@@ -25,6 +25,8 @@ pub mod shell;
 
 pub mod run;
 
+pub mod enhance;
+
 pub mod goal;
 
 pub mod output;

@@ -3,7 +3,7 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, data, events, gate, goals, runs, sessions, status, tasks, workspaces,
+    approvals, blueprints, data, enhance, events, gate, goals, runs, sessions, status, tasks, workspaces,
 };
 use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
@@ -109,6 +109,13 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(workspaces::remove))
         .routes(routes!(approvals::list))
         .routes(routes!(approvals::answer))
+        .routes(routes!(enhance::open, enhance::list))
+        .routes(routes!(enhance::get))
+        .routes(routes!(enhance::cancel))
+        .routes(routes!(enhance::setting_post, enhance::setting_ids))
+        .routes(routes!(enhance::setting, enhance::setting_put, enhance::setting_remove))
+        .routes(routes!(enhance::log))
+        .routes(routes!(enhance::entry))
         .routes(routes!(data::list))
         .routes(routes!(data::emit))
         .routes(routes!(data::get, data::put))

@@ -3,6 +3,7 @@
 mod access;
 mod blueprints;
 mod data;
+mod enhance;
 mod events;
 mod explain;
 mod form;
