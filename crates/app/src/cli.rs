@@ -17,6 +17,7 @@ use crate::commands::Commands;
 use crate::{bench, config, daemon, drive, exit, launch, rehearsal};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
+use blueprint::BlueprintCommand;
 use clap::{CommandFactory, Parser, Subcommand};
 use policy::PolicyCommand;
 use std::io::{self, Write};
@@ -53,9 +54,9 @@ enum Command {
     Cancel(runs::CancelArgs),
     /// Goals: made, checked, closed by proof.
     Goal(goals::GoalArgs),
-    /// Blueprints.
+    /// Blueprints: checked, registered, compared, exported.
     #[command(subcommand)]
-    Blueprint(blueprint::BlueprintCommand),
+    Blueprint(BlueprintCommand),
     /// Workspaces: what agents worked in.
     #[command(subcommand)]
     Workspace(workspaces::WorkspaceCommand),
@@ -124,7 +125,8 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Trace(args) => runs::trace(&connect(&cli.home).await?, args).await,
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
         Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
-        Command::Blueprint(command) => blueprint::run(command),
+        Command::Blueprint(BlueprintCommand::Lint { file }) => blueprint::lint(&file),
+        Command::Blueprint(command) => blueprint::run(&folder()?, command).await,
         Command::Workspace(command) => workspaces::run(&connect(&cli.home).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,

@@ -8,7 +8,10 @@
 mod json;
 mod scalar;
 mod tree;
+mod write;
 mod yaml;
+
+pub use write::yaml as yaml_text;
 
 use crate::document::{Lint, LintLevel};
 use adjutant_model::Value;
