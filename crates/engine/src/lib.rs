@@ -32,7 +32,15 @@ mod policies;
 
 pub mod identity;
 
+pub mod sessions;
+
+pub mod data;
+
+pub mod jobs;
+
 pub mod goals;
+
+pub mod enhance;
 
 pub mod workspaces;
 

@@ -15,7 +15,7 @@ use adjutant_model::{Timestamp, Value};
 use adjutant_rules::blueprint::registry::{Admitted, Standing, WriteRefusal, admit, highest, is_version};
 use adjutant_rules::blueprint::{self, changed_lines, hash, is_id, is_semver};
 use adjutant_rules::document::{Lint, LintLevel};
-use adjutant_rules::source::yaml_text;
+use adjutant_rules::source::to_yaml;
 use adjutant_store::{Draft, HeadFilter, Write, WriteError};
 use std::sync::Arc;
 
@@ -499,7 +499,7 @@ pub(crate) async fn diff(
     };
     Ok(BlueprintDiff {
         patch: blueprint::patch(&from.document, &to.document),
-        text: changed_lines(&yaml_text(&from.document), &yaml_text(&to.document)),
+        text: changed_lines(&to_yaml(&from.document), &to_yaml(&to.document)),
         from: from.version,
         to: to.version,
     })

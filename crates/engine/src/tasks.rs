@@ -2,6 +2,7 @@
 
 use crate::blueprints::Ready;
 use crate::clock;
+use crate::data;
 use crate::error::EngineError;
 use crate::goals;
 use crate::plane::Core;
@@ -119,6 +120,16 @@ pub(crate) async fn start(
     caller: &Caller,
     params: TaskParams,
 ) -> Result<TaskStarted, EngineError> {
+    start_with(core, caller, params, |_| Ok(Write::default())).await
+}
+
+/// As [`start`]; what `with` gives for the run is committed with it.
+pub(crate) async fn start_with(
+    core: &Arc<Core>,
+    caller: &Caller,
+    params: TaskParams,
+    with: impl FnOnce(&RunRecord) -> Result<Write, EngineError>,
+) -> Result<TaskStarted, EngineError> {
     if core.stopping.is_cancelled() {
         return Err(EngineError::Stopping);
     }
@@ -199,9 +210,11 @@ pub(crate) async fn start(
         warnings: ready.warnings.clone(),
     };
     let mut creation = creation(caller, &ready.canonical, &task, &run);
+    creation.append(with(&run)?);
     for event in policies.events() {
         creation.journal(Draft { at: now, actor: "plane".into(), subject: (&run.id).into(), event });
     }
+    data::refer(&mut creation, &run.id, &task.input);
     let state = FlowState::new(ready.program.clone(), first_context(blueprint, &task.input));
     let (accepted, answer) = oneshot::channel();
     let origin = Origin::New { creation, workspace, accepted };

@@ -11,7 +11,7 @@ mod tree;
 mod write;
 mod yaml;
 
-pub use write::yaml as yaml_text;
+pub use write::to_yaml;
 
 use crate::document::{Lint, LintLevel};
 use adjutant_model::Value;

@@ -12,7 +12,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use export::{ExportArgs, ImportArgs};
 use file::BlueprintFile;
-pub(crate) use file::checked;
+pub(crate) use file::{checked, document};
 use registry::PushArgs;
 use std::path::{Path, PathBuf};
 

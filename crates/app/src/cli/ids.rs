@@ -9,6 +9,8 @@ use anyhow::Result;
 const LOOK_AT: usize = 1000;
 /// A run's id is so long.
 const RUN_ID_LEN: usize = 36;
+/// An issue's id is so long.
+const ISSUE_ID_LEN: usize = 34;
 
 /// Finds the run that is meant.
 pub(crate) async fn run(client: &Client, given: &str) -> Result<String> {
@@ -63,6 +65,21 @@ pub(crate) async fn goal(client: &Client, given: &str) -> Result<String> {
     pick("goal", given, goals.iter().map(|goal| goal.id.as_str()))
 }
 
+/// Finds the issue that is meant.
+pub(crate) async fn issue(client: &Client, given: &str) -> Result<String> {
+    if given.len() == ISSUE_ID_LEN {
+        return Ok(given.to_owned());
+    }
+    let issues = client.issues(None, None).await?.issues;
+    pick("issue", given, issues.iter().map(|issue| issue.issue_id.as_str()))
+}
+
+/// Finds the token that is meant, among those that are good.
+pub(crate) async fn token(client: &Client, given: &str) -> Result<String> {
+    let tokens = client.tokens().await?.tokens;
+    pick("token", given, tokens.iter().map(|token| token.id.as_str()))
+}
+
 fn pick<'a>(kind: &str, given: &str, ids: impl Iterator<Item = &'a str>) -> Result<String> {
     let bare = |id: &'a str| id.split_once(['_', '-']).map_or(id, |(_, digits)| digits);
     let matches = |id: &&'a str| {
@@ -84,6 +101,8 @@ fn pick<'a>(kind: &str, given: &str, ids: impl Iterator<Item = &'a str>) -> Resu
 fn list_hint(kind: &str) -> String {
     match kind {
         "goal" => "`adjutant goal list` lists them".to_owned(),
+        "issue" => "`adjutant issue ls` lists them".to_owned(),
+        "token" => "`adjutant token ls` lists them".to_owned(),
         _ => "`adjutant runs` lists them".to_owned(),
     }
 }

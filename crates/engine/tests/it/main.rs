@@ -1,6 +1,7 @@
 //! The plane as a whole, with a real store, real processes and real git.
 
 mod asks;
+mod enhance;
 mod goals;
 mod places;
 mod recovery;

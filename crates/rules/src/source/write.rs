@@ -7,7 +7,7 @@ use std::fmt::Write;
 const LINE_MAX: usize = 76;
 
 /// Writes a value as YAML, with members in the order of their keys.
-pub fn yaml(value: &Value) -> String {
+pub fn to_yaml(value: &Value) -> String {
     let mut text = String::new();
     match one_line(value) {
         Some(line) => text.push_str(&line),
@@ -198,7 +198,7 @@ note: |
   second: line
 \"yes\": \"yes\"
 ";
-        assert_eq!(yaml(&value.into()), expected);
+        assert_eq!(to_yaml(&value.into()), expected);
     }
 
     fn texts() -> impl Strategy<Value = String> {
@@ -241,7 +241,7 @@ note: |
         #[test]
         fn what_is_written_is_read_as_it_was(value in values()) {
             let value = Value::from(value);
-            let text = yaml(&value);
+            let text = to_yaml(&value);
             let read = source::read(&text).map(|source| source.value().clone());
             prop_assert_eq!(read.as_ref().map_err(|lints| format!("{lints:?}")), Ok(&value), "{}", text);
         }

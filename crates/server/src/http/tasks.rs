@@ -98,7 +98,7 @@ fn task_params(params: http::TaskParams) -> Answer<TaskParams> {
     })
 }
 
-fn selector(params: &http::VersionSelectorParams) -> VersionSelector {
+pub(super) fn selector(params: &http::VersionSelectorParams) -> VersionSelector {
     match params {
         http::VersionSelectorParams::Latest => VersionSelector::Latest,
         http::VersionSelectorParams::Fixed { value } => VersionSelector::Fixed(value.clone()),

@@ -7,7 +7,7 @@ use crate::exit::Failure;
 use crate::{config, launch};
 use adjutant_protocol::http::BlueprintVersionView;
 use adjutant_protocol::{Archived, BlueprintSaid, Client, ClientError, ExitCode as Code};
-use adjutant_rules::source::yaml_text;
+use adjutant_rules::source::to_yaml;
 use adjutant_sessions::{Git, HistoryEntry, history_write};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -65,7 +65,7 @@ async fn export_heads(client: &Client, ids: &[String], dir: &Path, force: bool) 
     for head in heads {
         // The daemon's ids are words, and never paths.
         let path = dir.join(format!("{}.yaml", head.id));
-        put(&path, &yaml_text(&head.blueprint.into()), force)?;
+        put(&path, &to_yaml(&head.blueprint.into()), force)?;
         print(&format!("{} is in {}", head.id, path.display()))?;
     }
     Ok(Code::Ok)
@@ -141,7 +141,7 @@ fn entry(id: &str, version: &BlueprintVersionView, document: Value) -> Result<Hi
     let at = adjutant_model::Timestamp::parse(&version.created_at).context("the daemon's instant")?;
     Ok(HistoryEntry {
         file: format!("{id}.yaml"),
-        content: yaml_text(&document.into()),
+        content: to_yaml(&document.into()),
         author: version.author.clone(),
         at_secs: at.unix_ms().div_euclid(1000),
         message: parts.join("\n\n") + "\n",

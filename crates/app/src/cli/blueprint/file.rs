@@ -37,13 +37,30 @@ pub(crate) fn checked(path: &Path) -> Result<serde_json::Value> {
     }
 }
 
+/// Reads a document, whatever it is.
+pub(crate) fn document(path: &Path) -> Result<serde_json::Value> {
+    let text = text(path)?;
+    match source::read(&text) {
+        Ok(source) => Ok(source.value().into()),
+        Err(lints) => {
+            let file = BlueprintFile { path: path.to_owned(), text, document: None, lints };
+            let shown: Vec<String> = file.lints.iter().map(|lint| file.rendered(lint)).collect();
+            Err(Failure::usage(format!("{} cannot be read\n{}", path.display(), shown.join("\n"))).into())
+        }
+    }
+}
+
+fn text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| {
+        let code = if error.kind() == io::ErrorKind::NotFound { Code::NotFound } else { Code::Usage };
+        Failure::new(code, format!("{} cannot be read: {error}", path.display())).into()
+    })
+}
+
 impl BlueprintFile {
     /// Reads a file and everything that it refers to.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(|error| {
-            let code = if error.kind() == io::ErrorKind::NotFound { Code::NotFound } else { Code::Usage };
-            Failure::new(code, format!("{} cannot be read: {error}", path.display()))
-        })?;
+        let text = text(path)?;
         let (document, lints) = whole(path, &text);
         Ok(BlueprintFile { path: path.to_owned(), text, document, lints })
     }

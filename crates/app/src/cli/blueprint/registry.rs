@@ -9,7 +9,7 @@ use adjutant_protocol::http::{
     BlueprintDocumentView, BlueprintEntryView, BlueprintVersionView, BlueprintWrittenView,
 };
 use adjutant_protocol::{Archived, BlueprintSaid, Client, ClientError, ExitCode as Code};
-use adjutant_rules::source::yaml_text;
+use adjutant_rules::source::to_yaml;
 use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
@@ -210,7 +210,7 @@ pub(super) async fn show(client: &Client, id: &str, named: Option<&str>, json: b
     for line in head_lines(&found) {
         print(&line)?;
     }
-    print(yaml_text(&found.blueprint.into()).trim_end())
+    print(to_yaml(&found.blueprint.into()).trim_end())
 }
 
 /// Says what a version is, as comments of the YAML that follows.
