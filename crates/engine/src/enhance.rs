@@ -16,7 +16,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::plane::{Core, Plane};
 use crate::record;
-use crate::registry::{self, BlueprintBase, BlueprintWrite};
+use crate::registry::{self, BlueprintBase, BlueprintWrite, VersionSelector};
 use adjutant_model::action::Caller;
 use adjutant_model::event::Event;
 use adjutant_model::issue::{EnhanceEntry, EnhanceSetting, Issue, IssueState, IssueStatus};
@@ -116,11 +116,7 @@ pub(crate) async fn open(core: &Core, caller: &Caller, params: IssueParams) -> R
     }
     let pending = core.store.issue_count(IssueStatus::Pending).await?;
     if pending >= PENDING_MAX {
-        let message = format!("{pending} issues wait already, and no more are taken");
-        return Err(EngineError::Conflict {
-            message,
-            hint: Some("`adjutant issue ls --status pending` lists them".to_owned()),
-        });
+        return Err(EngineError::IssuesWait(pending));
     }
     let mut write = Write::default();
     write.issue_create(&issue);
@@ -277,10 +273,12 @@ pub(crate) async fn setting_remove(core: &Core, caller: &Caller, id: &str) -> Re
     let event = Event::EnhanceSettingRemoved { setting_id: id.chars().take(80).collect() };
     write.journal(Draft { at: clock::now(), actor: caller.actor().into(), subject: "plane".into(), event });
     match core.store.write(write).await {
-        Ok(_) => Ok(core.enhance.wake.notify_one()),
-        Err(WriteError::RowsUnexpected { .. }) => Err(EngineError::not_found("enhance setting", id)),
-        Err(error) => Err(error.into()),
+        Ok(_) => {}
+        Err(WriteError::RowsUnexpected { .. }) => return Err(EngineError::not_found("enhance setting", id)),
+        Err(error) => return Err(error.into()),
     }
+    core.enhance.wake.notify_one();
+    Ok(())
 }
 
 fn setting_refused(refusal: SettingRefusal) -> EngineError {
@@ -288,9 +286,14 @@ fn setting_refused(refusal: SettingRefusal) -> EngineError {
 }
 
 fn setting_hash(setting: &EnhanceSetting) -> String {
+    let version = match &setting.version {
+        VersionSelector::Latest => Value::Null,
+        VersionSelector::Fixed(version) => Value::object([("fixed", Value::from(version.as_str()))]),
+        VersionSelector::SemverReq(req) => Value::object([("semver_req", Value::from(req.as_str()))]),
+    };
     let said = Value::object([
         ("blueprint_id", Value::from(setting.blueprint_id.as_str())),
-        ("version", Value::from(format!("{:?}", setting.version))),
+        ("version", version),
         ("ttl_secs", Value::from(setting.ttl_secs)),
         ("verifier_axes", Value::array(setting.verifier_axes.iter().map(|axis| Value::from(axis.as_str())))),
         ("spawner", setting.spawner.clone().unwrap_or_default()),

@@ -82,6 +82,9 @@ pub enum EngineError {
     /// Too much at once.
     #[error("{0} runs are open, and no more are taken at once")]
     Busy(usize),
+    /// Too many issues wait.
+    #[error("{0} issues wait already, and no more are taken")]
+    IssuesWait(u64),
     /// Something of ours went wrong.
     #[error("{0}")]
     Defect(&'static str),
@@ -118,7 +121,7 @@ impl EngineError {
             | EngineError::Goal(_) => ErrorClass::User,
             EngineError::NotFound { .. } => ErrorClass::Gone,
             EngineError::Defect(_) => ErrorClass::Bug,
-            EngineError::Busy(_) | EngineError::Stopping => ErrorClass::Retry,
+            EngineError::Busy(_) | EngineError::IssuesWait(_) | EngineError::Stopping => ErrorClass::Retry,
             EngineError::Workspace { class, .. } => *class,
             EngineError::Write(error) => error.class(),
             EngineError::Read(error) => error.class(),
@@ -140,7 +143,7 @@ impl EngineError {
                 ErrorClass::User | ErrorClass::Retry | ErrorClass::Bug => "goal_refused",
             },
             EngineError::Workspace { .. } => "workspace_failed",
-            EngineError::Busy(_) => "busy",
+            EngineError::Busy(_) | EngineError::IssuesWait(_) => "busy",
             EngineError::Defect(_) => "internal",
             EngineError::Stopping => "stopping",
             EngineError::Write(WriteError::Full(_)) => "store_full",
@@ -179,6 +182,7 @@ impl EngineError {
                 Some("`adjutant doctor` looks at the store".to_owned())
             }
             EngineError::Busy(_) => Some("try again when some have ended".to_owned()),
+            EngineError::IssuesWait(_) => Some("`adjutant issue ls --status pending` lists them".to_owned()),
             EngineError::Forbidden(_)
             | EngineError::Goal(_)
             | EngineError::Defect(_)
@@ -212,6 +216,7 @@ impl EngineError {
             | EngineError::Goal(_)
             | EngineError::Workspace { .. }
             | EngineError::Busy(_)
+            | EngineError::IssuesWait(_)
             | EngineError::Defect(_)
             | EngineError::Stopping
             | EngineError::Write(_)

@@ -153,7 +153,7 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
             | EngineError::BlueprintArchived(_)
             | EngineError::Goal(_)
             | EngineError::GoalGate { .. } => RpcCode::Conflict,
-            EngineError::Busy(_) => RpcCode::Busy,
+            EngineError::Busy(_) | EngineError::IssuesWait(_) => RpcCode::Busy,
             EngineError::Stopping => RpcCode::Stopping,
             EngineError::Write(error) if error.class() == ErrorClass::Bug => RpcCode::Internal,
             EngineError::Write(_) => RpcCode::Store,
