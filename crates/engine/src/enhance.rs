@@ -160,6 +160,8 @@ pub(crate) async fn cancel(
                 // When the run has just ended its outcome counts, and the issue is about to say so.
                 match plane.run_cancel(caller, &epoch.run_id, reason).await {
                     Ok(_) | Err(EngineError::Conflict { .. }) => {}
+                    // Its owner has left between two looks.
+                    Err(EngineError::Stopping) if !core.stopping.is_cancelled() => {}
                     Err(error) => return Err(error),
                 }
                 tokio::select! {
