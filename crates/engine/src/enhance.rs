@@ -10,7 +10,7 @@ mod consumer;
 mod epoch;
 mod orbit;
 
-pub(crate) use consumer::start;
+pub(crate) use consumer::round;
 
 use crate::clock;
 use crate::error::EngineError;
@@ -28,9 +28,12 @@ use adjutant_rules::source;
 pub use adjutant_store::IssueFilter;
 use adjutant_store::{Draft, Json, Write, WriteError};
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, LazyLock};
-use tokio::sync::{Notify, Semaphore};
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
 
+/// The name of the consumer among the periodic jobs.
+pub(crate) const JOB: &str = "enhance";
 /// So many issues may wait at once.
 const PENDING_MAX: u64 = 10_000;
 /// So many epochs run at once; of one blueprint never more than one.
@@ -47,18 +50,25 @@ pub fn builtin_blueprint() -> (String, Value) {
     (DEFAULT_ORBIT.to_owned(), ORBIT.clone())
 }
 
-/// What the loop shares with those who nudge it.
+/// What the consumer and the epochs share; all of it is found again in the store.
 #[derive(Debug)]
 pub(crate) struct Enhance {
-    /// Wakes the consumer.
-    wake: Notify,
     /// The epochs that may begin.
     slots: Arc<Semaphore>,
+    /// The issues whose run somebody waits for.
+    followed: Mutex<HashSet<IssueId>>,
 }
 
 impl Default for Enhance {
     fn default() -> Self {
-        Enhance { wake: Notify::new(), slots: Arc::new(Semaphore::new(EPOCHS_MAX)) }
+        Enhance { slots: Arc::new(Semaphore::new(EPOCHS_MAX)), followed: Mutex::default() }
+    }
+}
+
+impl Enhance {
+    fn followed(&self) -> MutexGuard<'_, HashSet<IssueId>> {
+        // The set is whole after every single operation on it.
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,13 +126,13 @@ pub(crate) async fn open(core: &Core, caller: &Caller, params: IssueParams) -> R
     }
     let pending = core.store.issue_count(IssueStatus::Pending).await?;
     if pending >= PENDING_MAX {
-        return Err(EngineError::IssuesWait(pending));
+        return Err(EngineError::Crowded(format!("{pending} issues wait already, and no more are taken")));
     }
     let mut write = Write::default();
     write.issue_create(&issue);
     journal(&mut write, &issue, caller.actor(), events, now);
     core.store.write(write).await?;
-    core.enhance.wake.notify_one();
+    core.jobs.nudge(JOB);
     Ok(issue)
 }
 
@@ -263,7 +273,7 @@ pub(crate) async fn setting_put(
         }
         None => drop(core.store.write(write).await?),
     }
-    core.enhance.wake.notify_one();
+    core.jobs.nudge(JOB);
     Ok(setting)
 }
 
@@ -279,7 +289,7 @@ pub(crate) async fn setting_remove(core: &Core, caller: &Caller, id: &str) -> Re
         Err(WriteError::RowsUnexpected { .. }) => return Err(EngineError::not_found("enhance setting", id)),
         Err(error) => return Err(error.into()),
     }
-    core.enhance.wake.notify_one();
+    core.jobs.nudge(JOB);
     Ok(())
 }
 

@@ -20,6 +20,8 @@ mod runs;
 
 mod dispatch;
 
+mod places;
+
 mod record;
 
 pub mod gate;
@@ -29,6 +31,12 @@ mod explain;
 mod policies;
 
 pub mod identity;
+
+pub mod sessions;
+
+pub mod data;
+
+pub mod jobs;
 
 pub mod goals;
 

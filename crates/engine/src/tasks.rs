@@ -2,6 +2,7 @@
 
 use crate::blueprints::Ready;
 use crate::clock;
+use crate::data;
 use crate::error::EngineError;
 use crate::goals;
 use crate::plane::Core;
@@ -19,7 +20,7 @@ use adjutant_model::registry::VersionSelector;
 use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TtlSource};
 use adjutant_model::{GoalId, RunId, TaskId, Value};
 use adjutant_rules::blueprint::{self, Builtins};
-use adjutant_rules::document::Lint;
+use adjutant_rules::document::{Lint, LintLevel};
 use adjutant_rules::flow::FlowState;
 use adjutant_rules::run::{TtlCascade, ttl};
 use adjutant_store::{Draft, Write};
@@ -89,7 +90,28 @@ pub struct TaskStarted {
 pub fn read_blueprint(document: &Value) -> Result<(Blueprint, Vec<Lint>), Vec<Lint>> {
     let functions: Vec<&str> = function::names().collect();
     let builtins = Builtins { functions: &functions, lua: lua::BUILTINS, templates: templates::NAMES };
-    blueprint::read(document, &builtins)
+    let (read, warnings) = blueprint::read(document, &builtins)?;
+    let broken = broken_chunks(&read, document);
+    if broken.is_empty() { Ok((read, warnings)) } else { Err(broken.into_iter().chain(warnings).collect()) }
+}
+
+/// Finds the chunks that no run could ever begin.
+fn broken_chunks(blueprint: &Blueprint, document: &Value) -> Vec<Lint> {
+    let names = document.get("agents").and_then(Value::as_array).unwrap_or_default();
+    let of_agent = |(place, agent): (usize, &Value)| {
+        let AgentSpec::Lua(spec) = &blueprint.agents.get(agent.get("name")?.as_str()?)?.spec else {
+            return None;
+        };
+        let message = lua::check_syntax(&spec.source).err()?;
+        Some(Lint {
+            level: LintLevel::Error,
+            name: "lua-syntax",
+            pointer: format!("/agents/{place}/spec/source"),
+            message: format!("the chunk cannot be compiled: {message}"),
+            hint: None,
+        })
+    };
+    names.iter().enumerate().filter_map(of_agent).collect()
 }
 
 /// Accepts a task: checks everything, makes the run durable, and lets it begin.
@@ -192,6 +214,7 @@ pub(crate) async fn start_with(
     for event in policies.events() {
         creation.journal(Draft { at: now, actor: "plane".into(), subject: (&run.id).into(), event });
     }
+    data::refer(&mut creation, &run.id, &task.input);
     let state = FlowState::new(ready.program.clone(), first_context(blueprint, &task.input));
     let (accepted, answer) = oneshot::channel();
     let origin = Origin::New { creation, workspace, accepted };

@@ -2,11 +2,13 @@
 
 mod approvals;
 mod blueprints;
+mod data;
 mod enhance;
 mod events;
 mod gate;
 mod goals;
 mod runs;
+mod sessions;
 mod status;
 mod tasks;
 mod workspaces;
@@ -16,6 +18,7 @@ pub use blueprints::{
     BlueprintDiffView, BlueprintDocumentView, BlueprintEntryView, BlueprintHistoryView, BlueprintLintsView,
     BlueprintListView, BlueprintVersionView, BlueprintWrittenView,
 };
+pub use data::{EmitParams, EmittedView, OutputRecordView, OutputView, OutputsView};
 pub use enhance::{
     AxisVerdictView, EnhanceEntryView, EnhanceSettingParams, EnhanceSettingView, IssueCancelParams,
     IssueOpenedView, IssueParams, IssueView, IssuesView,
@@ -29,6 +32,7 @@ pub use goals::{
     GoalsView, LinkParams, LinkView, NoteParams,
 };
 pub use runs::{CancelParams, FlowErrorView, RunView, RunsView, TurnErrorView, TurnView, UsageView};
+pub use sessions::{SessionMadeView, SessionParams, SessionView, SessionsView, TokenEntryView, TokensView};
 pub use status::{HealthView, StatusView};
 pub use tasks::{
     BlueprintRefParams, CheckPolicyParams, LintView, OperatorKindParams, OperatorParams, TaskDetachedView,

@@ -1,9 +1,12 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
+use adjutant_engine::data;
 use adjutant_engine::registry::{BlueprintDocument, ListedBlueprint};
 use adjutant_engine::workspaces::WorkspaceInfo;
 use adjutant_engine::{ExplainedKind, Explanation, Lint};
+use adjutant_model::action::TokenRecord;
 use adjutant_model::client_run::Approval;
+use adjutant_model::data::OutputRecord;
 use adjutant_model::event::JournalRow;
 use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, LinkState};
 use adjutant_model::issue::{EnhanceEntry, EnhanceOutcome, EnhanceSetting, Issue, Verdict};
@@ -75,6 +78,66 @@ pub(crate) fn enhance_entry(entry: &EnhanceEntry) -> http::EnhanceEntryView {
         reasons: entry.reasons.clone(),
         ts_ms: entry.at.unix_ms(),
     }
+}
+
+/// Gives a token that is a session.
+pub(crate) fn session(token: &TokenRecord) -> http::SessionView {
+    http::SessionView {
+        id: token.session_id.map(|id| id.to_string()).unwrap_or_default(),
+        agent_id: token.agent_id.as_deref().unwrap_or_default().to_owned(),
+        role: token.role.as_str().to_owned(),
+        created_at: token.created_at.to_string(),
+        expires_at: token.expires_at.map(|at| at.to_string()).unwrap_or_default(),
+        uses: token.uses,
+        last_seen_at: token.last_seen_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn token(token: &TokenRecord) -> http::TokenEntryView {
+    let step = token.step.as_ref();
+    http::TokenEntryView {
+        id: token.id.to_string(),
+        role: token.role.as_str().to_owned(),
+        agent_id: token.agent_id.as_deref().map(str::to_owned),
+        session: token.session_id.map(|id| id.to_string()),
+        run_id: step.map(|step| step.run_id.to_string()),
+        path: step.map(|step| step.path.to_string()),
+        attempt: step.map(|step| step.attempt),
+        created_at: token.created_at.to_string(),
+        expires_at: token.expires_at.map(|at| at.to_string()),
+        revoked_at: token.revoked_at.map(|at| at.to_string()),
+        uses: token.uses,
+        last_seen_at: token.last_seen_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn output(output: &OutputRecord) -> http::OutputView {
+    http::OutputView {
+        out_id: output.id.to_string(),
+        name: output.name.clone(),
+        size_bytes: output.size_bytes,
+        sha256: output.sha256.clone(),
+        content_type: output.content_type.clone(),
+        run_id: output.run_id.as_ref().map(ToString::to_string),
+        path: output.path.as_ref().map(ToString::to_string),
+        attempt: output.attempt,
+        producer_agent: output.producer.clone(),
+        parent_refs: output.parents.iter().map(ToString::to_string).collect(),
+        created_at: output.created_at.to_string(),
+        r#ref: (&data::reference(output)).into(),
+    }
+}
+
+/// Gives the record of an output that was emitted.
+pub(crate) fn output_record(output: &OutputRecord) -> Option<http::OutputRecordView> {
+    Some(http::OutputRecordView {
+        id: output.id.to_string(),
+        task_id: output.task_id.clone(),
+        attempt: output.attempt,
+        producer_agent: output.producer.clone(),
+        event: output.event.as_ref()?.into(),
+        parent_refs: output.parents.iter().map(ToString::to_string).collect(),
+    })
 }
 
 pub(crate) fn task(task: &TaskRecord) -> http::TaskView {

@@ -1,7 +1,7 @@
 //! An epoch: one run for one issue, from its beginning to what follows from its end.
 
 use super::orbit::Orbit;
-use super::{change, changing};
+use super::{JOB, change, changing};
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::{Core, Plane};
@@ -129,14 +129,16 @@ fn caller() -> Caller {
 /// Waits for the end of an issue's run, apart from the consumer, and does what follows; the slot is free then.
 pub(super) fn follow(core: &Arc<Core>, issue: &Issue, slot: Option<OwnedSemaphorePermit>) {
     let (core, issue) = (core.clone(), issue.clone());
+    core.enhance.followed().insert(issue.id.clone());
     let tasks = core.tasks.clone();
     tasks.spawn(async move {
-        let working = core.clone();
+        let (working, id) = (core.clone(), issue.id.clone());
         if tokio::spawn(async move { to_its_end(&working, &issue).await }).await.is_err() {
-            tracing::error!("the end of an epoch panicked; the next start of the daemon takes it up");
+            tracing::error!(issue = %id, "the end of an epoch met a defect; it is taken up again");
         }
+        core.enhance.followed().remove(&id);
         drop(slot);
-        core.enhance.wake.notify_one();
+        core.jobs.nudge(JOB);
     });
 }
 

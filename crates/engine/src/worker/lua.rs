@@ -18,7 +18,7 @@ use adjutant_model::blueprint::LuaSpec;
 use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome};
 use adjutant_rules::limits;
 use convert::{Bounds, Converter};
-use mlua::chunk::ChunkMode;
+use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Function, Lua, MultiValue, VmState};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -117,6 +117,14 @@ impl From<mlua::Error> for Failure {
     fn from(error: mlua::Error) -> Self {
         Failure::chunk(told(&error))
     }
+}
+
+/// Tells whether a chunk has the form of one; what it does is not looked at.
+///
+/// # Errors
+/// What is wrong with it, and on which line.
+pub fn check_syntax(source: &str) -> Result<(), String> {
+    Compiler::new().compile(source).map(drop).map_err(|error| told(&error))
 }
 
 fn run(job: &Job) -> Result<Value, Failure> {

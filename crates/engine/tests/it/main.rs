@@ -3,6 +3,7 @@
 mod asks;
 mod enhance;
 mod goals;
+mod places;
 mod recovery;
 mod runs;
 mod workers;

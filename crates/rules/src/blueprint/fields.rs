@@ -1,29 +1,32 @@
 //! Fields that several parts of a blueprint have in common.
 
+use super::support::Unsupported;
 use crate::document::{Cursor, Lints};
 use adjutant_model::Value;
 
 /// Takes an object: refuses fields that nobody knows, and fields in `unsupported` unless they say nothing.
-pub(super) fn fields(at: &Cursor<'_>, known: &[&str], unsupported: &[&str], lints: &mut Lints) -> Option<()> {
+pub(super) fn fields(
+    at: &Cursor<'_>,
+    known: &[&str],
+    unsupported: &[Unsupported],
+    lints: &mut Lints,
+) -> Option<()> {
     for (key, member) in at.entries(lints) {
         if known.contains(&key) {
             continue;
         }
-        if !unsupported.contains(&key) {
+        let Some((_, instead)) = unsupported.iter().find(|(name, _)| *name == key) else {
             let message = format!("unknown field `{key}`");
             let hint = match closest(key, known) {
                 Some(meant) => format!("did you mean `{meant}`? known here: {}", known.join(", ")),
                 None => format!("known here: {}", known.join(", ")),
             };
             lints.error_with_hint(&member, "unknown-field", message, hint);
-        } else if !says_nothing(key, member.value()) {
+            continue;
+        };
+        if !says_nothing(key, member.value()) {
             let message = format!("the field `{key}` is not supported here");
-            lints.error_with_hint(
-                &member,
-                "unsupported-field",
-                message,
-                "remove it: it would change nothing",
-            );
+            lints.error_with_hint(&member, "unsupported-field", message, *instead);
         }
     }
     at.value().as_object().map(|_| ())
@@ -101,7 +104,7 @@ pub fn is_semver(text: &str) -> bool {
 fn says_nothing(key: &str, value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::Bool(flag) => *flag == matches!(key, "strict_refs" | "strict_kind"),
+        Value::Bool(flag) => !flag,
         Value::Number(_) => false,
         Value::String(text) => text.is_empty() || (key == "default_agent_kind" && &**text == "operator"),
         Value::Array(items) => items.as_slice().is_empty(),

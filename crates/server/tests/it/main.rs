@@ -2,6 +2,7 @@
 
 mod access;
 mod blueprints;
+mod data;
 mod enhance;
 mod events;
 mod explain;
@@ -13,5 +14,6 @@ mod openapi;
 mod policies;
 mod rpc;
 mod runs;
+mod sessions;
 mod tasks;
 mod workspaces;
