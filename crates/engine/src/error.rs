@@ -43,6 +43,14 @@ pub enum EngineError {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// A run cannot go on again from a step.
+    #[error("{message}")]
+    RerunRefused {
+        /// Why.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// A goal is not proved.
     #[error("goal {goal_id} is not proved: {}", refusal.missing.join("; "))]
     GoalGate {
@@ -99,6 +107,7 @@ impl EngineError {
             EngineError::Conflict { .. } | EngineError::GoalGate { .. } | EngineError::Goal(_) => {
                 ErrorClass::User
             }
+            EngineError::RerunRefused { .. } => ErrorClass::User,
             EngineError::NotFound { .. } => ErrorClass::Gone,
             EngineError::Defect(_) => ErrorClass::Bug,
             EngineError::Busy(_) | EngineError::Stopping => ErrorClass::Retry,
@@ -116,6 +125,7 @@ impl EngineError {
             EngineError::NotFound { .. } => "not_found",
             EngineError::Forbidden(_) => "forbidden",
             EngineError::Conflict { .. } => "conflict",
+            EngineError::RerunRefused { .. } => "rerun_refused",
             EngineError::GoalGate { .. } => "goal_not_proved",
             EngineError::Goal(refusal) => match refusal.class() {
                 ErrorClass::Gone => "not_found",
@@ -137,6 +147,7 @@ impl EngineError {
             EngineError::Invalid { hint, .. }
             | EngineError::Conflict { hint, .. }
             | EngineError::Workspace { hint, .. } => hint.clone(),
+            EngineError::RerunRefused { hint, .. } => Some(hint.clone()),
             EngineError::Blueprint { .. } => {
                 Some("`adjutant blueprint lint FILE` shows every place".to_owned())
             }
@@ -178,6 +189,7 @@ impl EngineError {
             | EngineError::NotFound { .. }
             | EngineError::Forbidden(_)
             | EngineError::Conflict { .. }
+            | EngineError::RerunRefused { .. }
             | EngineError::Goal(_)
             | EngineError::Workspace { .. }
             | EngineError::Busy(_)

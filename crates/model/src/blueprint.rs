@@ -2,7 +2,6 @@
 
 use crate::flow::Node;
 use crate::value::Value;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -201,23 +200,4 @@ impl fmt::Display for CheckCommand {
             CheckCommand::Argv(argv) => f.write_str(&argv.join(" ")),
         }
     }
-}
-
-/// Which version of a blueprint is meant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum VersionSelector {
-    /// The newest.
-    #[default]
-    Latest,
-    /// One by its hash.
-    Fixed {
-        /// 64 hex digits.
-        value: String,
-    },
-    /// The highest label that a requirement lets through.
-    SemverReq {
-        /// Such as `^1.2`.
-        req: String,
-    },
 }

@@ -2,7 +2,7 @@
 //!
 //! `rules::flow` reads this tree from a document, checks it, compiles and runs it; here it only has a shape.
 
-use crate::blueprint::VersionSelector;
+use crate::registry::VersionSelector;
 use crate::value::Value;
 use std::fmt;
 use std::sync::Arc;

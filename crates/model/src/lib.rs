@@ -10,6 +10,7 @@ pub mod value;
 pub mod flow;
 
 pub mod blueprint;
+pub mod registry;
 
 pub mod action;
 pub mod client_run;

@@ -6,5 +6,6 @@ pub(crate) mod gate;
 pub(crate) mod goals;
 pub(crate) mod runs;
 pub(crate) mod status;
+pub(crate) mod steps;
 pub(crate) mod tasks;
 pub(crate) mod workspaces;

@@ -2,7 +2,7 @@
 
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
-use crate::http::{approvals, events, gate, goals, runs, status, tasks, workspaces};
+use crate::http::{approvals, events, gate, goals, runs, status, steps, tasks, workspaces};
 use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
 use adjutant_protocol::ErrorCode;
@@ -77,8 +77,16 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(tasks::create, tasks::list))
         .routes(routes!(tasks::get))
+        .routes(routes!(tasks::rekick))
+        .routes(routes!(steps::outputs))
+        .routes(routes!(steps::output))
+        .routes(routes!(steps::content))
         .routes(routes!(runs::list))
-        .routes(routes!(runs::get))
+        .routes(routes!(runs::get, runs::delete))
+        .routes(routes!(steps::list))
+        .routes(routes!(steps::bindings))
+        .routes(routes!(runs::resume))
+        .routes(routes!(runs::rerun))
         .routes(routes!(runs::trace))
         .routes(routes!(runs::explain))
         .routes(routes!(runs::cancel))

@@ -41,6 +41,7 @@ pub use lock::{LockError, StoreLock};
 pub use reader::ReadError;
 pub use runs::{RunFilter, RunStatusChange};
 pub use store::{Health, OpenError, Store, StoreOptions, WriteFailure};
-pub use turns::{TURNS_MAX, TurnSettlement};
+pub use tasks::TaskEntry;
+pub use turns::{Superseded, TURNS_MAX, TurnFilter, TurnPart, TurnSettlement};
 pub use workspaces::WorkspaceEntry;
 pub use write::{Committed, Draft, ExpectedRows, Fence, Json, Param, Statement, Write, WriteError};

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 13] = [
+pub(crate) const MIGRATIONS: [Migration; 15] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -215,6 +215,18 @@ ALTER TABLE client_runs ADD COLUMN tool_calls INTEGER NOT NULL DEFAULT 0;",
     Migration {
         name: "the scopes of rules that a client's run is bound to",
         sql: "ALTER TABLE client_runs ADD COLUMN sessions TEXT;",
+    },
+    Migration {
+        name: "the epoch whose rerun took a turn back",
+        sql: "ALTER TABLE turns ADD COLUMN superseded INTEGER;",
+    },
+    Migration {
+        name: "what a run was given, when it is not what its task brought",
+        sql: "CREATE TABLE run_inputs (
+    run INTEGER PRIMARY KEY REFERENCES runs (number),
+    input TEXT NOT NULL,
+    request TEXT NOT NULL
+);",
     },
 ];
 

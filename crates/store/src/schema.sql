@@ -75,7 +75,7 @@ CREATE TABLE turns (
     rule TEXT,
     started_at INTEGER NOT NULL,
     ended_at INTEGER
-, usage TEXT);
+, usage TEXT, superseded INTEGER);
 
 -- The journal, the places of each subject, the head, and the checkpoints that retention leaves.
 CREATE TABLE journal (
@@ -177,3 +177,10 @@ CREATE TABLE approvals (
     resolved_by TEXT
 , chosen TEXT);
 CREATE INDEX approvals_by_status ON approvals (status, number);
+
+-- What a run was given, when it is not what its task brought.
+CREATE TABLE run_inputs (
+    run INTEGER PRIMARY KEY REFERENCES runs (number),
+    input TEXT NOT NULL,
+    request TEXT NOT NULL
+);

@@ -122,7 +122,10 @@ mod tests {
     fn calls_that_lead_back_or_too_deep_are_told_with_their_way() {
         assert_eq!(told(&[("a", &[])]), "fine");
         assert_eq!(told(&[("a", &[1, 2]), ("b", &[2]), ("c", &[])]), "fine");
-        assert_eq!(told(&[("a", &[1]), ("b", &[2]), ("c", &[1])]), "a blueprint may not call itself: b → c → b");
+        assert_eq!(
+            told(&[("a", &[1]), ("b", &[2]), ("c", &[1])]),
+            "a blueprint may not call itself: b → c → b"
+        );
         assert_eq!(told(&[("a", &[0])]), "a blueprint may not call itself: a → a");
         let ids = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
         let next: Vec<[usize; 1]> = (1..=ids.len()).map(|n| [n]).collect();
@@ -130,9 +133,6 @@ mod tests {
             (0..len).map(|n| (ids[n], if n + 1 < len { &next[n][..] } else { &[][..] })).collect()
         };
         assert_eq!(told(&chain(9)), "fine");
-        assert_eq!(
-            told(&chain(10)),
-            "calls nest deeper than 8: a → b → c → d → e → f → g → h → i → j"
-        );
+        assert_eq!(told(&chain(10)), "calls nest deeper than 8: a → b → c → d → e → f → g → h → i → j");
     }
 }

@@ -147,7 +147,8 @@ impl Linker<'_> {
             Node::Fanout(fanout) => {
                 // The body is compiled on its own; the copy kept for the other fields stays without it.
                 let body = self.place(&fanout.body, unit);
-                let node = FanoutNode { body: Box::new(Node::Seq { children: Vec::new() }), ..fanout.clone() };
+                let node =
+                    FanoutNode { body: Box::new(Node::Seq { children: Vec::new() }), ..fanout.clone() };
                 Op::Fanout { node, body }
             }
             Node::Try { body, catch, err_at, err_format } => Op::Try {

@@ -6,11 +6,11 @@
 use super::path;
 use crate::document::{Cursor, Lints};
 use adjutant_model::Value;
-use adjutant_model::blueprint::VersionSelector;
 use adjutant_model::flow::{
     Arithmetic, AskNode, CallNode, CallTarget, Comparison, CtxPath, ErrFormat, Expr, FanoutNode, Join, Node,
     Retry, StepNode, WaitUntil,
 };
+use adjutant_model::registry::VersionSelector;
 use std::sync::Arc;
 
 /// A wait or a timeout may be 366 days at the most.
@@ -239,8 +239,8 @@ fn version(at: &Cursor<'_>, lints: &mut Lints) -> Option<VersionSelector> {
     };
     match tag(at, "kind", lints)? {
         "latest" => at.object(&["kind"], lints).map(|_| VersionSelector::Latest),
-        "fixed" => text("value", lints).map(|value| VersionSelector::Fixed { value }),
-        "semver_req" => text("req", lints).map(|req| VersionSelector::SemverReq { req }),
+        "fixed" => text("value", lints).map(VersionSelector::Fixed),
+        "semver_req" => text("req", lints).map(VersionSelector::SemverReq),
         other => {
             let place = at.member("kind").unwrap_or(*at);
             let message = format!("unknown way to choose a version `{other}`");

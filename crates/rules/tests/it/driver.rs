@@ -1,8 +1,8 @@
 //! Drives a flow to its end with the steps of the acceptance vectors, each settling at once and in order.
 
 use adjutant_model::client_run::ApprovalStatus;
-use adjutant_model::blueprint::VersionSelector;
 use adjutant_model::flow::{CallTarget, Node};
+use adjutant_model::registry::VersionSelector;
 use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome};
 use adjutant_model::{Timestamp, Value};
 use adjutant_rules::approval::{self, Answered};
@@ -44,7 +44,8 @@ pub(crate) fn linked(flow_of_run: &Node) -> Arc<Program> {
          "body":{"kind":"call","blueprint":"one","in":{"op":"path","at":"$"},"out":{"op":"path","at":"$.called"}}},
         {"kind":"loop","counter":{"op":"path","at":"$.i"},"cond":{"op":"lit","value":true},"max":2,
          "body":{"kind":"call","blueprint":"one","in":{"op":"path","at":"$.lanes[0].value"},"out":{"op":"path","at":"$.last"}}}]}}"#;
-    let failing = r#"{"kind":"step","ref":"boom","in":{"op":"path","at":"$"},"out":{"op":"path","at":"$.a"}}"#;
+    let failing =
+        r#"{"kind":"step","ref":"boom","in":{"op":"path","at":"$"},"out":{"op":"path","at":"$.a"}}"#;
     let callees = [("one", one), ("nested", nested), ("failing", failing)];
     let flows: Vec<Node> = callees.iter().map(|(_, text)| flow(&json(text))).collect();
     let default_ctx = json(r#"{"given":"by default","a":0}"#);

@@ -72,10 +72,7 @@ fn an_error_of_a_callee_leaves_the_callers_context_and_can_be_caught() {
         start(&caught, r#"{"x":{"a":7}}"#),
         &[
             (FlowEvent::Begun, &[r#"dispatch body/call #1 {"a":7,"given":"by default"}"#]),
-            (
-                failed("body/call", 1, ErrorClass::User),
-                &[r#"done {"ok":false,"why":"no luck","x":{"a":7}}"#],
-            ),
+            (failed("body/call", 1, ErrorClass::User), &[r#"done {"ok":false,"why":"no luck","x":{"a":7}}"#]),
         ],
     );
 }

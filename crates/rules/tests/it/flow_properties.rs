@@ -45,7 +45,8 @@ fn target() -> impl Strategy<Value = serde_json::Value> {
 
 fn node() -> impl Strategy<Value = serde_json::Value> {
     let agent = prop_oneof![Just("echo"), Just("upper"), Just("inc"), Just("nonnull"), Just("boom")];
-    let callee = prop_oneof![2 => Just("one"), 2 => Just("nested"), 1 => Just("failing"), 1 => Just("nowhere")];
+    let callee =
+        prop_oneof![2 => Just("one"), 2 => Just("nested"), 1 => Just("failing"), 1 => Just("nowhere")];
     let retry =
         prop_oneof![Just(json!(null)), Just(json!({"max": 2, "backoff_ms": 5})), Just(json!({"max": 1}))];
     let leaf = prop_oneof![

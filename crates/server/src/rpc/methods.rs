@@ -151,6 +151,7 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
             EngineError::Conflict { .. } | EngineError::Goal(_) | EngineError::GoalGate { .. } => {
                 RpcCode::Conflict
             }
+            EngineError::RerunRefused { .. } => RpcCode::Conflict,
             EngineError::Busy(_) => RpcCode::Busy,
             EngineError::Stopping => RpcCode::Stopping,
             EngineError::Write(error) if error.class() == ErrorClass::Bug => RpcCode::Internal,
