@@ -52,8 +52,7 @@ enum Command {
     /// Cancel a run: what it has in flight is ended.
     Cancel(runs::CancelArgs),
     /// Goals: made, checked, closed by proof.
-    #[command(subcommand)]
-    Goal(goals::GoalCommand),
+    Goal(goals::GoalArgs),
     /// Blueprints.
     #[command(subcommand)]
     Blueprint(blueprint::BlueprintCommand),
@@ -124,7 +123,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Show(args) => runs::show(&connect(&cli.home).await?, args).await,
         Command::Trace(args) => runs::trace(&connect(&cli.home).await?, args).await,
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
-        Command::Goal(command) => goals::run(&connect(&cli.home).await?, command).await,
+        Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
         Command::Blueprint(command) => blueprint::run(command),
         Command::Workspace(command) => workspaces::run(&connect(&cli.home).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),

@@ -13,6 +13,9 @@ pub(crate) struct ApprovalsArgs {
     /// Show those that were answered as well.
     #[arg(long)]
     all: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
     #[command(subcommand)]
     command: Option<ApprovalsCommand>,
 }
@@ -56,6 +59,9 @@ pub(crate) enum TokenCommand {
 
 pub(crate) async fn run(client: &Client, args: ApprovalsArgs) -> Result<Code> {
     let (answer, decision, option) = match args.command {
+        None if args.json => {
+            return print(&serde_json::to_string(&client.approvals(args.all.then_some("all")).await?)?);
+        }
         None => return list(client, args.all).await,
         Some(ApprovalsCommand::Approve { answer, option }) => (answer, "approve", option),
         Some(ApprovalsCommand::Deny(answer)) => (answer, "deny", None),

@@ -65,7 +65,11 @@ pub(crate) async fn stop(folder: &Path) -> Result<Code> {
         i32::try_from(daemon.pid).ok().and_then(Pid::from_raw).context("the daemon's pid makes no sense")?;
     kill_process(pid, Signal::TERM).context("the daemon cannot be told to stop")?;
     let deadline = Instant::now() + STOP_TIMEOUT;
-    while test_kill_process(pid).is_ok() {
+    // One that has ended keeps its pid until its parent has asked for it; its socket and its lock are gone before.
+    let lives = || {
+        test_kill_process(pid).is_ok() && (Path::new(&daemon.socket).exists() || launch::lock_is_held(folder))
+    };
+    while lives() {
         if Instant::now() > deadline {
             let failure =
                 Failure::new(Code::Failed, format!("the daemon (pid {}) has not stopped yet", daemon.pid));
