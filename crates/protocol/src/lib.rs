@@ -17,5 +17,5 @@ mod escape;
 mod sse;
 
 pub use client::{Client, ClientError, UnsavedWork};
-pub use escape::escaped;
 pub use error::{ApiError, ErrorCode, ExitCode};
+pub use escape::escaped;
