@@ -1,6 +1,7 @@
 //! The HTTP door over real sockets, with a real plane on a folder of its own.
 
 mod access;
+mod calls;
 mod events;
 mod explain;
 mod form;
@@ -9,7 +10,9 @@ mod goals;
 mod harness;
 mod openapi;
 mod policies;
+mod reruns;
 mod rpc;
 mod runs;
+mod steps;
 mod tasks;
 mod workspaces;

@@ -22,7 +22,8 @@ fn step(agent: &str, input: &str, out: &str) -> Value {
 /// Appends the step's input to a file, and fails while another file is not there.
 fn noting(daemon: &Daemon, name: &str, needs: Option<&str>) -> Value {
     let log = daemon.path("log").display().to_string();
-    let needs = needs.map_or_else(|| "true".to_owned(), |file| format!("[ -e '{}' ]", daemon.path(file).display()));
+    let needs =
+        needs.map_or_else(|| "true".to_owned(), |file| format!("[ -e '{}' ]", daemon.path(file).display()));
     let line = format!("read x; echo \"{name} $x\" >> '{log}'; {needs} && printf %s \"$x\"");
     json!({"name": name, "kind": "command", "spec": {"argv": ["sh", "-c", line]}})
 }
@@ -61,7 +62,10 @@ async fn a_rerun_takes_back_a_step_and_what_followed_from_it_and_nothing_else() 
     std::fs::write(daemon.path("go"), "").expect("the file is written");
 
     let again = daemon.client.run_rerun(&done.run_id, "needs").await.expect("it goes on");
-    assert_eq!((again.task_id.as_str(), again.run_id.as_str()), (done.task_id.as_str(), done.run_id.as_str()));
+    assert_eq!(
+        (again.task_id.as_str(), again.run_id.as_str()),
+        (done.task_id.as_str(), done.run_id.as_str())
+    );
     assert_eq!((again.replayed_steps, again.dropped_steps), (4, 2), "the other lanes stay");
     let run = ended(&daemon, &done.run_id).await;
     assert_eq!((run.status.as_str(), run.epoch), ("done", 2));
@@ -69,7 +73,17 @@ async fn a_rerun_takes_back_a_step_and_what_followed_from_it_and_nothing_else() 
     assert_eq!(ctx["lanes"][1]["value"]["p"], json!(2));
     assert_eq!(
         noted(&daemon),
-        ["needs 2", "needs 2", "note \"fulfilled\"", "note \"rejected\"", "note 1", "note 1", "note 2", "note 3", "note 3"]
+        [
+            "needs 2",
+            "needs 2",
+            "note \"fulfilled\"",
+            "note \"rejected\"",
+            "note 1",
+            "note 1",
+            "note 2",
+            "note 3",
+            "note 3"
+        ]
     );
     let turns = daemon.client.trace(&done.run_id, None).await.expect("the trace");
     assert!((0..).zip(&turns).all(|(at, turn)| turn.index == at), "turns are never removed");
@@ -125,7 +139,11 @@ async fn a_run_that_was_cancelled_or_took_too_long_goes_on_where_it_was_with_its
     let blueprint = one_step(json!({"kind": "command", "spec": {"argv": ["sh", "-c", hold]}}));
     let params = TaskParams { ttl_secs: Some(1), ..task(blueprint.clone(), json!({"in": 7})) };
     let (status, error) = refused(daemon.client.task_run(&params).await);
-    assert_eq!((status, error.code.as_str()), (422, "flow_failed"), "the time to live holds while a request waits");
+    assert_eq!(
+        (status, error.code.as_str()),
+        (422, "flow_failed"),
+        "the time to live holds while a request waits"
+    );
     let details = error.details.expect("details");
     assert_eq!(details["flow_error"]["code"], "ttl_expired");
     for key in ["failed_step", "verdict_value", "partial_ctx"] {
@@ -193,12 +211,18 @@ async fn a_run_whose_owner_panics_is_interrupted_and_can_be_resumed() {
     assert_eq!(details["status"], "interrupted");
     let run_id = details["run_id"].as_str().expect("an id");
     let run = daemon.client.run(run_id).await.expect("it is there");
-    assert_eq!((run.status.as_str(), run.error.expect("a reason").code.as_str()), ("interrupted", "interrupted"));
+    assert_eq!(
+        (run.status.as_str(), run.error.expect("a reason").code.as_str()),
+        ("interrupted", "interrupted")
+    );
 
     let resumed = daemon.client.run_resume(run_id).await.expect("it goes on");
     assert_eq!((resumed.run_id.as_str(), resumed.replayed_steps), (run_id, 0));
     let run = ended(&daemon, run_id).await;
-    assert_eq!((run.status.as_str(), run.final_ctx.expect("a context")["out"].clone()), ("done", json!({"a": 1})));
+    assert_eq!(
+        (run.status.as_str(), run.final_ctx.expect("a context")["out"].clone()),
+        ("done", json!({"a": 1}))
+    );
     let (status, error) = refused(daemon.client.run_resume(run_id).await);
     assert_eq!((status, error.code.as_str()), (409, "conflict"), "it is over");
     let nowhere = daemon.send("POST /v1/runs/run_00000000000000000000000000000000/resume", "").await;
@@ -249,7 +273,10 @@ async fn another_run_of_a_task_has_its_context_its_limits_and_its_directory_and_
         (over.clone(), json!({"a": 0, "b": 1, "c": {"z": 2}}), &one),
         (
             RekickParams {
-                task_input_override: Some(TaskInputParams { work_dir: Some(two.clone()), ..TaskInputParams::default() }),
+                task_input_override: Some(TaskInputParams {
+                    work_dir: Some(two.clone()),
+                    ..TaskInputParams::default()
+                }),
                 ..over
             },
             json!({"a": 0, "b": 1, "c": {"z": 2}}),
@@ -258,9 +285,15 @@ async fn another_run_of_a_task_has_its_context_its_limits_and_its_directory_and_
     ] {
         let again = daemon.client.task_rekick_run(&first.task_id, &params).await.expect("it is done");
         assert_eq!(again.final_ctx["out"], ctx);
-        assert_eq!((again.task_id.as_str(), again.info.work_dir.as_ref()), (first.task_id.as_str(), Some(dir)));
+        assert_eq!(
+            (again.task_id.as_str(), again.info.work_dir.as_ref()),
+            (first.task_id.as_str(), Some(dir))
+        );
         assert_eq!((again.effective_ttl_secs, again.ttl_source.as_str()), (77, "request_body"));
-        assert_eq!((again.bound_version.as_str(), again.info.goal.as_deref()), (first.bound_version.as_str(), Some("to see")));
+        assert_eq!(
+            (again.bound_version.as_str(), again.info.goal.as_deref()),
+            (first.bound_version.as_str(), Some("to see"))
+        );
         assert_ne!(again.run_id, first.run_id);
     }
     let found = daemon.client.task(&first.task_id).await.expect("it is there");
@@ -293,7 +326,8 @@ async fn what_a_run_was_given_outlives_its_daemon() {
     let hold = format!("while [ ! -e '{go}' ]; do sleep 0.02; done; cat");
     let mut blueprint = one_step(json!({"kind": "command", "spec": {"argv": ["sh", "-c", hold]}}));
     blueprint["flow"] = json!({"kind": "seq", "children": [blueprint["flow"], step("worker", "$.b", "$.c")]});
-    let first = daemon.client.task_start(&task(blueprint, json!({"in": 1, "b": 1}))).await.expect("it is accepted");
+    let first =
+        daemon.client.task_start(&task(blueprint, json!({"in": 1, "b": 1}))).await.expect("it is accepted");
     let over = RekickParams { init_ctx_override: Some(json!({"b": 2})), ..RekickParams::default() };
     let again = daemon.client.task_rekick(&first.task_id, &over).await.expect("it is accepted");
     let daemon = daemon.restarted().await;

@@ -10,7 +10,6 @@ use adjutant_engine::faults::EffectKey;
 use adjutant_engine::plane::StartError;
 use adjutant_engine::{EngineError, Plane, RunFilter, Settings};
 use adjutant_model::run::{ErrorClass, TurnKind, TurnStatus};
-use adjutant_store::{StoreOptions, journal};
 use futures_util::future::BoxFuture;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -163,6 +162,6 @@ async fn again(plane: &Plane, settled: HashMap<EffectKey, u64>, performed: &[Eff
 }
 
 fn verify(scenario: &dyn Scenario, home: &Home) {
-    let report = journal::verify(&StoreOptions::new(home.folder()).path()).expect("the journal is readable");
+    let report = home.journal_report();
     assert!(report.is_sound(), "the journal of `{}`: {report:?}", scenario.name());
 }
