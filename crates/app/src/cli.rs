@@ -5,6 +5,7 @@ mod blueprint;
 mod client_trace;
 pub(crate) mod demo;
 mod doctor;
+mod enhance;
 mod goals;
 mod ids;
 mod journal;
@@ -66,6 +67,12 @@ enum Command {
     /// Blueprints.
     #[command(subcommand)]
     Blueprint(blueprint::BlueprintCommand),
+    /// Issues: requests to change a blueprint, which verifiers let through or not.
+    #[command(subcommand)]
+    Issue(enhance::IssueCommand),
+    /// The enhance loop: how issues are handled, and how they were decided.
+    #[command(subcommand)]
+    Enhance(enhance::EnhanceCommand),
     /// Workspaces: what agents worked in.
     #[command(subcommand)]
     Workspace(workspaces::WorkspaceCommand),
@@ -139,6 +146,8 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
         Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
         Command::Blueprint(command) => blueprint::run(command),
+        Command::Issue(command) => enhance::issue(&connect(&cli.home).await?, command).await,
+        Command::Enhance(command) => enhance::enhance(&connect(&cli.home).await?, command).await,
         Command::Workspace(command) => workspaces::run(&connect(&cli.home).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,

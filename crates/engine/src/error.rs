@@ -27,7 +27,7 @@ pub enum EngineError {
     /// There is no such thing.
     #[error("there is no {kind} {id}")]
     NotFound {
-        /// What was looked for: `run`, `task`, `goal`, `blueprint`, `workspace`.
+        /// What was looked for: `run`, `task`, `goal`, `blueprint`, `version`, `workspace`.
         kind: &'static str,
         /// The id that was given.
         id: String,
@@ -51,6 +51,21 @@ pub enum EngineError {
         /// What to do about it.
         hint: String,
     },
+    /// A blueprint is not what a write was based on; what it is now stays.
+    #[error("{message}")]
+    BlueprintConflict {
+        /// The blueprint.
+        id: String,
+        /// Its head, when there is one.
+        head: Option<String>,
+        /// What does not fit.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A blueprint is archived: it neither runs nor changes.
+    #[error("the blueprint {0} is archived; POST /v1/blueprints/{0}/unarchive first")]
+    BlueprintArchived(String),
     /// A goal is not proved.
     #[error("goal {goal_id} is not proved: {}", refusal.missing.join("; "))]
     GoalGate {
@@ -104,10 +119,12 @@ impl EngineError {
             EngineError::Invalid { .. } | EngineError::Blueprint { .. } | EngineError::Forbidden(_) => {
                 ErrorClass::User
             }
-            EngineError::Conflict { .. } | EngineError::GoalGate { .. } | EngineError::Goal(_) => {
-                ErrorClass::User
-            }
-            EngineError::RerunRefused { .. } => ErrorClass::User,
+            EngineError::Conflict { .. }
+            | EngineError::RerunRefused { .. }
+            | EngineError::BlueprintConflict { .. }
+            | EngineError::BlueprintArchived(_)
+            | EngineError::GoalGate { .. }
+            | EngineError::Goal(_) => ErrorClass::User,
             EngineError::NotFound { .. } => ErrorClass::Gone,
             EngineError::Defect(_) => ErrorClass::Bug,
             EngineError::Busy(_) | EngineError::Stopping => ErrorClass::Retry,
@@ -124,7 +141,8 @@ impl EngineError {
             EngineError::Blueprint { .. } => "blueprint_invalid",
             EngineError::NotFound { .. } => "not_found",
             EngineError::Forbidden(_) => "forbidden",
-            EngineError::Conflict { .. } => "conflict",
+            EngineError::Conflict { .. } | EngineError::BlueprintConflict { .. } => "conflict",
+            EngineError::BlueprintArchived(_) => "blueprint_archived",
             EngineError::RerunRefused { .. } => "rerun_refused",
             EngineError::GoalGate { .. } => "goal_not_proved",
             EngineError::Goal(refusal) => match refusal.class() {
@@ -148,12 +166,20 @@ impl EngineError {
             | EngineError::Conflict { hint, .. }
             | EngineError::Workspace { hint, .. } => hint.clone(),
             EngineError::RerunRefused { hint, .. } => Some(hint.clone()),
+            EngineError::BlueprintConflict { hint, .. } => Some(hint.clone()),
+            EngineError::BlueprintArchived(id) => {
+                Some(format!("`adjutant blueprint unarchive {id}` does it, too"))
+            }
             EngineError::Blueprint { .. } => {
                 Some("`adjutant blueprint lint FILE` shows every place".to_owned())
             }
             EngineError::NotFound { kind, .. } => Some(match *kind {
                 "run" => "`adjutant runs` lists the runs".to_owned(),
                 "goal" => "`adjutant goal list` lists the goals".to_owned(),
+                "blueprint" => "`adjutant blueprint ls` lists the blueprints".to_owned(),
+                "version" => "`adjutant blueprint log ID` lists the versions".to_owned(),
+                "issue" => "`adjutant issue ls` lists the issues".to_owned(),
+                "enhance setting" => "`adjutant enhance settings ls` lists the settings".to_owned(),
                 kind => format!("check the {kind}'s id"),
             }),
             EngineError::GoalGate { .. } => Some("`adjutant goal check` runs its checks now".to_owned()),
@@ -185,11 +211,16 @@ impl EngineError {
             EngineError::Blueprint { lints } => {
                 Some(Value::object([("lints", Value::array(lints.iter().map(lint_value)))]))
             }
+            EngineError::BlueprintConflict { id, head, .. } => {
+                let head = head.as_deref().map_or(Value::Null, Value::from);
+                Some(Value::object([("id", Value::from(id.as_str())), ("head", head)]))
+            }
             EngineError::Invalid { .. }
             | EngineError::NotFound { .. }
             | EngineError::Forbidden(_)
             | EngineError::Conflict { .. }
             | EngineError::RerunRefused { .. }
+            | EngineError::BlueprintArchived(_)
             | EngineError::Goal(_)
             | EngineError::Workspace { .. }
             | EngineError::Busy(_)

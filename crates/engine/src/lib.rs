@@ -15,9 +15,12 @@ pub mod tasks;
 pub mod approvals;
 mod blueprints;
 pub mod clients;
+pub mod registry;
 mod runs;
 
 mod dispatch;
+
+mod places;
 
 mod record;
 
@@ -32,6 +35,8 @@ mod policies;
 pub mod identity;
 
 pub mod goals;
+
+pub mod enhance;
 
 pub mod workspaces;
 

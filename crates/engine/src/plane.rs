@@ -4,12 +4,18 @@ use crate::approvals::{self, Answer, Answerer, Approvals};
 use crate::blueprints::Blueprints;
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
+use crate::enhance::{self, Enhance, IssueFilter, IssueParams, SettingParams};
 use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
 use crate::identity;
+use crate::places::Places;
 use crate::record;
+use crate::registry::{
+    self, Archived, BlueprintDiff, BlueprintDocument, BlueprintFilter, BlueprintWrite, BlueprintWritten,
+    ListedBlueprint, VersionSelector,
+};
 use crate::runs::{self, Rerun, Resumed, RunCommand, RunDirectory, ToolEnd, ToolQuestion};
 use crate::settings::Settings;
 use crate::steps::{self, Bindings, Content, OutputInfo, StepInfo};
@@ -20,9 +26,11 @@ use adjutant_model::action::{Caller, StepBinding};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Goal, GoalStatus};
+use adjutant_model::issue::{EnhanceEntry, EnhanceSetting, Issue};
 use adjutant_model::policy::ToolCall;
+use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TurnRecord, Usage};
-use adjutant_model::{GoalId, RunId, TaskId, Timestamp};
+use adjutant_model::{GoalId, IssueId, RunId, TaskId, Timestamp, Value};
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
 use adjutant_rules::policy::{self, PolicyFile};
@@ -67,7 +75,7 @@ pub enum StartError {
 /// The plane; clone it to hold it in another place.
 #[derive(Debug, Clone)]
 pub struct Plane {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
 }
 
 /// What the plane's parts share.
@@ -79,8 +87,10 @@ pub(crate) struct Core {
     pub(crate) git: Git,
     pub(crate) goals: Goals,
     pub(crate) blueprints: Blueprints,
+    pub(crate) places: Places,
     pub(crate) clients: Clients,
     pub(crate) approvals: Approvals,
+    pub(crate) enhance: Enhance,
     pub(crate) runs: RunDirectory,
     /// Every task of the plane but the keeper of goals.
     pub(crate) tasks: TaskTracker,
@@ -96,6 +106,20 @@ impl Core {
     /// Gives the address that started agents ask the gate at.
     pub(crate) fn endpoint(&self) -> Option<String> {
         self.endpoint.get().cloned()
+    }
+
+    /// Writes a version of a blueprint by an author's name; `extra` is committed with it, and alone when the head held
+    /// the document already.
+    ///
+    /// # Errors
+    /// As [`Plane::blueprint_write`]; nothing of `extra` was kept then either.
+    pub(crate) async fn blueprint_write(
+        &self,
+        author: &str,
+        write: BlueprintWrite,
+        extra: Option<Write>,
+    ) -> Result<BlueprintWritten, EngineError> {
+        registry::write(self, author, write, extra).await
     }
 }
 
@@ -131,8 +155,10 @@ impl Plane {
         tokio::spawn(keeper);
         let core = Core {
             blueprints: Blueprints::default(),
+            places: Places::default(),
             clients: Clients::default(),
             approvals: Approvals::default(),
+            enhance: Enhance::default(),
             git: Git::new(&settings.env),
             gate,
             goals,
@@ -163,7 +189,9 @@ impl Plane {
         self.note(event).await.map_err(StartError::Resume)?;
         approvals::withdraw_left_over(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
-        runs::resume_open(&self.core).await.map_err(StartError::Resume)
+        runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        enhance::start(&self.core);
+        Ok(())
     }
 
     /// Takes no new work, parks the open runs, and closes the store. The next daemon resumes them.
@@ -260,6 +288,106 @@ impl Plane {
         answerer: Answerer<'_>,
     ) -> Result<Approval, EngineError> {
         approvals::answer(&self.core, id, answer, answerer).await
+    }
+
+    /// Registers a version of a blueprint, which becomes its head.
+    ///
+    /// # Errors
+    /// [`EngineError::Blueprint`] when it cannot run, [`EngineError::BlueprintConflict`] when the head is not the one
+    /// that was named, [`EngineError::BlueprintArchived`]; nothing was kept then.
+    pub async fn blueprint_write(
+        &self,
+        caller: &Caller,
+        write: BlueprintWrite,
+    ) -> Result<BlueprintWritten, EngineError> {
+        self.core.blueprint_write(&caller.actor(), write, None).await
+    }
+
+    /// Says everything that is wrong with a document, and keeps nothing.
+    pub fn blueprint_lint(&self, document: &Value) -> Vec<Lint> {
+        match self.core.blueprints.ready(document) {
+            Ok(ready) => ready.warnings.clone(),
+            Err(lints) => lints,
+        }
+    }
+
+    /// Gives a blueprint's head with its document; an archived one too, which says so.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_head(&self, id: &str) -> Result<BlueprintDocument, EngineError> {
+        registry::head(&self.core, id).await
+    }
+
+    /// Gives a version of a blueprint with its document.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_version(&self, id: &str, version: &str) -> Result<BlueprintDocument, EngineError> {
+        registry::version(&self.core, id, version).await
+    }
+
+    /// Gives a blueprint's versions, those before a number or all, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_history(
+        &self,
+        id: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<BlueprintVersion>, EngineError> {
+        registry::history(&self.core, id, before, limit).await
+    }
+
+    /// Says what changed between two versions; without `to` up to the head, without `from` since the version that
+    /// `to` was based on.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Invalid`] when there is nothing to compare with.
+    pub async fn blueprint_diff(
+        &self,
+        id: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<BlueprintDiff, EngineError> {
+        registry::diff(&self.core, id, from, to).await
+    }
+
+    /// Lists blueprints in the order of their ids, built-in ones among them.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn blueprint_list(&self, filter: BlueprintFilter) -> Result<Vec<ListedBlueprint>, EngineError> {
+        registry::list(&self.core, filter).await
+    }
+
+    /// Archives a blueprint: it is kept, and neither runs nor changes. Its open runs go on.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Conflict`] for what is only built in.
+    pub async fn blueprint_archive(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
+        registry::archive(&self.core, &caller.actor(), id, Archived::Yes).await
+    }
+
+    /// Takes a blueprint out of the archive.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_unarchive(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
+        registry::archive(&self.core, &caller.actor(), id, Archived::No).await
+    }
+
+    /// Gives the version that a selector means, and its document.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::BlueprintArchived`]
+    pub async fn blueprint_resolve(
+        &self,
+        id: &str,
+        selector: &VersionSelector,
+    ) -> Result<(String, Value), EngineError> {
+        registry::resolve(&self.core, id, selector).await
     }
 
     /// Accepts a task; when this returns its run is durable.
@@ -637,6 +765,99 @@ impl Plane {
     /// [`EngineError::GoalGate`] with all that is missing.
     pub async fn goal_close(&self, goal_id: &GoalId) -> Result<Goal, EngineError> {
         goals::close(&self.core, goal_id).await
+    }
+
+    /// Opens an issue: a request to change a blueprint.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] when there is no such blueprint, [`EngineError::Invalid`] when nothing is wanted.
+    pub async fn issue_open(&self, caller: &Caller, params: IssueParams) -> Result<Issue, EngineError> {
+        enhance::open(&self.core, caller, params).await
+    }
+
+    /// Gives an issue.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn issue_get(&self, id: &IssueId) -> Result<Issue, EngineError> {
+        enhance::get(&self.core, id).await
+    }
+
+    /// Lists issues, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn issue_list(&self, filter: IssueFilter) -> Result<Vec<Issue>, EngineError> {
+        Ok(self.core.store.issue_list(filter).await?)
+    }
+
+    /// Takes an issue back; the run that handles it is cancelled first. One that has ended is a conflict.
+    ///
+    /// # Errors
+    /// [`EngineError`]
+    pub async fn issue_cancel(
+        &self,
+        caller: &Caller,
+        id: &IssueId,
+        reason: &str,
+    ) -> Result<Issue, EngineError> {
+        enhance::cancel(self, caller, id, reason).await
+    }
+
+    /// Gives the ids of the settings of the enhance loop.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn enhance_setting_ids(&self, limit: usize) -> Result<Vec<String>, EngineError> {
+        Ok(self.core.store.enhance_setting_ids(limit).await?)
+    }
+
+    /// Gives a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn enhance_setting(&self, id: &str) -> Result<EnhanceSetting, EngineError> {
+        enhance::setting(&self.core, id).await
+    }
+
+    /// Keeps a setting of the enhance loop, and its orbit when it brings one; holds from the next epoch on.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`], [`EngineError::Blueprint`], [`EngineError::NotFound`]; nothing was kept then.
+    pub async fn enhance_setting_put(
+        &self,
+        caller: &Caller,
+        params: SettingParams,
+    ) -> Result<EnhanceSetting, EngineError> {
+        enhance::setting_put(&self.core, caller, params).await
+    }
+
+    /// Removes a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn enhance_setting_remove(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
+        enhance::setting_remove(&self.core, caller, id).await
+    }
+
+    /// Gives the last decisions about issues, of one blueprint or all, the oldest of them first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn enhance_log(
+        &self,
+        blueprint_id: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<EnhanceEntry>, EngineError> {
+        Ok(self.core.store.enhance_log(blueprint_id, limit).await?)
+    }
+
+    /// Gives the decision about an issue.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] when there is none yet.
+    pub async fn enhance_entry(&self, id: &IssueId) -> Result<EnhanceEntry, EngineError> {
+        enhance::entry(&self.core, id).await
     }
 
     /// Lists the workspaces, the newest first.

@@ -1,5 +1,6 @@
 //! What the plane is told at its start.
 
+use crate::enhance;
 use crate::faults::Faults;
 use crate::worker::WorkerSettings;
 use adjutant_model::Value;
@@ -48,7 +49,7 @@ impl Settings {
             env: Arc::from([]),
             exe,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            blueprints: BTreeMap::new(),
+            blueprints: BTreeMap::from([enhance::builtin_blueprint()]),
             worker: WorkerSettings::default(),
             run_ttl_secs: 1800,
             worker_token_secs: 1800,

@@ -7,6 +7,7 @@ use crate::goals;
 use crate::plane::Core;
 use crate::policies::{self, PolicyOwners};
 use crate::record;
+use crate::registry;
 use crate::runs::{self, Launch, Origin};
 use crate::templates;
 use crate::worker::{function, lua};
@@ -19,7 +20,7 @@ use adjutant_model::registry::VersionSelector;
 use adjutant_model::run::{RunInput, RunRecord, RunStatus, TaskRecord, TtlSource};
 use adjutant_model::{GoalId, RunId, TaskId, Value};
 use adjutant_rules::blueprint::{self, Builtins};
-use adjutant_rules::document::Lint;
+use adjutant_rules::document::{Lint, LintLevel};
 use adjutant_rules::flow::{self, FlowState};
 use adjutant_rules::run::{TtlCascade, ttl};
 use adjutant_store::{Draft, Write};
@@ -33,8 +34,13 @@ use tokio::sync::oneshot;
 pub enum BlueprintRef {
     /// The document itself.
     Inline(Value),
-    /// A blueprint that the plane knows, by id.
-    Id(String),
+    /// A version of a blueprint that the plane knows.
+    Id {
+        /// The blueprint.
+        id: String,
+        /// Which version of it.
+        version: VersionSelector,
+    },
 }
 
 /// A request to execute a blueprint.
@@ -86,7 +92,28 @@ pub struct TaskStarted {
 pub fn read_blueprint(document: &Value) -> Result<(Blueprint, Vec<Lint>), Vec<Lint>> {
     let functions: Vec<&str> = function::names().collect();
     let builtins = Builtins { functions: &functions, lua: lua::BUILTINS, templates: templates::NAMES };
-    blueprint::read(document, &builtins)
+    let (read, warnings) = blueprint::read(document, &builtins)?;
+    let broken = broken_chunks(&read, document);
+    if broken.is_empty() { Ok((read, warnings)) } else { Err(broken.into_iter().chain(warnings).collect()) }
+}
+
+/// Finds the chunks that no run could ever begin.
+fn broken_chunks(blueprint: &Blueprint, document: &Value) -> Vec<Lint> {
+    let names = document.get("agents").and_then(Value::as_array).unwrap_or_default();
+    let of_agent = |(place, agent): (usize, &Value)| {
+        let AgentSpec::Lua(spec) = &blueprint.agents.get(agent.get("name")?.as_str()?)?.spec else {
+            return None;
+        };
+        let message = lua::check_syntax(&spec.source).err()?;
+        Some(Lint {
+            level: LintLevel::Error,
+            name: "lua-syntax",
+            pointer: format!("/agents/{place}/spec/source"),
+            message: format!("the chunk cannot be compiled: {message}"),
+            hint: None,
+        })
+    };
+    names.iter().enumerate().filter_map(of_agent).collect()
 }
 
 /// Another run of a task.
@@ -103,6 +130,16 @@ pub(crate) async fn start(
     core: &Arc<Core>,
     caller: &Caller,
     params: TaskParams,
+) -> Result<TaskStarted, EngineError> {
+    start_with(core, caller, params, |_| Ok(Write::default())).await
+}
+
+/// As [`start`]; what `with` gives for the run is committed with it.
+pub(crate) async fn start_with(
+    core: &Arc<Core>,
+    caller: &Caller,
+    params: TaskParams,
+    with: impl FnOnce(&RunRecord) -> Result<Write, EngineError>,
 ) -> Result<TaskStarted, EngineError> {
     admit(core)?;
     let params = TaskParams {
@@ -123,7 +160,7 @@ pub(crate) async fn start(
         created_at: clock::now(),
     };
     let given = RunInput { input: task.input.clone(), request: task.request.clone() };
-    accept(core, caller, Asked { task, is_new: true, given, ready }).await
+    accept(core, caller, Asked { task, is_new: true, given, ready }, with).await
 }
 
 /// Accepts another run of a task, under the version that the task is bound to.
@@ -144,7 +181,8 @@ pub(crate) async fn rekick(
     let request = request.iter().filter(|(_, value)| **value != Value::Null);
     let request = Value::object(request.map(|(key, value)| (key.clone(), value.clone())));
     let ready = blueprint_of(core, &task.blueprint_hash).await?;
-    accept(core, caller, Asked { task, is_new: false, given: RunInput { input, request }, ready }).await
+    let given = RunInput { input, request };
+    accept(core, caller, Asked { task, is_new: false, given, ready }, |_| Ok(Write::default())).await
 }
 
 /// Refuses another open run while the plane stops, or when there are enough.
@@ -167,7 +205,12 @@ struct Asked {
     ready: Arc<Ready>,
 }
 
-async fn accept(core: &Arc<Core>, caller: &Caller, asked: Asked) -> Result<TaskStarted, EngineError> {
+async fn accept(
+    core: &Arc<Core>,
+    caller: &Caller,
+    asked: Asked,
+    with: impl FnOnce(&RunRecord) -> Result<Write, EngineError>,
+) -> Result<TaskStarted, EngineError> {
     let Asked { task, given, ready, .. } = &asked;
     let linked = Arc::new(blueprints::link(core, ready.clone(), Callees::Now).await?);
     let said = |key: &str| given.request.get(key).and_then(Value::as_str);
@@ -230,6 +273,7 @@ async fn accept(core: &Arc<Core>, caller: &Caller, asked: Asked) -> Result<TaskS
         warnings: ready.warnings.clone(),
     };
     let mut creation = creation(caller, &linked, &asked, &run);
+    creation.append(with(&run)?);
     for event in policies.events() {
         creation.journal(Draft { at: now, actor: "plane".into(), subject: (&run.id).into(), event });
     }
@@ -284,8 +328,8 @@ fn merged(below: &Value, over: &Value) -> Value {
 async fn document_of(core: &Core, reference: &BlueprintRef) -> Result<Value, EngineError> {
     match reference {
         BlueprintRef::Inline(document) => Ok(document.clone()),
-        BlueprintRef::Id(id) => {
-            core.settings.blueprints.get(id).cloned().ok_or_else(|| EngineError::not_found("blueprint", id))
+        BlueprintRef::Id { id, version } => {
+            registry::resolve(core, id, version).await.map(|(_, document)| document)
         }
     }
 }
@@ -300,14 +344,19 @@ fn check_agent(agent: Option<&str>) -> Result<(), EngineError> {
     }
 }
 
-/// Gives a blueprint that a run is pinned to.
-pub(crate) async fn blueprint_of(core: &Core, hash: &str) -> Result<Arc<Ready>, EngineError> {
+/// Gives the document of a version that the store keeps.
+pub(crate) async fn document_kept(core: &Core, hash: &str) -> Result<Value, EngineError> {
     let text =
         core.store.blueprint_get(hash).await?.ok_or_else(|| EngineError::not_found("blueprint", hash))?;
-    let document: Value = serde_json::from_str(&text).map_err(|error| EngineError::Conflict {
+    serde_json::from_str(&text).map_err(|error| EngineError::Conflict {
         message: format!("blueprint {hash} is damaged: {error}"),
         hint: None,
-    })?;
+    })
+}
+
+/// Gives a blueprint that a run is pinned to.
+pub(crate) async fn blueprint_of(core: &Core, hash: &str) -> Result<Arc<Ready>, EngineError> {
+    let document = document_kept(core, hash).await?;
     core.blueprints.ready(&document).map_err(|lints| EngineError::Blueprint { lints })
 }
 
@@ -330,12 +379,7 @@ pub(crate) fn first_context(blueprint: &Blueprint, input: &Value) -> Result<Valu
 
 /// Gives the document of a blueprint that a call names, as it is now.
 pub(crate) async fn callee_document(core: &Core, target: &CallTarget) -> Result<Value, EngineError> {
-    match &target.version {
-        VersionSelector::Latest => document_of(core, &BlueprintRef::Id(target.blueprint.clone())).await,
-        VersionSelector::Fixed(_) | VersionSelector::SemverReq(_) => {
-            Err(EngineError::not_found("version", format!("{} of {}", target.version, target.blueprint)))
-        }
-    }
+    registry::resolve(core, &target.blueprint, &target.version).await.map(|(_, document)| document)
 }
 
 /// Gives the directory a run needs: the one it asked for, or a scratch folder when an agent starts a program.

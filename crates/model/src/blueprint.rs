@@ -44,6 +44,8 @@ pub struct Agent {
     pub spec: AgentSpec,
     /// What a program that drives a model is told.
     pub profile: Profile,
+    /// How many of its steps may be done at once, over all runs of the blueprint.
+    pub max_concurrency: Option<u32>,
 }
 
 /// What a program that drives a model is told.

@@ -113,6 +113,10 @@ typed_id!(
     GoalId, "g-", 16
 );
 typed_id!(
+    /// A request to change a blueprint.
+    IssueId, "h-", 32
+);
+typed_id!(
     /// The public name of a token; the secret itself is stored only as a hash.
     TokenId, "token_", 32
 );

@@ -21,8 +21,10 @@ pub mod shell;
 
 pub mod goal;
 
+pub mod issue;
+
 pub mod event;
 
-pub use id::{GoalId, RunId, TaskId, TokenId};
+pub use id::{GoalId, IssueId, RunId, TaskId, TokenId};
 pub use time::Timestamp;
 pub use value::Value;

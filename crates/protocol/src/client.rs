@@ -74,6 +74,26 @@ pub enum UnsavedWork {
     GivenUp,
 }
 
+/// What is said beside a version of a blueprint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BlueprintSaid {
+    /// The version that it is based on; without one there must be no blueprint of this id.
+    pub base: Option<String>,
+    /// Why, for people.
+    pub rationale: Option<String>,
+    /// A semantic version, when the document does not say it.
+    pub label: Option<String>,
+}
+
+/// Whether a list has archived blueprints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Archived {
+    /// It has not.
+    Hidden,
+    /// It has.
+    Shown,
+}
+
 /// The events of the journal as they come.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<http::EventView, ClientError>> + Send>>;
 
@@ -165,6 +185,113 @@ impl Client {
         tools: impl Tools,
     ) -> Result<(RpcClient, UnboundedReceiver<Notice>), RpcClientError> {
         RpcClient::connect(&self.address, &self.token, tools).await
+    }
+
+    /// Registers a version of a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_write(
+        &self,
+        blueprint_id: &str,
+        document: &Value,
+        said: &BlueprintSaid,
+    ) -> Result<http::BlueprintWrittenView, ClientError> {
+        let said = [("base", &said.base), ("rationale", &said.rationale), ("label", &said.label)];
+        let path = format!("/v1/blueprints/{}{}", id(blueprint_id)?, query(said));
+        self.post(&path, document).await
+    }
+
+    /// Says everything that is wrong with a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_lint(&self, document: &Value) -> Result<http::BlueprintLintsView, ClientError> {
+        self.post("/v1/blueprints:lint", document).await
+    }
+
+    /// Lists a page of blueprints in the order of their ids, behind one of them.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprints(
+        &self,
+        after: Option<&str>,
+        archived: Archived,
+    ) -> Result<http::BlueprintListView, ClientError> {
+        let archived = Some((archived == Archived::Shown).to_string());
+        let said = [("after", &after.map(str::to_owned)), ("include_archived", &archived)];
+        self.get(&format!("/v1/blueprints{}", query(said))).await
+    }
+
+    /// Gives a blueprint's head.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_head(
+        &self,
+        blueprint_id: &str,
+    ) -> Result<http::BlueprintDocumentView, ClientError> {
+        self.get(&format!("/v1/blueprints/{}/head", id(blueprint_id)?)).await
+    }
+
+    /// Gives a version of a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_version(
+        &self,
+        blueprint_id: &str,
+        version: &str,
+    ) -> Result<http::BlueprintDocumentView, ClientError> {
+        self.get(&format!("/v1/blueprints/{}/versions/{}", id(blueprint_id)?, id(version)?)).await
+    }
+
+    /// Gives versions of a blueprint, those before a number or all, the newest first; at most `limit`.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_history(
+        &self,
+        blueprint_id: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<http::BlueprintHistoryView, ClientError> {
+        let said =
+            [("before", &before.map(|number| number.to_string())), ("limit", &Some(limit.to_string()))];
+        self.get(&format!("/v1/blueprints/{}/history{}", id(blueprint_id)?, query(said))).await
+    }
+
+    /// Says what changed between two versions of a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_diff(
+        &self,
+        blueprint_id: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<http::BlueprintDiffView, ClientError> {
+        let said = [("from", &from.map(str::to_owned)), ("to", &to.map(str::to_owned))];
+        self.get(&format!("/v1/blueprints/{}/diff{}", id(blueprint_id)?, query(said))).await
+    }
+
+    /// Archives a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_archive(&self, blueprint_id: &str) -> Result<(), ClientError> {
+        let path = format!("/v1/blueprints/{}", id(blueprint_id)?);
+        self.send(self.request(Method::DELETE, &path)).await.map(drop)
+    }
+
+    /// Takes a blueprint out of the archive.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_unarchive(&self, blueprint_id: &str) -> Result<(), ClientError> {
+        let path = format!("/v1/blueprints/{}/unarchive", id(blueprint_id)?);
+        self.send(self.request(Method::POST, &path)).await.map(drop)
     }
 
     /// Lists tasks, the newest first; at most `limit`.
@@ -368,6 +495,106 @@ impl Client {
         self.text(&format!("/v1/workspaces/{}/diff", id(run_id)?)).await
     }
 
+    /// Opens an issue.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn issue_open(&self, params: &http::IssueParams) -> Result<http::IssueOpenedView, ClientError> {
+        self.post("/v1/issues", params).await
+    }
+
+    /// Lists issues, the newest first, of one blueprint or all, in one state or any.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn issues(
+        &self,
+        blueprint_id: Option<&str>,
+        status: Option<&str>,
+    ) -> Result<http::IssuesView, ClientError> {
+        let filters = [("blueprint_id", blueprint_id), ("status", status)];
+        let said = filters.into_iter().filter_map(|(key, text)| Some(format!("&{key}={}", escaped(text?))));
+        self.get(&format!("/v1/issues?limit=1000{}", said.collect::<String>())).await
+    }
+
+    /// Gives an issue.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn issue(&self, issue_id: &str) -> Result<http::IssueView, ClientError> {
+        self.get(&format!("/v1/issues/{}", id(issue_id)?)).await
+    }
+
+    /// Takes an issue back.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn issue_cancel(
+        &self,
+        issue_id: &str,
+        params: &http::IssueCancelParams,
+    ) -> Result<http::IssueView, ClientError> {
+        self.post(&format!("/v1/issues/{}/cancel", id(issue_id)?), params).await
+    }
+
+    /// Gives the ids of the settings of the enhance loop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_settings(&self) -> Result<Vec<String>, ClientError> {
+        self.get("/v1/enhance-settings").await
+    }
+
+    /// Gives a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_setting(&self, setting_id: &str) -> Result<http::EnhanceSettingView, ClientError> {
+        self.get(&format!("/v1/enhance-settings/{}", id(setting_id)?)).await
+    }
+
+    /// Keeps a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_setting_put(
+        &self,
+        setting_id: &str,
+        params: &http::EnhanceSettingParams,
+    ) -> Result<http::EnhanceSettingView, ClientError> {
+        let path = format!("/v1/enhance-settings/{}", id(setting_id)?);
+        self.answer(self.request(Method::PUT, &path).json(params)).await
+    }
+
+    /// Removes a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_setting_remove(&self, setting_id: &str) -> Result<(), ClientError> {
+        let path = format!("/v1/enhance-settings/{}", id(setting_id)?);
+        self.send(self.request(Method::DELETE, &path)).await.map(drop)
+    }
+
+    /// Gives the last decisions about issues, the oldest of them first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_log(
+        &self,
+        blueprint_id: Option<&str>,
+    ) -> Result<Vec<http::EnhanceEntryView>, ClientError> {
+        let of = blueprint_id.map_or_else(String::new, |text| format!("?blueprint_id={}", escaped(text)));
+        self.get(&format!("/v1/enhance/log{of}")).await
+    }
+
+    /// Gives the decision about an issue.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_entry(&self, issue_id: &str) -> Result<http::EnhanceEntryView, ClientError> {
+        self.get(&format!("/v1/enhance/log/{}", id(issue_id)?)).await
+    }
+
     /// Removes a run's workspace.
     ///
     /// # Errors
@@ -488,6 +715,13 @@ fn id(text: &str) -> Result<String, ClientError> {
         "" | "." | ".." => Err(ClientError::Id(text.to_owned())),
         text => Ok(escaped(text)),
     }
+}
+
+/// Gives a query of what is said.
+fn query<'q>(said: impl IntoIterator<Item = (&'q str, &'q Option<String>)>) -> String {
+    let parts = said.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
+    let parts: Vec<String> = parts.map(|(key, value)| format!("{key}={}", escaped(value))).collect();
+    if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {

@@ -116,6 +116,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, Usage;
     /// It does not go together with what is.
     Conflict = "conflict", 409, Failed;
+    /// The blueprint is archived: it neither runs nor changes.
+    BlueprintArchived = "blueprint_archived", 409, Failed;
     /// The goal is not proved.
     GoalNotProved = "goal_not_proved", 409, Failed;
     /// The goal does not take this.

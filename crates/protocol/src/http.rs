@@ -1,6 +1,8 @@
 //! The types of the HTTP door: `…Params` go in, `…View` come out. JSON of any shape is a [`serde_json::Value`].
 
 mod approvals;
+mod blueprints;
+mod enhance;
 mod events;
 mod gate;
 mod goals;
@@ -10,6 +12,14 @@ mod tasks;
 mod workspaces;
 
 pub use approvals::{ApprovalAnswer, ApprovalList, ApprovalView, TokenRequest, TokenView};
+pub use blueprints::{
+    BlueprintDiffView, BlueprintDocumentView, BlueprintEntryView, BlueprintHistoryView, BlueprintLintsView,
+    BlueprintListView, BlueprintVersionView, BlueprintWrittenView,
+};
+pub use enhance::{
+    AxisVerdictView, EnhanceEntryView, EnhanceSettingParams, EnhanceSettingView, IssueCancelParams,
+    IssueOpenedView, IssueParams, IssueView, IssuesView,
+};
 pub use events::EventView;
 pub use gate::{
     ExplanationView, JudgeParams, JudgementView, ProgressParams, RuleMatchView, SettleParams, VerdictView,

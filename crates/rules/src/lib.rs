@@ -23,6 +23,8 @@ pub mod shell;
 
 pub mod run;
 
+pub mod enhance;
+
 pub mod goal;
 
 pub mod output;

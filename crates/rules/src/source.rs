@@ -6,9 +6,12 @@
 //! beside the core ones. Aliases are expanded within bounds, so that a small text cannot grow without end.
 
 mod json;
+mod plain;
 mod scalar;
 mod tree;
 mod yaml;
+
+pub use plain::to_yaml;
 
 use crate::document::{Lint, LintLevel};
 use adjutant_model::Value;

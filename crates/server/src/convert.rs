@@ -1,12 +1,15 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
+use adjutant_engine::registry::{BlueprintDocument, ListedBlueprint};
 use adjutant_engine::steps::{Bindings, OutputInfo, StepInfo};
 use adjutant_engine::workspaces::WorkspaceInfo;
 use adjutant_engine::{ExplainedKind, Explanation, Lint, Rerun, Resumed, TaskEntry};
 use adjutant_model::client_run::Approval;
 use adjutant_model::event::JournalRow;
 use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, LinkState};
+use adjutant_model::issue::{EnhanceEntry, EnhanceOutcome, EnhanceSetting, Issue, Verdict};
 use adjutant_model::policy::{GateStage, Judgement};
+use adjutant_model::registry::{BlueprintVersion, VersionSelector};
 use adjutant_model::run::{
     ErrorClass, FlowError, RunRecord, StepFailure, TtlSource, TurnKind, TurnRecord, TurnStatus, Usage,
     WorkspaceKind, WorkspaceRecord,
@@ -14,6 +17,67 @@ use adjutant_model::run::{
 use adjutant_model::{RunId, TaskId};
 use adjutant_protocol::http;
 use serde_json::{Value, json};
+
+pub(crate) fn issue(issue: &Issue) -> http::IssueView {
+    let epoch = issue.epoch.as_ref();
+    http::IssueView {
+        issue_id: issue.id.to_string(),
+        status: issue.state.status().as_str().to_owned(),
+        blueprint_id: issue.blueprint_id.clone(),
+        intent: issue.intent.clone(),
+        reason: issue.state.reason().map(str::to_owned),
+        new_version: issue.state.new_version().map(str::to_owned),
+        run_id: epoch.map(|epoch| epoch.run_id.to_string()),
+        base_version: epoch.map(|epoch| epoch.base_version.clone()),
+        conflicts: issue.conflicts,
+        author: issue.author.clone(),
+        created_at: issue.created_at.to_string(),
+        updated_at: issue.updated_at.to_string(),
+    }
+}
+
+pub(crate) fn enhance_setting(setting: &EnhanceSetting) -> http::EnhanceSettingView {
+    http::EnhanceSettingView {
+        id: setting.id.clone(),
+        blueprint_id: setting.blueprint_id.clone(),
+        version: match &setting.version {
+            VersionSelector::Latest => http::VersionSelectorParams::Latest,
+            VersionSelector::Fixed(value) => http::VersionSelectorParams::Fixed { value: value.clone() },
+            VersionSelector::SemverReq(req) => http::VersionSelectorParams::SemverReq { req: req.clone() },
+        },
+        ttl_secs: setting.ttl_secs,
+        verifier_axes: setting.verifier_axes.clone(),
+        spawner: setting.spawner.as_ref().map(Into::into),
+        meta: (&setting.meta).into(),
+    }
+}
+
+pub(crate) fn enhance_entry(entry: &EnhanceEntry) -> http::EnhanceEntryView {
+    let (status, fault) = match entry.outcome {
+        EnhanceOutcome::Applied => ("applied", false),
+        EnhanceOutcome::Rejected => ("rejected", false),
+        EnhanceOutcome::Faulted => ("rejected", true),
+    };
+    let verdict = |verdict: &Verdict| http::AxisVerdictView {
+        axis: verdict.axis.clone(),
+        status: verdict.status.as_str().to_owned(),
+        detail: verdict.detail.clone(),
+    };
+    http::EnhanceEntryView {
+        issue_id: entry.issue_id.to_string(),
+        blueprint_id: entry.blueprint_id.clone(),
+        run_id: entry.run_id.as_ref().map(ToString::to_string),
+        prev_hash: entry.prev_hash.clone(),
+        new_hash: entry.new_hash.clone(),
+        intent: entry.intent.clone(),
+        rationale: entry.rationale.clone(),
+        verdicts: entry.verdicts.iter().map(verdict).collect(),
+        status: status.to_owned(),
+        fault,
+        reasons: entry.reasons.clone(),
+        ts_ms: entry.at.unix_ms(),
+    }
+}
 
 pub(crate) fn task(entry: &TaskEntry) -> http::TaskView {
     let task = &entry.task;
@@ -230,6 +294,44 @@ pub(crate) fn lint(lint: &Lint) -> http::LintView {
         pointer: lint.pointer.clone(),
         message: lint.message.clone(),
         hint: lint.hint.clone(),
+    }
+}
+
+pub(crate) fn blueprint_document(found: BlueprintDocument) -> http::BlueprintDocumentView {
+    http::BlueprintDocumentView {
+        id: found.id,
+        version: found.version,
+        blueprint: (&found.document).into(),
+        built_in: found.entry.is_none(),
+        entry: found.entry.map(blueprint_version),
+        archived_at: found.archived_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn blueprint_version(version: BlueprintVersion) -> http::BlueprintVersionView {
+    http::BlueprintVersionView {
+        number: version.number,
+        hash: version.version.clone(),
+        version: version.version,
+        version_label: version.label,
+        rationale: version.rationale,
+        author: version.author,
+        parent: version.parent,
+        created_at: version.created_at.to_string(),
+    }
+}
+
+pub(crate) fn blueprint_entry(listed: ListedBlueprint) -> http::BlueprintEntryView {
+    http::BlueprintEntryView {
+        id: listed.id,
+        version: listed.version,
+        version_label: listed.label,
+        description: listed.about.description,
+        tags: listed.about.tags,
+        built_in: listed.entry.is_none(),
+        author: listed.entry.as_ref().map(|entry| entry.author.clone()),
+        created_at: listed.entry.as_ref().map(|entry| entry.created_at.to_string()),
+        archived_at: listed.archived_at.map(|at| at.to_string()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The routes, a file for each resource.
 
 pub(crate) mod approvals;
+pub(crate) mod blueprints;
+pub(crate) mod enhance;
 pub(crate) mod events;
 pub(crate) mod gate;
 pub(crate) mod goals;

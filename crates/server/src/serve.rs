@@ -2,7 +2,9 @@
 
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
-use crate::http::{approvals, events, gate, goals, runs, status, steps, tasks, workspaces};
+use crate::http::{
+    approvals, blueprints, enhance, events, gate, goals, runs, status, steps, tasks, workspaces,
+};
 use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
 use adjutant_protocol::ErrorCode;
@@ -81,6 +83,14 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(steps::outputs))
         .routes(routes!(steps::output))
         .routes(routes!(steps::content))
+        .routes(routes!(blueprints::list))
+        .routes(routes!(blueprints::lint))
+        .routes(routes!(blueprints::write, blueprints::archive))
+        .routes(routes!(blueprints::head))
+        .routes(routes!(blueprints::history))
+        .routes(routes!(blueprints::version))
+        .routes(routes!(blueprints::diff))
+        .routes(routes!(blueprints::unarchive))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get, runs::delete))
         .routes(routes!(steps::list))
@@ -108,6 +118,13 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(approvals::list))
         .routes(routes!(approvals::answer))
         .routes(routes!(approvals::token))
+        .routes(routes!(enhance::open, enhance::list))
+        .routes(routes!(enhance::get))
+        .routes(routes!(enhance::cancel))
+        .routes(routes!(enhance::setting_post, enhance::setting_ids))
+        .routes(routes!(enhance::setting, enhance::setting_put, enhance::setting_remove))
+        .routes(routes!(enhance::log))
+        .routes(routes!(enhance::entry))
         .routes(routes!(status::status))
         .split_for_parts();
     // Health is routed apart, because it needs no token.

@@ -53,6 +53,16 @@ pub(crate) fn checked(file: &Path) -> Result<serde_json::Value> {
     Ok(source.value().into())
 }
 
+/// Reads a document, whatever it is.
+pub(crate) fn document(file: &Path) -> Result<serde_json::Value> {
+    let text = text(file)?;
+    let source = source::read(&text).map_err(|lints| {
+        let shown: Vec<String> = lints.iter().map(|lint| rendered(file, &text, lint)).collect();
+        Failure::usage(format!("{} cannot be read\n{}", file.display(), shown.join("\n")))
+    })?;
+    Ok(source.value().into())
+}
+
 fn text(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).map_err(|error| {
         let code = if error.kind() == std::io::ErrorKind::NotFound { Code::NotFound } else { Code::Usage };

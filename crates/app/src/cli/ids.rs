@@ -12,6 +12,8 @@ const LOOK_AT: usize = 1000;
 const RUN_ID_LEN: usize = 36;
 /// A task's id is so long.
 const TASK_ID_LEN: usize = 37;
+/// An issue's id is so long.
+const ISSUE_ID_LEN: usize = 34;
 
 /// Finds the run that is meant.
 pub(crate) async fn run(client: &Client, given: &str) -> Result<String> {
@@ -76,6 +78,15 @@ pub(crate) async fn goal(client: &Client, given: &str) -> Result<String> {
     pick("goal", given, goals.iter().map(|goal| goal.id.as_str()))
 }
 
+/// Finds the issue that is meant.
+pub(crate) async fn issue(client: &Client, given: &str) -> Result<String> {
+    if given.len() == ISSUE_ID_LEN {
+        return Ok(given.to_owned());
+    }
+    let issues = client.issues(None, None).await?.issues;
+    pick("issue", given, issues.iter().map(|issue| issue.issue_id.as_str()))
+}
+
 fn pick<'a>(kind: &str, given: &str, ids: impl Iterator<Item = &'a str>) -> Result<String> {
     let bare = |id: &'a str| id.split_once(['_', '-']).map_or(id, |(_, digits)| digits);
     let matches = |id: &&'a str| {
@@ -98,6 +109,7 @@ fn list_hint(kind: &str) -> String {
     match kind {
         "goal" => "`adjutant goal list` lists them".to_owned(),
         "task" => "`adjutant show RUN` tells a run's task".to_owned(),
+        "issue" => "`adjutant issue ls` lists them".to_owned(),
         _ => "`adjutant runs` lists them".to_owned(),
     }
 }

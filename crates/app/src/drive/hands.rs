@@ -93,6 +93,7 @@ impl Hands {
             name: self.cli.clone(),
             spec: AgentSpec::Command(command(&self.cli, self.timeout)),
             profile: Profile::default(),
+            max_concurrency: None,
         };
         let performed = worker::perform(&agent, &BTreeMap::new(), Value::from(prompt), &ctx).await;
         driven(&self.cli, performed)
@@ -106,8 +107,12 @@ impl Hands {
             output_contains: None,
             timeout_secs: Some(self.check_timeout.as_secs()),
         };
-        let agent =
-            Agent { name: CHECK.to_owned(), spec: AgentSpec::Check(spec), profile: Profile::default() };
+        let agent = Agent {
+            name: CHECK.to_owned(),
+            spec: AgentSpec::Check(spec),
+            profile: Profile::default(),
+            max_concurrency: None,
+        };
         match worker::perform(&agent, &BTreeMap::new(), Value::Null, &ctx).await.outcome {
             StepOutcome::Done(report) => Ok((&report).into()),
             StepOutcome::Failed(failure) => Err(failure.message),

@@ -511,7 +511,9 @@ impl Owner {
             }
         }
         for dispatch in dispatches {
-            if let AgentSpec::Function { fn_id } = &self.linked.agent(dispatch.unit, &dispatch.agent).spec {
+            let agent = self.linked.agent(dispatch.unit, &dispatch.agent);
+            // One with a limit may have to wait, which is done apart.
+            if let (AgentSpec::Function { fn_id }, None) = (&agent.spec, agent.max_concurrency) {
                 let Dispatch { path, attempt, input, .. } = dispatch;
                 let key = || EffectKey { run_id: self.run.id.clone(), path: path.clone(), attempt };
                 let fault = self.core.settings.faults.of_effect(key);

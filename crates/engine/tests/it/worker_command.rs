@@ -368,6 +368,7 @@ async fn a_rehearsal_is_played_by_our_own_program_and_asks_the_gate() {
         name: "a".to_owned(),
         spec: AgentSpec::Command(template(name)),
         profile: Profile::default(),
+        max_concurrency: None,
     };
     assert!(templates::asks_gate(&agent("rehearsal")));
     assert!(!templates::asks_gate(&agent("claude")));

@@ -51,7 +51,8 @@ impl Fixture {
     }
 
     pub(crate) async fn perform(&self, spec: AgentSpec, input: Value) -> Performed {
-        let agent = Agent { name: "worker".to_owned(), spec, profile: self.profile.clone() };
+        let agent =
+            Agent { name: "worker".to_owned(), spec, profile: self.profile.clone(), max_concurrency: None };
         worker::perform(&agent, &self.templates, input, &self.ctx).await
     }
 

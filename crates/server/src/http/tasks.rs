@@ -3,6 +3,7 @@
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
+use adjutant_engine::registry::VersionSelector;
 use adjutant_engine::tasks::{BlueprintRef, RekickParams, TaskParams, TaskStarted};
 use adjutant_engine::{Plane, TaskEntry};
 use adjutant_model::action::Caller;
@@ -28,7 +29,7 @@ const LIMIT_MAX: usize = 1000;
     (status = 200, description = "The run is done.", body = http::TaskDoneView),
     (status = 202, description = "The run is durable and goes on.", body = http::TaskDetachedView),
     (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError),
-    (status = 404, body = ApiError), (status = 409, description = "The run was cancelled.", body = ApiError),
+    (status = 404, body = ApiError), (status = 409, description = "The run was cancelled, or the blueprint is archived.", body = ApiError),
     (status = 413, body = ApiError), (status = 422, description = "The blueprint cannot run, or its flow failed.", body = ApiError),
     (status = 429, body = ApiError), (status = 500, description = "The run was interrupted.", body = ApiError),
     (status = 503, body = ApiError), (status = 504, description = "The run took longer than its request waits, and was cancelled.", body = ApiError)))]
@@ -124,11 +125,8 @@ fn object_or_nothing(metadata: Option<&serde_json::Value>) -> Answer<()> {
 fn task_params(params: http::TaskParams) -> Answer<TaskParams> {
     let blueprint = match &params.blueprint {
         http::BlueprintRefParams::Inline { value } => BlueprintRef::Inline(Value::from(value.clone())),
-        http::BlueprintRefParams::Id { id, version: None | Some(http::VersionSelectorParams::Latest) } => {
-            BlueprintRef::Id(id.clone())
-        }
-        http::BlueprintRefParams::Id { version: Some(_), .. } => {
-            return Err(Refusal::invalid("built-in blueprints have no older versions; leave `version` out"));
+        http::BlueprintRefParams::Id { id, version } => {
+            BlueprintRef::Id { id: id.clone(), version: version.as_ref().map(selector).unwrap_or_default() }
         }
     };
     // Older clients say these in the context; what is said beside it goes before.
@@ -164,6 +162,14 @@ fn blueprint_ref(reference: &http::BlueprintRefParams) -> serde_json::Value {
     match reference {
         http::BlueprintRefParams::Inline { .. } => json!({"kind": "inline"}),
         http::BlueprintRefParams::Id { .. } => serde_json::to_value(reference).expect("a reference is JSON"),
+    }
+}
+
+pub(super) fn selector(params: &http::VersionSelectorParams) -> VersionSelector {
+    match params {
+        http::VersionSelectorParams::Latest => VersionSelector::Latest,
+        http::VersionSelectorParams::Fixed { value } => VersionSelector::Fixed(value.clone()),
+        http::VersionSelectorParams::SemverReq { req } => VersionSelector::SemverReq(req.clone()),
     }
 }
 

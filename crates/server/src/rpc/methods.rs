@@ -148,10 +148,12 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
             EngineError::Invalid { .. } | EngineError::Blueprint { .. } => RpcCode::InvalidParams,
             EngineError::NotFound { .. } => RpcCode::NotFound,
             EngineError::Forbidden(_) => RpcCode::Forbidden,
-            EngineError::Conflict { .. } | EngineError::Goal(_) | EngineError::GoalGate { .. } => {
-                RpcCode::Conflict
-            }
-            EngineError::RerunRefused { .. } => RpcCode::Conflict,
+            EngineError::Conflict { .. }
+            | EngineError::RerunRefused { .. }
+            | EngineError::BlueprintConflict { .. }
+            | EngineError::BlueprintArchived(_)
+            | EngineError::Goal(_)
+            | EngineError::GoalGate { .. } => RpcCode::Conflict,
             EngineError::Busy(_) => RpcCode::Busy,
             EngineError::Stopping => RpcCode::Stopping,
             EngineError::Write(error) if error.class() == ErrorClass::Bug => RpcCode::Internal,

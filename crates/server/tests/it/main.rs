@@ -1,7 +1,9 @@
 //! The HTTP door over real sockets, with a real plane on a folder of its own.
 
 mod access;
+mod blueprints;
 mod calls;
+mod enhance;
 mod events;
 mod explain;
 mod form;

@@ -9,6 +9,7 @@ mod disk;
 mod lock;
 mod open;
 mod reads;
+mod registry;
 mod resources;
 mod verify;
 mod writes;
