@@ -38,7 +38,8 @@ pub struct TaskParams {
     /// Kept with the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_slot: Option<String>,
-    /// How long the request waits for the run, in seconds; 3600 unless said otherwise. Not with `detach`.
+    /// How long the request waits for the run, in seconds; 3600 unless said otherwise. The run is cancelled then, so that
+    /// nothing stays at work that nobody waits for. Not with `detach`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_secs: Option<u64>,
     /// What it is for, in the asker's words.
@@ -261,7 +262,8 @@ pub struct RekickParams {
     /// Goes over what the task says besides its context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_input_override: Option<TaskInputParams>,
-    /// How long the request waits for the run, in seconds; 3600 unless said otherwise. Not with `detach`.
+    /// How long the request waits for the run, in seconds; 3600 unless said otherwise. The run is cancelled then, so that
+    /// nothing stays at work that nobody waits for. Not with `detach`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_secs: Option<u64>,
     /// Answer as soon as the run is durable.
