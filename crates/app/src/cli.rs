@@ -3,6 +3,7 @@
 mod approvals;
 mod blueprint;
 mod client_trace;
+mod data;
 pub(crate) mod demo;
 mod doctor;
 mod enhance;
@@ -14,6 +15,7 @@ mod rerun;
 mod run;
 mod runs;
 mod steps;
+mod tokens;
 mod workspaces;
 
 use crate::commands::Commands;
@@ -76,14 +78,17 @@ enum Command {
     /// Workspaces: what agents worked in.
     #[command(subcommand)]
     Workspace(workspaces::WorkspaceCommand),
+    /// Large results beside a flow: put, fetched by steps, listed.
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// The journal: what happened, in order.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
     /// What agents wait for: questions that a person answers.
     Approvals(approvals::ApprovalsArgs),
-    /// Tokens of agents that connect from outside.
+    /// Tokens: made for agents that connect from outside, listed, taken back.
     #[command(subcommand)]
-    Token(approvals::TokenCommand),
+    Token(tokens::TokenCommand),
     /// Policies: what they say, and what they said.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -149,9 +154,10 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Issue(command) => enhance::issue(&connect(&cli.home).await?, command).await,
         Command::Enhance(command) => enhance::enhance(&connect(&cli.home).await?, command).await,
         Command::Workspace(command) => workspaces::run(&connect(&cli.home).await?, command).await,
+        Command::Data(command) => data::run(&data::client(&folder()?).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
-        Command::Token(command) => approvals::token(&connect(&cli.home).await?, command).await,
+        Command::Token(command) => tokens::run(&connect(&cli.home).await?, command).await,
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&folder()?, args),
         Command::Policy(PolicyCommand::Explain(args)) => {
             policy::explain(&connect(&cli.home).await?, args).await

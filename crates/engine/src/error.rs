@@ -5,6 +5,7 @@ use adjutant_model::{GoalId, Value};
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::{GateRefusal, GoalRefusal};
 use adjutant_store::{ReadError, WriteError};
+use std::io::ErrorKind;
 use thiserror::Error;
 
 /// Why the plane did not do what was asked.
@@ -90,6 +91,26 @@ pub enum EngineError {
     /// Too much at once.
     #[error("{0} runs are open, and no more are taken at once")]
     Busy(usize),
+    /// Too many of something else at once.
+    #[error("{0}")]
+    Crowded(String),
+    /// It is more than is taken.
+    #[error("{message}")]
+    TooLarge {
+        /// How much is.
+        message: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// The disk that holds the outputs' files refused.
+    #[error("the file of an output could not be {done}")]
+    Body {
+        /// What was to be done with it.
+        done: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// Something of ours went wrong.
     #[error("{0}")]
     Defect(&'static str),
@@ -116,9 +137,10 @@ impl EngineError {
     /// Gives what may be done about it.
     pub fn class(&self) -> ErrorClass {
         match self {
-            EngineError::Invalid { .. } | EngineError::Blueprint { .. } | EngineError::Forbidden(_) => {
-                ErrorClass::User
-            }
+            EngineError::Invalid { .. }
+            | EngineError::Blueprint { .. }
+            | EngineError::Forbidden(_)
+            | EngineError::TooLarge { .. } => ErrorClass::User,
             EngineError::Conflict { .. }
             | EngineError::RerunRefused { .. }
             | EngineError::BlueprintConflict { .. }
@@ -127,7 +149,10 @@ impl EngineError {
             | EngineError::Goal(_) => ErrorClass::User,
             EngineError::NotFound { .. } => ErrorClass::Gone,
             EngineError::Defect(_) => ErrorClass::Bug,
-            EngineError::Busy(_) | EngineError::Stopping => ErrorClass::Retry,
+            EngineError::Busy(_)
+            | EngineError::Crowded(_)
+            | EngineError::Body { .. }
+            | EngineError::Stopping => ErrorClass::Retry,
             EngineError::Workspace { class, .. } => *class,
             EngineError::Write(error) => error.class(),
             EngineError::Read(error) => error.class(),
@@ -150,7 +175,10 @@ impl EngineError {
                 ErrorClass::User | ErrorClass::Retry | ErrorClass::Bug => "goal_refused",
             },
             EngineError::Workspace { .. } => "workspace_failed",
-            EngineError::Busy(_) => "busy",
+            EngineError::Busy(_) | EngineError::Crowded(_) => "busy",
+            EngineError::TooLarge { .. } => "too_large",
+            EngineError::Body { source, .. } if source.kind() == ErrorKind::StorageFull => "store_full",
+            EngineError::Body { .. } => "store_failed",
             EngineError::Defect(_) => "internal",
             EngineError::Stopping => "stopping",
             EngineError::Write(WriteError::Full(_)) => "store_full",
@@ -186,10 +214,13 @@ impl EngineError {
             EngineError::Write(WriteError::Full(_)) => Some(
                 "free space on the disk of the data folder; open runs go on by themselves then".to_owned(),
             ),
-            EngineError::Write(_) | EngineError::Read(_) => {
+            EngineError::TooLarge { hint, .. } => Some((*hint).to_owned()),
+            EngineError::Write(_) | EngineError::Read(_) | EngineError::Body { .. } => {
                 Some("`adjutant doctor` looks at the store".to_owned())
             }
-            EngineError::Busy(_) => Some("try again when some have ended".to_owned()),
+            EngineError::Busy(_) | EngineError::Crowded(_) => {
+                Some("try again when some have ended".to_owned())
+            }
             EngineError::Forbidden(_)
             | EngineError::Goal(_)
             | EngineError::Defect(_)
@@ -224,6 +255,9 @@ impl EngineError {
             | EngineError::Goal(_)
             | EngineError::Workspace { .. }
             | EngineError::Busy(_)
+            | EngineError::Crowded(_)
+            | EngineError::TooLarge { .. }
+            | EngineError::Body { .. }
             | EngineError::Defect(_)
             | EngineError::Stopping
             | EngineError::Write(_)

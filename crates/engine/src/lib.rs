@@ -34,6 +34,15 @@ mod policies;
 
 pub mod identity;
 
+pub mod sessions;
+
+pub mod data;
+
+pub mod jobs;
+
+pub mod doctor;
+pub mod load;
+
 pub mod goals;
 
 pub mod enhance;

@@ -4,12 +4,16 @@ use crate::approvals::{self, Answer, Answerer, Approvals};
 use crate::blueprints::Blueprints;
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
+use crate::data::{self, Data, EmitParams, OutputParams, Upload};
+use crate::doctor::{Doctor, Finding};
 use crate::enhance::{self, Enhance, IssueFilter, IssueParams, SettingParams};
 use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
-use crate::identity;
+use crate::identity::{self, Tokens};
+use crate::jobs::{self, JobStatus, Jobs};
+use crate::load::{self, PlaneLoad};
 use crate::places::Places;
 use crate::record;
 use crate::registry::{
@@ -17,28 +21,34 @@ use crate::registry::{
     ListedBlueprint, VersionSelector,
 };
 use crate::runs::{self, Rerun, Resumed, RunCommand, RunDirectory, ToolEnd, ToolQuestion};
+use crate::sessions::{self, SessionMade, SessionParams};
 use crate::settings::Settings;
 use crate::steps::{self, Bindings, Content, OutputInfo, StepInfo};
 use crate::tasks::{self, RekickParams, TaskParams, TaskStarted};
 use crate::worker::{Progress, Secret};
 use crate::workspaces::{self, WorkspaceInfo};
-use adjutant_model::action::{Caller, StepBinding};
+use adjutant_model::action::{Caller, StepBinding, TokenRecord, Verb};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
+use adjutant_model::data::OutputRecord;
 use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Goal, GoalStatus};
 use adjutant_model::issue::{EnhanceEntry, EnhanceSetting, Issue};
 use adjutant_model::policy::ToolCall;
 use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TurnRecord, Usage};
-use adjutant_model::{GoalId, IssueId, RunId, TaskId, Timestamp, Value};
+use adjutant_model::{GoalId, IssueId, RunId, SessionId, TaskId, Timestamp, TokenId, Value};
+use adjutant_rules::access;
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
 use adjutant_rules::policy::{self, PolicyFile};
 use adjutant_sessions::git::Git;
 use adjutant_sessions::worktree::RemoveMode;
-use adjutant_store::{Draft, OpenError, RunFilter, Store, StoreOptions, TaskEntry, TurnFilter, Write};
-use std::path::PathBuf;
+use adjutant_store::{
+    Bodies, Draft, OpenError, RunFilter, Store, StoreOptions, TaskEntry, TokenFilter, TurnFilter, Write,
+};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -92,6 +102,10 @@ pub(crate) struct Core {
     pub(crate) approvals: Approvals,
     pub(crate) enhance: Enhance,
     pub(crate) runs: RunDirectory,
+    pub(crate) tokens: Tokens,
+    pub(crate) jobs: Jobs,
+    pub(crate) data: Data,
+    doctor: Doctor,
     /// Every task of the plane but the keeper of goals.
     pub(crate) tasks: TaskTracker,
     /// Is cancelled when the plane stops: owners park their runs.
@@ -123,6 +137,15 @@ impl Core {
     }
 }
 
+/// Which tokens are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokensShown {
+    /// Those that let somebody in, but for those of steps.
+    Good,
+    /// All that are not forgotten.
+    All,
+}
+
 /// How the plane is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlaneStatus {
@@ -150,6 +173,11 @@ impl Plane {
         let commit_hook = settings.faults.commits.clone();
         let options = StoreOptions { commit_hook, ..StoreOptions::new(&settings.folder) };
         let store = Store::open(options, started_at)?;
+        let bodies = Bodies::open(&settings.folder).map_err(|source| {
+            let path = settings.folder.clone();
+            StartError::Read { path, source }
+        })?;
+        let data = Data::new(bodies, settings.data_uploads_max);
         let gate = Gate::new(read_policy(&settings)?);
         let (goals, keeper) = Goals::start(store.clone(), settings.folder.clone());
         tokio::spawn(keeper);
@@ -163,6 +191,10 @@ impl Plane {
             gate,
             goals,
             runs: RunDirectory::default(),
+            tokens: Tokens::default(),
+            jobs: Jobs::default(),
+            data,
+            doctor: Doctor::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             owner: clock::fresh_id().simple().to_string(),
@@ -191,7 +223,18 @@ impl Plane {
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
         enhance::start(&self.core);
+        self.start_jobs();
         Ok(())
+    }
+
+    fn start_jobs(&self) {
+        let core = &self.core;
+        let Settings { token_uses_ms, token_forget_ms, data_collect_ms, .. } = core.settings;
+        jobs::start(core, "token_uses", Duration::from_millis(token_uses_ms), identity::uses_keep);
+        jobs::start(core, "token_forget", Duration::from_millis(token_forget_ms), identity::forget_old);
+        jobs::start(core, "data_collect", Duration::from_millis(data_collect_ms), data::collect);
+        jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
+        core.jobs.nudge("data_sweep");
     }
 
     /// Takes no new work, parks the open runs, and closes the store. The next daemon resumes them.
@@ -199,6 +242,9 @@ impl Plane {
         self.core.stopping.cancel();
         self.core.tasks.close();
         self.core.tasks.wait().await;
+        if let Err(error) = identity::uses_keep(self.core.clone()).await {
+            tracing::warn!(%error, "how often tokens were shown last could not be kept");
+        }
         if let Err(error) = self.note(Event::DaemonStopped {}).await {
             tracing::warn!(%error, "the daemon's stop could not be journalled");
         }
@@ -226,12 +272,37 @@ impl Plane {
         }
     }
 
+    /// Gives how much the plane has to do, and how much it holds.
+    pub async fn load(&self) -> PlaneLoad {
+        load::of(&self.core).await
+    }
+
+    /// Looks at what Adjutant needs outside of itself; what was found a moment ago still counts.
+    pub async fn findings(&self) -> Arc<[Finding]> {
+        self.core.doctor.findings(&self.core.settings.folder, &self.core.settings.env).await
+    }
+
+    /// Gives the path of the database.
+    pub fn store_path(&self) -> &Path {
+        self.core.store.path()
+    }
+
+    /// Gives the address that the plane was told, such as `http://127.0.0.1:4100`.
+    pub fn endpoint(&self) -> Option<String> {
+        self.core.endpoint()
+    }
+
     /// Finds who shows a token; `None` when it is unknown, revoked or over.
     ///
     /// # Errors
     /// [`EngineError::Read`]
     pub async fn authenticate(&self, secret: &str) -> Result<Option<Caller>, EngineError> {
         identity::authenticate(&self.core, secret).await
+    }
+
+    /// Tells whether a caller's role lets it do something.
+    pub fn may(&self, caller: &Caller, verb: Verb) -> bool {
+        access::may(caller.role, verb)
     }
 
     /// Makes an owner's token; only its hash is kept.
@@ -253,6 +324,142 @@ impl Plane {
         ttl_secs: u64,
     ) -> Result<Secret, EngineError> {
         identity::agent_token_create(&self.core, caller, agent_id, ttl_secs).await
+    }
+
+    /// Gives tokens, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn tokens(&self, which: TokensShown, limit: usize) -> Result<Vec<TokenRecord>, EngineError> {
+        let filter = match which {
+            TokensShown::Good => TokenFilter {
+                good_at: Some(clock::now()),
+                without_steps: true,
+                limit,
+                ..TokenFilter::default()
+            },
+            TokensShown::All => TokenFilter { limit, ..TokenFilter::default() },
+        };
+        identity::list(&self.core, filter).await
+    }
+
+    /// Takes a token back: nobody is let in by it any more, and whoever was is let go.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`] for others than a host, [`EngineError::Conflict`] for the token that is shown and for
+    /// one that was taken back.
+    pub async fn token_revoke(
+        &self,
+        caller: &Caller,
+        token_id: &TokenId,
+    ) -> Result<TokenRecord, EngineError> {
+        identity::revoke(&self.core, caller, token_id).await
+    }
+
+    /// Returns when a caller's token was taken back or is over; never where there is none.
+    pub async fn token_ended(&self, caller: &Caller) {
+        identity::ended(&self.core, caller).await;
+    }
+
+    /// Makes an attached session; its secret is in what this gives and nowhere else.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`] when the caller may not let this role in, [`EngineError::Invalid`] for an unknown role.
+    pub async fn session_create(
+        &self,
+        caller: &Caller,
+        params: SessionParams,
+    ) -> Result<SessionMade, EngineError> {
+        sessions::create(&self.core, caller, params).await
+    }
+
+    /// Gives the attached sessions that live, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn sessions(&self, limit: usize) -> Result<Vec<TokenRecord>, EngineError> {
+        sessions::list(&self.core, limit).await
+    }
+
+    /// Ends a session by its public name.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Forbidden`] when the caller may not let its role in.
+    pub async fn session_end(&self, caller: &Caller, session_id: SessionId) -> Result<(), EngineError> {
+        sessions::end(&self.core, caller, session_id).await
+    }
+
+    /// Ends the session whose secret is shown; once.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn session_leave(&self, secret: &str) -> Result<(), EngineError> {
+        sessions::leave(&self.core, secret).await
+    }
+
+    /// Begins a body on the data path.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`], [`EngineError::Forbidden`], [`EngineError::TooLarge`], [`EngineError::Crowded`].
+    pub async fn output_begin(&self, caller: &Caller, params: OutputParams) -> Result<Upload, EngineError> {
+        data::begin(&self.core, caller, params).await
+    }
+
+    /// Keeps what a worker emits.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`] for another step than the token's, [`EngineError::TooLarge`].
+    pub async fn output_emit(
+        &self,
+        caller: &Caller,
+        params: EmitParams,
+    ) -> Result<OutputRecord, EngineError> {
+        data::emit(&self.core, caller, params).await
+    }
+
+    /// Gives an output by its id, or the latest of a name; with a run only what the run refers to.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] for one that is not there, or that the caller may not see.
+    pub async fn output_get(
+        &self,
+        caller: &Caller,
+        key: &str,
+        run_id: Option<RunId>,
+    ) -> Result<OutputRecord, EngineError> {
+        data::get(&self.core, caller, key, run_id).await
+    }
+
+    /// Lists the outputs that a caller sees, the newest first; with a run those that the run refers to.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn outputs(
+        &self,
+        caller: &Caller,
+        run_id: Option<RunId>,
+        limit: usize,
+    ) -> Result<Vec<OutputRecord>, EngineError> {
+        data::list(&self.core, caller, run_id, limit).await
+    }
+
+    /// Opens the bytes of an output that is no event.
+    ///
+    /// # Errors
+    /// [`EngineError::Body`]
+    pub async fn output_open(&self, output: &OutputRecord) -> Result<tokio::fs::File, EngineError> {
+        data::read(&self.core, output).await
+    }
+
+    /// Gives how long a body may arrive without a byte.
+    pub fn body_idle(&self) -> Duration {
+        Duration::from_millis(self.core.settings.data_idle_ms)
+    }
+
+    /// Makes a periodic job look at once, and gives how its rounds went when that one has ended; nothing when there is
+    /// no such job or the plane stops.
+    pub async fn job_run(&self, name: &str) -> Option<JobStatus> {
+        self.core.jobs.run(name).await
     }
 
     /// Gives who acts where authentication is switched off: the owner.

@@ -37,6 +37,22 @@ pub struct Settings {
     pub client_lease_ms: u64,
     /// How long a person has to answer an approval, in milliseconds.
     pub approval_ms: u64,
+    /// How often what is counted of tokens is kept, in milliseconds.
+    pub token_uses_ms: u64,
+    /// How often ended tokens are forgotten, in milliseconds.
+    pub token_forget_ms: u64,
+    /// A body on the data path is at most so large, in bytes.
+    pub data_body_bytes_max: u64,
+    /// The outputs of one run are together at most so large, in bytes.
+    pub data_run_bytes_max: u64,
+    /// So many bodies may arrive at once.
+    pub data_uploads_max: usize,
+    /// A body of which nothing arrives for so long is given up, in milliseconds.
+    pub data_idle_ms: u64,
+    /// How often outputs that nothing needs are looked for, in milliseconds.
+    pub data_collect_ms: u64,
+    /// An output that nothing needs is kept so long, in milliseconds.
+    pub data_unused_ms: u64,
     /// What a trial puts in its way; none otherwise.
     pub faults: Faults,
 }
@@ -58,6 +74,14 @@ impl Settings {
             client_batch_max: 256,
             client_lease_ms: 10_000,
             approval_ms: 300_000,
+            token_uses_ms: 5_000,
+            token_forget_ms: 3_600_000,
+            data_body_bytes_max: 64 << 20,
+            data_run_bytes_max: 4 << 30,
+            data_uploads_max: 64,
+            data_idle_ms: 30_000,
+            data_collect_ms: 60_000,
+            data_unused_ms: 24 * 3_600_000,
             faults: Faults::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::blueprints::{self, Callees, Linked, Ready};
 use crate::clock;
+use crate::data;
 use crate::error::EngineError;
 use crate::goals;
 use crate::plane::Core;
@@ -277,6 +278,7 @@ async fn accept(
     for event in policies.events() {
         creation.journal(Draft { at: now, actor: "plane".into(), subject: (&run.id).into(), event });
     }
+    data::refer(&mut creation, &run.id, &given.input);
     let state = FlowState::new(linked.program.clone(), ctx);
     let (accepted, answer) = oneshot::channel();
     let origin = Origin::New { creation, workspace, accepted };

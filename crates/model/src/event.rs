@@ -3,9 +3,10 @@
 //! A row's `kind` column is the tag and its payload the rest. What may be forgotten (inputs, outputs) is not in
 //! here: a payload names a turn, and the turn carries the content.
 
+use crate::action::Role;
 use crate::client_run::ApprovalStatus;
 use crate::goal::{Evidence, GoalStatus, LinkState};
-use crate::id::{GoalId, RunId, TaskId};
+use crate::id::{GoalId, OutputId, RunId, TaskId};
 use crate::issue::{EnhanceOutcome, IssueStatus};
 use crate::policy::{Judgement, PolicyScope};
 use crate::run::{ErrorClass, FlowError, RunStatus, StepPath, TurnStatus, WorkspaceRecord};
@@ -268,6 +269,39 @@ pub enum Event {
     BlueprintArchived {},
     /// A blueprint that was archived runs and changes again.
     BlueprintUnarchived {},
+    /// An outside client has a session.
+    SessionAttached {
+        /// What its bearer is called.
+        agent_id: String,
+        /// What it may do.
+        role: Role,
+        /// When it ends.
+        expires_at: Timestamp,
+    },
+    /// A session was ended before its time.
+    SessionDetached {},
+    /// A token was taken back before its time.
+    TokenRevoked {},
+    /// Something was put on the data path.
+    OutputStored {
+        /// What.
+        output_id: OutputId,
+        /// What it is called.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The step that made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<StepPath>,
+        /// SHA-256 of its bytes.
+        sha256: String,
+        /// How many bytes it has.
+        size_bytes: u64,
+    },
+    /// Outputs that nothing needs any more were removed.
+    OutputsCollected {
+        /// How many.
+        outputs: u64,
+    },
     /// A goal was made.
     GoalCreated {
         /// The intent.
@@ -394,6 +428,11 @@ impl Event {
             Event::BlueprintWritten { .. } => "blueprint_written",
             Event::BlueprintArchived { .. } => "blueprint_archived",
             Event::BlueprintUnarchived { .. } => "blueprint_unarchived",
+            Event::SessionAttached { .. } => "session_attached",
+            Event::SessionDetached {} => "session_detached",
+            Event::TokenRevoked {} => "token_revoked",
+            Event::OutputStored { .. } => "output_stored",
+            Event::OutputsCollected { .. } => "outputs_collected",
             Event::GoalCreated { .. } => "goal_created",
             Event::GoalLinked { .. } => "goal_linked",
             Event::GoalLinkChanged { .. } => "goal_link_changed",

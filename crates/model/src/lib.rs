@@ -19,12 +19,13 @@ pub mod proposal;
 pub mod run;
 pub mod shell;
 
+pub mod data;
 pub mod goal;
 
 pub mod issue;
 
 pub mod event;
 
-pub use id::{GoalId, IssueId, RunId, TaskId, TokenId};
+pub use id::{GoalId, IssueId, OutputId, RunId, SessionId, TaskId, TokenId};
 pub use time::Timestamp;
 pub use value::Value;

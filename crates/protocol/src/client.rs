@@ -97,6 +97,9 @@ pub enum Archived {
 /// The events of the journal as they come.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<http::EventView, ClientError>> + Send>>;
 
+/// The bytes of an output as they come.
+pub type DataStream = Pin<Box<dyn Stream<Item = Result<Vec<u8>, ClientError>> + Send>>;
+
 impl Client {
     /// Makes a client for a daemon's address and a token.
     ///
@@ -130,6 +133,14 @@ impl Client {
     /// [`ClientError`]
     pub async fn status(&self) -> Result<http::StatusView, ClientError> {
         self.get("/v1/status").await
+    }
+
+    /// Gives what the daemon finds of itself and of what it needs.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn doctor(&self) -> Result<http::DoctorView, ClientError> {
+        self.get("/v1/doctor").await
     }
 
     /// Starts a task and does not wait for its run.
@@ -662,6 +673,114 @@ impl Client {
         self.post("/v1/tokens", request).await
     }
 
+    /// Lists the tokens that let somebody in, but for those of steps.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn tokens(&self) -> Result<http::TokensView, ClientError> {
+        self.get("/v1/tokens?limit=1000").await
+    }
+
+    /// Lists all tokens that are not forgotten.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn tokens_all(&self) -> Result<http::TokensView, ClientError> {
+        self.get("/v1/tokens?all=true&limit=1000").await
+    }
+
+    /// Takes a token back.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn token_revoke(&self, token_id: &str) -> Result<http::TokenEntryView, ClientError> {
+        self.answer(self.request(Method::DELETE, &format!("/v1/tokens/{}", id(token_id)?))).await
+    }
+
+    /// Makes an attached session.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_create(
+        &self,
+        params: &http::SessionParams,
+    ) -> Result<http::SessionMadeView, ClientError> {
+        self.post("/v1/sessions", params).await
+    }
+
+    /// Lists the attached sessions that live.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn sessions(&self) -> Result<http::SessionsView, ClientError> {
+        self.get("/v1/sessions?limit=1000").await
+    }
+
+    /// Ends a session by its public name.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_end(&self, session_id: &str) -> Result<(), ClientError> {
+        self.send(self.request(Method::DELETE, &format!("/v1/sessions/{}", id(session_id)?))).await.map(drop)
+    }
+
+    /// Ends the session whose secret this client shows.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_leave(&self) -> Result<(), ClientError> {
+        self.send(self.request(Method::DELETE, "/v1/sessions")).await.map(drop)
+    }
+
+    /// Puts a body under a name, in a run or, with the token of a step, in that step's run.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn data_put(
+        &self,
+        name: &str,
+        run_id: Option<&str>,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Result<http::OutputView, ClientError> {
+        let path = format!("/v1/data/{}{}", id(name)?, of_run(run_id));
+        let request = self.request(Method::POST, &path).header("content-type", content_type).body(body);
+        self.answer(request).await
+    }
+
+    /// Emits a small value.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn data_emit(&self, params: &http::EmitParams) -> Result<http::EmittedView, ClientError> {
+        self.post("/v1/data/emit", params).await
+    }
+
+    /// Fetches an output by its id or name: its bytes as they come.
+    ///
+    /// # Errors
+    /// [`ClientError`] when there is none; what goes wrong later stands in the stream.
+    pub async fn data_get(&self, key: &str, run_id: Option<&str>) -> Result<DataStream, ClientError> {
+        let path = format!("/v1/data/{}{}", id(key)?, of_run(run_id));
+        let response = self.send(self.request(Method::GET, &path)).await?;
+        let address = self.address.clone();
+        let chunks = response.bytes_stream().map(move |chunk| match chunk {
+            Ok(chunk) => Ok(chunk.to_vec()),
+            Err(source) => Err(ClientError::Unreachable { address: address.clone(), source }),
+        });
+        Ok(Box::pin(chunks))
+    }
+
+    /// Lists outputs, all or those that a run refers to.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn data_list(&self, run_id: Option<&str>) -> Result<http::OutputsView, ClientError> {
+        let run = of_run(run_id);
+        let limit = if run.is_empty() { "?limit=1000" } else { "&limit=1000" };
+        self.get(&format!("/v1/data{run}{limit}")).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.answer(self.request(Method::GET, path)).await
     }
@@ -722,6 +841,10 @@ fn query<'q>(said: impl IntoIterator<Item = (&'q str, &'q Option<String>)>) -> S
     let parts = said.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
     let parts: Vec<String> = parts.map(|(key, value)| format!("{key}={}", escaped(value))).collect();
     if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
+}
+
+fn of_run(run_id: Option<&str>) -> String {
+    run_id.map_or_else(String::new, |run_id| format!("?run_id={}", escaped(run_id)))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {

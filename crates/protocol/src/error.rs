@@ -114,6 +114,8 @@ codes! {
     NotFound = "not_found", 404, NotFound;
     /// The route is there, the method is not.
     MethodNotAllowed = "method_not_allowed", 405, Usage;
+    /// The body stopped arriving.
+    TooSlow = "too_slow", 408, Failed;
     /// It does not go together with what is.
     Conflict = "conflict", 409, Failed;
     /// The blueprint is archived: it neither runs nor changes.
@@ -124,6 +126,8 @@ codes! {
     GoalRefused = "goal_refused", 409, Failed;
     /// The body is too large.
     TooLarge = "too_large", 413, Usage;
+    /// The body has nothing of the range.
+    RangeUnsatisfiable = "range_unsatisfiable", 416, Usage;
     /// The blueprint cannot run.
     BlueprintInvalid = "blueprint_invalid", 422, Usage;
     /// The run ended by an error in its flow.

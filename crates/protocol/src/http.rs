@@ -2,11 +2,13 @@
 
 mod approvals;
 mod blueprints;
+mod data;
 mod enhance;
 mod events;
 mod gate;
 mod goals;
 mod runs;
+mod sessions;
 mod status;
 mod tasks;
 mod workspaces;
@@ -16,6 +18,7 @@ pub use blueprints::{
     BlueprintDiffView, BlueprintDocumentView, BlueprintEntryView, BlueprintHistoryView, BlueprintLintsView,
     BlueprintListView, BlueprintVersionView, BlueprintWrittenView,
 };
+pub use data::{EmitParams, EmittedView, OutputRecordView, OutputView, OutputsView};
 pub use enhance::{
     AxisVerdictView, EnhanceEntryView, EnhanceSettingParams, EnhanceSettingView, IssueCancelParams,
     IssueOpenedView, IssueParams, IssueView, IssuesView,
@@ -33,7 +36,8 @@ pub use runs::{
     RunView, RunsView, StepEntryView, StepOutputView, StepOutputsView, StepsView, TurnErrorView, TurnView,
     UsageView,
 };
-pub use status::{HealthView, StatusView};
+pub use sessions::{SessionMadeView, SessionParams, SessionView, SessionsView, TokenEntryView, TokensView};
+pub use status::{DoctorView, FindingView, HealthView, JobView, QueuesView, StatusView, StoreSizesView};
 pub use tasks::{
     BlueprintRefParams, CheckPolicyParams, LintView, OperatorKindParams, OperatorParams, RekickParams,
     TaskDetachedView, TaskDoneView, TaskInfoView, TaskInputParams, TaskParams, TaskRunsView, TaskView,

@@ -3,6 +3,8 @@
 //! Everything here is a function of its arguments: no async, no I/O, no clock, no randomness. A rule module
 //! imports `model` only, and [`document`], which says what is wrong in what a person wrote.
 
+pub mod access;
+
 pub mod client_run;
 
 pub mod document;
@@ -28,6 +30,8 @@ pub mod enhance;
 pub mod goal;
 
 pub mod output;
+
+pub mod data;
 
 pub mod limits;
 

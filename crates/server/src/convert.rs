@@ -1,10 +1,15 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
+use adjutant_engine::data;
+use adjutant_engine::doctor::{Finding, Grade};
+use adjutant_engine::jobs::JobStatus;
 use adjutant_engine::registry::{BlueprintDocument, ListedBlueprint};
 use adjutant_engine::steps::{Bindings, OutputInfo, StepInfo};
 use adjutant_engine::workspaces::WorkspaceInfo;
 use adjutant_engine::{ExplainedKind, Explanation, Lint, Rerun, Resumed, TaskEntry};
+use adjutant_model::action::TokenRecord;
 use adjutant_model::client_run::Approval;
+use adjutant_model::data::OutputRecord;
 use adjutant_model::event::JournalRow;
 use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, LinkState};
 use adjutant_model::issue::{EnhanceEntry, EnhanceOutcome, EnhanceSetting, Issue, Verdict};
@@ -17,6 +22,33 @@ use adjutant_model::run::{
 use adjutant_model::{RunId, TaskId};
 use adjutant_protocol::http;
 use serde_json::{Value, json};
+
+pub(crate) fn job(job: &JobStatus) -> http::JobView {
+    let last = job.last.as_ref();
+    http::JobView {
+        name: job.name.to_owned(),
+        period_secs: u64::try_from(job.period.as_millis().div_ceil(1000)).unwrap_or(u64::MAX),
+        enabled: !job.period.is_zero(),
+        runs: job.runs,
+        errors: job.errors,
+        panics: job.panics,
+        acted_total: job.acted_total,
+        last_started_secs: last.map(|round| round.started_at.unix_ms() / 1000),
+        last_finished_secs: last.map(|round| round.finished_at.unix_ms() / 1000),
+        last_duration_ms: last.map(|round| round.finished_at.ms_since(round.started_at)),
+        last_outcome: last.map(|round| round.outcome.clone()),
+    }
+}
+
+pub(crate) fn finding(finding: &Finding) -> http::FindingView {
+    let grade = match finding.grade {
+        Grade::Fine => "ok",
+        Grade::Worse => "warn",
+        Grade::Bad => "fail",
+    };
+    let (name, detail) = (finding.name.to_owned(), finding.detail.clone());
+    http::FindingView { name, finding: grade.to_owned(), detail }
+}
 
 pub(crate) fn issue(issue: &Issue) -> http::IssueView {
     let epoch = issue.epoch.as_ref();
@@ -77,6 +109,66 @@ pub(crate) fn enhance_entry(entry: &EnhanceEntry) -> http::EnhanceEntryView {
         reasons: entry.reasons.clone(),
         ts_ms: entry.at.unix_ms(),
     }
+}
+
+/// Gives a token that is a session.
+pub(crate) fn session(token: &TokenRecord) -> http::SessionView {
+    http::SessionView {
+        id: token.session_id.map(|id| id.to_string()).unwrap_or_default(),
+        agent_id: token.agent_id.as_deref().unwrap_or_default().to_owned(),
+        role: token.role.as_str().to_owned(),
+        created_at: token.created_at.to_string(),
+        expires_at: token.expires_at.map(|at| at.to_string()).unwrap_or_default(),
+        uses: token.uses,
+        last_seen_at: token.last_seen_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn token(token: &TokenRecord) -> http::TokenEntryView {
+    let step = token.step.as_ref();
+    http::TokenEntryView {
+        id: token.id.to_string(),
+        role: token.role.as_str().to_owned(),
+        agent_id: token.agent_id.as_deref().map(str::to_owned),
+        session: token.session_id.map(|id| id.to_string()),
+        run_id: step.map(|step| step.run_id.to_string()),
+        path: step.map(|step| step.path.to_string()),
+        attempt: step.map(|step| step.attempt),
+        created_at: token.created_at.to_string(),
+        expires_at: token.expires_at.map(|at| at.to_string()),
+        revoked_at: token.revoked_at.map(|at| at.to_string()),
+        uses: token.uses,
+        last_seen_at: token.last_seen_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn output(output: &OutputRecord) -> http::OutputView {
+    http::OutputView {
+        out_id: output.id.to_string(),
+        name: output.name.clone(),
+        size_bytes: output.size_bytes,
+        sha256: output.sha256.clone(),
+        content_type: output.content_type.clone(),
+        run_id: output.run_id.as_ref().map(ToString::to_string),
+        path: output.path.as_ref().map(ToString::to_string),
+        attempt: output.attempt,
+        producer_agent: output.producer.clone(),
+        parent_refs: output.parents.iter().map(ToString::to_string).collect(),
+        created_at: output.created_at.to_string(),
+        r#ref: (&data::reference(output)).into(),
+    }
+}
+
+/// Gives the record of an output that was emitted.
+pub(crate) fn output_record(output: &OutputRecord) -> Option<http::OutputRecordView> {
+    Some(http::OutputRecordView {
+        id: output.id.to_string(),
+        task_id: output.task_id.clone(),
+        attempt: output.attempt,
+        producer_agent: output.producer.clone(),
+        event: output.event.as_ref()?.into(),
+        parent_refs: output.parents.iter().map(ToString::to_string).collect(),
+    })
 }
 
 pub(crate) fn task(entry: &TaskEntry) -> http::TaskView {
@@ -240,7 +332,7 @@ fn step_status(turn: &TurnRecord) -> &'static str {
     }
 }
 
-pub(crate) fn output((task_id, run_id): (&TaskId, &RunId), output: &OutputInfo) -> http::StepOutputView {
+pub(crate) fn step_output((task_id, run_id): (&TaskId, &RunId), output: &OutputInfo) -> http::StepOutputView {
     let name = adjutant_protocol::escaped(&output.name);
     http::StepOutputView {
         name: output.name.clone(),

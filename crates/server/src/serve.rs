@@ -3,7 +3,8 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, enhance, events, gate, goals, runs, status, steps, tasks, workspaces,
+    approvals, blueprints, data, enhance, events, gate, goals, runs, sessions, status, steps, tasks,
+    workspaces,
 };
 use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
@@ -117,7 +118,6 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(workspaces::remove))
         .routes(routes!(approvals::list))
         .routes(routes!(approvals::answer))
-        .routes(routes!(approvals::token))
         .routes(routes!(enhance::open, enhance::list))
         .routes(routes!(enhance::get))
         .routes(routes!(enhance::cancel))
@@ -125,7 +125,15 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(enhance::setting, enhance::setting_put, enhance::setting_remove))
         .routes(routes!(enhance::log))
         .routes(routes!(enhance::entry))
+        .routes(routes!(data::list))
+        .routes(routes!(data::emit))
+        .routes(routes!(data::get, data::put))
+        .routes(routes!(sessions::create, sessions::list, sessions::leave))
+        .routes(routes!(sessions::end))
+        .routes(routes!(sessions::token_create, sessions::tokens))
+        .routes(routes!(sessions::token_revoke))
         .routes(routes!(status::status))
+        .routes(routes!(status::doctor))
         .split_for_parts();
     // Health is routed apart, because it needs no token.
     let health = OpenApiRouter::<Plane>::new().routes(routes!(status::health)).into_openapi();

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 17] = [
+pub(crate) const MIGRATIONS: [Migration; 19] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -288,6 +288,41 @@ CREATE TABLE enhance_log (
     at INTEGER NOT NULL
 );
 CREATE INDEX enhance_log_by_blueprint ON enhance_log (blueprint_id, number);",
+    },
+    Migration {
+        name: "the session that a token is, and how often and when it was shown",
+        sql: "ALTER TABLE tokens ADD COLUMN session_id TEXT;
+ALTER TABLE tokens ADD COLUMN uses INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tokens ADD COLUMN last_seen_at INTEGER;
+CREATE UNIQUE INDEX tokens_by_session ON tokens (session_id);",
+    },
+    Migration {
+        name: "outputs on the data path, whose bytes are files, and the runs that refer to them",
+        sql: "CREATE TABLE outputs (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT,
+    run_id TEXT,
+    task_id TEXT,
+    path TEXT,
+    attempt INTEGER,
+    producer TEXT,
+    sha256 TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    content_type TEXT NOT NULL,
+    event TEXT,
+    parents TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX outputs_by_name ON outputs (name, number);
+CREATE INDEX outputs_by_run ON outputs (run_id, size);
+CREATE INDEX outputs_by_file ON outputs (sha256, size) WHERE event IS NULL;
+CREATE TABLE output_runs (
+    run_id TEXT NOT NULL,
+    output INTEGER NOT NULL REFERENCES outputs (number) ON DELETE CASCADE,
+    PRIMARY KEY (run_id, output)
+) WITHOUT ROWID;
+CREATE INDEX output_runs_by_output ON output_runs (output);",
     },
     Migration {
         name: "the epoch whose rerun took a turn back",

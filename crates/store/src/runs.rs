@@ -1,7 +1,7 @@
 //! Runs: their rows, their owners and where they stand.
 
 use crate::blobs;
-use crate::reader::{ReadError, Snapshot};
+use crate::reader::{ReadError, Snapshot, unsigned};
 use crate::store::Store;
 use crate::turns::TURNS_MAX;
 use crate::workspaces;
@@ -116,6 +116,7 @@ impl Write {
         self.journal_remove(run_id.as_str());
         self.push("DELETE FROM tokens WHERE run_id = ?1", ExpectedRows::Any, id());
         self.push("DELETE FROM approvals WHERE run_id = ?1", ExpectedRows::Any, id());
+        self.push("DELETE FROM output_runs WHERE run_id = ?1", ExpectedRows::Any, id());
         self.push("DELETE FROM run_inputs WHERE run = ?1", ExpectedRows::Any, run());
         self.push("DELETE FROM workspaces WHERE run = ?1 AND kind = 'given'", ExpectedRows::Any, run());
         let turns = vec![
@@ -145,6 +146,19 @@ const SELECT: &str = "SELECT r.id, r.task_id, r.status, r.owner, r.epoch, r.blue
                       FROM runs r LEFT JOIN workspaces w ON w.run = r.number";
 
 impl Store {
+    /// Counts the runs in a state.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn runs_count(&self, status: RunStatus) -> Result<u64, ReadError> {
+        self.read(move |snapshot| {
+            let sql = "SELECT count(*) FROM runs WHERE status = ?1";
+            let found = snapshot.select(sql, (status.as_str(),), |row| Ok(unsigned(row.get(0)?)))?;
+            Ok(found.into_iter().sum())
+        })
+        .await
+    }
+
     /// Gives a run.
     ///
     /// # Errors

@@ -129,8 +129,9 @@ CREATE TABLE tokens (
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     revoked_at INTEGER
-, agent_id TEXT);
+, agent_id TEXT, session_id TEXT, uses INTEGER NOT NULL DEFAULT 0, last_seen_at INTEGER);
 CREATE INDEX tokens_by_run ON tokens (run_id);
+CREATE UNIQUE INDEX tokens_by_session ON tokens (session_id);
 
 -- Runs that clients drive, their turns as JSON, and the questions that people answer.
 CREATE TABLE client_runs (
@@ -248,6 +249,32 @@ CREATE TABLE enhance_log (
     at INTEGER NOT NULL
 );
 CREATE INDEX enhance_log_by_blueprint ON enhance_log (blueprint_id, number);
+-- Outputs on the data path, whose bytes are files, and the runs that refer to them.
+CREATE TABLE outputs (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT,
+    run_id TEXT,
+    task_id TEXT,
+    path TEXT,
+    attempt INTEGER,
+    producer TEXT,
+    sha256 TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    content_type TEXT NOT NULL,
+    event TEXT,
+    parents TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX outputs_by_name ON outputs (name, number);
+CREATE INDEX outputs_by_run ON outputs (run_id, size);
+CREATE INDEX outputs_by_file ON outputs (sha256, size) WHERE event IS NULL;
+CREATE TABLE output_runs (
+    run_id TEXT NOT NULL,
+    output INTEGER NOT NULL REFERENCES outputs (number) ON DELETE CASCADE,
+    PRIMARY KEY (run_id, output)
+) WITHOUT ROWID;
+CREATE INDEX output_runs_by_output ON output_runs (output);
 
 -- What a run was given, when it is not what its task brought.
 CREATE TABLE run_inputs (

@@ -87,6 +87,12 @@ pub(crate) async fn issue(client: &Client, given: &str) -> Result<String> {
     pick("issue", given, issues.iter().map(|issue| issue.issue_id.as_str()))
 }
 
+/// Finds the token that is meant, among those that are good.
+pub(crate) async fn token(client: &Client, given: &str) -> Result<String> {
+    let tokens = client.tokens().await?.tokens;
+    pick("token", given, tokens.iter().map(|token| token.id.as_str()))
+}
+
 fn pick<'a>(kind: &str, given: &str, ids: impl Iterator<Item = &'a str>) -> Result<String> {
     let bare = |id: &'a str| id.split_once(['_', '-']).map_or(id, |(_, digits)| digits);
     let matches = |id: &&'a str| {
@@ -110,6 +116,7 @@ fn list_hint(kind: &str) -> String {
         "goal" => "`adjutant goal list` lists them".to_owned(),
         "task" => "`adjutant show RUN` tells a run's task".to_owned(),
         "issue" => "`adjutant issue ls` lists them".to_owned(),
+        "token" => "`adjutant token ls` lists them".to_owned(),
         _ => "`adjutant runs` lists them".to_owned(),
     }
 }

@@ -78,7 +78,7 @@ pub(crate) async fn outputs(
     Ok(Json(http::StepOutputsView {
         task_id: of.0.to_string(),
         run_id: of.1.to_string(),
-        steps: outputs.iter().map(|output| convert::output((&of.0, &of.1), output)).collect(),
+        steps: outputs.iter().map(|output| convert::step_output((&of.0, &of.1), output)).collect(),
         next_after,
     }))
 }
@@ -94,7 +94,7 @@ pub(crate) async fn output(
     PathTriple(task, run, step): PathTriple,
 ) -> Answer<Json<http::StepOutputView>> {
     let of = run_of(&plane, &task, &run).await?;
-    Ok(Json(convert::output((&of.0, &of.1), &plane.step_output(&of.1, &step).await?)))
+    Ok(Json(convert::step_output((&of.0, &of.1), &plane.step_output(&of.1, &step).await?)))
 }
 
 /// Which part of the content.

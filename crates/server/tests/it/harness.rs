@@ -192,6 +192,11 @@ impl Daemon {
         exchange(self.connect().await, line, head, b"").await
     }
 
+    /// Sends a request with a head and a body of one's own.
+    pub(crate) async fn send_body(&self, line: &str, head: &str, body: &[u8]) -> Raw {
+        exchange(self.connect().await, line, head, body).await
+    }
+
     /// Sends a request through the Unix socket.
     pub(crate) async fn send_through_socket(&self, line: &str, head: &str) -> Raw {
         let socket = UnixStream::connect(self.path("socket")).await.expect("the socket is open");

@@ -3,6 +3,7 @@
 mod access;
 mod blueprints;
 mod calls;
+mod data;
 mod enhance;
 mod events;
 mod explain;
@@ -15,6 +16,8 @@ mod policies;
 mod reruns;
 mod rpc;
 mod runs;
+mod sessions;
+mod status;
 mod steps;
 mod tasks;
 mod workspaces;
