@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it is")]
 
+mod again;
 mod asks;
 mod blueprints;
 mod client;
