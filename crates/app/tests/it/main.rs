@@ -6,6 +6,7 @@ mod asks;
 mod client;
 mod cost;
 mod daemon;
+mod data;
 mod demo;
 mod dependencies;
 mod drive;

@@ -8,6 +8,7 @@ mod crash;
 mod disk;
 mod lock;
 mod open;
+mod outputs;
 mod reads;
 mod registry;
 mod resources;
