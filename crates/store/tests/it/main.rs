@@ -6,6 +6,7 @@ mod fixtures;
 
 mod crash;
 mod disk;
+mod issues;
 mod lock;
 mod open;
 mod outputs;
