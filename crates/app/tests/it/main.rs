@@ -8,6 +8,7 @@ mod blueprints;
 mod client;
 mod cost;
 mod daemon;
+mod data;
 mod demo;
 mod dependencies;
 mod drive;
