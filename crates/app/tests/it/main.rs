@@ -9,6 +9,7 @@ mod daemon;
 mod demo;
 mod dependencies;
 mod drive;
+mod enhance;
 mod errors;
 mod goals;
 mod rehearsal;
