@@ -46,6 +46,11 @@ impl Data {
         let uploads = Arc::new(Semaphore::new(uploads_max));
         Data { bodies, uploads, uploads_max, collected_to: AtomicI64::new(0) }
     }
+
+    /// Gives how many bodies arrive.
+    pub(crate) fn arriving(&self) -> usize {
+        self.uploads_max - self.uploads.available_permits()
+    }
 }
 
 /// What is to be put under a name, as its producer says.

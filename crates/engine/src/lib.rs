@@ -38,6 +38,9 @@ pub mod data;
 
 pub mod jobs;
 
+pub mod doctor;
+pub mod load;
+
 pub mod goals;
 
 pub mod enhance;

@@ -5,6 +5,7 @@ use crate::blueprints::Blueprints;
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::data::{self, Data, EmitParams, OutputParams, Upload};
+use crate::doctor::{Doctor, Finding};
 use crate::enhance::{self, Enhance, IssueFilter, IssueParams, SettingParams};
 use crate::error::EngineError;
 use crate::explain::{self, Explanation};
@@ -12,6 +13,7 @@ use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
 use crate::identity::{self, Tokens};
 use crate::jobs::{self, JobStatus, Jobs};
+use crate::load::{self, PlaneLoad};
 use crate::places::Places;
 use crate::record;
 use crate::registry::{
@@ -41,7 +43,7 @@ use adjutant_rules::policy::{self, PolicyFile};
 use adjutant_sessions::git::Git;
 use adjutant_sessions::worktree::RemoveMode;
 use adjutant_store::{Bodies, Draft, OpenError, RunFilter, Store, StoreOptions, TokenFilter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use thiserror::Error;
@@ -100,6 +102,7 @@ pub(crate) struct Core {
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
     pub(crate) data: Data,
+    doctor: Doctor,
     /// Every task of the plane but the keeper of goals.
     pub(crate) tasks: TaskTracker,
     /// Is cancelled when the plane stops: owners park their runs.
@@ -188,6 +191,7 @@ impl Plane {
             tokens: Tokens::default(),
             jobs: Jobs::default(),
             data,
+            doctor: Doctor::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             owner: clock::fresh_id().simple().to_string(),
@@ -264,6 +268,26 @@ impl Plane {
             journal_seq: *self.core.store.committed().borrow(),
             store_failure: self.core.store.health().writes_failing.map(|failure| failure.error.to_string()),
         }
+    }
+
+    /// Gives how much the plane has to do, and how much it holds.
+    pub async fn load(&self) -> PlaneLoad {
+        load::of(&self.core).await
+    }
+
+    /// Looks at what Adjutant needs outside of itself; what was found a moment ago still counts.
+    pub async fn findings(&self) -> Arc<[Finding]> {
+        self.core.doctor.findings(&self.core.settings.folder, &self.core.settings.env).await
+    }
+
+    /// Gives the path of the database.
+    pub fn store_path(&self) -> &Path {
+        self.core.store.path()
+    }
+
+    /// Gives the address that the plane was told, such as `http://127.0.0.1:4100`.
+    pub fn endpoint(&self) -> Option<String> {
+        self.core.endpoint()
     }
 
     /// Finds who shows a token; `None` when it is unknown, revoked or over.

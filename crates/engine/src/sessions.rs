@@ -49,7 +49,7 @@ pub(crate) async fn create(
     let agent_id = identity::agent_id_read(&params.agent_id)?;
     let ttl_secs = identity::ttl_read("session", params.ttl_secs.unwrap_or(SESSION_SECS))?;
     may_admit(caller, role)?;
-    if core.store.sessions_good(clock::now()).await? >= SESSIONS_MAX {
+    if core.store.sessions_good(None, clock::now()).await? >= SESSIONS_MAX {
         return Err(EngineError::Crowded(format!("{SESSIONS_MAX} sessions live, and no more at once")));
     }
     let session_id = SessionId::new(clock::fresh_id());

@@ -135,6 +135,14 @@ impl Client {
         self.get("/v1/status").await
     }
 
+    /// Gives what the daemon finds of itself and of what it needs.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn doctor(&self) -> Result<http::DoctorView, ClientError> {
+        self.get("/v1/doctor").await
+    }
+
     /// Starts a task and does not wait for its run.
     ///
     /// # Errors

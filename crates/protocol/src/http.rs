@@ -33,7 +33,7 @@ pub use goals::{
 };
 pub use runs::{CancelParams, FlowErrorView, RunView, RunsView, TurnErrorView, TurnView, UsageView};
 pub use sessions::{SessionMadeView, SessionParams, SessionView, SessionsView, TokenEntryView, TokensView};
-pub use status::{HealthView, StatusView};
+pub use status::{DoctorView, FindingView, HealthView, JobView, QueuesView, StatusView, StoreSizesView};
 pub use tasks::{
     BlueprintRefParams, CheckPolicyParams, LintView, OperatorKindParams, OperatorParams, TaskDetachedView,
     TaskDoneView, TaskInfoView, TaskParams, TaskRunsView, TaskView, VersionSelectorParams,

@@ -1,6 +1,8 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
 use adjutant_engine::data;
+use adjutant_engine::doctor::{Finding, Grade};
+use adjutant_engine::jobs::JobStatus;
 use adjutant_engine::registry::{BlueprintDocument, ListedBlueprint};
 use adjutant_engine::workspaces::WorkspaceInfo;
 use adjutant_engine::{ExplainedKind, Explanation, Lint};
@@ -18,6 +20,33 @@ use adjutant_model::run::{
 };
 use adjutant_protocol::http;
 use serde_json::Value;
+
+pub(crate) fn job(job: &JobStatus) -> http::JobView {
+    let last = job.last.as_ref();
+    http::JobView {
+        name: job.name.to_owned(),
+        period_secs: u64::try_from(job.period.as_millis().div_ceil(1000)).unwrap_or(u64::MAX),
+        enabled: !job.period.is_zero(),
+        runs: job.runs,
+        errors: job.errors,
+        panics: job.panics,
+        acted_total: job.acted_total,
+        last_started_secs: last.map(|round| round.started_at.unix_ms() / 1000),
+        last_finished_secs: last.map(|round| round.finished_at.unix_ms() / 1000),
+        last_duration_ms: last.map(|round| round.finished_at.ms_since(round.started_at)),
+        last_outcome: last.map(|round| round.outcome.clone()),
+    }
+}
+
+pub(crate) fn finding(finding: &Finding) -> http::FindingView {
+    let grade = match finding.grade {
+        Grade::Fine => "ok",
+        Grade::Worse => "warn",
+        Grade::Bad => "fail",
+    };
+    let (name, detail) = (finding.name.to_owned(), finding.detail.clone());
+    http::FindingView { name, finding: grade.to_owned(), detail }
+}
 
 pub(crate) fn issue(issue: &Issue) -> http::IssueView {
     let epoch = issue.epoch.as_ref();

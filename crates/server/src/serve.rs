@@ -124,6 +124,7 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(sessions::token_create, sessions::tokens))
         .routes(routes!(sessions::token_revoke))
         .routes(routes!(status::status))
+        .routes(routes!(status::doctor))
         .split_for_parts();
     // Health is routed apart, because it needs no token.
     let health = OpenApiRouter::<Plane>::new().routes(routes!(status::health)).into_openapi();

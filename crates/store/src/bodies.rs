@@ -24,6 +24,9 @@ const FOLDER: &str = "blobs";
 /// The folder of bodies that are not whole yet.
 const INCOMING: &str = "incoming";
 
+/// So much of a body is written at once, and held for that.
+const WRITE_BYTES: usize = 256 << 10;
+
 /// All bodies; clone it to hold it in another place.
 #[derive(Debug, Clone)]
 pub struct Bodies {
@@ -97,7 +100,9 @@ impl Bodies {
     /// What the system said.
     pub async fn begin(&self, name: &str) -> io::Result<IncomingBody> {
         let path = self.folder.join(INCOMING).join(name);
-        let file = tokio::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).await?;
+        let mut file =
+            tokio::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).await?;
+        file.set_max_buf_size(WRITE_BYTES);
         Ok(IncomingBody { file, path: Incoming(path), hasher: Sha256::new(), size_bytes: 0 })
     }
 

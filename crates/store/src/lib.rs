@@ -49,7 +49,7 @@ pub use outputs::OutputTotals;
 pub use reader::ReadError;
 pub use registry::HeadFilter;
 pub use runs::{RunFilter, RunStatusChange};
-pub use store::{Health, OpenError, Store, StoreOptions, WriteFailure};
+pub use store::{Health, OpenError, Store, StoreOptions, StoreSizes, WriteFailure};
 pub use tokens::TokenFilter;
 pub use turns::{TURNS_MAX, TurnSettlement};
 pub use workspaces::WorkspaceEntry;

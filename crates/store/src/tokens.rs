@@ -148,15 +148,16 @@ impl Store {
         .await
     }
 
-    /// Counts the sessions that let their bearer in at an instant.
+    /// Counts the sessions, those of one role or all, that let their bearer in at an instant.
     ///
     /// # Errors
     /// [`ReadError`]
-    pub async fn sessions_good(&self, at: Timestamp) -> Result<u64, ReadError> {
+    pub async fn sessions_good(&self, role: Option<Role>, at: Timestamp) -> Result<u64, ReadError> {
         self.read(move |snapshot| {
-            let sql = "SELECT count(*) FROM tokens \
-                       WHERE session_id IS NOT NULL AND revoked_at IS NULL AND expires_at > ?1";
-            let found = snapshot.select(sql, (at.unix_ms(),), |row| Ok(unsigned(row.get(0)?)))?;
+            let sql = "SELECT count(*) FROM tokens WHERE session_id IS NOT NULL AND revoked_at IS NULL \
+                       AND expires_at > ?1 AND (?2 IS NULL OR role = ?2)";
+            let params = (at.unix_ms(), role.map(Role::as_str));
+            let found = snapshot.select(sql, params, |row| Ok(unsigned(row.get(0)?)))?;
             Ok(found.into_iter().sum())
         })
         .await

@@ -45,6 +45,7 @@ async fn every_route_but_health_needs_a_token() {
         "GET /v1/tokens",
         "DELETE /v1/tokens/x",
         "GET /v1/status",
+        "GET /v1/doctor",
         "GET /openapi.json",
         "GET /nowhere",
         "PUT /v1/runs",

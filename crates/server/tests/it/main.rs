@@ -15,5 +15,6 @@ mod policies;
 mod rpc;
 mod runs;
 mod sessions;
+mod status;
 mod tasks;
 mod workspaces;

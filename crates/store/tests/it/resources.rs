@@ -351,8 +351,11 @@ async fn sessions_and_uses_are_found_again() {
     let used = TokenRecord { uses: 5, last_seen_at: Some(at(9)), ..token(1) };
     assert_eq!(store.token_of_session(session_id).await.unwrap(), Some(used.clone()));
     assert_eq!(store.token_get(&token(3).id).await.unwrap(), Some(token(3)));
-    assert_eq!(store.sessions_good(at(99)).await.unwrap(), 1);
-    assert_eq!(store.sessions_good(at(100)).await.unwrap(), 0);
+    for (role, instant, count) in
+        [(None, 99, 1), (None, 100, 0), (Some(Role::Senior), 99, 1), (Some(Role::Operator), 99, 0)]
+    {
+        assert_eq!(store.sessions_good(role, at(instant)).await.unwrap(), count, "{role:?} {instant}");
+    }
     assert_eq!(store.tokens_ended(at(150)).await.unwrap(), 1);
 
     let all = TokenFilter { limit: 9, ..TokenFilter::default() };
