@@ -12,6 +12,7 @@ mod data;
 mod demo;
 mod dependencies;
 mod drive;
+mod enhance;
 mod errors;
 mod goals;
 mod rehearsal;
