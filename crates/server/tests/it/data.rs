@@ -230,7 +230,7 @@ async fn a_worker_puts_in_its_own_run_and_sees_no_other() {
         assert_eq!((status, error.error), (404, format!("there is no output {key}")));
     }
     let listed = worker.data_list(None).await.expect("a list").outputs;
-    assert_eq!(listed, [own.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&own));
     // A person puts in the run what its step may fetch.
     let given = daemon.client.data_put("given", Some(&run_id), OCTETS, b"here".to_vec()).await.expect("kept");
     assert_eq!(got(&worker, &given.out_id).await.expect("it sees it"), b"here");
