@@ -2,14 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it is")]
 
+mod again;
 mod asks;
 mod blueprints;
 mod client;
 mod cost;
 mod daemon;
+mod data;
 mod demo;
 mod dependencies;
 mod drive;
+mod enhance;
 mod errors;
 mod goals;
 mod rehearsal;

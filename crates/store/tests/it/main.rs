@@ -9,6 +9,7 @@ mod disk;
 mod issues;
 mod lock;
 mod open;
+mod outputs;
 mod reads;
 mod registry;
 mod resources;
