@@ -1,6 +1,6 @@
-# The four things one does here; `make run` and `make test` are all a newcomer needs.
+# What one does here; `make run` and `make test` are all a newcomer needs.
 
-.PHONY: run test check bench
+.PHONY: run test check bench schemathesis
 
 # Installs what is missing, builds, and shows the main job on a sample project.
 run:
@@ -22,3 +22,8 @@ check:
 bench:
 	cargo build --release --bin adjutant
 	target/release/adjutant bench flow
+
+# What the OpenAPI document allows, and what it does not, against a daemon of its own; needs `pip install schemathesis`.
+schemathesis:
+	cargo build --bin adjutant
+	scripts/schemathesis.sh target/debug/adjutant

@@ -22,6 +22,7 @@ use crate::commands::Commands;
 use crate::{bench, config, daemon, drive, exit, launch, rehearsal};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
+use blueprint::BlueprintCommand;
 use clap::{CommandFactory, Parser, Subcommand};
 use policy::PolicyCommand;
 use std::io::{self, Write};
@@ -66,9 +67,9 @@ enum Command {
     Cancel(runs::CancelArgs),
     /// Goals: made, checked, closed by proof.
     Goal(goals::GoalArgs),
-    /// Blueprints.
+    /// Blueprints: checked, registered, compared, exported.
     #[command(subcommand)]
-    Blueprint(blueprint::BlueprintCommand),
+    Blueprint(BlueprintCommand),
     /// Issues: requests to change a blueprint, which verifiers let through or not.
     #[command(subcommand)]
     Issue(enhance::IssueCommand),
@@ -150,7 +151,8 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Resume(args) => rerun::resume(&folder()?, args).await,
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
         Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
-        Command::Blueprint(command) => blueprint::run(command),
+        Command::Blueprint(BlueprintCommand::Lint { file }) => blueprint::lint(&file),
+        Command::Blueprint(command) => blueprint::run(&folder()?, command).await,
         Command::Issue(command) => enhance::issue(&connect(&cli.home).await?, command).await,
         Command::Enhance(command) => enhance::enhance(&connect(&cli.home).await?, command).await,
         Command::Workspace(command) => workspaces::run(&connect(&cli.home).await?, command).await,

@@ -10,13 +10,13 @@ mod consumer;
 mod epoch;
 mod orbit;
 
-pub(crate) use consumer::start;
+pub(crate) use consumer::round;
 
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::{Core, Plane};
 use crate::record;
-use crate::registry::{self, BlueprintBase, BlueprintWrite};
+use crate::registry::{self, BlueprintBase, BlueprintWrite, VersionSelector};
 use adjutant_model::action::Caller;
 use adjutant_model::event::Event;
 use adjutant_model::issue::{EnhanceEntry, EnhanceSetting, Issue, IssueState, IssueStatus};
@@ -28,9 +28,12 @@ use adjutant_rules::source;
 pub use adjutant_store::IssueFilter;
 use adjutant_store::{Draft, Json, Write, WriteError};
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, LazyLock};
-use tokio::sync::{Notify, Semaphore};
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
 
+/// The name of the consumer among the periodic jobs.
+pub(crate) const JOB: &str = "enhance";
 /// So many issues may wait at once.
 const PENDING_MAX: u64 = 10_000;
 /// So many epochs run at once; of one blueprint never more than one.
@@ -47,18 +50,25 @@ pub fn builtin_blueprint() -> (String, Value) {
     (DEFAULT_ORBIT.to_owned(), ORBIT.clone())
 }
 
-/// What the loop shares with those who nudge it.
+/// What the consumer and the epochs share; all of it is found again in the store.
 #[derive(Debug)]
 pub(crate) struct Enhance {
-    /// Wakes the consumer.
-    wake: Notify,
     /// The epochs that may begin.
     slots: Arc<Semaphore>,
+    /// The issues whose run somebody waits for.
+    followed: Mutex<HashSet<IssueId>>,
 }
 
 impl Default for Enhance {
     fn default() -> Self {
-        Enhance { wake: Notify::new(), slots: Arc::new(Semaphore::new(EPOCHS_MAX)) }
+        Enhance { slots: Arc::new(Semaphore::new(EPOCHS_MAX)), followed: Mutex::default() }
+    }
+}
+
+impl Enhance {
+    fn followed(&self) -> MutexGuard<'_, HashSet<IssueId>> {
+        // The set is whole after every single operation on it.
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,17 +126,13 @@ pub(crate) async fn open(core: &Core, caller: &Caller, params: IssueParams) -> R
     }
     let pending = core.store.issue_count(IssueStatus::Pending).await?;
     if pending >= PENDING_MAX {
-        let message = format!("{pending} issues wait already, and no more are taken");
-        return Err(EngineError::Conflict {
-            message,
-            hint: Some("`adjutant issue ls --status pending` lists them".to_owned()),
-        });
+        return Err(EngineError::Crowded(format!("{pending} issues wait already, and no more are taken")));
     }
     let mut write = Write::default();
     write.issue_create(&issue);
     journal(&mut write, &issue, caller.actor(), events, now);
     core.store.write(write).await?;
-    core.enhance.wake.notify_one();
+    core.jobs.nudge(JOB);
     Ok(issue)
 }
 
@@ -164,6 +170,8 @@ pub(crate) async fn cancel(
                 // When the run has just ended its outcome counts, and the issue is about to say so.
                 match plane.run_cancel(caller, &epoch.run_id, reason).await {
                     Ok(_) | Err(EngineError::Conflict { .. }) => {}
+                    // Its owner has left between two looks.
+                    Err(EngineError::Stopping) if !core.stopping.is_cancelled() => {}
                     Err(error) => return Err(error),
                 }
                 tokio::select! {
@@ -265,7 +273,7 @@ pub(crate) async fn setting_put(
         }
         None => drop(core.store.write(write).await?),
     }
-    core.enhance.wake.notify_one();
+    core.jobs.nudge(JOB);
     Ok(setting)
 }
 
@@ -277,10 +285,12 @@ pub(crate) async fn setting_remove(core: &Core, caller: &Caller, id: &str) -> Re
     let event = Event::EnhanceSettingRemoved { setting_id: id.chars().take(80).collect() };
     write.journal(Draft { at: clock::now(), actor: caller.actor().into(), subject: "plane".into(), event });
     match core.store.write(write).await {
-        Ok(_) => Ok(core.enhance.wake.notify_one()),
-        Err(WriteError::RowsUnexpected { .. }) => Err(EngineError::not_found("enhance setting", id)),
-        Err(error) => Err(error.into()),
+        Ok(_) => {}
+        Err(WriteError::RowsUnexpected { .. }) => return Err(EngineError::not_found("enhance setting", id)),
+        Err(error) => return Err(error.into()),
     }
+    core.jobs.nudge(JOB);
+    Ok(())
 }
 
 fn setting_refused(refusal: SettingRefusal) -> EngineError {
@@ -288,9 +298,14 @@ fn setting_refused(refusal: SettingRefusal) -> EngineError {
 }
 
 fn setting_hash(setting: &EnhanceSetting) -> String {
+    let version = match &setting.version {
+        VersionSelector::Latest => Value::Null,
+        VersionSelector::Fixed(version) => Value::object([("fixed", Value::from(version.as_str()))]),
+        VersionSelector::SemverReq(req) => Value::object([("semver_req", Value::from(req.as_str()))]),
+    };
     let said = Value::object([
         ("blueprint_id", Value::from(setting.blueprint_id.as_str())),
-        ("version", Value::from(format!("{:?}", setting.version))),
+        ("version", version),
         ("ttl_secs", Value::from(setting.ttl_secs)),
         ("verifier_axes", Value::array(setting.verifier_axes.iter().map(|axis| Value::from(axis.as_str())))),
         ("spawner", setting.spawner.clone().unwrap_or_default()),

@@ -222,19 +222,20 @@ impl Plane {
         approvals::withdraw_left_over(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
-        enhance::start(&self.core);
         self.start_jobs();
         Ok(())
     }
 
     fn start_jobs(&self) {
         let core = &self.core;
-        let Settings { token_uses_ms, token_forget_ms, data_collect_ms, .. } = core.settings;
+        let Settings { token_uses_ms, token_forget_ms, data_collect_ms, enhance_ms, .. } = core.settings;
         jobs::start(core, "token_uses", Duration::from_millis(token_uses_ms), identity::uses_keep);
         jobs::start(core, "token_forget", Duration::from_millis(token_forget_ms), identity::forget_old);
         jobs::start(core, "data_collect", Duration::from_millis(data_collect_ms), data::collect);
         jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
         core.jobs.nudge("data_sweep");
+        jobs::start(core, enhance::JOB, Duration::from_millis(enhance_ms), enhance::round);
+        core.jobs.nudge(enhance::JOB);
     }
 
     /// Takes no new work, parks the open runs, and closes the store. The next daemon resumes them.

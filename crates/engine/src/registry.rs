@@ -16,6 +16,7 @@ use adjutant_model::{Timestamp, Value};
 use adjutant_rules::blueprint::registry::{Admitted, Standing, WriteRefusal, admit, highest, is_version};
 use adjutant_rules::blueprint::{self, changed_lines, hash, is_id, is_semver};
 use adjutant_rules::document::{Lint, LintLevel};
+use adjutant_rules::source::to_yaml;
 use adjutant_store::{Draft, HeadFilter, Write, WriteError};
 use std::sync::Arc;
 
@@ -278,7 +279,7 @@ fn refused(id: &str, base: &BlueprintBase, known: Option<&Known<'_>>, refusal: W
         WriteRefusal::Archived => return EngineError::BlueprintArchived(id.to_owned()),
         WriteRefusal::Exists => (
             format!("the blueprint {id} is there already; its head is {shown_head}"),
-            "name the head that your change is based on, as `?base=` or `If-Match`".to_owned(),
+            "name the head that your change is based on, by `?base=`, `If-Match`, or `--base` of `adjutant blueprint push`".to_owned(),
         ),
         WriteRefusal::Moved => (
             format!("the blueprint {id} has moved on: its head is {shown_head}, not {named}"),
@@ -503,7 +504,7 @@ pub(crate) async fn diff(
     };
     Ok(BlueprintDiff {
         patch: blueprint::patch(&from.document, &to.document),
-        text: changed_lines(&readable(&from.document), &readable(&to.document)),
+        text: changed_lines(&to_yaml(&from.document), &to_yaml(&to.document)),
         from: from.version,
         to: to.version,
     })
@@ -518,10 +519,6 @@ async fn kept_parent(core: &Core, id: &str, version: &str) -> Result<BlueprintDo
         entry: None,
         archived_at: None,
     })
-}
-
-fn readable(document: &Value) -> String {
-    serde_json::to_string_pretty(document).expect("a value is JSON")
 }
 
 /// Lists blueprints in the order of their ids, built-in ones among them.

@@ -53,6 +53,8 @@ pub struct Settings {
     pub data_collect_ms: u64,
     /// An output that nothing needs is kept so long, in milliseconds.
     pub data_unused_ms: u64,
+    /// How often the enhance loop looks for what nobody told it of, in milliseconds.
+    pub enhance_ms: u64,
     /// What a trial puts in its way; none otherwise.
     pub faults: Faults,
 }
@@ -81,6 +83,7 @@ impl Settings {
             data_uploads_max: 64,
             data_idle_ms: 30_000,
             data_collect_ms: 60_000,
+            enhance_ms: 1_000,
             data_unused_ms: 24 * 3_600_000,
             faults: Faults::default(),
         }

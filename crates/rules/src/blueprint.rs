@@ -5,6 +5,7 @@
 //! loose ends: every step's agent, every template, function and chunk is there.
 
 mod agent;
+pub mod authoring;
 mod command;
 mod diff;
 mod fields;

@@ -6,12 +6,12 @@
 //! beside the core ones. Aliases are expanded within bounds, so that a small text cannot grow without end.
 
 mod json;
-mod plain;
 mod scalar;
 mod tree;
+mod write;
 mod yaml;
 
-pub use plain::to_yaml;
+pub use write::to_yaml;
 
 use crate::document::{Lint, LintLevel};
 use adjutant_model::Value;

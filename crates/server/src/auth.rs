@@ -80,6 +80,8 @@ fn verb(method: &Method, path: &str) -> Verb {
         true if below("/v1/data") => Verb::Fetch,
         false if below("/v1/data") => Verb::Produce,
         false if below("/v1/approvals") => Verb::Answer,
+        // It says what is wrong and keeps nothing.
+        false if path == "/v1/blueprints:lint" => Verb::Read,
         true => Verb::Read,
         false => Verb::Operate,
     }
@@ -166,6 +168,8 @@ mod tests {
             (Method::POST, "/v1/tokens", Verb::Own),
             (Method::GET, "/v1/tokens", Verb::Own),
             (Method::GET, "/openapi.json", Verb::Read),
+            (Method::POST, "/v1/blueprints:lint", Verb::Read),
+            (Method::POST, "/v1/blueprints/x", Verb::Operate),
         ] {
             assert_eq!(verb(&method, path), does, "{method} {path}");
         }

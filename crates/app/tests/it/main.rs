@@ -4,12 +4,15 @@
 
 mod again;
 mod asks;
+mod blueprints;
 mod client;
 mod cost;
 mod daemon;
+mod data;
 mod demo;
 mod dependencies;
 mod drive;
+mod enhance;
 mod errors;
 mod goals;
 mod rehearsal;

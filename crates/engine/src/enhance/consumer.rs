@@ -1,7 +1,7 @@
-//! The consumer: one task that begins epochs, and lives through every error.
+//! The consumer: the periodic job that begins epochs.
 //!
-//! It reconciles: what may begin is read from the store each time, so a nudge only wakes it, and a timer wakes it
-//! anyway. While there is work it does not pause; without any it looks more and more rarely.
+//! It reconciles: what may begin is read from the store each time, so a nudge only makes it look at once, and its period
+//! makes it look anyway. Whatever a round meets, the next one comes.
 
 use super::epoch::{self, Begun};
 use super::orbit::{self, Readiness};
@@ -11,74 +11,41 @@ use adjutant_model::issue::{Issue, IssueStatus};
 use adjutant_rules::enhance::IssueCommand;
 use adjutant_store::{IssueFilter, WriteError};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::sleep;
 
-/// The first pause when there is nothing to do.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// The longest.
-const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// So many blueprints are looked at in one round.
-const ROUND_MAX: usize = 64;
+/// So many blueprints are looked at before the setting is read again.
+const BURST_MAX: usize = 64;
 
-/// Starts the consumer: first it takes up again what the last daemon left in flight.
-pub(crate) fn start(core: &Arc<Core>) {
-    let core = core.clone();
-    let tasks = core.tasks.clone();
-    tasks.spawn(async move {
-        while !core.stopping.is_cancelled() {
-            // A panic is a defect of ours; the loop must not end by it.
-            if tokio::spawn(live(core.clone())).await.is_err() {
-                tracing::error!("the consumer of issues panicked; it begins anew");
-                sleep(PAUSE_MAX).await;
-            }
-        }
-    });
-}
-
-async fn live(core: Arc<Core>) {
-    let mut pause = PAUSE_MIN;
-    let mut adopted = false;
+/// Begins epochs as long as one can begin; gives how many issues have moved.
+pub(crate) async fn round(core: Arc<Core>) -> Result<u64, EngineError> {
+    adopt(&core).await?;
+    let mut moved = 0;
     while !core.stopping.is_cancelled() {
-        let began = match adopted {
-            false => adopt(&core).await.map(|()| {
-                adopted = true;
-                1
-            }),
-            true => round(&core).await,
-        };
-        match began {
-            Ok(0) => {}
-            Ok(_) => {
-                pause = PAUSE_MIN;
-                continue;
-            }
-            Err(error) => tracing::warn!(%error, "no issue could be taken up; it is tried again"),
-        }
-        tokio::select! {
-            () = core.stopping.cancelled() => return,
-            () = core.enhance.wake.notified() => pause = PAUSE_MIN,
-            () = sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+        match burst(&core).await? {
+            0 => break,
+            more => moved += more,
         }
     }
+    Ok(moved)
 }
 
-/// Waits again for the runs of what is in flight.
+/// Waits for the runs of what is in flight and nobody waits for: the last daemon left it, or a defect of ours did.
 async fn adopt(core: &Arc<Core>) -> Result<(), EngineError> {
     let filter = IssueFilter { blueprint_id: None, status: Some(IssueStatus::InFlight), limit: usize::MAX };
     for issue in core.store.issue_list(filter).await? {
-        let slot = core.enhance.slots.clone().try_acquire_owned().ok();
-        epoch::follow(core, &issue, slot);
+        if !core.enhance.followed().contains(&issue.id) {
+            let slot = core.enhance.slots.clone().try_acquire_owned().ok();
+            epoch::follow(core, &issue, slot);
+        }
     }
     Ok(())
 }
 
 /// Begins what may begin; gives how many issues have moved.
-async fn round(core: &Arc<Core>) -> Result<usize, EngineError> {
+async fn burst(core: &Arc<Core>) -> Result<u64, EngineError> {
     if core.enhance.slots.available_permits() == 0 {
         return Ok(0);
     }
-    let next = core.store.issues_next(ROUND_MAX).await?;
+    let next = core.store.issues_next(BURST_MAX).await?;
     if next.is_empty() {
         return Ok(0);
     }

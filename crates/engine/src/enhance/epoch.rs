@@ -1,7 +1,7 @@
 //! An epoch: one run for one issue, from its beginning to what follows from its end.
 
 use super::orbit::Orbit;
-use super::{change, changing};
+use super::{JOB, change, changing};
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::{Core, Plane};
@@ -32,7 +32,7 @@ const PAGE: usize = 1000;
 /// What came of taking up an issue.
 pub(super) enum Begun {
     /// Its run is durable.
-    Run(Issue),
+    Run(Box<Issue>),
     /// It can never begin, and says why.
     Rejected,
     /// It cannot begin now.
@@ -44,13 +44,22 @@ pub(super) enum Begun {
 /// Starts the run of an issue's epoch; the issue is in flight by the write that makes the run exist.
 ///
 /// # Errors
-/// [`EngineError`] for what may be otherwise in a moment.
+/// [`EngineError`] for what may be otherwise in a moment; what never will be ends the issue.
 pub(super) async fn begin(core: &Arc<Core>, issue: &Issue, orbit: &Orbit) -> Result<Begun, EngineError> {
-    let target = match registry::head(core, &issue.blueprint_id).await {
-        Ok(target) => target,
-        Err(error @ EngineError::NotFound { .. }) => return reject(core, issue, error.to_string()).await,
-        Err(error) => return Err(error),
-    };
+    match try_begin(core, issue, orbit).await {
+        Err(EngineError::Write(WriteError::RowsUnexpected { .. })) => Ok(Begun::Gone),
+        Err(error) => match error.class() {
+            ErrorClass::Retry => Err(error),
+            ErrorClass::User | ErrorClass::Gone | ErrorClass::Bug => {
+                reject(core, issue, format!("dispatch failed: {error}")).await
+            }
+        },
+        begun => begun,
+    }
+}
+
+async fn try_begin(core: &Arc<Core>, issue: &Issue, orbit: &Orbit) -> Result<Begun, EngineError> {
+    let target = registry::head(core, &issue.blueprint_id).await?;
     if target.archived_at.is_some() {
         let unarchive = format!("`adjutant blueprint unarchive {}`", target.id);
         return Ok(Begun::Waits(format!("the blueprint, which is archived: {unarchive}")));
@@ -62,8 +71,8 @@ pub(super) async fn begin(core: &Arc<Core>, issue: &Issue, orbit: &Orbit) -> Res
         return reject(core, issue, reason.to_owned()).await;
     }
     let now = clock::now();
-    let mut begun = None;
-    let started = tasks::start_with(core, &caller(), params(issue, orbit, &target, now), |run| {
+    let mut begun = Begun::Gone;
+    tasks::start_with(core, &caller(), params(issue, orbit, &target, now), |run| {
         let epoch = Epoch {
             run_id: run.id.clone(),
             base_version: target.version.clone(),
@@ -72,20 +81,11 @@ pub(super) async fn begin(core: &Arc<Core>, issue: &Issue, orbit: &Orbit) -> Res
             started_at: now,
         };
         let (next, write) = changing(issue, IssueCommand::Begin(epoch), ACTOR.to_owned(), now, |_, _| {})?;
-        begun = Some(next);
+        begun = Begun::Run(Box::new(next));
         Ok(write)
     })
-    .await;
-    match started {
-        Ok(_) => Ok(begun.map_or(Begun::Gone, Begun::Run)),
-        Err(EngineError::Write(WriteError::RowsUnexpected { .. })) => Ok(Begun::Gone),
-        Err(error) => match error.class() {
-            ErrorClass::Retry => Err(error),
-            ErrorClass::User | ErrorClass::Gone | ErrorClass::Bug => {
-                reject(core, issue, format!("dispatch failed: {error}")).await
-            }
-        },
-    }
+    .await?;
+    Ok(begun)
 }
 
 fn params(issue: &Issue, orbit: &Orbit, target: &BlueprintDocument, now: Timestamp) -> TaskParams {
@@ -129,14 +129,16 @@ fn caller() -> Caller {
 /// Waits for the end of an issue's run, apart from the consumer, and does what follows; the slot is free then.
 pub(super) fn follow(core: &Arc<Core>, issue: &Issue, slot: Option<OwnedSemaphorePermit>) {
     let (core, issue) = (core.clone(), issue.clone());
+    core.enhance.followed().insert(issue.id.clone());
     let tasks = core.tasks.clone();
     tasks.spawn(async move {
-        let working = core.clone();
+        let (working, id) = (core.clone(), issue.id.clone());
         if tokio::spawn(async move { to_its_end(&working, &issue).await }).await.is_err() {
-            tracing::error!("the end of an epoch panicked; the next start of the daemon takes it up");
+            tracing::error!(issue = %id, "the end of an epoch met a defect; it is taken up again");
         }
+        core.enhance.followed().remove(&id);
         drop(slot);
-        core.enhance.wake.notify_one();
+        core.jobs.nudge(JOB);
     });
 }
 

@@ -1,7 +1,7 @@
 //! What an epoch ends with: `ctx.commit`, read strictly.
 //!
-//! Each violation has a text of its own, so that whoever wrote the flow sees what it must give. Members that nobody
-//! asks for are refused too, but for those of the table below.
+//! Each violation has a text of its own, so that whoever wrote the flow sees what it must give. What else a flow says
+//! there is its own affair.
 
 use adjutant_model::Value;
 use adjutant_model::issue::{AxisStatus, Verdict};
@@ -45,8 +45,6 @@ pub enum CommitShape {
     Missing,
     #[error("commit shape: `commit` must be an object, found {found}")]
     NotAnObject { found: &'static str },
-    #[error("commit shape: unknown field `{field}`")]
-    UnknownField { field: String },
     #[error("commit shape: `{field}` is missing")]
     FieldMissing { field: String },
     #[error("commit shape: `{field}` must be {expected}, found {found}")]
@@ -63,10 +61,6 @@ pub enum CommitShape {
     IdChanged { blueprint_id: String, found: String },
 }
 
-const APPLIED: &[&str] =
-    &["committed", "new_version", "new_bp_yaml", "new_bp_json", "bump", "rationale", "verdicts_summary"];
-const REJECTED: &[&str] = &["committed", "reasons", "rationale", "verdicts_summary"];
-
 /// Reads the decision out of an epoch's final context.
 ///
 /// # Errors
@@ -79,7 +73,6 @@ pub fn read(final_ctx: &Value) -> Result<Decision, CommitShape> {
         Value::Bool(committed) => *committed,
         other => return Err(at.wrong("committed", "true or false", other)),
     };
-    at.only(if committed { APPLIED } else { REJECTED })?;
     let rationale = at.text("rationale")?.to_owned();
     let verdicts = verdicts(&at)?;
     if !committed {
@@ -156,7 +149,6 @@ fn verdict(above: &At<'_>, index: usize, item: &Value) -> Result<Verdict, Commit
         "deny" => (AxisStatus::Deny, "reason"),
         other => return Err(at.value("status", other, "pass or deny")),
     };
-    at.only(&["axis", "status", detail])?;
     Ok(Verdict { axis, status, detail: at.text(detail)?.to_owned() })
 }
 
@@ -167,13 +159,6 @@ struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    fn only(&self, known: &[&str]) -> Result<(), CommitShape> {
-        match self.object.iter().find(|(key, _)| !known.contains(&&***key)) {
-            Some((key, _)) => Err(CommitShape::UnknownField { field: self.named(key) }),
-            None => Ok(()),
-        }
-    }
-
     fn required(&self, key: &str) -> Result<&'a Value, CommitShape> {
         self.object.get(key).ok_or_else(|| CommitShape::FieldMissing { field: self.named(key) })
     }

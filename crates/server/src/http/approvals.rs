@@ -32,7 +32,8 @@ pub(crate) struct ApprovalsQuery {
 
 /// Lists approvals, the newest first.
 #[utoipa::path(get, path = "/v1/approvals", tag = "approvals", params(ApprovalsQuery), responses(
-    (status = 200, body = http::ApprovalList), (status = 400, body = ApiError), (status = 401, body = ApiError)))]
+    (status = 200, body = http::ApprovalList), (status = 400, body = ApiError), (status = 401, body = ApiError),
+    (status = 403, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn list(
     State(plane): State<Plane>,
     QueryOf(query): QueryOf<ApprovalsQuery>,
@@ -52,8 +53,9 @@ pub(crate) async fn list(
 /// Answers an approval; never for the one who asked.
 #[utoipa::path(post, path = "/v1/approvals/{id}", tag = "approvals", params(("id" = String, Path)),
     request_body = http::ApprovalAnswer, responses(
-    (status = 200, body = http::ApprovalView), (status = 400, body = ApiError), (status = 403, body = ApiError),
-    (status = 404, body = ApiError), (status = 409, body = ApiError)))]
+    (status = 200, body = http::ApprovalView), (status = 400, body = ApiError), (status = 401, body = ApiError),
+    (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError),
+    (status = 413, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn answer(
     State(plane): State<Plane>,
     Extension(caller): Extension<Caller>,

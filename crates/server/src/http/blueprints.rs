@@ -90,7 +90,7 @@ fn base(in_query: Option<String>, headers: &HeaderMap) -> Answer<BlueprintBase> 
 /// Says everything that is wrong with a document, and keeps nothing.
 #[utoipa::path(post, path = "/v1/blueprints:lint", tag = "blueprints", request_body = serde_json::Value, responses(
     (status = 200, body = http::BlueprintLintsView), (status = 400, body = ApiError), (status = 401, body = ApiError),
-    (status = 403, body = ApiError), (status = 413, body = ApiError)))]
+    (status = 403, body = ApiError), (status = 413, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn lint(
     State(plane): State<Plane>,
     JsonBody(document): JsonBody<serde_json::Value>,

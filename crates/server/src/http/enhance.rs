@@ -25,8 +25,8 @@ const DEFAULT_ORBIT: &str = "enhance-default";
 #[utoipa::path(post, path = "/v1/issues", tag = "enhance", request_body = http::IssueParams, responses(
     (status = 201, body = http::IssueOpenedView), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 404, description = "There is no such blueprint.", body = ApiError),
-    (status = 409, description = "The blueprint is archived, or too many issues wait.", body = ApiError),
-    (status = 413, body = ApiError), (status = 503, body = ApiError)))]
+    (status = 409, description = "The blueprint is archived.", body = ApiError), (status = 413, body = ApiError),
+    (status = 429, description = "Too many issues wait.", body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn open(
     State(plane): State<Plane>,
     Extension(caller): Extension<Caller>,

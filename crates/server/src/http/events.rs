@@ -52,7 +52,8 @@ struct Feed {
 /// Streams the journal as server-sent events: `id` is the `seq`, `event` the kind, `data` the row.
 #[utoipa::path(get, path = "/v1/events", tag = "events", params(EventsQuery), responses(
     (status = 200, description = "A stream of rows.", body = http::EventView, content_type = "text/event-stream"),
-    (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError)))]
+    (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError),
+    (status = 503, body = ApiError)))]
 pub(crate) async fn stream(
     State(plane): State<Plane>,
     Extension(caller): Extension<Caller>,

@@ -282,6 +282,12 @@ async fn a_document_keeps_its_id_and_runs_or_is_refused_with_every_place() {
         (cannot_run, "unknown-function", "/agents/0/spec/fn_id"),
         (no_id, "missing-field", ""),
         (nobody, "unresolved-agent-ref", "/flow/ref"),
+        (json!({"agents": [{"$agent_md": "coder.md"}]}), "unresolved-reference", "/agents/0/$agent_md"),
+        (
+            json!({"default_init_ctx": {"$file": "/etc/passwd"}}),
+            "unresolved-reference",
+            "/default_init_ctx/$file",
+        ),
         (json!({}), "missing-field", ""),
         (json!(7), "wrong-type", ""),
     ] {

@@ -6,8 +6,10 @@ mod fixtures;
 
 mod crash;
 mod disk;
+mod issues;
 mod lock;
 mod open;
+mod outputs;
 mod reads;
 mod registry;
 mod resources;
