@@ -11,8 +11,10 @@ mod goals;
 mod ids;
 mod journal;
 mod policy;
+mod rerun;
 mod run;
 mod runs;
+mod steps;
 mod tokens;
 mod workspaces;
 
@@ -53,6 +55,14 @@ enum Command {
     Show(runs::ShowArgs),
     /// Show every turn of a run.
     Trace(runs::TraceArgs),
+    /// List the steps of a run.
+    Steps(steps::StepsArgs),
+    /// Print what came out of a step.
+    Step(steps::StepArgs),
+    /// Let a run that is over go on again from one of its steps, and follow it.
+    Rerun(rerun::RerunArgs),
+    /// Go on with a run that is interrupted, and follow it.
+    Resume(rerun::ResumeArgs),
     /// Cancel a run: what it has in flight is ended.
     Cancel(runs::CancelArgs),
     /// Goals: made, checked, closed by proof.
@@ -135,6 +145,10 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Runs(args) => runs::list(&connect(&cli.home).await?, args).await,
         Command::Show(args) => runs::show(&connect(&cli.home).await?, args).await,
         Command::Trace(args) => runs::trace(&connect(&cli.home).await?, args).await,
+        Command::Steps(args) => steps::list(&connect(&cli.home).await?, args).await,
+        Command::Step(args) => steps::content(&connect(&cli.home).await?, args).await,
+        Command::Rerun(args) => rerun::rerun(&folder()?, args).await,
+        Command::Resume(args) => rerun::resume(&folder()?, args).await,
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
         Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
         Command::Blueprint(BlueprintCommand::Lint { file }) => blueprint::lint(&file),

@@ -62,11 +62,11 @@ impl View {
     }
 }
 
-/// Follows a run until it is over, through restarts of the daemon; gives a client of the one that runs then.
-pub(crate) async fn follow(folder: &Path, run_id: &str, view: View) -> Result<Client> {
+/// Follows a run, from behind a place of the journal, until it is over or interrupted, through restarts of the daemon; gives a client of the one that runs then.
+pub(crate) async fn follow(folder: &Path, run_id: &str, (view, from): (View, i64)) -> Result<Client> {
     let mut client = launch::client(folder).await?;
     let mut screen = Screen::new(view);
-    let (mut cursor, mut lost) = (0, 0);
+    let (mut cursor, mut lost) = (from, 0);
     loop {
         match client.events(cursor, Some(run_id)).await {
             Ok(mut events) => {
@@ -127,7 +127,8 @@ async fn next_client(folder: &Path) -> Result<Option<Client>> {
 
 fn is_end(event: &EventView) -> bool {
     let to = event.payload.get("to").and_then(Value::as_str).unwrap_or_default();
-    event.kind == "run_status_changed" && ["done", "failed", "cancelled", "incomplete"].contains(&to)
+    event.kind == "run_status_changed"
+        && ["done", "failed", "cancelled", "interrupted", "incomplete"].contains(&to)
 }
 
 /// Where the events of one run are shown.

@@ -1,11 +1,16 @@
 //! Blueprints that are ready to run, kept by their text so that the same one is not read and compiled for every run.
 
+mod link;
+
+pub(crate) use link::{Callees, Linked, link};
+
 use crate::tasks::read_blueprint;
 use adjutant_model::Value;
 use adjutant_model::blueprint::Blueprint;
+use adjutant_model::flow::CallTarget;
 use adjutant_rules::blueprint::{canonical, version_of};
 use adjutant_rules::document::Lint;
-use adjutant_rules::flow::Program;
+use adjutant_rules::flow::{Program, calls};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +23,10 @@ const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) struct Ready {
     /// What it says.
     pub(crate) blueprint: Arc<Blueprint>,
-    /// Its flow, compiled.
-    pub(crate) program: Arc<Program>,
+    /// Its flow, compiled; calls in it lead nowhere until it is linked.
+    program: Arc<Program>,
+    /// The calls in its flow, each with the pointer to it.
+    calls: Vec<(String, CallTarget)>,
     /// What is probably not meant in it.
     pub(crate) warnings: Vec<Lint>,
     /// Its text in the one form that its version is the hash of.
@@ -60,6 +67,7 @@ impl Blueprints {
         let canonical = canonical(document);
         let ready = Arc::new(Ready {
             program: Program::compile(&blueprint.flow),
+            calls: calls::calls(&blueprint.flow).into_iter().map(|(at, call)| (at, call.clone())).collect(),
             blueprint: Arc::new(blueprint),
             warnings,
             version: version_of(&canonical),

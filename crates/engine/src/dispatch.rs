@@ -12,6 +12,7 @@ use adjutant_model::action::StepBinding;
 use adjutant_model::blueprint::{Agent, AgentSpec, Blueprint};
 use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome, StepPath, WorkspaceRecord};
 use adjutant_model::{RunId, TaskId, Value};
+use adjutant_rules::flow::UnitId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ const PROGRESS_MAX: usize = 256;
 pub(crate) struct InFlight {
     /// The agent whose step it is.
     pub(crate) agent: Arc<str>,
+    /// The linked blueprint that the agent is of.
+    pub(crate) unit: UnitId,
     /// Ends it early.
     pub(crate) cancel: CancellationToken,
     /// Is cancelled when it has ended and nothing of it is left.
@@ -40,7 +43,9 @@ pub(crate) struct StepJob {
     pub(crate) task_id: TaskId,
     pub(crate) agent_override: Option<String>,
     pub(crate) workspace: Option<WorkspaceRecord>,
+    /// The blueprint that the agent is of.
     pub(crate) blueprint: Arc<Blueprint>,
+    pub(crate) unit: UnitId,
     pub(crate) path: StepPath,
     pub(crate) attempt: u32,
     pub(crate) agent: Arc<str>,
@@ -48,6 +53,8 @@ pub(crate) struct StepJob {
     pub(crate) timeout_ms: Option<u64>,
     /// What must have ended before this may begin.
     pub(crate) after: Vec<CancellationToken>,
+    /// Ends it early.
+    pub(crate) cancel: CancellationToken,
     pub(crate) commands: mpsc::Sender<RunCommand>,
 }
 
@@ -65,7 +72,8 @@ pub(crate) fn function(fn_id: &str, input: &Value) -> StepOutcome {
 pub(crate) fn start(core: &Arc<Core>, job: StepJob) -> InFlight {
     let in_flight = InFlight {
         agent: job.agent.clone(),
-        cancel: CancellationToken::new(),
+        unit: job.unit,
+        cancel: job.cancel.clone(),
         ended: CancellationToken::new(),
     };
     let (cancel, ended) = (in_flight.cancel.clone(), in_flight.ended.clone().drop_guard());
@@ -120,7 +128,14 @@ async fn perform(core: Arc<Core>, job: StepJob, cancel: CancellationToken) -> Pe
             // The worker ends what it started before the step settles.
             ctx.cancel.cancel();
             let Performed { usage, .. } = working.await;
-            let outcome = failed(ErrorClass::Retry, format!("timed out after {timeout_ms} ms"));
+            let outcome = StepOutcome::Failed(StepFailure {
+                message: format!("timed out after {timeout_ms} ms"),
+                class: ErrorClass::Retry,
+                value: Some(Value::object([
+                    ("timed_out", Value::Bool(true)),
+                    ("timeout_ms", Value::from(timeout_ms)),
+                ])),
+            });
             Performed { outcome, usage }
         }
     }

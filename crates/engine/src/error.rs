@@ -44,6 +44,14 @@ pub enum EngineError {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// A run cannot go on again from a step.
+    #[error("{message}")]
+    RerunRefused {
+        /// Why.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// A blueprint is not what a write was based on; what it is now stays.
     #[error("{message}")]
     BlueprintConflict {
@@ -134,6 +142,7 @@ impl EngineError {
             | EngineError::Forbidden(_)
             | EngineError::TooLarge { .. } => ErrorClass::User,
             EngineError::Conflict { .. }
+            | EngineError::RerunRefused { .. }
             | EngineError::BlueprintConflict { .. }
             | EngineError::BlueprintArchived(_)
             | EngineError::GoalGate { .. }
@@ -159,6 +168,7 @@ impl EngineError {
             EngineError::Forbidden(_) => "forbidden",
             EngineError::Conflict { .. } | EngineError::BlueprintConflict { .. } => "conflict",
             EngineError::BlueprintArchived(_) => "blueprint_archived",
+            EngineError::RerunRefused { .. } => "rerun_refused",
             EngineError::GoalGate { .. } => "goal_not_proved",
             EngineError::Goal(refusal) => match refusal.class() {
                 ErrorClass::Gone => "not_found",
@@ -183,6 +193,7 @@ impl EngineError {
             EngineError::Invalid { hint, .. }
             | EngineError::Conflict { hint, .. }
             | EngineError::Workspace { hint, .. } => hint.clone(),
+            EngineError::RerunRefused { hint, .. } => Some(hint.clone()),
             EngineError::BlueprintConflict { hint, .. } => Some(hint.clone()),
             EngineError::BlueprintArchived(id) => {
                 Some(format!("`adjutant blueprint unarchive {id}` does it, too"))
@@ -239,6 +250,7 @@ impl EngineError {
             | EngineError::NotFound { .. }
             | EngineError::Forbidden(_)
             | EngineError::Conflict { .. }
+            | EngineError::RerunRefused { .. }
             | EngineError::BlueprintArchived(_)
             | EngineError::Goal(_)
             | EngineError::Workspace { .. }

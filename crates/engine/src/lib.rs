@@ -28,6 +28,8 @@ pub mod gate;
 
 mod explain;
 
+pub mod steps;
+
 mod policies;
 
 pub mod identity;
@@ -52,9 +54,9 @@ pub mod worker;
 
 pub use adjutant_rules::document::Lint;
 pub use adjutant_sessions::worktree::RemoveMode;
-pub use adjutant_store::RunFilter;
+pub use adjutant_store::{RunFilter, Superseded, TaskEntry, TurnFilter, TurnPart};
 pub use error::EngineError;
 pub use explain::{ExplainedKind, Explanation};
 pub use plane::Plane;
-pub use runs::{ToolEnd, ToolWent};
+pub use runs::{Rerun, Resumed, ToolEnd, ToolWent};
 pub use settings::Settings;

@@ -20,10 +20,11 @@ use crate::registry::{
     self, Archived, BlueprintDiff, BlueprintDocument, BlueprintFilter, BlueprintWrite, BlueprintWritten,
     ListedBlueprint, VersionSelector,
 };
-use crate::runs::{self, RunCommand, RunDirectory, ToolEnd, ToolQuestion};
+use crate::runs::{self, Rerun, Resumed, RunCommand, RunDirectory, ToolEnd, ToolQuestion};
 use crate::sessions::{self, SessionMade, SessionParams};
 use crate::settings::Settings;
-use crate::tasks::{self, TaskParams, TaskStarted};
+use crate::steps::{self, Bindings, Content, OutputInfo, StepInfo};
+use crate::tasks::{self, RekickParams, TaskParams, TaskStarted};
 use crate::worker::{Progress, Secret};
 use crate::workspaces::{self, WorkspaceInfo};
 use adjutant_model::action::{Caller, StepBinding, TokenRecord, Verb};
@@ -34,7 +35,7 @@ use adjutant_model::goal::{Goal, GoalStatus};
 use adjutant_model::issue::{EnhanceEntry, EnhanceSetting, Issue};
 use adjutant_model::policy::ToolCall;
 use adjutant_model::registry::BlueprintVersion;
-use adjutant_model::run::{RunRecord, TaskRecord, TurnRecord, Usage};
+use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TurnRecord, Usage};
 use adjutant_model::{GoalId, IssueId, RunId, SessionId, TaskId, Timestamp, TokenId, Value};
 use adjutant_rules::access;
 use adjutant_rules::document::Lint;
@@ -42,7 +43,9 @@ use adjutant_rules::goal::GoalCommand;
 use adjutant_rules::policy::{self, PolicyFile};
 use adjutant_sessions::git::Git;
 use adjutant_sessions::worktree::RemoveMode;
-use adjutant_store::{Bodies, Draft, OpenError, RunFilter, Store, StoreOptions, TokenFilter, Write};
+use adjutant_store::{
+    Bodies, Draft, OpenError, RunFilter, Store, StoreOptions, TaskEntry, TokenFilter, TurnFilter, Write,
+};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -603,6 +606,19 @@ impl Plane {
         tasks::start(&self.core, caller, params).await
     }
 
+    /// Accepts another run of a task; when this returns it is durable.
+    ///
+    /// # Errors
+    /// [`EngineError`]; nothing was kept then.
+    pub async fn task_rekick(
+        &self,
+        caller: &Caller,
+        task_id: &TaskId,
+        params: RekickParams,
+    ) -> Result<TaskStarted, EngineError> {
+        tasks::rekick(&self.core, caller, task_id, params).await
+    }
+
     /// Gives a task.
     ///
     /// # Errors
@@ -615,7 +631,7 @@ impl Plane {
     ///
     /// # Errors
     /// [`EngineError::Read`]
-    pub async fn task_list(&self, limit: usize) -> Result<Vec<TaskRecord>, EngineError> {
+    pub async fn task_list(&self, limit: usize) -> Result<Vec<TaskEntry>, EngineError> {
         Ok(self.core.store.task_list(limit).await?)
     }
 
@@ -657,6 +673,82 @@ impl Plane {
         Ok(self.core.store.turns_of(run_id, after, limit).await?)
     }
 
+    /// Gives some of a run's turns, in order.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn turns_where(
+        &self,
+        run_id: &RunId,
+        filter: TurnFilter,
+    ) -> Result<Vec<TurnRecord>, EngineError> {
+        self.run_get(run_id).await?;
+        Ok(self.core.store.turns_where(run_id, filter).await?)
+    }
+
+    /// Gives the steps of a run in order, from the one behind a turn.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn steps(
+        &self,
+        run_id: &RunId,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<StepInfo>, EngineError> {
+        steps::list(&self.core, run_id, after, limit).await
+    }
+
+    /// Gives what came out of the steps of a run that count, in order, from the one behind a turn.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn step_outputs(
+        &self,
+        run_id: &RunId,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<OutputInfo>, EngineError> {
+        steps::outputs(&self.core, run_id, after, limit).await
+    }
+
+    /// Gives what came out of a step, named by its agent or its path.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn step_output(&self, run_id: &RunId, step: &str) -> Result<OutputInfo, EngineError> {
+        steps::output(&self.core, run_id, step).await
+    }
+
+    /// Gives the content that came out of a step, or what lies in it at a JSON pointer or a context path.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Invalid`] for what is no path.
+    pub async fn step_content(
+        &self,
+        run_id: &RunId,
+        step: &str,
+        path: Option<&str>,
+    ) -> Result<Content, EngineError> {
+        steps::content(&self.core, run_id, step, path).await
+    }
+
+    /// Gives which versions and agents a run is bound to.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Blueprint`] when its blueprint cannot be read any more.
+    pub async fn run_bindings(&self, run_id: &RunId) -> Result<Bindings, EngineError> {
+        steps::bindings(&self.core, run_id).await
+    }
+
+    /// Removes a run that is over.
+    ///
+    /// # Errors
+    /// [`EngineError::Conflict`] while it is open, has a directory of its own, or is proof for an open goal.
+    pub async fn run_delete(&self, caller: &Caller, run_id: &RunId) -> Result<(), EngineError> {
+        runs::delete(&self.core, caller, run_id).await
+    }
+
     /// Gives what the gate said of a turn, of a flow's run or of a client's.
     ///
     /// # Errors
@@ -670,18 +762,20 @@ impl Plane {
         explain::turn(&self.core, caller, run_id, turn).await
     }
 
-    /// Waits until a run is over. Whoever stops waiting changes nothing.
+    /// Waits until a run is over or interrupted. Whoever stops waiting changes nothing.
     ///
     /// # Errors
     /// [`EngineError::Stopping`] when the plane stops before the run is over.
     pub async fn run_ended(&self, run_id: &RunId) -> Result<Arc<RunRecord>, EngineError> {
-        if let Some(mut handle) = self.core.runs.get(run_id)
-            && let Ok(ended) = handle.ended.wait_for(Option::is_some).await
-        {
-            return Ok(ended.clone().expect("it was waited for"));
+        if let Some(mut handle) = self.core.runs.get(run_id) {
+            if let Ok(ended) = handle.ended.wait_for(Option::is_some).await {
+                return Ok(ended.clone().expect("it was waited for"));
+            }
+            handle.gone.cancelled().await;
         }
         let run = self.run_get(run_id).await?;
-        if run.status.is_terminal() { Ok(Arc::new(run)) } else { Err(EngineError::Stopping) }
+        let is_over = run.status.is_terminal() || run.status == RunStatus::Interrupted;
+        if is_over { Ok(Arc::new(run)) } else { Err(EngineError::Stopping) }
     }
 
     /// Cancels a run: what it has in flight is ended. One that is over already is a conflict.
@@ -701,14 +795,37 @@ impl Plane {
                 hint: None,
             });
         }
-        let handle = self.core.runs.get(run_id).ok_or(EngineError::Stopping)?;
-        let (reply, answer) = oneshot::channel();
         let reason = format!("{}: {}", caller.actor(), record::text(reason));
+        let Some(handle) = self.core.runs.get(run_id) else {
+            if run.status != RunStatus::Interrupted {
+                return Err(EngineError::Stopping);
+            }
+            runs::cancel_interrupted(&self.core, run, reason).await?;
+            return self.run_get(run_id).await;
+        };
+        let (reply, answer) = oneshot::channel();
         if handle.commands.send(RunCommand::Cancel { reason, reply }).await.is_ok() {
             // Without an answer the run ended by itself meanwhile; what is in the store counts.
             drop(answer.await);
         }
         self.run_get(run_id).await
+    }
+
+    /// Goes on with a run that is interrupted.
+    ///
+    /// # Errors
+    /// [`EngineError::Conflict`] for any other run, and whatever keeps it from going on; it stays interrupted then.
+    pub async fn run_resume(&self, run_id: &RunId) -> Result<Resumed, EngineError> {
+        runs::resume_interrupted(&self.core, run_id).await
+    }
+
+    /// Lets a run that is over go on again from a step: an agent's name, or a path with all below it.
+    ///
+    /// # Errors
+    /// [`EngineError::Conflict`] for a run that is not over, [`EngineError::RerunRefused`] when there is no such step or
+    /// nothing would follow from it; nothing has changed then.
+    pub async fn run_rerun(&self, caller: &Caller, run_id: &RunId, from: &str) -> Result<Rerun, EngineError> {
+        runs::rerun(&self.core, caller, run_id, from).await
     }
 
     /// Judges a tool call of the agent that a worker's token was made for; when a rule asks, this waits for the answer.

@@ -4,6 +4,7 @@
 //! the store moves the head only from there; so nothing is lost when many write at once. What is built in goes by the
 //! same ids and is the head where nothing is registered. An id names rows, never a path.
 
+use crate::blueprints::{self, Callees, Ready};
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
@@ -114,6 +115,8 @@ pub(crate) async fn write(
 ) -> Result<BlueprintWritten, EngineError> {
     let base = write.base.clone();
     let candidate = Candidate::checked(core, author, write)?;
+    // What it calls must be there and come to an end as things stand; each run looks again.
+    blueprints::link(core, candidate.ready.clone(), Callees::Now).await?;
     let written = |created| BlueprintWritten {
         version: candidate.version.clone(),
         created,
@@ -158,6 +161,7 @@ struct Candidate {
     label: Option<String>,
     about: BlueprintAbout,
     warnings: Vec<Lint>,
+    ready: Arc<Ready>,
 }
 
 impl Candidate {
@@ -192,6 +196,7 @@ impl Candidate {
                 tags: metadata.tags.clone(),
             },
             warnings: ready.warnings.clone(),
+            ready,
         })
     }
 

@@ -8,13 +8,20 @@
 //!
 //! The owner alone writes its run, each write fenced by its epoch. It takes what has happened in batches, asks the
 //! machine, keeps the transition in one transaction, and performs the effects only when that is durable. Stopping
-//! the daemon parks an owner: the run stays open in the store, and the next daemon folds its journal and goes on.
+//! the daemon parks an owner: the run stays open in the store, and the next daemon folds its journal and goes on. An
+//! owner that leaves a run otherwise leaves it interrupted. A run that is over can be taken back to a step ([`rerun`]).
+
+mod delete;
+
+mod found;
 
 mod owner;
 
 mod questions;
 
 mod recover;
+
+mod rerun;
 
 mod run_gate;
 
@@ -24,8 +31,12 @@ mod transition;
 
 mod turn_book;
 
+pub(crate) use delete::delete;
 pub(crate) use owner::{Launch, Origin, panicked, start};
-pub(crate) use recover::resume_open;
+pub use recover::Resumed;
+pub(crate) use recover::{cancel_interrupted, resume_interrupted, resume_open};
+pub use rerun::Rerun;
+pub(crate) use rerun::rerun;
 
 use crate::error::EngineError;
 use crate::gate::ToolJudged;
@@ -39,6 +50,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 /// How many events may wait for an owner before its effects wait.
 const EVENTS_MAX: usize = 1024;
@@ -116,8 +128,10 @@ pub enum ToolWent {
 #[derive(Debug, Clone)]
 pub(crate) struct RunHandle {
     pub(crate) commands: mpsc::Sender<RunCommand>,
-    /// Holds the run's record once it is over; closed without one when the owner was parked.
+    /// Holds the run's record once it is over; closed without one when the owner left before.
     pub(crate) ended: watch::Receiver<Option<Arc<RunRecord>>>,
+    /// Is cancelled when the owner has left and the store says how it left the run.
+    pub(crate) gone: CancellationToken,
 }
 
 /// The open runs of this daemon.

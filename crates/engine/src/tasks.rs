@@ -1,6 +1,6 @@
 //! Tasks: from a request to a run that is durable and owned.
 
-use crate::blueprints::Ready;
+use crate::blueprints::{self, Callees, Linked, Ready};
 use crate::clock;
 use crate::data;
 use crate::error::EngineError;
@@ -16,12 +16,13 @@ use crate::workspaces::WorkspacePlan;
 use adjutant_model::action::Caller;
 use adjutant_model::blueprint::{AgentSpec, Blueprint};
 use adjutant_model::event::Event;
+use adjutant_model::flow::CallTarget;
 use adjutant_model::registry::VersionSelector;
-use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TtlSource};
+use adjutant_model::run::{RunInput, RunRecord, RunStatus, TaskRecord, TtlSource};
 use adjutant_model::{GoalId, RunId, TaskId, Value};
 use adjutant_rules::blueprint::{self, Builtins};
 use adjutant_rules::document::{Lint, LintLevel};
-use adjutant_rules::flow::FlowState;
+use adjutant_rules::flow::{self, FlowState};
 use adjutant_rules::run::{TtlCascade, ttl};
 use adjutant_store::{Draft, Write};
 use sha2::{Digest, Sha256};
@@ -73,6 +74,8 @@ pub struct TaskStarted {
     pub task_id: TaskId,
     /// Its run.
     pub run_id: RunId,
+    /// What it is for, in the asker's words.
+    pub goal: Option<String>,
     /// SHA-256 of the blueprint's canonical JSON, as 64 hex digits.
     pub bound_version: String,
     /// How long the run may take, in seconds.
@@ -114,6 +117,15 @@ fn broken_chunks(blueprint: &Blueprint, document: &Value) -> Vec<Lint> {
     names.iter().enumerate().filter_map(of_agent).collect()
 }
 
+/// Another run of a task.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RekickParams {
+    /// Goes over the task's context, member by member; what is no object takes its place.
+    pub init_ctx: Option<Value>,
+    /// Goes over what the task's request says besides the context, member by member; null takes a member away.
+    pub request: Vec<(Arc<str>, Value)>,
+}
+
 /// Accepts a task: checks everything, makes the run durable, and lets it begin.
 pub(crate) async fn start(
     core: &Arc<Core>,
@@ -130,12 +142,7 @@ pub(crate) async fn start_with(
     params: TaskParams,
     with: impl FnOnce(&RunRecord) -> Result<Write, EngineError>,
 ) -> Result<TaskStarted, EngineError> {
-    if core.stopping.is_cancelled() {
-        return Err(EngineError::Stopping);
-    }
-    if core.runs.len() >= core.settings.runs_open_max {
-        return Err(EngineError::Busy(core.runs.len()));
-    }
+    admit(core)?;
     let params = TaskParams {
         init_ctx: record::without_secrets(&params.init_ctx),
         goal: params.goal.as_deref().map(record::text),
@@ -144,58 +151,114 @@ pub(crate) async fn start_with(
     };
     let document = document_of(core, &params.blueprint).await?;
     let ready = core.blueprints.ready(&document).map_err(|lints| EngineError::Blueprint { lints })?;
-    let blueprint = &ready.blueprint;
-    check_agent(params.agent.as_deref())?;
-    if !matches!(params.init_ctx, Value::Object(_) | Value::Null) && blueprint.default_init_ctx.is_some() {
-        return Err(EngineError::invalid(
-            "`init_ctx` must be an object, because the blueprint has a `default_init_ctx`",
-        ));
-    }
-    let cascade = TtlCascade {
-        request_secs: params.ttl_secs,
-        metadata_secs: blueprint.metadata.default_run_ttl_secs,
-        default_secs: core.settings.run_ttl_secs,
+    let task = TaskRecord {
+        id: TaskId::new(clock::fresh_id()),
+        goal: params.goal.clone(),
+        blueprint_id: ready.blueprint.id.clone(),
+        blueprint_hash: ready.version.clone(),
+        input: params.init_ctx.clone(),
+        request: kept_request(&params),
+        created_at: clock::now(),
     };
-    let (ttl_ms, ttl_source) = ttl(cascade).map_err(|refusal| EngineError::invalid(refusal.to_string()))?;
-    let request = kept_request(&params);
-    let workspace = workspace_plan(blueprint, &request)?;
+    let given = RunInput { input: task.input.clone(), request: task.request.clone() };
+    accept(core, caller, Asked { task, is_new: true, given, ready }, with).await
+}
+
+/// Accepts another run of a task, under the version that the task is bound to.
+pub(crate) async fn rekick(
+    core: &Arc<Core>,
+    caller: &Caller,
+    task_id: &TaskId,
+    params: RekickParams,
+) -> Result<TaskStarted, EngineError> {
+    admit(core)?;
+    let task = core.store.task_get(task_id).await?.ok_or_else(|| EngineError::not_found("task", task_id))?;
+    let over = params.init_ctx.as_ref().map(record::without_secrets);
+    let input = over.map_or_else(|| task.input.clone(), |over| merged(&task.input, &over));
+    let mut request = task.request.as_object().cloned().unwrap_or_default();
+    for (key, value) in params.request {
+        request.insert(key, record::without_secrets(&value));
+    }
+    let request = request.iter().filter(|(_, value)| **value != Value::Null);
+    let request = Value::object(request.map(|(key, value)| (key.clone(), value.clone())));
+    let ready = blueprint_of(core, &task.blueprint_hash).await?;
+    let given = RunInput { input, request };
+    accept(core, caller, Asked { task, is_new: false, given, ready }, |_| Ok(Write::default())).await
+}
+
+/// Refuses another open run while the plane stops, or when there are enough.
+pub(crate) fn admit(core: &Core) -> Result<(), EngineError> {
+    if core.stopping.is_cancelled() {
+        return Err(EngineError::Stopping);
+    }
+    if core.runs.len() >= core.settings.runs_open_max {
+        return Err(EngineError::Busy(core.runs.len()));
+    }
+    Ok(())
+}
+
+/// A run that is asked for.
+struct Asked {
+    task: TaskRecord,
+    /// Whether the task comes with it.
+    is_new: bool,
+    given: RunInput,
+    ready: Arc<Ready>,
+}
+
+async fn accept(
+    core: &Arc<Core>,
+    caller: &Caller,
+    asked: Asked,
+    with: impl FnOnce(&RunRecord) -> Result<Write, EngineError>,
+) -> Result<TaskStarted, EngineError> {
+    let Asked { task, given, ready, .. } = &asked;
+    let linked = Arc::new(blueprints::link(core, ready.clone(), Callees::Now).await?);
+    let said = |key: &str| given.request.get(key).and_then(Value::as_str);
+    let agent = said("agent").map(str::to_owned);
+    check_agent(agent.as_deref())?;
+    let ctx = first_context(&ready.blueprint, &given.input)?;
+    let (ttl_ms, ttl_source) = ttl(TtlCascade {
+        request_secs: match given.request.get("ttl_secs") {
+            Some(Value::Number(secs)) => secs.as_u64(),
+            Some(_) | None => None,
+        },
+        metadata_secs: ready.blueprint.metadata.default_run_ttl_secs,
+        default_secs: core.settings.run_ttl_secs,
+    })
+    .map_err(|refusal| EngineError::invalid(refusal.to_string()))?;
+    let workspace = workspace_plan(&linked, &given.request)?;
     if let Some(plan) = &workspace {
         plan.check(&core.git).await?;
     }
-    if let Some(goal_id) = &params.goal_id {
-        goals::link_check(core, goal_id, params.goal.as_deref()).await?;
+    let goal_id: Option<GoalId> = said("goal_id").and_then(|id| id.parse().ok());
+    if let Some(goal_id) = &goal_id {
+        goals::link_check(core, goal_id, task.goal.as_deref()).await?;
     }
-
-    let agent_names = |agent| policies::names_of(agent, params.agent.as_deref());
     let owners = PolicyOwners {
-        directories: params.project_root.iter().chain(&params.work_dir).cloned().collect(),
-        agents: blueprint.agents.values().flat_map(agent_names).map(str::to_owned).collect(),
+        directories: ["project_root", "work_dir"].into_iter().filter_map(said).map(PathBuf::from).collect(),
+        agents: linked
+            .agents()
+            .flat_map(|one| policies::names_of(one, agent.as_deref()))
+            .map(str::to_owned)
+            .collect(),
     };
     let policies = policies::read(core, owners).await?;
 
     let now = clock::now();
-    let task = TaskRecord {
-        id: TaskId::new(clock::fresh_id()),
-        goal: params.goal.clone(),
-        blueprint_id: blueprint.id.clone(),
-        blueprint_hash: ready.version.clone(),
-        input: params.init_ctx.clone(),
-        request,
-        created_at: now,
-    };
     let run = RunRecord {
         id: RunId::new(clock::fresh_id()),
         task_id: task.id.clone(),
         status: RunStatus::Pending,
         owner: core.owner.clone(),
         epoch: 1,
-        blueprint_id: blueprint.id.clone(),
+        blueprint_id: ready.blueprint.id.clone(),
         blueprint_hash: ready.version.clone(),
         ttl_ms,
         ttl_source,
         workspace: None,
-        goal_id: params.goal_id.clone(),
-        agent_override: params.agent.clone(),
+        goal_id,
+        agent_override: agent,
         error: None,
         result: None,
         created_at: now,
@@ -204,31 +267,40 @@ pub(crate) async fn start_with(
     let started = TaskStarted {
         task_id: task.id.clone(),
         run_id: run.id.clone(),
+        goal: task.goal.clone(),
         bound_version: ready.version.clone(),
         effective_ttl_secs: ttl_ms / 1000,
         ttl_source,
         warnings: ready.warnings.clone(),
     };
-    let mut creation = creation(caller, &ready.canonical, &task, &run);
+    let mut creation = creation(caller, &linked, &asked, &run);
     creation.append(with(&run)?);
     for event in policies.events() {
         creation.journal(Draft { at: now, actor: "plane".into(), subject: (&run.id).into(), event });
     }
-    data::refer(&mut creation, &run.id, &task.input);
-    let state = FlowState::new(ready.program.clone(), first_context(blueprint, &task.input));
+    data::refer(&mut creation, &run.id, &given.input);
+    let state = FlowState::new(linked.program.clone(), ctx);
     let (accepted, answer) = oneshot::channel();
     let origin = Origin::New { creation, workspace, accepted };
-    runs::start(core, Launch { run, blueprint: blueprint.clone(), state, policies, origin });
+    runs::start(core, Launch { run, linked, state, policies, origin });
     // An owner that left without an answer was told to stop before the run was durable.
     answer.await.map_err(|_| EngineError::Stopping)??;
     Ok(started)
 }
 
-fn creation(caller: &Caller, canonical: &str, task: &TaskRecord, run: &RunRecord) -> Write {
+fn creation(caller: &Caller, linked: &Linked, asked: &Asked, run: &RunRecord) -> Write {
+    let Asked { task, is_new, given, .. } = asked;
     let mut write = Write::default();
-    write.blueprint_put(&run.blueprint_hash, &run.blueprint_id, canonical);
-    write.task_create(task);
+    for unit in linked.units() {
+        write.blueprint_put(&unit.version, &unit.blueprint.id, &unit.canonical);
+    }
+    if *is_new {
+        write.task_create(task);
+    }
     write.run_create(run);
+    if (&given.input, &given.request) != (&task.input, &task.request) {
+        write.run_input_set(&run.id, given);
+    }
     write.journal(Draft {
         at: run.created_at,
         actor: caller.actor().into(),
@@ -237,12 +309,22 @@ fn creation(caller: &Caller, canonical: &str, task: &TaskRecord, run: &RunRecord
             task_id: task.id.clone(),
             blueprint_id: run.blueprint_id.clone(),
             blueprint_hash: run.blueprint_hash.clone(),
-            input_hash: hex::encode(Sha256::digest(task.input.to_string().as_bytes())),
+            input_hash: hex::encode(Sha256::digest(given.input.to_string().as_bytes())),
             ttl_ms: run.ttl_ms,
             goal_id: run.goal_id.clone(),
         },
     });
+    if !linked.pins().is_empty() {
+        let event = Event::CallsPinned { calls: linked.pins().to_vec() };
+        write.journal(Draft { at: run.created_at, actor: "plane".into(), subject: (&run.id).into(), event });
+    }
     write
+}
+
+/// Puts one value over another, member by member; what is no object takes the other's place.
+fn merged(below: &Value, over: &Value) -> Value {
+    let is_object = matches!(over, Value::Object(_)) && matches!(below, Value::Object(_));
+    flow::first_context(Some(below).filter(|_| is_object), over).unwrap_or_else(|| over.clone())
 }
 
 async fn document_of(core: &Core, reference: &BlueprintRef) -> Result<Value, EngineError> {
@@ -280,23 +362,30 @@ pub(crate) async fn blueprint_of(core: &Core, hash: &str) -> Result<Arc<Ready>, 
     core.blueprints.ready(&document).map_err(|lints| EngineError::Blueprint { lints })
 }
 
-/// Gives the context that a run begins with: the request's over the blueprint's own.
-pub(crate) fn first_context(blueprint: &Blueprint, input: &Value) -> Value {
-    match (&blueprint.default_init_ctx, input) {
-        (Some(Value::Object(below)), Value::Object(over)) => Value::Object(
-            below.iter().chain(over.iter()).map(|(key, value)| (key.clone(), value.clone())).collect(),
-        ),
-        (Some(below), Value::Null) => below.clone(),
-        (None, Value::Null) => Value::object::<Arc<str>>([]),
-        (Some(_) | None, input) => input.clone(),
+/// Gives what a run was given: what its task brought, unless it was given something of its own.
+pub(crate) async fn given(core: &Core, run: &RunRecord) -> Result<RunInput, EngineError> {
+    if let Some(given) = core.store.run_input_get(&run.id).await? {
+        return Ok(given);
     }
+    let task = core.store.task_get(&run.task_id).await?;
+    let task = task.ok_or_else(|| EngineError::not_found("task", &run.task_id))?;
+    Ok(RunInput { input: task.input, request: task.request })
+}
+
+/// Gives the context that a run begins with: the request's over the blueprint's own.
+pub(crate) fn first_context(blueprint: &Blueprint, input: &Value) -> Result<Value, EngineError> {
+    flow::first_context(blueprint.default_init_ctx.as_ref(), input).ok_or_else(|| {
+        EngineError::invalid("`init_ctx` must be an object, because the blueprint has a `default_init_ctx`")
+    })
+}
+
+/// Gives the document of a blueprint that a call names, as it is now.
+pub(crate) async fn callee_document(core: &Core, target: &CallTarget) -> Result<Value, EngineError> {
+    registry::resolve(core, &target.blueprint, &target.version).await.map(|(_, document)| document)
 }
 
 /// Gives the directory a run needs: the one it asked for, or a scratch folder when an agent starts a program.
-pub(crate) fn workspace_plan(
-    blueprint: &Blueprint,
-    request: &Value,
-) -> Result<Option<WorkspacePlan>, EngineError> {
+pub(crate) fn workspace_plan(linked: &Linked, request: &Value) -> Result<Option<WorkspacePlan>, EngineError> {
     let path = |key: &str| request.get(key).and_then(Value::as_str).map(PathBuf::from);
     if let Some(dir) = path("work_dir") {
         return Ok(Some(WorkspacePlan::Given { path: dir }));
@@ -304,19 +393,25 @@ pub(crate) fn workspace_plan(
     if let Some(project) = path("project_root") {
         return Ok(Some(WorkspacePlan::Worktree { project }));
     }
-    let starts_programs = blueprint.agents.values().any(|agent| match agent.spec {
+    let starts_programs = linked.agents().any(|agent| match agent.spec {
         AgentSpec::Command(_) | AgentSpec::Check(_) => true,
         AgentSpec::Function { .. } | AgentSpec::Lua(_) => false,
     });
     Ok(starts_programs.then_some(WorkspacePlan::Scratch))
 }
 
-/// Gives what the store keeps of a request besides its context.
+/// Gives what the store keeps of a request besides its context: what another run of the task needs again.
 fn kept_request(params: &TaskParams) -> Value {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map(|path| Value::from(path.to_string_lossy().into_owned()));
     let mut request = params.rest.as_object().cloned().unwrap_or_default();
-    for (key, value) in [("project_root", path(&params.project_root)), ("work_dir", path(&params.work_dir))] {
+    for (key, value) in [
+        ("project_root", path(&params.project_root)),
+        ("work_dir", path(&params.work_dir)),
+        ("ttl_secs", params.ttl_secs.map(Value::from)),
+        ("agent", params.agent.as_deref().map(Value::from)),
+        ("goal_id", params.goal_id.as_ref().map(|id| Value::from(id.as_str()))),
+    ] {
         if let Some(value) = value {
             request.insert(key.into(), value);
         }

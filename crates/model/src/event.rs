@@ -87,6 +87,32 @@ pub enum Event {
         /// How many turns were in flight and are performed again.
         in_flight: u64,
     },
+    /// A run that was over goes on again from a step: how the step and whatever followed from it settled before this row
+    /// does not count any more, and neither does what ended the run.
+    RunRerun {
+        /// The step: an agent's name, or a path with all below it.
+        from: String,
+        /// Who drives the run now.
+        owner: String,
+        /// Its epoch.
+        epoch: u64,
+        /// How many steps keep what they gave.
+        replayed: u64,
+        /// How many steps were taken back.
+        dropped: u64,
+    },
+    /// A run was removed with its turns and its journal, whose checkpoint stays.
+    RunDeleted {
+        /// The run.
+        run_id: RunId,
+        /// Where it stood.
+        status: RunStatus,
+    },
+    /// The blueprints that a run's flow can call, each as the one version that it means in this run.
+    CallsPinned {
+        /// Which call means which version.
+        calls: Vec<CallPin>,
+    },
     /// The directory that a run works in is there.
     WorkspaceReady(WorkspaceRecord),
     /// The directory that a run worked in was removed; its tree is kept under a ref.
@@ -379,6 +405,9 @@ impl Event {
             Event::RunCreated { .. } => "run_created",
             Event::RunStatusChanged { .. } => "run_status_changed",
             Event::RunAdopted { .. } => "run_adopted",
+            Event::RunRerun { .. } => "run_rerun",
+            Event::RunDeleted { .. } => "run_deleted",
+            Event::CallsPinned { .. } => "calls_pinned",
             Event::WorkspaceReady(_) => "workspace_ready",
             Event::WorkspaceRemoved { .. } => "workspace_removed",
             Event::RunAdvanced { .. } => "run_advanced",
@@ -418,6 +447,17 @@ impl Event {
             Event::EnhanceSettingRemoved { .. } => "enhance_setting_removed",
         }
     }
+}
+
+/// What a call means in a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallPin {
+    /// The id that the call names.
+    pub blueprint: String,
+    /// Which version it asks for: `latest`, `fixed HASH` or `semver_req REQUIREMENT`.
+    pub version: String,
+    /// The version that this was when the run was accepted.
+    pub hash: String,
 }
 
 /// What the journal says of an action.

@@ -2,6 +2,7 @@
 //!
 //! `rules::flow` reads this tree from a document, checks it, compiles and runs it; here it only has a shape.
 
+use crate::registry::VersionSelector;
 use crate::value::Value;
 use std::fmt;
 use std::sync::Arc;
@@ -60,6 +61,28 @@ pub enum Node {
     Wait(WaitUntil),
     /// Asks a person, and goes on with the answer.
     Ask(AskNode),
+    /// Runs another blueprint's flow on a context of its own.
+    Call(CallNode),
+}
+
+/// A call of another blueprint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallNode {
+    /// What is called.
+    pub target: CallTarget,
+    /// Evaluated on the caller's context; it is the callee's first context, over the one that the callee declares.
+    pub input: Expr,
+    /// Where the callee's final context is written.
+    pub out: Expr,
+}
+
+/// The blueprint that a call names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallTarget {
+    /// Its id.
+    pub blueprint: String,
+    /// Which version of it.
+    pub version: VersionSelector,
 }
 
 /// A question to a person.

@@ -1,6 +1,7 @@
 //! Registered blueprints: their versions, their heads, and how one of their versions is named.
 
 use crate::time::Timestamp;
+use std::fmt;
 
 /// A version of a registered blueprint, without its document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct BlueprintHead {
 }
 
 /// What a blueprint's document says of it, for lists.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlueprintAbout {
     /// One sentence for people.
     pub description: Option<String>,
@@ -53,7 +54,7 @@ pub enum BlueprintBase {
 }
 
 /// Which version of a blueprint is meant.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VersionSelector {
     /// The head.
     #[default]
@@ -62,4 +63,14 @@ pub enum VersionSelector {
     Fixed(String),
     /// The one with the highest label that the requirement lets through, such as `^1.2`.
     SemverReq(String),
+}
+
+impl fmt::Display for VersionSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            VersionSelector::Latest => f.write_str("latest"),
+            VersionSelector::Fixed(hash) => write!(f, "fixed {hash}"),
+            VersionSelector::SemverReq(requirement) => write!(f, "semver_req {requirement}"),
+        }
+    }
 }

@@ -164,6 +164,8 @@ pub enum FlowErrorCode {
     ContextTooLarge,
     /// The run's time to live is over.
     TtlExpired,
+    /// The run's driver is gone; the run can be resumed.
+    Interrupted,
 }
 
 impl FlowErrorCode {
@@ -179,6 +181,7 @@ impl FlowErrorCode {
             FlowErrorCode::ExternError => "extern_error",
             FlowErrorCode::ContextTooLarge => "context_too_large",
             FlowErrorCode::TtlExpired => "ttl_expired",
+            FlowErrorCode::Interrupted => "interrupted",
         }
     }
 }
@@ -239,6 +242,15 @@ pub struct TaskRecord {
     pub request: Value,
     /// When it was accepted.
     pub created_at: Timestamp,
+}
+
+/// What a run was given, when that is not what its task brought.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunInput {
+    /// Its first context, before it goes over what the blueprint declares.
+    pub input: Value,
+    /// The rest of the request.
+    pub request: Value,
 }
 
 /// One execution.
@@ -438,6 +450,8 @@ pub struct TurnRecord {
     pub rule: Option<String>,
     /// What the step's model used.
     pub usage: Option<Usage>,
+    /// The epoch of the run whose rerun took it back; what it did does not count any more.
+    pub superseded: Option<u64>,
     /// When it was written.
     pub started_at: Timestamp,
     /// When it settled.

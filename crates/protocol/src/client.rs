@@ -161,6 +161,32 @@ impl Client {
         self.post("/v1/tasks", &params).await
     }
 
+    /// Starts another run of a task and does not wait for it.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn task_rekick(
+        &self,
+        task_id: &str,
+        params: &http::RekickParams,
+    ) -> Result<http::TaskDetachedView, ClientError> {
+        let params = http::RekickParams { detach: true, timeout_secs: None, ..params.clone() };
+        self.post(&format!("/v1/tasks/{}/runs", id(task_id)?), &params).await
+    }
+
+    /// Starts another run of a task and waits until it is done.
+    ///
+    /// # Errors
+    /// [`ClientError`], also when the run failed.
+    pub async fn task_rekick_run(
+        &self,
+        task_id: &str,
+        params: &http::RekickParams,
+    ) -> Result<http::TaskDoneView, ClientError> {
+        let params = http::RekickParams { detach: false, ..params.clone() };
+        self.post(&format!("/v1/tasks/{}/runs", id(task_id)?), &params).await
+    }
+
     /// Opens the same daemon's runtime door with the same token.
     ///
     /// # Errors
@@ -321,6 +347,77 @@ impl Client {
         reason: Option<String>,
     ) -> Result<http::RunView, ClientError> {
         self.post(&format!("/v1/runs/{}/cancel", id(run_id)?), &http::CancelParams { reason }).await
+    }
+
+    /// Goes on with an interrupted run.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn run_resume(&self, run_id: &str) -> Result<http::ResumedView, ClientError> {
+        self.post(&format!("/v1/runs/{}/resume", id(run_id)?), &Value::Object(serde_json::Map::new())).await
+    }
+
+    /// Lets a run that is over go on again from a step.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn run_rerun(&self, run_id: &str, from_step: &str) -> Result<http::RerunView, ClientError> {
+        let params = http::RerunParams { from_step: from_step.to_owned() };
+        self.post(&format!("/v1/runs/{}/rerun-from", id(run_id)?), &params).await
+    }
+
+    /// Removes a run that is over.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn run_delete(&self, run_id: &str) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, &format!("/v1/runs/{}", id(run_id)?));
+        self.send(request).await.map(drop)
+    }
+
+    /// Gives a page of a run's steps, behind a turn's index.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn steps(&self, run_id: &str, after: Option<u64>) -> Result<http::StepsView, ClientError> {
+        let after = after.map_or_else(String::new, |after| format!("?after={after}"));
+        self.get(&format!("/v1/runs/{}/steps{after}", id(run_id)?)).await
+    }
+
+    /// Gives what came out of the steps of a run, `latest` for the task's newest.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn step_outputs(
+        &self,
+        task_id: &str,
+        run_id: &str,
+    ) -> Result<http::StepOutputsView, ClientError> {
+        self.get(&format!("/v1/tasks/{}/runs/{}/steps", id(task_id)?, id(run_id)?)).await
+    }
+
+    /// Gives the content that came out of a step, or what lies in it at a JSON pointer or a context path.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn step_content(
+        &self,
+        task_id: &str,
+        run_id: &str,
+        step: &str,
+        path: Option<&str>,
+    ) -> Result<String, ClientError> {
+        let path = path.map_or_else(String::new, |path| format!("?path={}", escaped(path)));
+        let run = format!("/v1/tasks/{}/runs/{}", id(task_id)?, id(run_id)?);
+        self.text(&format!("{run}/steps/{}/content{path}", id(step)?)).await
+    }
+
+    /// Gives which versions and agents a run is bound to.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn run_bindings(&self, run_id: &str) -> Result<http::BindingsView, ClientError> {
+        self.get(&format!("/v1/runs/{}/bindings", id(run_id)?)).await
     }
 
     /// Gives a page of a run's trace, behind a turn's index, and whether there may be more.

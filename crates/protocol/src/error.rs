@@ -134,6 +134,10 @@ codes! {
     FlowFailed = "flow_failed", 422, Failed;
     /// The workspace could not be made, read or removed.
     WorkspaceFailed = "workspace_failed", 422, Failed;
+    /// The run cannot go on again from that step.
+    RerunRefused = "rerun_refused", 422, Failed;
+    /// The run's driver is gone; the run can be resumed.
+    RunInterrupted = "run_interrupted", 500, Failed;
     /// The run was cancelled while its request waited.
     RunCancelled = "run_cancelled", 409, Failed;
     /// Too much at once.

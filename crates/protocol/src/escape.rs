@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// Escapes everything but the characters that RFC 3986 calls unreserved.
-pub(crate) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -31,11 +31,16 @@ pub use goals::{
     CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView,
     GoalsView, LinkParams, LinkView, NoteParams,
 };
-pub use runs::{CancelParams, FlowErrorView, RunView, RunsView, TurnErrorView, TurnView, UsageView};
+pub use runs::{
+    BindingView, BindingsView, CallPinView, CancelParams, FlowErrorView, RerunParams, RerunView, ResumedView,
+    RunView, RunsView, StepEntryView, StepOutputView, StepOutputsView, StepsView, TurnErrorView, TurnView,
+    UsageView,
+};
 pub use sessions::{SessionMadeView, SessionParams, SessionView, SessionsView, TokenEntryView, TokensView};
 pub use status::{DoctorView, FindingView, HealthView, JobView, QueuesView, StatusView, StoreSizesView};
 pub use tasks::{
-    BlueprintRefParams, CheckPolicyParams, LintView, OperatorKindParams, OperatorParams, TaskDetachedView,
-    TaskDoneView, TaskInfoView, TaskParams, TaskRunsView, TaskView, VersionSelectorParams,
+    BlueprintRefParams, CheckPolicyParams, LintView, OperatorKindParams, OperatorParams, RekickParams,
+    TaskDetachedView, TaskDoneView, TaskInfoView, TaskInputParams, TaskParams, TaskRunsView, TaskView,
+    VersionSelectorParams,
 };
 pub use workspaces::{RemovedView, WorkspaceEntryView, WorkspaceView, WorkspacesView};

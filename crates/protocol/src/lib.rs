@@ -18,3 +18,4 @@ mod sse;
 
 pub use client::{Archived, BlueprintSaid, Client, ClientError, UnsavedWork};
 pub use error::{ApiError, ErrorCode, ExitCode};
+pub use escape::escaped;

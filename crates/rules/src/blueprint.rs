@@ -33,6 +33,9 @@ use levels::Levels;
 /// The longest default time to live that a blueprint may give its runs, in seconds: seven days.
 pub const TTL_SECS_MAX: u64 = 604_800;
 
+/// What an id is made of.
+const ID_HINT: &str = "1 to 64 of a-z, 0-9, `.`, `_`, `-`, beginning with a letter or digit";
+
 /// Integers up to here are exact in every reader of JSON; the canonical form rounds larger ones.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
@@ -121,6 +124,7 @@ fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Opt
     let agents = agent::agents(at, &known, lints);
     if let Some(flow) = &flow {
         refs::check(flow, &agents.names, lints);
+        refs::check_calls(flow, lints);
         refs::warn_unused(flow, at, lints);
     }
     let metadata = match optional(at, "metadata") {
@@ -146,8 +150,7 @@ fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Opt
 fn read_id(at: &Cursor<'_>, lints: &mut Lints) -> Option<String> {
     let id = at.string(lints)?;
     if !is_id(id) {
-        let hint = "1 to 64 of a-z, 0-9, `.`, `_`, `-`, beginning with a letter or digit";
-        lints.error_with_hint(at, "invalid-id", "this is no id", hint);
+        lints.error_with_hint(at, "invalid-id", "this is no id", ID_HINT);
         return None;
     }
     Some(id.to_owned())

@@ -16,7 +16,12 @@ mod program;
 
 mod machine;
 
+mod context;
+
+pub mod calls;
+
+pub use context::first_context;
 pub use expr::{EvalError, evaluate};
 pub use machine::{FlowEffect, FlowEnd, FlowEvent, FlowState};
 pub use path::{InvalidCtxPath, parse as parse_path};
-pub use program::Program;
+pub use program::{Program, Unit, UnitId};

@@ -14,9 +14,10 @@
 //!
 //! A run is `interrupted` when its driver is gone and can be taken up again; `incomplete` when the client that
 //! drove it is gone for good. `done`, `failed`, `cancelled` and `incomplete` are final. No state follows itself,
-//! so every journalled change is one.
+//! so every journalled change is one. A rerun is no step of this life: it opens a run that was over as if its end had
+//! not been.
 
-use adjutant_model::run::{RunStatus, TtlSource};
+use adjutant_model::run::{RunStatus, StepPath, TtlSource};
 
 /// The longest time to live, in seconds: seven days.
 pub const TTL_SECS_MAX: u64 = 604_800;
@@ -36,6 +37,12 @@ pub fn followers(from: RunStatus) -> &'static [RunStatus] {
         Interrupted => &[Pending, Running, Waiting, Failed, Cancelled, Incomplete],
         Done | Failed | Cancelled | Incomplete => &[],
     }
+}
+
+/// Tells whether a rerun from `from` takes back a step: when that is its agent's name, its path, or a path above it.
+pub fn takes_back(from: &str, agent: &str, path: &StepPath) -> bool {
+    let below = |rest: &str| rest.is_empty() || rest.starts_with('/');
+    from == "." || from == agent || path.as_str().strip_prefix(from).is_some_and(below)
 }
 
 /// Where a time to live may come from, the first that is there wins; all in seconds.
@@ -105,6 +112,23 @@ mod tests {
     fn nothing_follows_exactly_the_terminal_states() {
         for status in RunStatus::ALL {
             assert_eq!(followers(status).is_empty(), status.is_terminal(), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_rerun_takes_back_a_step_by_its_agent_its_path_or_one_above() {
+        for (from, taken) in [
+            ("fix", true),
+            ("0/body#1/2", true),
+            ("0/body#1", true),
+            ("0", true),
+            (".", true),
+            ("0/body#", false),
+            ("0/body#1/2/0", false),
+            ("1", false),
+            ("fi", false),
+        ] {
+            assert_eq!(takes_back(from, "fix", &StepPath::new("0/body#1/2")), taken, "{from}");
         }
     }
 

@@ -80,6 +80,20 @@ impl<S: Send + Sync> FromRequestParts<S> for PathParts {
     }
 }
 
+/// The three variable parts of a route's path, refused in our form.
+#[derive(Debug)]
+pub(crate) struct PathTriple(pub(crate) String, pub(crate) String, pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathTriple {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let read = Path::from_request_parts(parts, state).await;
+        read.map(|Path((first, second, third))| PathTriple(first, second, third))
+            .map_err(|rejection| Refusal::invalid(rejection.body_text()))
+    }
+}
+
 /// Reads an id from a path or a body.
 pub(crate) fn id<T: FromStr<Err = InvalidId>>(text: &str) -> Answer<T> {
     text.parse().map_err(|error: InvalidId| Refusal::invalid(format!("this is no id: {error}")))

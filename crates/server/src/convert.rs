@@ -4,8 +4,9 @@ use adjutant_engine::data;
 use adjutant_engine::doctor::{Finding, Grade};
 use adjutant_engine::jobs::JobStatus;
 use adjutant_engine::registry::{BlueprintDocument, ListedBlueprint};
+use adjutant_engine::steps::{Bindings, OutputInfo, StepInfo};
 use adjutant_engine::workspaces::WorkspaceInfo;
-use adjutant_engine::{ExplainedKind, Explanation, Lint};
+use adjutant_engine::{ExplainedKind, Explanation, Lint, Rerun, Resumed, TaskEntry};
 use adjutant_model::action::TokenRecord;
 use adjutant_model::client_run::Approval;
 use adjutant_model::data::OutputRecord;
@@ -15,11 +16,12 @@ use adjutant_model::issue::{EnhanceEntry, EnhanceOutcome, EnhanceSetting, Issue,
 use adjutant_model::policy::{GateStage, Judgement};
 use adjutant_model::registry::{BlueprintVersion, VersionSelector};
 use adjutant_model::run::{
-    ErrorClass, FlowError, RunRecord, StepFailure, TaskRecord, TtlSource, TurnKind, TurnRecord, Usage,
+    ErrorClass, FlowError, RunRecord, StepFailure, TtlSource, TurnKind, TurnRecord, TurnStatus, Usage,
     WorkspaceKind, WorkspaceRecord,
 };
+use adjutant_model::{RunId, TaskId};
 use adjutant_protocol::http;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) fn job(job: &JobStatus) -> http::JobView {
     let last = job.last.as_ref();
@@ -169,14 +171,25 @@ pub(crate) fn output_record(output: &OutputRecord) -> Option<http::OutputRecordV
     })
 }
 
-pub(crate) fn task(task: &TaskRecord) -> http::TaskView {
+pub(crate) fn task(entry: &TaskEntry) -> http::TaskView {
+    let task = &entry.task;
+    let said = |key: &str| task.request.get(key);
+    let text = |key: &str| said(key).and_then(|value| value.as_str()).map(str::to_owned);
     http::TaskView {
         id: task.id.to_string(),
         goal: task.goal.clone(),
         blueprint_id: task.blueprint_id.clone(),
         bound_version: task.blueprint_hash.clone(),
+        blueprint_ref: said("blueprint").map_or_else(|| json!({"kind": "inline"}), Into::into),
         input_ctx: (&task.input).into(),
+        task_input_spec: http::TaskInputParams {
+            project_root: text("project_root"),
+            work_dir: text("work_dir"),
+            task_metadata: said("task_metadata").map(Value::from).filter(|metadata| !metadata.is_null()),
+        },
+        status: entry.status.map(|status| status.as_str().to_owned()),
         created_at: task.created_at.to_string(),
+        updated_at: entry.updated_at.to_string(),
     }
 }
 
@@ -262,8 +275,98 @@ pub(crate) fn turn(turn: &TurnRecord) -> http::TurnView {
         error: turn.error.as_ref().map(turn_error),
         rule: turn.rule.clone(),
         usage: turn.usage.as_ref().map(usage),
+        superseded: turn.superseded,
         started_at: turn.started_at.to_string(),
         ended_at: turn.ended_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn resumed(run_id: &RunId, resumed: &Resumed) -> http::ResumedView {
+    http::ResumedView {
+        run_id: run_id.to_string(),
+        task_id: resumed.task_id.to_string(),
+        replayed_steps: resumed.replayed_steps,
+    }
+}
+
+pub(crate) fn rerun(run_id: &RunId, rerun: &Rerun) -> http::RerunView {
+    http::RerunView {
+        run_id: run_id.to_string(),
+        task_id: rerun.task_id.to_string(),
+        replayed_steps: rerun.replayed_steps,
+        dropped_steps: rerun.dropped_steps,
+    }
+}
+
+pub(crate) fn step(run_id: &RunId, info: &StepInfo) -> http::StepEntryView {
+    let turn = &info.turn;
+    let ended = turn.ended_at;
+    http::StepEntryView {
+        step_id: format!("{run_id}/{}", turn.index),
+        step_ref: turn.name.clone(),
+        path: turn.path.to_string(),
+        attempt: turn.attempt,
+        status: step_status(turn).to_owned(),
+        superseded: turn.superseded.is_some(),
+        worker_kind: info.worker_kind.map(str::to_owned),
+        model: turn.usage.as_ref().and_then(|usage| usage.model.clone()),
+        usage: turn.usage.as_ref().map(usage),
+        at: ended.unwrap_or(turn.started_at).to_string(),
+        started_at_ms: turn.started_at.unix_ms(),
+        completed_at_ms: ended.map(|at| at.unix_ms()),
+        duration_ms: ended.and_then(|at| u64::try_from(at.ms_since(turn.started_at)).ok()),
+    }
+}
+
+/// Gives how a step went in the words that clients of steps know. A worker that said no gave a value with it.
+fn step_status(turn: &TurnRecord) -> &'static str {
+    let value = turn.error.as_ref().and_then(|error| error.value.as_ref());
+    match (turn.status, value) {
+        (TurnStatus::Started, _) => "running",
+        (TurnStatus::Succeeded, _) => "passed",
+        (TurnStatus::Rejected, _) => "blocked",
+        (TurnStatus::Cancelled, _) => "cancelled",
+        (TurnStatus::Failed, Some(value)) if value.get("timed_out").is_some() => "timeout",
+        (TurnStatus::Failed, Some(_)) => "blocked",
+        (TurnStatus::Failed, None) => "failed",
+    }
+}
+
+pub(crate) fn step_output((task_id, run_id): (&TaskId, &RunId), output: &OutputInfo) -> http::StepOutputView {
+    let name = adjutant_protocol::escaped(&output.name);
+    http::StepOutputView {
+        name: output.name.clone(),
+        path: output.path.clone(),
+        size_bytes: output.size_bytes,
+        content_type: output.content_type.to_owned(),
+        sha256: output.sha256.clone(),
+        source: format!("turn {}", output.turn),
+        content_url: format!("/v1/tasks/{task_id}/runs/{run_id}/steps/{name}/content"),
+        preview: output.preview.clone(),
+        truncated: output.truncated,
+    }
+}
+
+pub(crate) fn bindings(bindings: &Bindings) -> http::BindingsView {
+    let calls = bindings.calls.iter().map(|pin| http::CallPinView {
+        blueprint: pin.blueprint.clone(),
+        version: pin.version.clone(),
+        bound_version: pin.hash.clone(),
+    });
+    let agents = bindings.agents.iter().map(|agent| http::BindingView {
+        blueprint_id: agent.blueprint.clone(),
+        bound_version: agent.version.clone(),
+        agent: agent.agent.clone(),
+        kind: agent.kind.to_owned(),
+        program: agent.program.clone(),
+    });
+    http::BindingsView {
+        run_id: bindings.run.id.to_string(),
+        task_id: bindings.run.task_id.to_string(),
+        blueprint_id: bindings.run.blueprint_id.clone(),
+        bound_version: bindings.run.blueprint_hash.clone(),
+        calls: calls.collect(),
+        bindings: agents.collect(),
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod goals;
 pub(crate) mod runs;
 pub(crate) mod sessions;
 pub(crate) mod status;
+pub(crate) mod steps;
 pub(crate) mod tasks;
 pub(crate) mod workspaces;
 

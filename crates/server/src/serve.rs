@@ -3,7 +3,8 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, data, enhance, events, gate, goals, runs, sessions, status, tasks, workspaces,
+    approvals, blueprints, data, enhance, events, gate, goals, runs, sessions, status, steps, tasks,
+    workspaces,
 };
 use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
@@ -79,6 +80,10 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(tasks::create, tasks::list))
         .routes(routes!(tasks::get))
+        .routes(routes!(tasks::rekick))
+        .routes(routes!(steps::outputs))
+        .routes(routes!(steps::output))
+        .routes(routes!(steps::content))
         .routes(routes!(blueprints::list))
         .routes(routes!(blueprints::lint))
         .routes(routes!(blueprints::write, blueprints::archive))
@@ -88,7 +93,11 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(blueprints::diff))
         .routes(routes!(blueprints::unarchive))
         .routes(routes!(runs::list))
-        .routes(routes!(runs::get))
+        .routes(routes!(runs::get, runs::delete))
+        .routes(routes!(steps::list))
+        .routes(routes!(steps::bindings))
+        .routes(routes!(runs::resume))
+        .routes(routes!(runs::rerun))
         .routes(routes!(runs::trace))
         .routes(routes!(runs::explain))
         .routes(routes!(runs::cancel))

@@ -202,6 +202,7 @@ fn turn(index: u64) -> TurnRecord {
         error: None,
         rule: None,
         usage: None,
+        superseded: None,
         started_at: Timestamp::default(),
         ended_at: None,
     }

@@ -196,6 +196,7 @@ fn apply(db: &Connection, ledger: &mut Ledger, entry: &Write) -> Result<Committe
     }
     for run_id in entry.refenced() {
         ledger.fences.remove(run_id);
+        ledger.runs.remove(run_id);
     }
     for draft in entry.drafts() {
         journal_append(db, ledger, draft)?;

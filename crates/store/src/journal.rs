@@ -30,7 +30,7 @@ mod verify;
 
 use crate::reader::{ReadError, Snapshot};
 use crate::store::Store;
-use crate::write::{Draft, json_text};
+use crate::write::{Draft, ExpectedRows, Param, Write, json_text};
 use adjutant_model::Timestamp;
 use adjutant_model::event::{Event, JournalRow};
 use rusqlite::{Connection, Row};
@@ -126,6 +126,34 @@ pub(crate) fn head_recover(db: &Connection) -> rusqlite::Result<i64> {
     }
     // Rows that are missing at the end stay missing: a place is never given twice.
     Ok(last.max(head))
+}
+
+/// The rows of a subject: those that have a place, and those behind the head.
+macro_rules! of_subject {
+    () => {
+        "(seq IN (SELECT seq FROM journal_places WHERE subject = ?1) \
+         OR (seq > (SELECT seq FROM journal_head WHERE id = 1) AND subject = ?1))"
+    };
+}
+
+impl Write {
+    /// Removes all that the journal says about a subject, and leaves a checkpoint with the last hash.
+    pub(crate) fn journal_remove(&mut self, subject: &str) -> &mut Self {
+        let subject = || vec![Param::text(subject)];
+        self.push(
+            concat!(
+                "INSERT INTO journal_checkpoints (subject, seq, removed, hash) \
+                 SELECT ?1, max(seq), count(*), hash FROM journal WHERE ",
+                of_subject!(),
+                " HAVING count(*) > 0 ON CONFLICT (subject) DO UPDATE SET seq = excluded.seq, \
+                 removed = removed + excluded.removed, hash = excluded.hash"
+            ),
+            ExpectedRows::Any,
+            subject(),
+        );
+        self.push(concat!("DELETE FROM journal WHERE ", of_subject!()), ExpectedRows::Any, subject());
+        self.push("DELETE FROM journal_places WHERE subject = ?1", ExpectedRows::Any, subject())
+    }
 }
 
 const COLUMNS: &str = "j.seq, j.at, j.actor, j.subject, j.kind, j.payload, j.hash";

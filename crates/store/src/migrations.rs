@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 17] = [
+pub(crate) const MIGRATIONS: [Migration; 19] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -323,6 +323,18 @@ CREATE TABLE output_runs (
     PRIMARY KEY (run_id, output)
 ) WITHOUT ROWID;
 CREATE INDEX output_runs_by_output ON output_runs (output);",
+    },
+    Migration {
+        name: "the epoch whose rerun took a turn back",
+        sql: "ALTER TABLE turns ADD COLUMN superseded INTEGER;",
+    },
+    Migration {
+        name: "what a run was given, when it is not what its task brought",
+        sql: "CREATE TABLE run_inputs (
+    run INTEGER PRIMARY KEY REFERENCES runs (number),
+    input TEXT NOT NULL,
+    request TEXT NOT NULL
+);",
     },
 ];
 

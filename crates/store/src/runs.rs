@@ -3,9 +3,10 @@
 use crate::blobs;
 use crate::reader::{ReadError, Snapshot, unsigned};
 use crate::store::Store;
+use crate::turns::TURNS_MAX;
 use crate::workspaces;
 use crate::write::{ExpectedRows, Param, Write};
-use adjutant_model::run::{FlowError, RunRecord, RunStatus, TtlSource};
+use adjutant_model::run::{FlowError, RunInput, RunRecord, RunStatus, TtlSource};
 use adjutant_model::{RunId, TaskId, Timestamp, Value};
 use rusqlite::Row;
 
@@ -77,6 +78,17 @@ impl Write {
         }
     }
 
+    /// Says what a run was given, when that is not what its task brought.
+    pub fn run_input_set(&mut self, run_id: &RunId, given: &RunInput) -> &mut Self {
+        let input = self.content(Some(&given.input));
+        let request = self.content(Some(&given.request));
+        self.push(
+            "INSERT INTO run_inputs (run, input, request) VALUES (?1, ?2, ?3)",
+            ExpectedRows::Exactly(1),
+            vec![Param::Run(run_id.clone()), input, request],
+        )
+    }
+
     /// Says where a run stands.
     pub fn run_status_set(&mut self, run_id: &RunId, change: RunStatusChange<'_>) -> &mut Self {
         let result = self.content(change.result);
@@ -92,6 +104,28 @@ impl Write {
             ExpectedRows::Exactly(1),
             params,
         )
+    }
+
+    /// Removes a run with its turns and all that belongs to it alone; nothing may work in a directory of it any more.
+    ///
+    /// Of its journal stays a checkpoint, which the next row of another subject must follow in the same write: the
+    /// journal's last place may not be one that is gone.
+    pub fn run_delete(&mut self, run_id: &RunId) -> &mut Self {
+        let run = || vec![Param::Run(run_id.clone())];
+        let id = || vec![Param::text(run_id.as_str())];
+        self.journal_remove(run_id.as_str());
+        self.push("DELETE FROM tokens WHERE run_id = ?1", ExpectedRows::Any, id());
+        self.push("DELETE FROM approvals WHERE run_id = ?1", ExpectedRows::Any, id());
+        self.push("DELETE FROM output_runs WHERE run_id = ?1", ExpectedRows::Any, id());
+        self.push("DELETE FROM run_inputs WHERE run = ?1", ExpectedRows::Any, run());
+        self.push("DELETE FROM workspaces WHERE run = ?1 AND kind = 'given'", ExpectedRows::Any, run());
+        let turns = vec![
+            Param::Turn { run_id: run_id.clone(), index: 0 },
+            Param::Turn { run_id: run_id.clone(), index: TURNS_MAX - 1 },
+        ];
+        self.push("DELETE FROM turns WHERE key BETWEEN ?1 AND ?2", ExpectedRows::Any, turns);
+        self.push("DELETE FROM runs WHERE number = ?1", ExpectedRows::Exactly(1), run());
+        self.refence(run_id)
     }
 
     /// Gives a run to a new owner; fails with [`crate::WriteError::RowsUnexpected`] unless `epoch` is higher than
@@ -134,6 +168,27 @@ impl Store {
         self.read(move |snapshot| {
             let sql = format!("{SELECT} WHERE r.id = ?1");
             Ok(runs_select(snapshot, &sql, vec![id.into()])?.pop())
+        })
+        .await
+    }
+
+    /// Gives what a run was given, when that is not what its task brought.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn run_input_get(&self, run_id: &RunId) -> Result<Option<RunInput>, ReadError> {
+        let id = run_id.as_str().to_owned();
+        self.read(move |snapshot| {
+            let sql =
+                "SELECT i.input, i.request FROM run_inputs i JOIN runs r ON r.number = i.run WHERE r.id = ?1";
+            let given = snapshot.select(sql, (id,), |row| {
+                let content = |column, at| blobs::content_read(snapshot, column, row.get(at)?);
+                Ok(RunInput {
+                    input: content("run_inputs.input", 0)?.unwrap_or_default(),
+                    request: content("run_inputs.request", 1)?.unwrap_or_default(),
+                })
+            })?;
+            Ok(given.into_iter().next())
         })
         .await
     }

@@ -75,7 +75,7 @@ CREATE TABLE turns (
     rule TEXT,
     started_at INTEGER NOT NULL,
     ended_at INTEGER
-, usage TEXT);
+, usage TEXT, superseded INTEGER);
 
 -- The journal, the places of each subject, the head, and the checkpoints that retention leaves.
 CREATE TABLE journal (
@@ -275,3 +275,10 @@ CREATE TABLE output_runs (
     PRIMARY KEY (run_id, output)
 ) WITHOUT ROWID;
 CREATE INDEX output_runs_by_output ON output_runs (output);
+
+-- What a run was given, when it is not what its task brought.
+CREATE TABLE run_inputs (
+    run INTEGER PRIMARY KEY REFERENCES runs (number),
+    input TEXT NOT NULL,
+    request TEXT NOT NULL
+);

@@ -4,9 +4,20 @@ use crate::blobs;
 use crate::reader::{ReadError, Snapshot};
 use crate::store::Store;
 use crate::write::{ExpectedRows, Param, Write};
-use adjutant_model::run::TaskRecord;
+use adjutant_model::run::{RunStatus, TaskRecord};
 use adjutant_model::{TaskId, Timestamp};
 use rusqlite::Row;
+
+/// A task, and where its newest run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskEntry {
+    /// The task.
+    pub task: TaskRecord,
+    /// Where its newest run stands; nothing when no run of it is left.
+    pub status: Option<RunStatus>,
+    /// When that run ended, or else began.
+    pub updated_at: Timestamp,
+}
 
 impl Write {
     /// Adds a task; its blueprint must be in the store or earlier in this write.
@@ -47,15 +58,26 @@ impl Store {
         .await
     }
 
-    /// Gives tasks, the newest first.
+    /// Gives tasks with where their newest runs stand, the newest first.
     ///
     /// # Errors
     /// [`ReadError`]
-    pub async fn task_list(&self, limit: usize) -> Result<Vec<TaskRecord>, ReadError> {
+    pub async fn task_list(&self, limit: usize) -> Result<Vec<TaskEntry>, ReadError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.read(move |snapshot| {
-            let sql = format!("{SELECT} ORDER BY number DESC LIMIT ?1");
-            snapshot.select(&sql, (limit,), |row| task_of_row(snapshot, row))
+            let sql =
+                "SELECT t.id, t.goal, t.blueprint_id, t.blueprint_hash, t.input, t.request, t.created_at, r.status, \
+                 r.created_at, r.ended_at FROM tasks t LEFT JOIN runs r \
+                 ON r.number = (SELECT max(number) FROM runs WHERE task_id = t.id) ORDER BY t.number DESC LIMIT ?1";
+            snapshot.select(sql, (limit,), |row| {
+                let status = row.get::<_, Option<String>>(7)?.map(|status| {
+                    RunStatus::parse(&status).ok_or_else(|| ReadError::unreadable("runs.status", &status))
+                });
+                let newest_at = row.get::<_, Option<i64>>(9)?.or(row.get(8)?);
+                let task = task_of_row(snapshot, row)?;
+                let updated_at = newest_at.map_or(task.created_at, Timestamp::from_unix_ms);
+                Ok(TaskEntry { task, status: status.transpose()?, updated_at })
+            })
         })
         .await
     }

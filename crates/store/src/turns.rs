@@ -10,11 +10,12 @@ use crate::write::{ExpectedRows, Json, Param, Write};
 use adjutant_model::run::{StepFailure, StepPath, TurnKind, TurnRecord, TurnStatus, Usage};
 use adjutant_model::{RunId, Timestamp};
 use rusqlite::Row;
+use std::collections::HashSet;
 
 /// How many turns a run can hold.
 pub const TURNS_MAX: u64 = 1 << INDEX_BITS;
 
-const INDEX_BITS: u32 = 24;
+pub(crate) const INDEX_BITS: u32 = 24;
 
 /// How a turn settled.
 #[derive(Debug, Clone)]
@@ -29,6 +30,57 @@ pub struct TurnSettlement<'a> {
     pub rule: Option<&'a str>,
     /// When it ended.
     pub ended_at: Timestamp,
+}
+
+/// Which turns of a run are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnFilter {
+    /// Only those behind this index.
+    pub after: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+    /// Which of them, when there are more.
+    pub part: TurnPart,
+    /// Only those of this kind.
+    pub kind: Option<TurnKind>,
+    /// Only those of this step, an agent's name or a path, and of the tools that its agent called.
+    pub step: Option<String>,
+    /// Only those of this attempt.
+    pub attempt: Option<u32>,
+    /// Whether those that a rerun took back are among them.
+    pub superseded: Superseded,
+}
+
+/// Which turns are given when there are more than fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnPart {
+    /// The first.
+    First,
+    /// The last, in order.
+    Last,
+}
+
+/// Whether turns that a rerun took back are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Superseded {
+    /// They are.
+    Shown,
+    /// They are not.
+    Hidden,
+}
+
+impl Default for TurnFilter {
+    fn default() -> Self {
+        TurnFilter {
+            after: None,
+            limit: 1000,
+            part: TurnPart::First,
+            kind: None,
+            step: None,
+            attempt: None,
+            superseded: Superseded::Shown,
+        }
+    }
 }
 
 /// Gives the key of a turn, or nothing when the index is beyond [`TURNS_MAX`].
@@ -78,6 +130,15 @@ impl Write {
         )
     }
 
+    /// Says that a rerun took a turn back, whose run has this epoch then.
+    pub fn turn_supersede(&mut self, run_id: &RunId, index: u64, epoch: u64) -> &mut Self {
+        self.push(
+            "UPDATE turns SET superseded = ?2 WHERE key = ?1 AND superseded IS NULL",
+            ExpectedRows::Exactly(1),
+            vec![Param::Turn { run_id: run_id.clone(), index }, epoch.into()],
+        )
+    }
+
     /// Settles a turn; one that is not there or has settled fails with [`crate::WriteError::RowsUnexpected`].
     pub fn turn_settle(&mut self, run_id: &RunId, index: u64, settlement: TurnSettlement<'_>) -> &mut Self {
         let output = self.content_json(settlement.output);
@@ -99,7 +160,7 @@ impl Write {
 }
 
 const SELECT: &str = "SELECT key, kind, path, attempt, name, status, parameters, output, error, rule, started_at, \
-                      ended_at, usage FROM turns";
+                      ended_at, usage, superseded FROM turns";
 
 impl Store {
     /// Gives the turns of a run in order, from the one after `after_index`, or from the first.
@@ -121,6 +182,78 @@ impl Store {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let sql = format!("{SELECT} WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3");
             snapshot.select(&sql, (from, to, limit), |row| turn_of_row(snapshot, row))
+        })
+        .await
+    }
+
+    /// Gives some turns of a run, in order.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn turns_where(
+        &self,
+        run_id: &RunId,
+        filter: TurnFilter,
+    ) -> Result<Vec<TurnRecord>, ReadError> {
+        let run_id = run_id.clone();
+        self.read(move |snapshot| {
+            let Some(number) = snapshot.run_number(&run_id)? else { return Ok(Vec::new()) };
+            let first = filter.after.map_or(0, |index| index.saturating_add(1));
+            let Some(from) = turn_key(number, first) else { return Ok(Vec::new()) };
+            let hidden = match filter.superseded {
+                Superseded::Shown => "",
+                Superseded::Hidden => "AND superseded IS NULL",
+            };
+            let order = match filter.part {
+                TurnPart::First => "ASC",
+                TurnPart::Last => "DESC",
+            };
+            let sql = format!(
+                "{SELECT} WHERE key >= ?1 AND key < ?2 AND (?3 IS NULL OR kind = ?3) AND (?4 IS NULL OR path = ?4 OR \
+                 path IN (SELECT path FROM turns WHERE key >= ?5 AND key < ?2 AND kind = 'step' AND name = ?4)) \
+                 AND (?6 IS NULL OR attempt = ?6) {hidden} ORDER BY key {order} LIMIT ?7"
+            );
+            let keys = (from, (number + 1) << INDEX_BITS, number << INDEX_BITS);
+            let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+            let params =
+                (keys.0, keys.1, filter.kind.map(kind_name), filter.step, keys.2, filter.attempt, limit);
+            let mut turns = snapshot.select(&sql, params, |row| turn_of_row(snapshot, row))?;
+            turns.sort_unstable_by_key(|turn| turn.index);
+            Ok(turns)
+        })
+        .await
+    }
+
+    /// Gives the last step of a run that gave something and was not taken back: the one at a path, or else of an agent.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn turn_of_step(&self, run_id: &RunId, step: &str) -> Result<Option<TurnRecord>, ReadError> {
+        let (run_id, step) = (run_id.clone(), step.to_owned());
+        self.read(move |snapshot| {
+            let Some(number) = snapshot.run_number(&run_id)? else { return Ok(None) };
+            let sql = format!(
+                "{SELECT} WHERE key >= ?1 AND key < ?2 AND kind = 'step' AND superseded IS NULL AND output IS NOT NULL \
+                 AND (path = ?3 OR name = ?3) ORDER BY path = ?3 DESC, key DESC LIMIT 1"
+            );
+            let params = (number << INDEX_BITS, (number + 1) << INDEX_BITS, step);
+            Ok(snapshot.select(&sql, params, |row| turn_of_row(snapshot, row))?.pop())
+        })
+        .await
+    }
+
+    /// Gives the agents of a run whose steps that count all stand at one path.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn agents_of_one_step(&self, run_id: &RunId) -> Result<HashSet<String>, ReadError> {
+        let run_id = run_id.clone();
+        self.read(move |snapshot| {
+            let Some(number) = snapshot.run_number(&run_id)? else { return Ok(HashSet::new()) };
+            let sql = "SELECT name FROM turns WHERE key >= ?1 AND key < ?2 AND kind = 'step' AND superseded IS NULL \
+                       GROUP BY name HAVING count(DISTINCT path) = 1";
+            let keys = (number << INDEX_BITS, (number + 1) << INDEX_BITS);
+            Ok(snapshot.select(sql, keys, |row| Ok(row.get(0)?))?.into_iter().collect())
         })
         .await
     }
@@ -174,6 +307,7 @@ fn turn_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<TurnRecord, Rea
         error: snapshot.json("turns.error", row.get(8)?)?,
         rule: row.get(9)?,
         usage: snapshot.json("turns.usage", row.get(12)?)?,
+        superseded: row.get::<_, Option<i64>>(13)?.map(crate::reader::unsigned),
         started_at: Timestamp::from_unix_ms(row.get(10)?),
         ended_at: row.get::<_, Option<i64>>(11)?.map(Timestamp::from_unix_ms),
     })

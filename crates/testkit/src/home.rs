@@ -2,6 +2,8 @@
 
 use crate::environment;
 use adjutant_engine::{Plane, Settings};
+use adjutant_store::StoreOptions;
+use adjutant_store::journal::{self, VerifyReport};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -35,6 +37,11 @@ impl Home {
     /// Gives a path in the data folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Checks the journal of the store here.
+    pub fn journal_report(&self) -> VerifyReport {
+        journal::verify(&StoreOptions::new(self.folder()).path()).expect("the journal is readable")
     }
 
     /// Gives settings for a plane here: a hermetic environment with [`HIDDEN`] in it, no program of Adjutant's own,

@@ -4,11 +4,14 @@ use super::client_trace;
 use crate::exit::Failure;
 use adjutant_protocol::{Client, ClientError, ExitCode as Code};
 use anyhow::Result;
+use std::collections::BTreeSet;
 
 /// How many of the newest runs are looked through.
 const LOOK_AT: usize = 1000;
 /// A run's id is so long.
 const RUN_ID_LEN: usize = 36;
+/// A task's id is so long.
+const TASK_ID_LEN: usize = 37;
 /// An issue's id is so long.
 const ISSUE_ID_LEN: usize = 34;
 
@@ -59,6 +62,16 @@ pub(crate) async fn run_of_anybody(client: &Client, given: &str) -> Result<Run> 
     Ok(if of_blueprint { Run::OfBlueprint(id) } else { Run::OfClient(id) })
 }
 
+/// Finds the task that is meant.
+pub(crate) async fn task(client: &Client, given: &str) -> Result<String> {
+    if given.len() == TASK_ID_LEN {
+        return Ok(given.to_owned());
+    }
+    let runs = client.runs(LOOK_AT).await?.runs;
+    let tasks: BTreeSet<&str> = runs.iter().map(|run| run.task_id.as_str()).collect();
+    pick("task", given, tasks.into_iter())
+}
+
 /// Finds the goal that is meant.
 pub(crate) async fn goal(client: &Client, given: &str) -> Result<String> {
     let goals = client.goals(None).await?.goals;
@@ -101,6 +114,7 @@ fn pick<'a>(kind: &str, given: &str, ids: impl Iterator<Item = &'a str>) -> Resu
 fn list_hint(kind: &str) -> String {
     match kind {
         "goal" => "`adjutant goal list` lists them".to_owned(),
+        "task" => "`adjutant show RUN` tells a run's task".to_owned(),
         "issue" => "`adjutant issue ls` lists them".to_owned(),
         "token" => "`adjutant token ls` lists them".to_owned(),
         _ => "`adjutant runs` lists them".to_owned(),

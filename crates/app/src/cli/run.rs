@@ -5,7 +5,9 @@ use crate::commands::{Commands, quoted};
 use crate::exit::Failure;
 use crate::launch;
 use crate::progress::{self, View, cost, visible};
-use adjutant_protocol::http::{BlueprintRefParams, RunView, TaskDetachedView, TaskParams};
+use adjutant_protocol::http::{
+    BlueprintRefParams, RekickParams, RunView, TaskDetachedView, TaskInputParams, TaskParams,
+};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -16,8 +18,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// A blueprint's file (YAML or JSON), or the id of one that is registered or built in.
-    #[arg(value_name = "FILE|ID")]
-    blueprint: String,
+    #[arg(value_name = "FILE|ID", required_unless_present = "task")]
+    blueprint: Option<String>,
+    /// Execute this task again as another run, with its own blueprint, limits and goal; a task's id, or a part that only
+    /// one has. Inputs and directories go over what it was given.
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["blueprint", "agent", "goal", "ttl"])]
+    task: Option<String>,
     /// The project: a directory in a git repository; the run works in a worktree of it.
     #[arg(long, value_name = "DIR", conflicts_with = "work_dir")]
     repo: Option<PathBuf>,
@@ -51,16 +57,10 @@ pub(crate) struct RunArgs {
 }
 
 pub(crate) async fn run(folder: &Path, args: RunArgs) -> Result<Code> {
-    // What is wrong with the request is said before a daemon is started for it.
-    let mut params = params(&args)?;
-    let client = launch::client(folder).await?;
-    if let Some(goal) = &args.goal {
-        params.goal_id = Some(ids::goal(&client, goal).await?);
-    }
-    if let Some(agent) = args.agent.as_deref().filter(|agent| *agent != "rehearsal" && !args.json) {
-        super::print(&format!("note: the step is gated; the own tool calls of {agent} are not judged yet"))?;
-    }
-    let started = client.task_start(&params).await?;
+    let started = match &args.task {
+        Some(task) => again(folder, task, &args).await?,
+        None => start(folder, &args).await?,
+    };
     for warning in started.warnings.iter().filter(|_| !args.json) {
         super::print(&format!("warning: {} [{}]", visible(&warning.message), warning.name))?;
     }
@@ -69,21 +69,63 @@ pub(crate) async fn run(folder: &Path, args: RunArgs) -> Result<Code> {
         return detached(&started, &commands, args.json);
     }
     let view = View::choose(args.json);
-    let (_, ended) = follow(folder, &started.run_id, view).await?;
+    let (_, run) = follow(folder, &started.run_id, view).await?;
+    ended(&run, view, &commands)
+}
+
+/// Prints how a run that was followed has ended, and where to look next.
+pub(crate) fn ended(run: &RunView, view: View, commands: &Commands) -> Result<Code> {
     if view == View::Json {
-        super::print(&serde_json::to_string(&ended)?)?;
+        super::print(&serde_json::to_string(run)?)?;
     } else {
-        let cost = cost::of(&ended).map(|cost| format!("what it cost:  {cost}"));
-        for line in cost.into_iter().chain(next_steps(&ended, &commands)) {
+        let cost = cost::of(run).map(|cost| format!("what it cost:  {cost}"));
+        for line in cost.into_iter().chain(next_steps(run, commands)) {
             super::print(&line)?;
         }
     }
-    Ok(if ended.status == "done" { Code::Ok } else { Code::Failed })
+    Ok(if run.status == "done" { Code::Ok } else { Code::Failed })
+}
+
+/// Starts another run of a task.
+async fn again(folder: &Path, task: &str, args: &RunArgs) -> Result<TaskDetachedView> {
+    let over = input(args)?;
+    let given = TaskInputParams {
+        project_root: args.repo.as_deref().map(directory).transpose()?,
+        work_dir: args.work_dir.as_deref().map(directory).transpose()?,
+        task_metadata: None,
+    };
+    let params = RekickParams {
+        init_ctx_override: Some(over)
+            .filter(|over| over.as_object().is_some_and(|members| !members.is_empty())),
+        task_input_override: Some(given),
+        detach: true,
+        ..RekickParams::default()
+    };
+    let client = launch::client(folder).await?;
+    Ok(client.task_rekick(&ids::task(&client, task).await?, &params).await?)
+}
+
+async fn start(folder: &Path, args: &RunArgs) -> Result<TaskDetachedView> {
+    // What is wrong with the request is said before a daemon is started for it.
+    let mut params = params(args)?;
+    let client = launch::client(folder).await?;
+    if let Some(goal) = &args.goal {
+        params.goal_id = Some(ids::goal(&client, goal).await?);
+    }
+    if let Some(agent) = args.agent.as_deref().filter(|agent| *agent != "rehearsal" && !args.json) {
+        super::print(&format!("note: the step is gated; the own tool calls of {agent} are not judged yet"))?;
+    }
+    Ok(client.task_start(&params).await?)
 }
 
 /// Follows a run to its end; gives it, and a client of the daemon that runs then, which may be another one.
 pub(crate) async fn follow(folder: &Path, run_id: &str, view: View) -> Result<(Client, RunView)> {
-    let client = progress::follow(folder, run_id, view).await?;
+    follow_from(folder, run_id, (view, 0)).await
+}
+
+/// As [`follow`], from behind a place of the journal.
+pub(crate) async fn follow_from(folder: &Path, run_id: &str, from: (View, i64)) -> Result<(Client, RunView)> {
+    let client = progress::follow(folder, run_id, from).await?;
     let ended = client.run(run_id).await?;
     Ok((client, ended))
 }
@@ -98,7 +140,7 @@ fn detached(started: &TaskDetachedView, commands: &Commands, json: bool) -> Resu
 
 fn params(args: &RunArgs) -> Result<TaskParams> {
     Ok(TaskParams {
-        blueprint: blueprint(&args.blueprint)?,
+        blueprint: blueprint(args.blueprint.as_deref().unwrap_or_default())?,
         init_ctx: input(args)?,
         project_root: args.repo.as_deref().map(directory).transpose()?,
         work_dir: args.work_dir.as_deref().map(directory).transpose()?,

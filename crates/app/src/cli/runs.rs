@@ -99,6 +99,7 @@ pub(crate) async fn show(client: &Client, args: ShowArgs) -> Result<Code> {
 fn rows(run: &RunView) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("run", run.id.clone()),
+        ("task", run.task_id.clone()),
         ("status", run.status.clone()),
         ("blueprint", format!("{} at {}", run.blueprint_id, &run.bound_version[..12])),
         ("accepted", run.created_at.clone()),
@@ -148,7 +149,8 @@ fn turn_line(turn: &TurnView) -> String {
     } else {
         turn.name.clone()
     };
-    format!("{:>5}  {:<9} {:<24} {name}  {what}", turn.index, turn.status, turn.path)
+    let status = if turn.superseded.is_some() { format!("({})", turn.status) } else { turn.status.clone() };
+    format!("{:>5}  {status:<9} {:<24} {name}  {what}", turn.index, turn.path)
 }
 
 pub(crate) async fn cancel(client: &Client, args: CancelArgs) -> Result<Code> {

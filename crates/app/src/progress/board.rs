@@ -82,6 +82,11 @@ impl Board {
             "agent_progress" => self.progress(payload),
             "tool_judged" => judged(payload),
             "run_adopted" => vec![plain("the daemon was started again and goes on with the run".to_owned())],
+            "run_rerun" => {
+                let from = visible_line(text(payload, "/from"));
+                let (kept, taken) = (number(payload, "/replayed"), number(payload, "/dropped"));
+                vec![plain(format!("again from {from}: {kept} steps stay, {taken} are taken back"))]
+            }
             "run_status_changed" => self.status(payload, at.ms_since(began)),
             _ => Vec::new(),
         }

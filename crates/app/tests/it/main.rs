@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it is")]
 
+mod again;
 mod asks;
 mod blueprints;
 mod client;
@@ -11,6 +12,7 @@ mod data;
 mod demo;
 mod dependencies;
 mod drive;
+mod enhance;
 mod errors;
 mod goals;
 mod rehearsal;

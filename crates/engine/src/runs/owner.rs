@@ -1,12 +1,13 @@
 //! The owner of a run: the only task that moves it.
 
 use super::questions::{About, Asked, Ears, Questions};
+use super::recover;
 use super::run_gate::RunGate;
 use super::take::take_command;
 use super::transition::{Dispatch, Follows, Timer, Transition};
 use super::turn_book::TurnBook;
 use super::{EVENTS_MAX, RunCommand, RunHandle, STORE_RETRY};
-use crate::approvals;
+use crate::blueprints::Linked;
 use crate::clock;
 use crate::dispatch::{self, InFlight, StepJob};
 use crate::error::EngineError;
@@ -15,7 +16,7 @@ use crate::goals;
 use crate::plane::Core;
 use crate::policies::RunPolicies;
 use crate::workspaces::{self, WorkspacePlan};
-use adjutant_model::blueprint::{AgentSpec, Blueprint};
+use adjutant_model::blueprint::AgentSpec;
 use adjutant_model::event::Event;
 use adjutant_model::run::{
     ErrorClass, FlowError, FlowErrorCode, RunRecord, RunStatus, StepOutcome, StepPath,
@@ -27,11 +28,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 /// A run that is to be owned.
 pub(crate) struct Launch {
     pub(crate) run: RunRecord,
-    pub(crate) blueprint: Arc<Blueprint>,
+    pub(crate) linked: Arc<Linked>,
     pub(crate) state: FlowState,
     /// The policies of files that hold in it.
     pub(crate) policies: RunPolicies,
@@ -50,25 +52,37 @@ pub(crate) enum Origin {
         accepted: oneshot::Sender<Result<(), EngineError>>,
     },
     /// It was found in the store; its events have been folded.
-    Resumed { turns: super::recover::FoundTurns, workspace: Option<WorkspacePlan> },
+    Resumed {
+        turns: TurnBook,
+        workspace: Option<WorkspacePlan>,
+        /// What its time to live counts from.
+        clock_from: Timestamp,
+    },
 }
 
 /// Starts the owner of a run and enters it in the directory.
 pub(crate) fn start(core: &Arc<Core>, launch: Launch) -> RunHandle {
     let (commands, received) = mpsc::channel(EVENTS_MAX);
     let (ended_tx, ended) = watch::channel(None);
-    let handle = RunHandle { commands: commands.clone(), ended };
+    let gone = CancellationToken::new();
+    let handle = RunHandle { commands: commands.clone(), ended, gone: gone.clone() };
     core.runs.insert(launch.run.id.clone(), handle.clone());
-    let run_id = launch.run.id.clone();
-    let owner_core = core.clone();
-    let owner = async move { Owner::new(owner_core, launch, commands, ended_tx).live(received).await };
-    let directory = core.clone();
-    core.tasks.spawn(async move {
-        // A panic in an owner is a defect of ours: it ends this run's task and nothing else.
-        if tokio::spawn(owner).await.is_err() {
-            tracing::error!(run = %run_id, "the run's owner panicked; the next start of the daemon resumes the run");
+    let (run_id, epoch) = (launch.run.id.clone(), launch.run.epoch);
+    let (works, over) = (CancellationToken::new(), handle.ended.clone());
+    let owner = Owner::new(core.clone(), launch, (commands, works.clone()), ended_tx);
+    let core = core.clone();
+    core.clone().tasks.spawn(async move {
+        // A panic in an owner is a defect of ours: it interrupts this run and nothing else.
+        let why = match tokio::spawn(owner.live(received)).await {
+            Ok(()) => "its owner left it",
+            Err(_) => "its owner met a defect",
+        };
+        works.cancel();
+        if over.borrow().is_none() {
+            recover::left(&core, &run_id, (&core.owner, epoch), why).await;
         }
-        directory.runs.remove(&run_id);
+        core.runs.remove(&run_id);
+        gone.cancel();
     });
     handle
 }
@@ -78,7 +92,7 @@ struct Owner {
     run: RunRecord,
     /// The run's owner, as its fence names it.
     owner: Arc<str>,
-    blueprint: Arc<Blueprint>,
+    linked: Arc<Linked>,
     state: FlowState,
     policies: RunPolicies,
     turns: TurnBook,
@@ -92,9 +106,15 @@ struct Owner {
     link: Link,
     /// Events that wait for the next transition.
     waiting: VecDeque<FlowEvent>,
+    /// What the machine waits for and no turn is open for; the next transition begins it.
+    unbegun: Vec<FlowEffect>,
     timers: Vec<Timer>,
     in_flight: HashMap<(StepPath, u32), InFlight>,
     questions: Questions,
+    /// What the run's time to live counts from.
+    clock_from: Timestamp,
+    /// Is cancelled when nothing of the run may be performed any more, also after a panic.
+    works: CancellationToken,
     commands: mpsc::Sender<RunCommand>,
     ended: watch::Sender<Option<Arc<RunRecord>>>,
 }
@@ -129,15 +149,17 @@ impl Owner {
     fn new(
         core: Arc<Core>,
         launch: Launch,
-        commands: mpsc::Sender<RunCommand>,
+        (commands, works): (mpsc::Sender<RunCommand>, CancellationToken),
         ended: watch::Sender<Option<Arc<RunRecord>>>,
     ) -> Self {
         let link = if launch.run.goal_id.is_some() { Link::Due } else { Link::Done };
         let mut owner = Owner {
             core,
             owner: launch.run.owner.as_str().into(),
+            clock_from: launch.run.created_at,
+            works,
             run: launch.run,
-            blueprint: launch.blueprint,
+            linked: launch.linked,
             state: launch.state,
             policies: launch.policies,
             turns: TurnBook::default(),
@@ -147,6 +169,7 @@ impl Owner {
             workspace: None,
             link,
             waiting: VecDeque::new(),
+            unbegun: Vec::new(),
             timers: Vec::new(),
             in_flight: HashMap::new(),
             questions: Questions::default(),
@@ -160,9 +183,10 @@ impl Owner {
                 owner.accepted = Some(accepted);
                 owner.workspace = workspace;
             }
-            Origin::Resumed { turns, workspace } => {
-                owner.turns = turns.book;
+            Origin::Resumed { turns, workspace, clock_from } => {
+                owner.turns = turns;
                 owner.workspace = workspace;
+                owner.clock_from = clock_from;
             }
         }
         owner
@@ -175,7 +199,7 @@ impl Owner {
         loop {
             let mut replies = Vec::new();
             let mut commands = Vec::new();
-            if self.waiting.is_empty() {
+            if self.waiting.is_empty() && self.unbegun.is_empty() {
                 match self.wait(&mut received).await {
                     Woken::Command(command) => commands.push(command),
                     Woken::TimeToLive => self.waiting.push_back(FlowEvent::TtlExpired),
@@ -279,23 +303,29 @@ impl Owner {
         Next::Leave
     }
 
-    /// Performs again what was in flight when the last owner left, and waits for the answers that it waited for.
+    /// Performs again what was in flight when the last owner left, and waits for the answers that it waited for. What
+    /// has no open turn is begun by the next transition.
     fn perform_pending(&mut self) {
         let (mut dispatches, mut asked) = (Vec::new(), Vec::new());
-        let id = |path: &StepPath, attempt| approvals::id_of(dispatch::marker(&self.run.id, path, attempt));
         for effect in self.state.pending() {
             match effect {
-                FlowEffect::Dispatch { path, attempt, agent, input, timeout_ms } => {
-                    let dispatch = Dispatch { path, attempt, agent, input, timeout_ms };
+                FlowEffect::Dispatch { ref path, attempt, .. }
+                | FlowEffect::Ask { ref path, attempt, .. }
+                    if self.turns.step(path, attempt).is_none() =>
+                {
+                    self.unbegun.push(effect);
+                }
+                FlowEffect::Dispatch { path, attempt, agent, unit, input, timeout_ms } => {
+                    let dispatch = Dispatch { path, attempt, agent, unit, input, timeout_ms };
                     if self.turns.is_asked(&dispatch.path, attempt) {
-                        let id = id(&dispatch.path, attempt);
+                        let id = self.turns.approval_id(&self.run.id, &dispatch.path, attempt);
                         asked.push(Asked { id, about: About::Step(dispatch) });
                     } else {
                         dispatches.push(dispatch);
                     }
                 }
                 FlowEffect::Ask { path, attempt, parameters, .. } => {
-                    let id = id(&path, attempt);
+                    let id = self.turns.approval_id(&self.run.id, &path, attempt);
                     asked.push(Asked { id, about: About::Node { path, attempt, parameters } });
                 }
                 FlowEffect::SetTimer { path, attempt, due_at } => {
@@ -321,7 +351,7 @@ impl Owner {
     }
 
     fn ttl_left(&self) -> Duration {
-        clock::until(self.run.created_at.plus_ms(self.run.ttl_ms))
+        clock::until(self.clock_from.plus_ms(self.run.ttl_ms))
     }
 
     fn fire_timers(&mut self) {
@@ -343,11 +373,12 @@ impl Owner {
         let gate = RunGate {
             gate: &self.core.gate,
             policies: &self.policies,
-            blueprint: &self.blueprint,
+            linked: &self.linked,
             run: &self.run,
             approval_ms: self.core.settings.approval_ms,
         };
         let mut turn = Transition::new(&self.run.id, now, &mut self.state, &mut self.turns, write);
+        turn.start_again(std::mem::take(&mut self.unbegun), &gate);
         for event in std::mem::take(&mut self.waiting) {
             turn.take(event, &gate);
         }
@@ -480,7 +511,7 @@ impl Owner {
             }
         }
         for dispatch in dispatches {
-            let agent = &self.blueprint.agents[&*dispatch.agent];
+            let agent = self.linked.agent(dispatch.unit, &dispatch.agent);
             // One with a limit may have to wait, which is done apart.
             if let (AgentSpec::Function { fn_id }, None) = (&agent.spec, agent.max_concurrency) {
                 let Dispatch { path, attempt, input, .. } = dispatch;
@@ -495,20 +526,22 @@ impl Owner {
         }
     }
 
-    fn perform_apart(&mut self, dispatch: Dispatch, after: &[tokio_util::sync::CancellationToken]) {
+    fn perform_apart(&mut self, dispatch: Dispatch, after: &[CancellationToken]) {
         let key = (dispatch.path.clone(), dispatch.attempt);
         let job = StepJob {
             run_id: self.run.id.clone(),
             task_id: self.run.task_id.clone(),
             agent_override: self.run.agent_override.clone(),
             workspace: self.run.workspace.clone(),
-            blueprint: self.blueprint.clone(),
+            blueprint: self.linked.blueprint(dispatch.unit).clone(),
+            unit: dispatch.unit,
             path: dispatch.path,
             attempt: dispatch.attempt,
             agent: dispatch.agent,
             input: dispatch.input,
             timeout_ms: dispatch.timeout_ms,
             after: after.to_vec(),
+            cancel: self.works.child_token(),
             commands: self.commands.clone(),
         };
         self.in_flight.insert(key, dispatch::start(&self.core, job));

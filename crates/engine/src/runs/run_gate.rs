@@ -1,10 +1,12 @@
 //! The gate as the steps and agents of one run meet it.
 
 use super::transition::Dispatch;
+use crate::blueprints::Linked;
+use crate::dispatch::InFlight;
 use crate::gate::{CallOrigin, Gate, StepCall};
 use crate::policies::{RunPolicies, names_of};
 use adjutant_model::action::Caller;
-use adjutant_model::blueprint::{Agent, Blueprint};
+use adjutant_model::blueprint::Agent;
 use adjutant_model::policy::{Judgement, ToolCall};
 use adjutant_model::run::RunRecord;
 
@@ -13,7 +15,7 @@ use adjutant_model::run::RunRecord;
 pub(super) struct RunGate<'a> {
     pub(super) gate: &'a Gate,
     pub(super) policies: &'a RunPolicies,
-    pub(super) blueprint: &'a Blueprint,
+    pub(super) linked: &'a Linked,
     pub(super) run: &'a RunRecord,
     /// How long a person has to answer, in milliseconds.
     pub(super) approval_ms: u64,
@@ -22,20 +24,23 @@ pub(super) struct RunGate<'a> {
 impl RunGate<'_> {
     /// Judges a step that the machine wants dispatched.
     pub(super) fn step(&self, dispatch: &Dispatch) -> Judgement {
-        let agent = &self.blueprint.agents[&*dispatch.agent];
-        let step = StepCall { blueprint: self.blueprint, agent, input: &dispatch.input };
-        self.gate.judge_step(self.policies, &self.names(agent), step, self.origin(agent))
+        let step = self.step_call(dispatch);
+        self.gate.judge_step(self.policies, &self.names(step.agent), step, self.origin(step.agent))
     }
 
     /// Gives what a step is to the gate, as people are shown it.
     pub(super) fn call(&self, dispatch: &Dispatch) -> ToolCall {
-        let agent = &self.blueprint.agents[&*dispatch.agent];
-        StepCall { blueprint: self.blueprint, agent, input: &dispatch.input }.call()
+        self.step_call(dispatch).call()
+    }
+
+    fn step_call<'d>(&'d self, dispatch: &'d Dispatch) -> StepCall<'d> {
+        let Dispatch { agent, unit, input, .. } = dispatch;
+        StepCall { blueprint: self.linked.blueprint(*unit), agent: self.linked.agent(*unit, agent), input }
     }
 
     /// Judges a tool call that an agent makes in its step.
-    pub(super) fn tool(&self, caller: &Caller, agent: &str, call: &ToolCall) -> Judgement {
-        let agent = &self.blueprint.agents[agent];
+    pub(super) fn tool(&self, caller: &Caller, step: &InFlight, call: &ToolCall) -> Judgement {
+        let agent = self.linked.agent(step.unit, &step.agent);
         self.gate.judge(caller, self.policies, &self.names(agent), call, self.origin(agent))
     }
 

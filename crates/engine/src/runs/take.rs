@@ -69,7 +69,7 @@ fn judge_tool(
         let gone = EngineError::not_found("step in flight", &step.0);
         return drop(question.reply.send(Err(gone)));
     };
-    let judgement = gate.tool(&question.caller, &working.agent, &question.call);
+    let judgement = gate.tool(&question.caller, working, &question.call);
     if judgement.effect == PolicyEffect::Ask {
         return turn.tool_asked(question, judgement, gate.approval_ms);
     }

@@ -19,7 +19,7 @@ use adjutant_model::run::{
 };
 use adjutant_model::{RunId, Timestamp, Value};
 use adjutant_rules::approval::ASK;
-use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
+use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState, UnitId};
 use adjutant_store::{Draft, Json, TurnSettlement, Write};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -34,6 +34,8 @@ pub(super) struct Dispatch {
     pub(super) path: StepPath,
     pub(super) attempt: u32,
     pub(super) agent: Arc<str>,
+    /// The linked blueprint that the agent is of.
+    pub(super) unit: UnitId,
     pub(super) input: Value,
     pub(super) timeout_ms: Option<u64>,
 }
@@ -100,7 +102,19 @@ impl<'a> Transition<'a> {
     /// Folds one event; the gate judges every step that the machine wants dispatched. A step that it refuses settles at
     /// once, as a turn that was rejected, and one that it asks about waits.
     pub(super) fn take(&mut self, event: FlowEvent, gate: &RunGate<'_>) {
-        let mut events = VecDeque::from([event]);
+        self.take_all(VecDeque::from([event]), gate);
+    }
+
+    /// Starts what the machine waits for and no turn is open for, as after a rerun.
+    pub(super) fn start_again(&mut self, effects: Vec<FlowEffect>, gate: &RunGate<'_>) {
+        let mut events = VecDeque::new();
+        for effect in effects {
+            self.note_effect(effect, gate, &mut events);
+        }
+        self.take_all(events, gate);
+    }
+
+    fn take_all(&mut self, mut events: VecDeque<FlowEvent>, gate: &RunGate<'_>) {
         while let Some(event) = events.pop_front() {
             self.note_input(&event);
             for effect in self.state.take(event, self.now) {
@@ -153,6 +167,7 @@ impl<'a> Transition<'a> {
             error: refusal(&judgement).filter(|_| refused),
             rule: judgement.rule.clone(),
             usage: None,
+            superseded: None,
             started_at: self.now,
             ended_at: refused.then_some(self.now),
         });
@@ -246,8 +261,8 @@ impl<'a> Transition<'a> {
 
     fn note_effect(&mut self, effect: FlowEffect, gate: &RunGate<'_>, events: &mut VecDeque<FlowEvent>) {
         match effect {
-            FlowEffect::Dispatch { path, attempt, agent, input, timeout_ms } => {
-                let dispatch = Dispatch { path, attempt, agent, input, timeout_ms };
+            FlowEffect::Dispatch { path, attempt, agent, unit, input, timeout_ms } => {
+                let dispatch = Dispatch { path, attempt, agent, unit, input, timeout_ms };
                 let judgement = gate.step(&dispatch);
                 let turn = self.start(&dispatch.path, attempt, &dispatch.agent, &dispatch.input);
                 match judgement.effect {
@@ -300,6 +315,7 @@ impl<'a> Transition<'a> {
             error: None,
             rule: None,
             usage: None,
+            superseded: None,
             started_at: self.now,
             ended_at: None,
         });

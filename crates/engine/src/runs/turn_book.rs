@@ -1,12 +1,17 @@
 //! Which turns of a run are open, and which index the next one gets.
 
+use crate::approvals;
+use crate::dispatch;
+use adjutant_model::RunId;
 use adjutant_model::run::StepPath;
 use std::collections::{BTreeMap, HashMap};
 
 /// The open turns of a run. Indexes are given in the order in which turns are written, without gaps.
 #[derive(Debug, Clone, Default)]
-pub(super) struct TurnBook {
+pub(crate) struct TurnBook {
     next: u64,
+    /// How often the run was taken back to a step; what it asks then is another question than before.
+    reruns: u64,
     steps: HashMap<(StepPath, u32), u64>,
     /// Those of them that wait for a person's answer, with the rule that asks.
     asked: HashMap<(StepPath, u32), Option<String>>,
@@ -15,9 +20,18 @@ pub(super) struct TurnBook {
 }
 
 impl TurnBook {
-    /// Goes on with a run that has `next` turns already.
-    pub(super) fn resume(next: u64) -> Self {
-        TurnBook { next, ..TurnBook::default() }
+    /// Goes on with a run that has `next` turns already, and was taken back to a step so often.
+    pub(super) fn resume(next: u64, reruns: u64) -> Self {
+        TurnBook { next, reruns, ..TurnBook::default() }
+    }
+
+    /// Gives the id of the approval that a step asks for, the same whenever it is asked for.
+    pub(super) fn approval_id(&self, run_id: &RunId, path: &StepPath, attempt: u32) -> String {
+        let marker = dispatch::marker(run_id, path, attempt);
+        match self.reruns {
+            0 => approvals::id_of(marker),
+            reruns => approvals::id_of(format_args!("{marker} again {reruns}")),
+        }
     }
 
     /// Takes the next index for a turn that settles at once.

@@ -1,8 +1,12 @@
 //! Runs that outlive their daemon.
 
+use adjutant_engine::EngineError;
 use adjutant_model::event::Event;
-use adjutant_model::run::{RunStatus, TurnStatus};
-use adjutant_testkit::{Home, json, start, task, turns, until};
+use adjutant_model::id::Uuid;
+use adjutant_model::run::{FlowErrorCode, RunRecord, RunStatus, TaskRecord, TtlSource, TurnStatus};
+use adjutant_model::{RunId, TaskId, Timestamp};
+use adjutant_store::{Store, StoreOptions, Write};
+use adjutant_testkit::{Home, json, owner, start, task, turns, until};
 use serde_json::json;
 
 fn lines(home: &Home) -> usize {
@@ -82,4 +86,66 @@ async fn the_time_to_live_counts_from_the_beginning_and_not_from_the_restart() {
     assert_eq!(ended.status, RunStatus::Failed);
     let took = ended.ended_at.expect("it ended").ms_since(ended.created_at);
     assert!((1000..3000).contains(&took), "{took} ms");
+}
+
+/// Leaves a run behind that an earlier version began, of a blueprint that this one cannot read.
+async fn left_by_an_earlier_version(home: &Home) -> RunId {
+    let (task_id, run_id) = (TaskId::new(Uuid::from_u128(1)), RunId::new(Uuid::from_u128(2)));
+    let (hash, at) = ("0".repeat(64), Timestamp::from_unix_ms(1_700_000_000_000));
+    let task = TaskRecord {
+        id: task_id.clone(),
+        goal: None,
+        blueprint_id: "old".to_owned(),
+        blueprint_hash: hash.clone(),
+        input: json(json!({})),
+        request: json(json!({})),
+        created_at: at,
+    };
+    let run = RunRecord {
+        id: run_id.clone(),
+        task_id,
+        status: RunStatus::Running,
+        owner: "an earlier daemon".to_owned(),
+        epoch: 1,
+        blueprint_id: "old".to_owned(),
+        blueprint_hash: hash.clone(),
+        ttl_ms: 1_800_000,
+        ttl_source: TtlSource::ServerDefault,
+        workspace: None,
+        goal_id: None,
+        agent_override: None,
+        error: None,
+        result: None,
+        created_at: at,
+        ended_at: None,
+    };
+    let store = Store::open(StoreOptions::new(home.folder()), at).expect("the store opens");
+    let mut write = Write::default();
+    write.blueprint_put(&hash, "old", r#"{"id":"old","flow":{"kind":"of yesterday"}}"#);
+    write.task_create(&task).run_create(&run);
+    store.write(write).await.expect("it is kept");
+    store.close().await.expect("it closes");
+    run_id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_blueprint_cannot_be_read_any_more_is_interrupted_and_stays_so_until_it_can_go_on() {
+    let home = Home::new();
+    let run_id = left_by_an_earlier_version(&home).await;
+    let plane = home.plane().await;
+    let run = plane.run_get(&run_id).await.expect("it is there");
+    assert_eq!((run.status, run.epoch), (RunStatus::Interrupted, 2));
+    let error = run.error.expect("a reason");
+    assert_eq!(error.code, FlowErrorCode::Interrupted);
+    assert!(error.message.contains("of yesterday"), "{error}");
+    let refused = plane.run_resume(&run_id).await.expect_err("it still cannot be read");
+    assert!(matches!(refused, EngineError::Blueprint { .. }), "{refused:?}");
+    let waited = plane.run_ended(&run_id).await.expect("nobody waits for it in vain");
+    assert_eq!((waited.status, waited.epoch), (RunStatus::Interrupted, 2), "a refusal changes nothing");
+    plane.stop().await;
+
+    let plane = home.plane().await;
+    assert_eq!(plane.run_get(&run_id).await.expect("it is there").epoch, 2, "a start changes nothing either");
+    let run = plane.run_cancel(&owner(), &run_id, "it is of no use").await.expect("it is cancelled");
+    assert_eq!(run.status, RunStatus::Cancelled);
 }

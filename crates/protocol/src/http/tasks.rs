@@ -38,7 +38,8 @@ pub struct TaskParams {
     /// Kept with the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_slot: Option<String>,
-    /// How long the request waits for the run, in seconds; 3600 unless said otherwise. Not with `detach`.
+    /// How long the request waits for the run, in seconds; 3600 unless said otherwise. The run is cancelled then, so that
+    /// nothing stays at work that nobody waits for. Not with `detach`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_secs: Option<u64>,
     /// What it is for, in the asker's words.
@@ -227,10 +228,19 @@ pub struct TaskView {
     pub blueprint_id: String,
     /// SHA-256 of the blueprint's canonical JSON, as 64 hex digits.
     pub bound_version: String,
+    /// Which blueprint was asked for: `{kind: "id", id, version}` as it was said, or `{kind: "inline"}`; the version
+    /// that it was is `bound_version`.
+    pub blueprint_ref: Value,
     /// The context it brought.
     pub input_ctx: Value,
+    /// What it said besides its context.
+    pub task_input_spec: TaskInputParams,
+    /// Where its newest run stands; absent when no run of it is left.
+    pub status: Option<String>,
     /// When it was accepted, RFC 3339.
     pub created_at: String,
+    /// When its newest run ended, or else began, RFC 3339.
+    pub updated_at: String,
 }
 
 /// A task and its runs.
@@ -240,4 +250,47 @@ pub struct TaskRunsView {
     pub task: TaskView,
     /// Its runs, the newest first.
     pub runs: Vec<RunView>,
+}
+
+/// Another run of a task; what is left out is as the task says.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RekickParams {
+    /// Goes over the task's context, member by member; what is no object takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_ctx_override: Option<Value>,
+    /// Goes over what the task says besides its context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_input_override: Option<TaskInputParams>,
+    /// How long the request waits for the run, in seconds; 3600 unless said otherwise. The run is cancelled then, so that
+    /// nothing stays at work that nobody waits for. Not with `detach`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_secs: Option<u64>,
+    /// Answer as soon as the run is durable.
+    #[serde(default)]
+    pub detach: bool,
+    /// A connected operator; there is none yet, so naming one is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_sid: Option<String>,
+    /// Kept with the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_desc: Option<String>,
+    /// Kept with the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_slot: Option<String>,
+}
+
+/// What a task says besides its context.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskInputParams {
+    /// A directory in a git repository; the run works in a worktree of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_root: Option<String>,
+    /// A directory to work in as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_dir: Option<String>,
+    /// An object for people and programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_metadata: Option<Value>,
 }

@@ -1,7 +1,9 @@
 //! Which agents a flow calls, and whether they are there.
 
-use super::fields::closest;
+use super::ID_HINT;
+use super::fields::{closest, is_id};
 use crate::document::{Cursor, Lint, LintLevel, Lints};
+use crate::flow::calls::{self, visit};
 use adjutant_model::flow::Node;
 use std::collections::BTreeSet;
 
@@ -46,28 +48,25 @@ pub(super) fn warn_unused(flow: &Node, at: &Cursor<'_>, lints: &mut Lints) {
 
 fn calls(flow: &Node) -> Vec<Call<'_>> {
     let mut calls = Vec::new();
-    collect(flow, "/flow", &mut calls);
+    visit(flow, "/flow", &mut |pointer, node| {
+        if let Node::Step(step) = node {
+            calls.push((format!("{pointer}/ref"), &*step.agent));
+        }
+    });
     calls
 }
 
-fn collect<'f>(node: &'f Node, pointer: &str, calls: &mut Vec<Call<'f>>) {
-    match node {
-        Node::Step(step) => calls.push((format!("{pointer}/ref"), &step.agent)),
-        Node::Seq { children } => {
-            for (index, child) in children.iter().enumerate() {
-                collect(child, &format!("{pointer}/children/{index}"), calls);
-            }
+/// Refuses calls of what can be no blueprint.
+pub(super) fn check_calls(flow: &Node, lints: &mut Lints) {
+    for (pointer, target) in calls::calls(flow) {
+        if !is_id(&target.blueprint) {
+            lints.note(Lint {
+                level: LintLevel::Error,
+                name: "invalid-id",
+                pointer: format!("{pointer}/blueprint"),
+                message: "this is no id".to_owned(),
+                hint: Some(ID_HINT.to_owned()),
+            });
         }
-        Node::Branch { then, otherwise, .. } => {
-            collect(then, &format!("{pointer}/then"), calls);
-            collect(otherwise, &format!("{pointer}/else"), calls);
-        }
-        Node::Loop { body, .. } => collect(body, &format!("{pointer}/body"), calls),
-        Node::Fanout(fanout) => collect(&fanout.body, &format!("{pointer}/body"), calls),
-        Node::Try { body, catch, .. } => {
-            collect(body, &format!("{pointer}/body"), calls);
-            collect(catch, &format!("{pointer}/catch"), calls);
-        }
-        Node::Let { .. } | Node::Wait(_) | Node::Ask(_) => {}
     }
 }

@@ -14,6 +14,9 @@
 //!  enter ──► Fanout ── the join is decided ──► written at `out`, returns
 //! ```
 //!
+//! A call changes the thread's context for the callee's own until the callee's flow returns or raises, and nothing else
+//! of the thread.
+//!
 //! Everything else happens inside one call of [`FlowState::take`]. An event for a step that is not open, or for
 //! another attempt of it, changes nothing: performing an effect twice is harmless. Between two events at most
 //! [`MOVES_MAX`] moves are made; a loop that dispatches nothing yields then, so it can be stopped.
@@ -25,7 +28,7 @@ mod frame;
 mod thread;
 
 use super::expr::EvalError;
-use super::program::{OpId, Program};
+use super::program::{OpId, Program, UnitId};
 use adjutant_model::run::{FlowError, FlowErrorCode, StepOutcome, StepPath};
 use adjutant_model::{Timestamp, Value};
 use frame::{Frame, FrameKind, Phase};
@@ -81,6 +84,8 @@ pub enum FlowEffect {
         attempt: u32,
         /// The agent's name.
         agent: Arc<str>,
+        /// The linked flow whose agent it is.
+        unit: UnitId,
         /// What it gets.
         input: Value,
         /// How long this attempt may take.
@@ -239,7 +244,7 @@ impl FlowState {
         match &self.stage {
             Stage::New(ctx) | Stage::Ended(FlowEnd::Done(ctx) | FlowEnd::Failed { ctx, .. }) => ctx,
             Stage::Running | Stage::Ended(FlowEnd::Cancelled { .. }) => {
-                self.threads.get(&ROOT).map_or(&Value::Null, |root| &root.ctx)
+                self.threads.get(&ROOT).map_or(&Value::Null, Thread::own_ctx)
             }
         }
     }
@@ -272,6 +277,7 @@ impl FlowState {
                 FrameKind::Seq { .. }
                 | FrameKind::Loop { .. }
                 | FrameKind::Try { .. }
+                | FrameKind::Call { .. }
                 | FrameKind::Fanout(_) => None,
             })
             .collect();
@@ -377,9 +383,8 @@ impl Turn<'_> {
                 (Rest::BackingOff, attempt + 1)
             }
             FrameKind::Waiting { .. } => (Rest::Waiting, 1),
-            FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } | FrameKind::Fanout(_) => {
-                return None;
-            }
+            FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } => return None,
+            FrameKind::Call { .. } | FrameKind::Fanout(_) => return None,
         };
         (found == (rest, attempt)).then_some(thread)
     }
@@ -416,9 +421,8 @@ impl Turn<'_> {
             FrameKind::Step { attempt, phase: Phase::InFlight, .. } => *attempt,
             FrameKind::Step { attempt, phase: Phase::BackingOff { .. }, .. } => attempt + 1,
             FrameKind::Waiting { .. } => 1,
-            FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } | FrameKind::Fanout(_) => {
-                unreachable!("no thread rests on it")
-            }
+            FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } => not_at_rest(),
+            FrameKind::Call { .. } | FrameKind::Fanout(_) => not_at_rest(),
         };
         self.state.open.remove(&resting.path);
         self.effects.push(FlowEffect::Abort { path: resting.path.clone(), attempt });
@@ -450,4 +454,8 @@ enum Rest {
     InFlight,
     BackingOff,
     Waiting,
+}
+
+fn not_at_rest() -> ! {
+    unreachable!("no thread rests on it")
 }

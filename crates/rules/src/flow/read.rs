@@ -7,9 +7,10 @@ use super::path;
 use crate::document::{Cursor, Lints};
 use adjutant_model::Value;
 use adjutant_model::flow::{
-    Arithmetic, AskNode, Comparison, CtxPath, ErrFormat, Expr, FanoutNode, Join, Node, Retry, StepNode,
-    WaitUntil,
+    Arithmetic, AskNode, CallNode, CallTarget, Comparison, CtxPath, ErrFormat, Expr, FanoutNode, Join, Node,
+    Retry, StepNode, WaitUntil,
 };
+use adjutant_model::registry::VersionSelector;
 use std::sync::Arc;
 
 /// A wait or a timeout may be 366 days at the most.
@@ -17,7 +18,7 @@ const SPAN_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
 /// A step may be repeated so often.
 const RETRY_MAX: u64 = 100;
 /// Nodes and expressions may nest so deep; the document's own nesting is bounded before.
-const KINDS: &str = "step, seq, branch, loop, fanout, try, let, wait, ask";
+const KINDS: &str = "step, seq, branch, loop, fanout, try, let, wait, ask, call";
 const OPS: &str = "path, lit, eq, ne, lt, lte, gt, gte, not, and, or, exists, add, sub, mul, div, mod, len, in, call_extern";
 
 /// Reads a node; `None` when something in it is wrong, which the lints then say.
@@ -33,6 +34,7 @@ pub fn node(at: &Cursor<'_>, lints: &mut Lints) -> Option<Node> {
         "let" | "assign" => assignment(at, lints),
         "wait" => wait(at, lints).map(Node::Wait),
         "ask" => ask(at, lints).map(Node::Ask),
+        "call" => call(at, lints).map(Node::Call),
         other => {
             let place = at.member("kind").unwrap_or(*at);
             lints.error_with_hint(
@@ -218,6 +220,34 @@ fn ask(at: &Cursor<'_>, lints: &mut Lints) -> Option<AskNode> {
         out: absent_or(out)?,
         timeout_ms: absent_or(timeout_ms)?,
     })
+}
+
+fn call(at: &Cursor<'_>, lints: &mut Lints) -> Option<CallNode> {
+    at.object(&["kind", "blueprint", "version", "in", "out"], lints);
+    let blueprint = at.required("blueprint", lints).and_then(|c| c.string(lints).map(str::to_owned));
+    let version = optional(at, "version").map(|c| version(&c, lints));
+    let input = field(at, "in", lints);
+    let out = target(at, "out", lints);
+    let version = absent_or(version)?.unwrap_or_default();
+    Some(CallNode { target: CallTarget { blueprint: blueprint?, version }, input: input?, out: out? })
+}
+
+fn version(at: &Cursor<'_>, lints: &mut Lints) -> Option<VersionSelector> {
+    let text = |key: &str, lints: &mut Lints| {
+        at.object(&["kind", key], lints);
+        at.required(key, lints).and_then(|c| c.string(lints).map(str::to_owned))
+    };
+    match tag(at, "kind", lints)? {
+        "latest" => at.object(&["kind"], lints).map(|_| VersionSelector::Latest),
+        "fixed" => text("value", lints).map(VersionSelector::Fixed),
+        "semver_req" => text("req", lints).map(VersionSelector::SemverReq),
+        other => {
+            let place = at.member("kind").unwrap_or(*at);
+            let message = format!("unknown way to choose a version `{other}`");
+            lints.error_with_hint(&place, "unknown-kind", message, "kinds: latest, fixed, semver_req");
+            None
+        }
+    }
 }
 
 /// What a person may choose from: one text or more, each once.

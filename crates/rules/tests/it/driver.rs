@@ -1,13 +1,15 @@
 //! Drives a flow to its end with the steps of the acceptance vectors, each settling at once and in order.
 
 use adjutant_model::client_run::ApprovalStatus;
-use adjutant_model::flow::Node;
+use adjutant_model::flow::{CallTarget, Node};
+use adjutant_model::registry::VersionSelector;
 use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome};
 use adjutant_model::{Timestamp, Value};
 use adjutant_rules::approval::{self, Answered};
 use adjutant_rules::document::{Cursor, Lints};
-use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState, Program, read};
+use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState, Program, Unit, read};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
 
@@ -25,7 +27,33 @@ pub(crate) fn flow(document: &Value) -> Node {
 
 #[track_caller]
 pub(crate) fn start(flow_json: &str, ctx: &str) -> FlowState {
-    FlowState::new(Program::compile(&flow(&json(flow_json))), json(ctx))
+    FlowState::new(linked(&flow(&json(flow_json))), json(ctx))
+}
+
+/// Compiles a flow that may call `one`, a step and more; `nested`, which calls it in a fanout and in a loop and catches
+/// what goes wrong; and `failing`, which nothing catches.
+pub(crate) fn linked(flow_of_run: &Node) -> Arc<Program> {
+    let one = r#"{"kind":"seq","children":[
+        {"kind":"step","ref":"nonnull","in":{"op":"path","at":"$.given"},"out":{"op":"path","at":"$.a"},"retry":{"max":1}},
+        {"kind":"wait","ms":2},
+        {"kind":"ask","question":"well?","out":{"op":"path","at":"$.n"}}]}"#;
+    let nested = r#"{"kind":"try","catch":{"kind":"let","at":"$.caught","value":{"op":"lit","value":true}},
+        "err_at":{"op":"path","at":"$.why"},"body":{"kind":"seq","children":[
+        {"kind":"fanout","items":{"op":"lit","value":[1,null]},"bind":{"op":"path","at":"$.given"},"join":"all_settled",
+         "out":{"op":"path","at":"$.lanes"},
+         "body":{"kind":"call","blueprint":"one","in":{"op":"path","at":"$"},"out":{"op":"path","at":"$.called"}}},
+        {"kind":"loop","counter":{"op":"path","at":"$.i"},"cond":{"op":"lit","value":true},"max":2,
+         "body":{"kind":"call","blueprint":"one","in":{"op":"path","at":"$.lanes[0].value"},"out":{"op":"path","at":"$.last"}}}]}}"#;
+    let failing =
+        r#"{"kind":"step","ref":"boom","in":{"op":"path","at":"$"},"out":{"op":"path","at":"$.a"}}"#;
+    let callees = [("one", one), ("nested", nested), ("failing", failing)];
+    let flows: Vec<Node> = callees.iter().map(|(_, text)| flow(&json(text))).collect();
+    let default_ctx = json(r#"{"given":"by default","a":0}"#);
+    let units: Vec<Unit<'_>> = std::iter::once(Unit { flow: flow_of_run, default_ctx: None })
+        .chain(flows.iter().map(|flow| Unit { flow, default_ctx: Some(&default_ctx) }))
+        .collect();
+    let target = |id: &str| CallTarget { blueprint: id.to_owned(), version: VersionSelector::Latest };
+    Program::link(&units, &callees.iter().zip(1..).map(|((id, _), unit)| (target(id), unit)).collect())
 }
 
 /// Does what the vectors' steps do.

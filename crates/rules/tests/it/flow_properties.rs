@@ -1,8 +1,8 @@
 //! Properties that hold for every flow: replay, order, repetition.
 
-use crate::driver::{NOW, answer, drive, drive_from, flow};
+use crate::driver::{NOW, answer, drive, drive_from, flow, linked};
 use adjutant_model::Value;
-use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState, Program};
+use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::prop_assert_eq;
 use serde_json::json;
@@ -45,6 +45,8 @@ fn target() -> impl Strategy<Value = serde_json::Value> {
 
 fn node() -> impl Strategy<Value = serde_json::Value> {
     let agent = prop_oneof![Just("echo"), Just("upper"), Just("inc"), Just("nonnull"), Just("boom")];
+    let callee =
+        prop_oneof![2 => Just("one"), 2 => Just("nested"), 1 => Just("failing"), 1 => Just("nowhere")];
     let retry =
         prop_oneof![Just(json!(null)), Just(json!({"max": 2, "backoff_ms": 5})), Just(json!({"max": 1}))];
     let leaf = prop_oneof![
@@ -54,6 +56,8 @@ fn node() -> impl Strategy<Value = serde_json::Value> {
         1 => Just(json!({"kind": "wait", "ms": 3})),
         1 => (expr(), proptest::option::of(target())).prop_map(|(question, out)| json!({"kind": "ask", "question": question,
             "options": ["one", "two"], "out": out})),
+        2 => (callee, expr(), target())
+            .prop_map(|(id, input, out)| json!({"kind": "call", "blueprint": id, "in": input, "out": out})),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
         let join = prop_oneof![Just("all"), Just("any"), Just("race"), Just("all_settled")];
@@ -75,7 +79,7 @@ fn node() -> impl Strategy<Value = serde_json::Value> {
 
 fn state(document: &serde_json::Value) -> FlowState {
     let ctx = json!({"a": {"b": 1}, "n": 5, "list": [1, "x", null]});
-    FlowState::new(Program::compile(&flow(&Value::from(document.clone()))), Value::from(ctx))
+    FlowState::new(linked(&flow(&Value::from(document.clone()))), Value::from(ctx))
 }
 
 /// Drives with answers in an order that `seed` chooses, and gives the end and the history.

@@ -6,6 +6,8 @@ mod driver;
 
 mod flow_ask;
 
+mod flow_call;
+
 mod flow_machine;
 
 mod flow_properties;

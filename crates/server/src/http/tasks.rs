@@ -3,9 +3,9 @@
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
-use adjutant_engine::Plane;
 use adjutant_engine::registry::VersionSelector;
-use adjutant_engine::tasks::{BlueprintRef, TaskParams, TaskStarted};
+use adjutant_engine::tasks::{BlueprintRef, RekickParams, TaskParams, TaskStarted};
+use adjutant_engine::{Plane, TaskEntry};
 use adjutant_model::action::Caller;
 use adjutant_model::run::{RunRecord, RunStatus};
 use adjutant_model::{RunId, TaskId, Value};
@@ -17,7 +17,6 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::json;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A request waits so long for its run unless it says otherwise.
@@ -32,35 +31,94 @@ const LIMIT_MAX: usize = 1000;
     (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError),
     (status = 404, body = ApiError), (status = 409, description = "The run was cancelled, or the blueprint is archived.", body = ApiError),
     (status = 413, body = ApiError), (status = 422, description = "The blueprint cannot run, or its flow failed.", body = ApiError),
-    (status = 429, body = ApiError), (status = 503, body = ApiError), (status = 504, body = ApiError)))]
+    (status = 429, body = ApiError), (status = 500, description = "The run was interrupted.", body = ApiError),
+    (status = 503, body = ApiError), (status = 504, description = "The run took longer than its request waits, and was cancelled.", body = ApiError)))]
 pub(crate) async fn create(
     State(plane): State<Plane>,
     Extension(caller): Extension<Caller>,
     JsonBody(params): JsonBody<http::TaskParams>,
 ) -> Answer<Response> {
-    let timeout = sync_timeout(&params)?;
-    let goal = params.goal.clone();
+    let wait = wait(&params.operator_sid, params.detach, params.timeout_secs)?;
     let started = plane.task_start(&caller, task_params(params)?).await?;
-    let Some(timeout) = timeout else {
+    answer(&plane, &caller, started, (wait, StatusCode::OK)).await
+}
+
+/// Executes a task again as another run: waits for it, or answers at once with `detach`.
+#[utoipa::path(post, path = "/v1/tasks/{id}/runs", tag = "tasks", params(("id" = String, Path, description = "The task's id.")),
+    request_body = http::RekickParams, responses(
+    (status = 201, description = "The run is done.", body = http::TaskDoneView),
+    (status = 202, description = "The run is durable and goes on.", body = http::TaskDetachedView),
+    (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError),
+    (status = 404, body = ApiError), (status = 409, description = "The run was cancelled.", body = ApiError),
+    (status = 413, body = ApiError), (status = 422, description = "The blueprint cannot run, or its flow failed.", body = ApiError),
+    (status = 429, body = ApiError), (status = 500, description = "The run was interrupted.", body = ApiError),
+    (status = 503, body = ApiError), (status = 504, body = ApiError)))]
+pub(crate) async fn rekick(
+    State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
+    PathPart(text): PathPart,
+    JsonBody(params): JsonBody<http::RekickParams>,
+) -> Answer<Response> {
+    let wait = wait(&params.operator_sid, params.detach, params.timeout_secs)?;
+    let started = plane.task_rekick(&caller, &id(&text)?, rekick_params(params)?).await?;
+    answer(&plane, &caller, started, (wait, StatusCode::CREATED)).await
+}
+
+/// Waits for a run as long as its request does, and answers with its end; `done` is the status of a good one.
+async fn answer(
+    plane: &Plane,
+    caller: &Caller,
+    started: TaskStarted,
+    (wait, done_status): (Option<Duration>, StatusCode),
+) -> Answer<Response> {
+    let Some(timeout) = wait else {
         return Ok((StatusCode::ACCEPTED, Json(detached(&started))).into_response());
     };
     // The run has an owner of its own: a client that goes away ends this wait and nothing else.
-    match tokio::time::timeout(timeout, plane.run_ended(&started.run_id)).await {
-        Ok(ended) => done(&started, goal, &*ended?).map(|done| Json(done).into_response()),
-        Err(_) => Err(timed_out(&plane, &caller, &started, timeout).await),
-    }
+    let ended = match tokio::time::timeout(timeout, plane.run_ended(&started.run_id)).await {
+        Ok(ended) => ended?,
+        Err(_) => match plane.run_cancel(caller, &started.run_id, &waited(timeout)).await {
+            Ok(run) if run.status == RunStatus::Cancelled => return Err(timed_out(&run, timeout).into()),
+            // Its own end was a moment quicker.
+            Ok(_) | Err(_) => plane.run_ended(&started.run_id).await?,
+        },
+    };
+    done(&started, &ended).map(|done| (done_status, Json(done)).into_response())
 }
 
-/// Gives how long the request waits; `None` when it does not.
-fn sync_timeout(params: &http::TaskParams) -> Answer<Option<Duration>> {
-    if let Some(sid) = &params.operator_sid {
+/// Gives how long a request waits for its run; `None` when it does not.
+fn wait(operator_sid: &Option<String>, detach: bool, timeout_secs: Option<u64>) -> Answer<Option<Duration>> {
+    if let Some(sid) = operator_sid {
         return Err(Refusal::invalid(format!("no operator `{sid}` is known")));
     }
-    match (params.detach, params.timeout_secs) {
+    match (detach, timeout_secs) {
         (true, Some(_)) => Err(Refusal::invalid("`timeout_secs` does not go with `detach`")),
         (true, None) => Ok(None),
         (false, Some(0)) => Err(Refusal::invalid("`timeout_secs` must be 1 or more")),
         (false, secs) => Ok(Some(Duration::from_secs(secs.unwrap_or(SYNC_TIMEOUT_SECS)))),
+    }
+}
+
+/// Reads what another run is given; nothing that is left out takes the place of what the task says.
+fn rekick_params(params: http::RekickParams) -> Answer<RekickParams> {
+    let over = params.task_input_override.unwrap_or_default();
+    object_or_nothing(over.task_metadata.as_ref())?;
+    let text = |text: Option<String>| text.map(Value::from);
+    let request = [
+        ("project_root", text(over.project_root)),
+        ("work_dir", text(over.work_dir)),
+        ("task_metadata", over.task_metadata.map(Value::from)),
+        ("operator_desc", text(params.operator_desc)),
+        ("operator_slot", text(params.operator_slot)),
+    ];
+    let request = request.into_iter().filter_map(|(key, value)| Some((key.into(), value?))).collect();
+    Ok(RekickParams { init_ctx: params.init_ctx_override.map(Value::from), request })
+}
+
+fn object_or_nothing(metadata: Option<&serde_json::Value>) -> Answer<()> {
+    match metadata {
+        Some(metadata) if !metadata.is_object() => Err(Refusal::invalid("`task_metadata` must be an object")),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -79,10 +137,11 @@ fn task_params(params: http::TaskParams) -> Answer<TaskParams> {
     };
     let (project_root, work_dir) =
         (path(&params.project_root, "project_root"), path(&params.work_dir, "work_dir"));
+    object_or_nothing(params.task_metadata.as_ref())?;
     let task_metadata =
         params.task_metadata.or_else(|| in_context("task_metadata").filter(serde_json::Value::is_object));
     let rest = json!({
-        "task_metadata": task_metadata, "operator": params.operator, "operator_desc": params.operator_desc,
+        "blueprint": blueprint_ref(&params.blueprint), "task_metadata": task_metadata, "operator": params.operator, "operator_desc": params.operator_desc,
         "operator_slot": params.operator_slot, "check_policy": params.check_policy,
     });
     Ok(TaskParams {
@@ -96,6 +155,14 @@ fn task_params(params: http::TaskParams) -> Answer<TaskParams> {
         agent: params.agent,
         rest: Value::from(rest),
     })
+}
+
+/// Gives a reference to a blueprint as it is kept with a task: without the document, which has its own place.
+fn blueprint_ref(reference: &http::BlueprintRefParams) -> serde_json::Value {
+    match reference {
+        http::BlueprintRefParams::Inline { .. } => json!({"kind": "inline"}),
+        http::BlueprintRefParams::Id { .. } => serde_json::to_value(reference).expect("a reference is JSON"),
+    }
 }
 
 pub(super) fn selector(params: &http::VersionSelectorParams) -> VersionSelector {
@@ -118,7 +185,7 @@ fn detached(started: &TaskStarted) -> http::TaskDetachedView {
     }
 }
 
-fn done(started: &TaskStarted, goal: Option<String>, run: &RunRecord) -> Answer<http::TaskDoneView> {
+fn done(started: &TaskStarted, run: &RunRecord) -> Answer<http::TaskDoneView> {
     if run.status != RunStatus::Done {
         return Err(not_done(run).into());
     }
@@ -134,7 +201,7 @@ fn done(started: &TaskStarted, goal: Option<String>, run: &RunRecord) -> Answer<
         warnings: started.warnings.iter().map(convert::lint).collect(),
         info: http::TaskInfoView {
             run_id: started.run_id.to_string(),
-            goal,
+            goal: started.goal.clone(),
             project_root: workspace.as_ref().and_then(|workspace| workspace.project.clone()),
             work_dir: workspace.as_ref().map(|workspace| workspace.path.clone()),
             workspace,
@@ -146,8 +213,14 @@ fn done(started: &TaskStarted, goal: Option<String>, run: &RunRecord) -> Answer<
 fn not_done(run: &RunRecord) -> ApiError {
     let ids = |details: serde_json::Value| Some(with_ids(details, &run.task_id, &run.id));
     let hint = Some(format!("`adjutant trace {}` shows every turn", run.id));
-    match &run.error {
-        Some(error) => ApiError {
+    match (&run.error, run.status) {
+        (Some(error), RunStatus::Interrupted) => ApiError {
+            error: format!("the run is interrupted: {}", error.message),
+            code: ErrorCode::RunInterrupted.as_str().to_owned(),
+            hint: Some(format!("`adjutant resume {}` goes on with it", run.id)),
+            details: ids(json!({"status": run.status.as_str()})),
+        },
+        (Some(error), _) => ApiError {
             error: format!("the run failed: {error}"),
             code: ErrorCode::FlowFailed.as_str().to_owned(),
             hint,
@@ -157,26 +230,31 @@ fn not_done(run: &RunRecord) -> ApiError {
                 "verdict_value": error.value.as_ref().map(serde_json::Value::from),
                 "partial_ctx": run.result.as_ref().map(serde_json::Value::from),
                 "flow_error": convert::flow_error(error),
+                "status": run.status.as_str(),
             })),
         },
-        None => ApiError {
+        (None, _) => ApiError {
             error: format!("the run is {}", run.status),
             code: ErrorCode::RunCancelled.as_str().to_owned(),
             hint,
-            details: ids(json!({})),
+            details: ids(json!({"status": run.status.as_str()})),
         },
     }
 }
 
-async fn timed_out(plane: &Plane, caller: &Caller, started: &TaskStarted, timeout: Duration) -> Refusal {
-    let waited = format!("its request waited {} s", timeout.as_secs());
-    let error = match plane.run_cancel(caller, &started.run_id, &waited).await {
-        Ok(_) => format!("the run took longer than {} s and was cancelled", timeout.as_secs()),
-        Err(_) => format!("the run took longer than {} s", timeout.as_secs()),
-    };
-    let details = Some(with_ids(json!({}), &started.task_id, &started.run_id));
-    let hint = Some("use `detach`, or a longer `timeout_secs`".to_owned());
-    ApiError { error, code: ErrorCode::Timeout.as_str().to_owned(), hint, details }.into()
+fn waited(timeout: Duration) -> String {
+    format!("its request waited {} s", timeout.as_secs())
+}
+
+/// Says that a run was cancelled because its request waited long enough: whoever asked with a limit gets an answer about
+/// a run that is over, and may ask again without two of them at work in one place.
+fn timed_out(run: &RunRecord, timeout: Duration) -> ApiError {
+    ApiError {
+        error: format!("the run took longer than {} s and was cancelled", timeout.as_secs()),
+        code: ErrorCode::Timeout.as_str().to_owned(),
+        hint: Some("use `detach`, or a longer `timeout_secs`".to_owned()),
+        details: Some(with_ids(json!({"status": run.status.as_str()}), &run.task_id, &run.id)),
+    }
 }
 
 fn with_ids(mut details: serde_json::Value, task_id: &TaskId, run_id: &RunId) -> serde_json::Value {
@@ -217,10 +295,16 @@ pub(crate) async fn get(
 ) -> Answer<Json<http::TaskRunsView>> {
     let task_id: TaskId = id(&text)?;
     let task = plane.task_get(&task_id).await?;
-    let filter = super::runs::of_task(task_id);
-    let runs: Vec<Arc<RunRecord>> = plane.run_list(filter).await?.into_iter().map(Arc::new).collect();
+    let filter = super::runs::of_task(task_id, LIMIT_MAX);
+    let runs = plane.run_list(filter).await?;
+    let newest = runs.first();
+    let entry = TaskEntry {
+        status: newest.map(|run| run.status),
+        updated_at: newest.map_or(task.created_at, |run| run.ended_at.unwrap_or(run.created_at)),
+        task,
+    };
     Ok(Json(http::TaskRunsView {
-        task: convert::task(&task),
-        runs: runs.iter().map(|run| convert::run(run)).collect(),
+        task: convert::task(&entry),
+        runs: runs.iter().map(convert::run).collect(),
     }))
 }

@@ -172,6 +172,7 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
             EngineError::NotFound { .. } => RpcCode::NotFound,
             EngineError::Forbidden(_) => RpcCode::Forbidden,
             EngineError::Conflict { .. }
+            | EngineError::RerunRefused { .. }
             | EngineError::BlueprintConflict { .. }
             | EngineError::BlueprintArchived(_)
             | EngineError::Goal(_)

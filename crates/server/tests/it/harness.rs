@@ -141,6 +141,11 @@ impl Daemon {
         Self::over(self.stopped().await, |_| {}).await
     }
 
+    /// Stops it and starts another with settings of its own.
+    pub(crate) async fn restarted_with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::over(self.stopped().await, change).await
+    }
+
     /// Stops it and starts another, whose clients' runs wait so long for their clients.
     pub(crate) async fn restarted_with_lease(self, lease_ms: u64) -> Self {
         Self::over(self.stopped().await, |settings| settings.client_lease_ms = lease_ms).await

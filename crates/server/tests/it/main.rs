@@ -2,6 +2,7 @@
 
 mod access;
 mod blueprints;
+mod calls;
 mod data;
 mod enhance;
 mod events;
@@ -12,9 +13,11 @@ mod goals;
 mod harness;
 mod openapi;
 mod policies;
+mod reruns;
 mod rpc;
 mod runs;
 mod sessions;
 mod status;
+mod steps;
 mod tasks;
 mod workspaces;

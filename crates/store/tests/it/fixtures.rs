@@ -84,6 +84,7 @@ pub(crate) fn turn(index: u64) -> TurnRecord {
         error: None,
         rule: None,
         usage: None,
+        superseded: None,
         started_at: at(index as i64),
         ended_at: None,
     }

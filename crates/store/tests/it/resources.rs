@@ -1,17 +1,19 @@
 //! Each resource: what is put in comes out, and what must not happen does not.
 
-use crate::fixtures::{at, fresh, hash_of, run, run_id, run_write, task, task_id, turn};
+use crate::fixtures::{
+    at, fresh, hash_of, note, note_write, open, run, run_id, run_write, task, task_id, turn,
+};
 use adjutant_model::action::{Role, StepBinding, TokenRecord};
 use adjutant_model::goal::{Criterion, Evidence, EvidenceSource, Goal, GoalLink, GoalStatus, LinkState};
 use adjutant_model::id::Uuid;
 use adjutant_model::run::{
-    ErrorClass, FlowError, FlowErrorCode, RunStatus, StepFailure, StepPath, TurnStatus, WorkspaceKind,
-    WorkspaceRecord,
+    ErrorClass, FlowError, FlowErrorCode, RunInput, RunStatus, StepFailure, StepPath, TurnStatus,
+    WorkspaceKind, WorkspaceRecord,
 };
 use adjutant_model::{GoalId, SessionId, TokenId, Value};
 use adjutant_store::{
-    Json, RunFilter, RunStatusChange, TURNS_MAX, TokenFilter, TurnSettlement, WorkspaceEntry, Write,
-    WriteError,
+    Json, RunFilter, RunStatusChange, StoreOptions, Superseded, TURNS_MAX, TokenFilter, TurnFilter,
+    TurnSettlement, WorkspaceEntry, Write, WriteError, journal,
 };
 
 fn workspace(path: &str) -> WorkspaceRecord {
@@ -115,8 +117,48 @@ async fn lists_show_the_newest_first_and_page_in_both_directions() {
     }
     let open: Vec<_> = store.runs_open().await.unwrap().into_iter().map(|run| run.id).collect();
     assert_eq!(open, [1, 3, 4, 5].map(run_id));
-    let tasks: Vec<_> = store.task_list(2).await.unwrap().into_iter().map(|task| task.id).collect();
-    assert_eq!(tasks, [5, 4].map(task_id));
+    let tasks: Vec<_> = store.task_list(4).await.unwrap();
+    let found: Vec<_> = tasks.iter().map(|entry| (entry.task.id.clone(), entry.status)).collect();
+    let status = |n| if n == 2 { RunStatus::Done } else { RunStatus::Running };
+    assert_eq!(found, [5, 4, 3, 2].map(|n| (task_id(n), Some(status(n)))), "with where their runs stand");
+    assert_eq!((tasks[0].updated_at, tasks[3].updated_at), (at(5), at(1)));
+}
+
+#[tokio::test]
+async fn a_run_that_is_removed_takes_its_rows_with_it_and_leaves_a_checkpoint() {
+    let (folder, store) = fresh();
+    let mut write = run_write(1);
+    write.turn_start(&run_id(1), &turn(0));
+    write.run_input_set(&run_id(1), &RunInput { input: Value::from(1_u64), request: Value::Null });
+    write.journal(note(run_id(1).as_str(), "first")).journal(note(run_id(1).as_str(), "second"));
+    store.write(write).await.unwrap();
+    let mut other = run_write(2);
+    other.turn_start(&run_id(2), &turn(0)).turn_supersede(&run_id(2), 0, 3);
+    store.write(other).await.unwrap();
+    assert_eq!(
+        store.run_input_get(&run_id(1)).await.unwrap().map(|given| given.input),
+        Some(Value::from(1_u64))
+    );
+
+    let mut write = Write::default();
+    write.run_delete(&run_id(1)).journal(note("plane", "removed"));
+    store.write(write.clone()).await.unwrap();
+    assert_eq!(store.run_get(&run_id(1)).await.unwrap(), None);
+    assert!(store.turns_of(&run_id(1), None, 10).await.unwrap().is_empty());
+    assert_eq!(store.run_input_get(&run_id(1)).await.unwrap(), None);
+    assert!(store.journal_of(run_id(1).as_str(), 0, 10).await.unwrap().is_empty());
+    assert_eq!(store.turns_of(&run_id(2), None, 10).await.unwrap()[0].superseded, Some(3));
+    let shown = TurnFilter { superseded: Superseded::Hidden, ..TurnFilter::default() };
+    assert!(store.turns_where(&run_id(2), shown).await.unwrap().is_empty());
+    assert!(matches!(store.write(write).await, Err(WriteError::UnknownRun { .. })), "it is gone already");
+
+    // The chain of its subject goes on behind the checkpoint, also in another process.
+    store.close().await.unwrap();
+    let store = open(folder.path());
+    let committed = store.write(note_write(run_id(1).as_str(), "late")).await.unwrap();
+    assert_eq!(committed.last_seq, 4, "no place is given twice");
+    let report = journal::verify(&StoreOptions::new(folder.path()).path()).unwrap();
+    assert!(report.is_sound() && report.removed == 2, "{report:?}");
 }
 
 #[tokio::test]

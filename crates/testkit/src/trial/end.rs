@@ -47,7 +47,7 @@ pub struct RunEnd {
     pub workspace: Option<WorkspaceKind>,
     /// How its workspace was removed.
     pub removed: Vec<Removed>,
-    /// Its steps, by path and attempt; tool calls are their agents' and may be made again by the next process.
+    /// Its steps, by path, rerun and attempt; tool calls are their agents' and may be made again by the next process.
     pub steps: Vec<StepEnd>,
 }
 
@@ -77,6 +77,8 @@ pub struct StepEnd {
     pub output: Option<Value>,
     /// Why it failed.
     pub error: Option<StepFailure>,
+    /// The epoch of the rerun that took it back, counted without those of daemons that took the run over.
+    pub superseded: Option<usize>,
 }
 
 /// How a goal stands.
@@ -128,7 +130,7 @@ impl End {
             let steps = std::mem::take(&mut run.steps);
             for step in steps {
                 // They are in the order of their attempts.
-                run.steps.retain(|earlier| earlier.path != step.path);
+                run.steps.retain(|other| (&other.path, other.superseded) != (&step.path, step.superseded));
                 run.steps.push(StepEnd { attempt: 1, ..step });
             }
         }
@@ -148,8 +150,11 @@ impl RunEnd {
             );
         }
         let steps = turns.into_iter().filter(|turn| turn.kind == TurnKind::Step);
-        let mut steps: Vec<_> = steps.map(StepEnd::of).collect();
-        steps.sort_by(|a, b| (&a.path, a.attempt).cmp(&(&b.path, b.attempt)));
+        let reruns: Vec<u64> = rows.iter().filter_map(rerun_epoch).collect();
+        let mut steps: Vec<_> = steps.map(|turn| StepEnd::of(turn, &reruns)).collect();
+        // Those that a rerun took back stand before those that count.
+        let place = |step: &StepEnd| (step.path.clone(), step.superseded.unwrap_or(usize::MAX), step.attempt);
+        steps.sort_by_key(place);
         let result = run.result.as_ref().map(steady);
         let workspace = run.workspace.map(|workspace| workspace.kind);
         let removed = rows.iter().filter_map(Removed::of).collect();
@@ -164,9 +169,19 @@ impl Removed {
     }
 }
 
+fn rerun_epoch(row: &JournalRow) -> Option<u64> {
+    match &row.event {
+        Event::RunRerun { epoch, .. } => Some(*epoch),
+        _ => None,
+    }
+}
+
 impl StepEnd {
-    fn of(turn: TurnRecord) -> StepEnd {
+    #[track_caller]
+    fn of(turn: TurnRecord, reruns: &[u64]) -> StepEnd {
+        let rerun = |epoch| reruns.iter().position(|rerun| *rerun == epoch).expect("a rerun took it back");
         StepEnd {
+            superseded: turn.superseded.map(rerun),
             path: turn.path,
             attempt: turn.attempt,
             agent: turn.name,

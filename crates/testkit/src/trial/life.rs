@@ -10,9 +10,8 @@ use adjutant_engine::faults::EffectKey;
 use adjutant_engine::plane::StartError;
 use adjutant_engine::{EngineError, Plane, RunFilter, Settings};
 use adjutant_model::run::{ErrorClass, TurnKind, TurnStatus};
-use adjutant_store::{StoreOptions, journal};
 use futures_util::future::BoxFuture;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,8 +102,8 @@ async fn live(scenario: &dyn Scenario, home: &Home, watched: &Arc<Watched>) -> O
         None => None,
     };
     drop(life);
+    let again = again(&plane, settled, &watched.performed()).await;
     plane.stop().await;
-    let again: Vec<_> = watched.performed().into_iter().filter(|key| settled.contains(key)).collect();
     assert!(again.is_empty(), "`{}` performs again what had settled: {again:?}", scenario.name());
     verify(scenario, home);
     ended
@@ -132,24 +131,37 @@ async fn refused(scenario: &dyn Scenario, watched: &Watched, error: &EngineError
     assert!(again, "`{}`, {watched:?}: the plane lives and refuses: {error:?}", scenario.name());
 }
 
-/// Gives the effects whose outcome is durable.
-async fn settled(plane: &Plane) -> HashSet<EffectKey> {
-    let mut settled = HashSet::new();
+/// Gives the effects whose outcome is durable and counts, each with its turn.
+async fn settled(plane: &Plane) -> HashMap<EffectKey, u64> {
+    let mut settled = HashMap::new();
     for run in plane.run_list(RunFilter::default()).await.expect("the runs are readable") {
         let turns = plane.turns(&run.id, None, 100_000).await.expect("the turns are readable");
         let steps = turns
             .into_iter()
-            .filter(|turn| turn.kind == TurnKind::Step && turn.status != TurnStatus::Started);
-        settled.extend(steps.map(|turn| EffectKey {
-            run_id: run.id.clone(),
-            path: turn.path,
-            attempt: turn.attempt,
+            .filter(|turn| turn.kind == TurnKind::Step && turn.status != TurnStatus::Started)
+            .filter(|turn| turn.superseded.is_none());
+        settled.extend(steps.map(|turn| {
+            let key = EffectKey { run_id: run.id.clone(), path: turn.path, attempt: turn.attempt };
+            (key, turn.index)
         }));
     }
     settled
 }
 
+/// Gives the effects that were performed although they had settled, and that no rerun has taken back meanwhile.
+async fn again(plane: &Plane, settled: HashMap<EffectKey, u64>, performed: &[EffectKey]) -> Vec<EffectKey> {
+    let mut again = Vec::new();
+    for key in performed {
+        let Some(index) = settled.get(key) else { continue };
+        let turns = plane.turns(&key.run_id, index.checked_sub(1), 1).await.expect("the turns are readable");
+        if turns.iter().all(|turn| turn.superseded.is_none()) {
+            again.push(key.clone());
+        }
+    }
+    again
+}
+
 fn verify(scenario: &dyn Scenario, home: &Home) {
-    let report = journal::verify(&StoreOptions::new(home.folder()).path()).expect("the journal is readable");
+    let report = home.journal_report();
     assert!(report.is_sound(), "the journal of `{}`: {report:?}", scenario.name());
 }

@@ -5,12 +5,14 @@ use adjutant_engine::{EngineError, Plane, RunFilter, Settings, ToolEnd, ToolWent
 use adjutant_model::RunId;
 use adjutant_model::action::{Caller, Role, StepBinding};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
+use adjutant_model::event::Event;
 use adjutant_model::policy::ToolCall;
 use adjutant_model::run::{TurnKind, TurnRecord, TurnStatus};
 use adjutant_testkit::trial::{Life, Scenario};
 use adjutant_testkit::{Home, json, owner, task};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A run of a flow, from the request to its end.
@@ -33,6 +35,8 @@ enum Meanwhile {
     Answers,
     /// Calls tools as the agent of the step in flight, and then lets it go.
     CallsTools,
+    /// Makes what was missing when the run has ended, and lets it go on again from a step.
+    Reruns(&'static str),
 }
 
 /// What the agent `asks` says, whose program is the shell: it is told to play the script `rehearsal` in its directory.
@@ -43,7 +47,8 @@ const SCRIPT: &str = "echo '{\"type\":\"result\",\"is_error\":false,\"result\":\
 enum Failures {
     /// It changes nothing.
     Harmless,
-    /// It delays its step, and the order of the steps decides how the run ends.
+    /// It delays its step, and the order of the steps decides how the run ends; or how the step itself fails is part of
+    /// the end.
     Decide,
 }
 
@@ -79,6 +84,7 @@ impl FlowCase {
             Meanwhile::Cancels => cancel(life, &run_id).await?,
             Meanwhile::Answers => answer(life, &run_id).await?,
             Meanwhile::CallsTools => call_tools(life, &run_id).await?,
+            Meanwhile::Reruns(from) => rerun(life, &run_id, from).await?,
         }
         life.plane.run_ended(&run_id).await.map(drop)
     }
@@ -100,7 +106,7 @@ impl Scenario for FlowCase {
     }
 
     fn settings(&self, home: &Home) -> Settings {
-        Settings { exe: "/bin/sh".into(), ..home.settings() }
+        Settings { exe: "/bin/sh".into(), blueprints: called(), ..home.settings() }
     }
 
     fn drive<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Result<(), EngineError>> {
@@ -180,6 +186,16 @@ async fn in_flight(plane: &Plane, run_id: &RunId) -> Result<Option<TurnRecord>, 
     }
 }
 
+async fn rerun(life: &Life<'_>, run_id: &RunId, from: &str) -> Result<(), EngineError> {
+    let rows = life.plane.events_of(run_id.as_str(), 0, 1000).await?;
+    if rows.iter().any(|row| matches!(row.event, Event::RunRerun { .. })) {
+        return Ok(());
+    }
+    life.plane.run_ended(run_id).await?;
+    std::fs::write(life.home.path("go"), "").expect("the file is written");
+    life.plane.run_rerun(&owner(), run_id, from).await.map(drop)
+}
+
 async fn call_tools(life: &Life<'_>, run_id: &RunId) -> Result<(), EngineError> {
     if life.home.path("go").exists() {
         return Ok(());
@@ -202,6 +218,32 @@ async fn call_tools(life: &Life<'_>, run_id: &RunId) -> Result<(), EngineError> 
     Ok(())
 }
 
+/// Gives the blueprints that flows may call. Their agents have the names of the callers' and do something else.
+fn called() -> BTreeMap<String, adjutant_model::Value> {
+    let say =
+        |word: &str| json!({"name": "id", "kind": "lua", "spec": {"source": format!("return '{word}'")}});
+    let inner = seq(json!([step("id", at("$.a"), "$.said"), wait(5)]));
+    let outer = seq(json!([
+        {"kind": "call", "blueprint": "inner", "in": at("$"), "out": at("$.inner")},
+        step("id", at("$.inner.said"), "$.said")
+    ]));
+    let fails = json!({"name": "fail", "kind": "function", "spec": {"fn_id": "fail"}});
+    [
+        (
+            "inner",
+            json!({"id": "inner", "agents": [say("inside")], "flow": inner, "default_init_ctx": {"b": 1}}),
+        ),
+        ("outer", json!({"id": "outer", "agents": [say("outside")], "flow": outer})),
+        ("broken", json!({"id": "broken", "agents": [fails], "flow": fail()})),
+    ]
+    .into_iter()
+    .map(|(id, mut document)| {
+        retry_steps(&mut document["flow"]);
+        (id.to_owned(), json(document))
+    })
+    .collect()
+}
+
 fn agents(home: &Home) -> Value {
     let go = home.path("go").display().to_string();
     let command = |argv: Value| json!({"kind": "command", "spec": {"argv": argv}});
@@ -217,6 +259,7 @@ fn agents(home: &Home) -> Value {
         ("third", command(json!(["sh", "-c", "[ \"$1\" -gt 2 ] && cat", "sh", "{attempt}"]))),
         ("hold", command(json!(["sleep", "600"]))),
         ("agent", command(json!(["sh", "-c", "while [ ! -e \"$1\" ]; do sleep 0.02; done; cat", "sh", go]))),
+        ("needs", command(json!(["sh", "-c", "[ -e \"$1\" ] && cat", "sh", go]))),
         ("asks", json!({"kind": "command", "spec": {"template": "rehearsal"}})),
         ("asked", command(json!(["sh", "-c", "cat", "asked"]))),
         ("forbidden", command(json!(["echo", "forbidden"]))),
@@ -289,6 +332,16 @@ pub(crate) fn without_programs() -> Vec<FlowCase> {
     let race = on("fast", id("$.o"), wait(HOUR_MS));
     let body =
         seq(json!([guarded(settled.clone()), step("merge", lit(json!([{"x": 1}, {"y": 2}])), "$.merged")]));
+    let lanes = seq(json!([
+        fanout("all", json!([1, 2, 3]), seq(json!([id("$.o"), step("id", at("$.o"), "$.p")]))),
+        step("id", at("$.out"), "$.joined")
+    ]));
+    let call = |of: &str, out: &str| json!({"kind": "call", "blueprint": of, "in": lit(json!({"a": of})), "out": at(out)});
+    let calls = seq(json!([
+        times(2, fanout("all", json!([1, 2]), call("outer", "$.called"))),
+        guarded(call("broken", "$.never")),
+        step("id", at("$.out"), "$.end")
+    ]));
     let branch = json!({"kind": "branch", "cond": {"op": "exists", "arg": at("$.b")},
         "then": step("id", at("$.b"), "$.c"), "else": fail()});
     vec![
@@ -320,6 +373,8 @@ pub(crate) fn without_programs() -> Vec<FlowCase> {
             seq(json!([step("id", at("$.a"), "$.b"), wait(20), step("id", at("$.b"), "$.c")])),
         ),
         FlowCase::new("nested", times(2, fanout("all", json!([1, 2]), body))),
+        FlowCase { meanwhile: Meanwhile::Reruns("0/body#1"), ..FlowCase::new("rerun of a branch", lanes) },
+        FlowCase::new("calls", calls),
     ]
 }
 
@@ -348,6 +403,30 @@ pub(crate) fn with_programs() -> Vec<FlowCase> {
         FlowCase {
             meanwhile: Meanwhile::Answers,
             ..FlowCase::new("questions", seq(json!([ask("$.one"), fanout("all", json!([1, 2]), ask("$.o"))])))
+        }
+        .decided_by_order(),
+        FlowCase {
+            meanwhile: Meanwhile::Reruns("needs"),
+            ..FlowCase::new(
+                "rerun of what failed",
+                seq(json!([
+                    step("cat", at("$.a"), "$.b"),
+                    step("needs", at("$.b"), "$.c"),
+                    step("id", at("$.c"), "$.d")
+                ])),
+            )
+        }
+        .decided_by_order(),
+        FlowCase {
+            meanwhile: Meanwhile::Reruns("cat"),
+            ..FlowCase::new(
+                "rerun of programs side by side",
+                fanout(
+                    "all_settled",
+                    json!(["good", "bad"]),
+                    on("bad", step("needs", at("$.item"), "$.o"), step("cat", at("$.item"), "$.o")),
+                ),
+            )
         }
         .decided_by_order(),
         FlowCase::new("denied by the gate", guarded(step("forbidden", at("$.a"), "$.b"))),

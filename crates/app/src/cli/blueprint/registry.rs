@@ -105,14 +105,11 @@ async fn version(client: &Client, id: &str, given: &str) -> Result<String> {
         return Ok(labelled.version.clone());
     }
     known.retain(|entry| !given.is_empty() && entry.version.starts_with(given));
-    known.dedup_by(|a, b| a.version == b.version);
-    match known.as_slice() {
-        [] => Err(no_version(id, given)),
-        [one] => Ok(one.version.clone()),
-        [first, rest @ ..] if rest.iter().all(|entry| entry.version == first.version) => {
-            Ok(first.version.clone())
-        }
-        [first, second, ..] => {
+    let Some(first) = known.first() else { return Err(no_version(id, given)) };
+    // A document that stood twice is one version.
+    match known.iter().find(|entry| entry.version != first.version) {
+        None => Ok(first.version.clone()),
+        Some(second) => {
             let message = format!("`{given}` may be {} or {}", first.version, second.version);
             Err(Failure::usage(message).hinted("give more of the version").into())
         }

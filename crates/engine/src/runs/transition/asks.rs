@@ -2,7 +2,6 @@
 
 use super::{Dispatch, Transition, refusal};
 use crate::approvals::{self, Asker, Question};
-use crate::dispatch;
 use crate::gate::ToolJudged;
 use crate::record;
 use crate::runs::questions::{About, Asked};
@@ -26,7 +25,7 @@ impl Transition<'_> {
         self.turns.ask(path.clone(), *attempt, judgement.rule.clone());
         let asker = Asker::plane(Some(dispatch.agent.clone()));
         let id = self.raise(
-            dispatch::marker(self.run_id, path, *attempt),
+            self.turns.approval_id(self.run_id, path, *attempt),
             &asker,
             (gate.call(&dispatch), judgement.reason.clone()),
             gate.approval_ms,
@@ -40,8 +39,8 @@ impl Transition<'_> {
         self.turns.ask(path.clone(), attempt, None);
         let call = ToolCall { tool: ASK.to_owned(), parameters: parameters.clone() };
         let reason = format!("the flow asks at {path}");
-        let about = dispatch::marker(self.run_id, &path, attempt);
-        let id = self.raise(about, &Asker::plane(None), (call, reason), wait_ms);
+        let id = self.turns.approval_id(self.run_id, &path, attempt);
+        let id = self.raise(id, &Asker::plane(None), (call, reason), wait_ms);
         self.follows.asked.push(Asked { id, about: About::Node { path, attempt, parameters } });
     }
 
@@ -76,8 +75,8 @@ impl Transition<'_> {
             connection: Arc::from(format!("step:{}/{}", self.run_id, binding.path)),
         };
         let tool = call.tool.clone();
-        let about = format!("{}/turn {turn}", self.run_id);
-        let id = self.raise(about, &asker, (call, reason), approval_ms);
+        let id = approvals::id_of(format_args!("{}/turn {turn}", self.run_id));
+        let id = self.raise(id, &asker, (call, reason), approval_ms);
         let asked = ToolAsked { binding, turn, tool, rule };
         self.follows.asked.push(Asked { id, about: About::Tool { asked, reply } });
     }
@@ -112,15 +111,14 @@ impl Transition<'_> {
         Some(ToolJudged { turn: *turn, judgement })
     }
 
-    /// Enters an approval into the write of this transition; gives its id, which follows from what it is about.
+    /// Enters an approval into the write of this transition; gives back its id, which follows from what it is about.
     fn raise(
         &mut self,
-        about: String,
+        id: String,
         asker: &Asker,
         (call, reason): (ToolCall, String),
         wait_ms: u64,
     ) -> String {
-        let id = approvals::id_of(about);
         let question = Question { call, reason, run_id: Some(Arc::from(self.run_id.as_str())) };
         let times = (self.now, self.now.plus_ms(wait_ms));
         approvals::raise(&mut self.follows.write, id.clone(), (asker, &question), times);

@@ -182,6 +182,7 @@ impl Turn<'_> {
                 FrameKind::Fanout(inner) => doomed.extend(inner.live.into_values()),
                 FrameKind::Step { .. } | FrameKind::Waiting { .. } => self.abort(&frame),
                 FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } => {}
+                FrameKind::Call { .. } => {}
             }
         }
     }
@@ -194,7 +195,7 @@ impl Turn<'_> {
             FrameKind::Fanout(_) | FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } => {
                 None
             }
-            FrameKind::Step { .. } | FrameKind::Waiting { .. } => None,
+            FrameKind::Call { .. } | FrameKind::Step { .. } | FrameKind::Waiting { .. } => None,
         }
     }
 }

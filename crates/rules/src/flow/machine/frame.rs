@@ -4,9 +4,10 @@ use super::fanout::FanoutFrame;
 use super::thread::{Thread, ThreadId};
 use super::{FlowEffect, FlowEnd, MoveKind, ROOT, Turn};
 use crate::approval::ASK;
+use crate::flow::context::first_context;
 use crate::flow::expr::{self, EvalError};
-use crate::flow::program::{Op, OpId, Program};
-use adjutant_model::flow::{AskNode, ErrFormat, Retry, StepNode, WaitUntil};
+use crate::flow::program::{Callee, Op, OpId, Program};
+use adjutant_model::flow::{AskNode, CallNode, ErrFormat, Retry, StepNode, WaitUntil};
 use adjutant_model::run::{ErrorClass, FlowError, FlowErrorCode, StepFailure, StepPath};
 use adjutant_model::{Timestamp, Value};
 use std::sync::Arc;
@@ -33,6 +34,10 @@ pub(super) enum FrameKind {
         saved: Value,
     },
     Fanout(FanoutFrame),
+    /// The thread works on the callee's context.
+    Call {
+        caller_ctx: Value,
+    },
     /// A step, or a question, which has one attempt.
     Step {
         attempt: u32,
@@ -55,10 +60,11 @@ impl Frame {
     pub(super) fn in_flight(&self, program: &Program, attempt: u32, input: &Value) -> FlowEffect {
         let path = self.path.clone();
         match program.op(self.op) {
-            Op::Step(StepNode { agent, timeout_ms, .. }) => FlowEffect::Dispatch {
+            Op::Step { node: StepNode { agent, timeout_ms, .. }, unit } => FlowEffect::Dispatch {
                 path,
                 attempt,
                 agent: agent.clone(),
+                unit: *unit,
                 input: input.clone(),
                 timeout_ms: *timeout_ms,
             },
@@ -66,7 +72,7 @@ impl Frame {
                 FlowEffect::Ask { path, attempt, parameters: input.clone(), timeout_ms: *timeout_ms }
             }
             Op::Seq { .. } | Op::Branch { .. } | Op::Loop { .. } | Op::Fanout { .. } => not_a_step(),
-            Op::Try { .. } | Op::Let { .. } | Op::Wait(_) => not_a_step(),
+            Op::Try { .. } | Op::Let { .. } | Op::Wait(_) | Op::Call { .. } => not_a_step(),
         }
     }
 }
@@ -95,12 +101,21 @@ impl Turn<'_> {
     pub(super) fn enter(&mut self, thread: ThreadId, op: OpId, path: StepPath) {
         let program = self.state.program.clone();
         match program.op(op) {
-            Op::Step(step) => match self.evaluate(thread, &step.input) {
+            Op::Step { node: step, .. } => match self.evaluate(thread, &step.input) {
                 Ok(input) => self.enter_step(thread, op, path, input),
                 Err(error) => self.raise(thread, &path, error),
             },
             Op::Ask(ask) => match self.evaluate(thread, &ask.question) {
                 Ok(question) => self.enter_step(thread, op, path, question_of(question, &ask.options)),
+                Err(error) => self.raise(thread, &path, error),
+            },
+            Op::Call { node, callee } => match self.callee(thread, node, callee.as_ref()) {
+                Ok((root, ctx)) => {
+                    let child = child_path(&path, format_args!("call"));
+                    let caller_ctx = self.exchange_ctx(thread, ctx);
+                    self.push_frame(thread, Frame { op, path, kind: FrameKind::Call { caller_ctx } });
+                    self.push(thread, MoveKind::Enter { op: root, path: child });
+                }
                 Err(error) => self.raise(thread, &path, error),
             },
             Op::Seq { children } => match children.first() {
@@ -171,6 +186,34 @@ impl Turn<'_> {
         self.rest(thread, frame);
     }
 
+    /// Gives where a call leads, and the context that the callee begins with.
+    fn callee(
+        &self,
+        thread: ThreadId,
+        call: &CallNode,
+        callee: Option<&Callee>,
+    ) -> Result<(OpId, Value), EvalError> {
+        let Some(Callee { root, default_ctx }) = callee else {
+            let message = format!("the blueprint `{}` is not linked to this run", call.target.blueprint);
+            return Err(EvalError::new(FlowErrorCode::ExternError, message));
+        };
+        let input = self.evaluate(thread, &call.input)?;
+        let ctx = first_context(default_ctx.as_ref(), &input).ok_or_else(|| {
+            let message = format!(
+                "the input must be an object, because the blueprint has a `default_init_ctx`, and is {}",
+                input.type_name()
+            );
+            EvalError::type_error("call.in", message)
+        })?;
+        Ok((*root, ctx))
+    }
+
+    /// Lets a thread work on another context; gives the one before.
+    fn exchange_ctx(&mut self, thread: ThreadId, ctx: Value) -> Value {
+        let thread = self.state.threads.get_mut(&thread);
+        thread.map_or(Value::Null, |thread| std::mem::replace(&mut thread.ctx, ctx))
+    }
+
     fn due_at(&self, thread: ThreadId, until: &WaitUntil) -> Result<Timestamp, EvalError> {
         match until {
             WaitUntil::Ms(expr) => match self.evaluate(thread, expr)? {
@@ -230,6 +273,18 @@ impl Turn<'_> {
                 self.pop(thread);
                 self.push(thread, MoveKind::Return);
             }
+            FrameKind::Call { caller_ctx } => {
+                self.pop(thread);
+                let program = self.state.program.clone();
+                let Op::Call { node, .. } = program.op(frame.op) else {
+                    unreachable!("a call's frame stands on a call")
+                };
+                let result = self.exchange_ctx(thread, caller_ctx);
+                match self.write(thread, &node.out, result) {
+                    Ok(()) => self.push(thread, MoveKind::Return),
+                    Err(error) => self.raise(thread, &frame.path, error),
+                }
+            }
             FrameKind::Fanout(_) | FrameKind::Step { .. } | FrameKind::Waiting { .. } => {
                 unreachable!("these frames are popped before their thread returns")
             }
@@ -260,6 +315,9 @@ impl Turn<'_> {
     /// An error goes up: frames are dropped until a `try` catches it or the thread ends.
     pub(super) fn raised(&mut self, thread: ThreadId, error: FlowError) {
         while let Some(frame) = self.pop(thread) {
+            if let FrameKind::Call { caller_ctx } = &frame.kind {
+                drop(self.exchange_ctx(thread, caller_ctx.clone()));
+            }
             let FrameKind::Try { saved } = &frame.kind else { continue };
             let program = self.state.program.clone();
             let Op::Try { catch, err_at, err_format, .. } = program.op(frame.op) else {
@@ -286,10 +344,10 @@ impl Turn<'_> {
         self.state.open.remove(&frame.path);
         let program = self.state.program.clone();
         let out = match program.op(frame.op) {
-            Op::Step(step) => Some(&step.out),
+            Op::Step { node: step, .. } => Some(&step.out),
             Op::Ask(ask) => ask.out.as_ref(),
             Op::Seq { .. } | Op::Branch { .. } | Op::Loop { .. } | Op::Fanout { .. } => not_a_step(),
-            Op::Try { .. } | Op::Let { .. } | Op::Wait(_) => not_a_step(),
+            Op::Try { .. } | Op::Let { .. } | Op::Wait(_) | Op::Call { .. } => not_a_step(),
         };
         match out.map_or(Ok(()), |out| self.write(thread, out, value)) {
             Ok(()) => self.push(thread, MoveKind::Return),
@@ -304,10 +362,10 @@ impl Turn<'_> {
         };
         let program = self.state.program.clone();
         let (agent, retry) = match program.op(frame.op) {
-            Op::Step(step) => (step.agent.clone(), step.retry),
+            Op::Step { node: step, .. } => (step.agent.clone(), step.retry),
             Op::Ask(_) => (Arc::from(ASK), None),
             Op::Seq { .. } | Op::Branch { .. } | Op::Loop { .. } | Op::Fanout { .. } => not_a_step(),
-            Op::Try { .. } | Op::Let { .. } | Op::Wait(_) => not_a_step(),
+            Op::Try { .. } | Op::Let { .. } | Op::Wait(_) | Op::Call { .. } => not_a_step(),
         };
         let retry = retry.filter(|retry| failure.class == ErrorClass::Retry && attempt <= retry.max);
         match retry {

@@ -47,6 +47,16 @@ impl Thread {
         self.stack.pop()
     }
 
+    /// Gives the context of the thread's own flow, also while a call has it work on another.
+    pub(super) fn own_ctx(&self) -> &Value {
+        let of_caller = self.stack.iter().find_map(|frame| match &frame.kind {
+            FrameKind::Call { caller_ctx } => Some(caller_ctx),
+            FrameKind::Seq { .. } | FrameKind::Loop { .. } | FrameKind::Try { .. } => None,
+            FrameKind::Fanout(_) | FrameKind::Step { .. } | FrameKind::Waiting { .. } => None,
+        });
+        of_caller.unwrap_or(&self.ctx)
+    }
+
     /// Replaces what the top frame is doing; its place in the program stays.
     pub(super) fn set_top(&mut self, kind: FrameKind) {
         if let Some(top) = self.stack.last_mut() {
