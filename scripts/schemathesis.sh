@@ -6,7 +6,7 @@
 #
 # PROGRAM is the built daemon, target/debug/adjutant when it is not given; options go to schemathesis.
 set -eu
-program=${1:-target/debug/adjutant}
+program=$(realpath "${1:-target/debug/adjutant}")
 [ $# -eq 0 ] || shift
 home=$(mktemp -d)
 "$program" --home "$home" serve 2>"$home/log" &
@@ -17,7 +17,9 @@ while [ ! -s "$home/daemon.json" ]; do
     sleep 0.1
 done
 address=$(sed -n 's/.*"address": *"\([^"]*\)".*/\1/p' "$home/daemon.json")
-# The journal's feed has no end, so nothing can be said of its whole answer.
+# What schemathesis remembers goes with the folder. The journal's feed has no end, so nothing can be said of its whole
+# answer.
+cd "$home"
 "${SCHEMATHESIS:-schemathesis}" run "$address/openapi.json" \
     --header "Authorization: Bearer $(cat "$home/token")" \
     --exclude-path /v1/events --request-timeout 20 \
