@@ -22,8 +22,11 @@ async fn the_status_counts_runs_operators_jobs_and_bytes() {
     assert_eq!((after.store.blobs_bytes, after.runs_open), (1000, 1));
     agent.end().await;
     daemon.plane.run_ended(&run_id.parse().expect("an id")).await.expect("it ends");
-    let ended = daemon.client.status().await.expect("it answers");
-    assert_eq!((ended.running_runs, ended.queues.open_runs), (0, 0));
+    // Whoever waited for the run's end is told before the run leaves the directory.
+    let ended = eventually(async || {
+        Some(daemon.client.status().await.expect("it answers")).filter(|status| status.queues.open_runs == 0)
+    });
+    assert_eq!(ended.await.running_runs, 0);
     daemon.stop().await;
 }
 
