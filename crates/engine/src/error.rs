@@ -64,6 +64,15 @@ pub enum EngineError {
         /// What may be done about it.
         class: ErrorClass,
     },
+    /// It was about something that is over.
+    #[error("{0}")]
+    Over(String),
+    /// What was delivered is not what is taken.
+    #[error("{0}")]
+    Unfit(String),
+    /// Nobody is there who could do it.
+    #[error("{0}")]
+    NoOperator(String),
     /// Too much at once.
     #[error("{0} runs are open, and no more are taken at once")]
     Busy(usize),
@@ -99,7 +108,9 @@ impl EngineError {
             EngineError::Conflict { .. } | EngineError::GoalGate { .. } | EngineError::Goal(_) => {
                 ErrorClass::User
             }
-            EngineError::NotFound { .. } => ErrorClass::Gone,
+            EngineError::NotFound { .. } | EngineError::Over(_) => ErrorClass::Gone,
+            EngineError::Unfit(_) => ErrorClass::User,
+            EngineError::NoOperator(_) => ErrorClass::Retry,
             EngineError::Defect(_) => ErrorClass::Bug,
             EngineError::Busy(_) | EngineError::Stopping => ErrorClass::Retry,
             EngineError::Workspace { class, .. } => *class,
@@ -122,6 +133,9 @@ impl EngineError {
                 ErrorClass::User | ErrorClass::Retry | ErrorClass::Bug => "goal_refused",
             },
             EngineError::Workspace { .. } => "workspace_failed",
+            EngineError::Over(_) => "gone",
+            EngineError::Unfit(_) => "delivery_invalid",
+            EngineError::NoOperator(_) => "no_operator",
             EngineError::Busy(_) => "busy",
             EngineError::Defect(_) => "internal",
             EngineError::Stopping => "stopping",
@@ -153,6 +167,11 @@ impl EngineError {
                 Some("`adjutant doctor` looks at the store".to_owned())
             }
             EngineError::Busy(_) => Some("try again when some have ended".to_owned()),
+            EngineError::NoOperator(_) => {
+                Some("`POST /v1/operators` joins; then name its sid as `operator_sid`".to_owned())
+            }
+            EngineError::Over(_) => Some("its run goes on without it, or has ended".to_owned()),
+            EngineError::Unfit(_) => Some("deliver again what the agent's contract takes".to_owned()),
             EngineError::Forbidden(_)
             | EngineError::Goal(_)
             | EngineError::Defect(_)
@@ -180,6 +199,9 @@ impl EngineError {
             | EngineError::Conflict { .. }
             | EngineError::Goal(_)
             | EngineError::Workspace { .. }
+            | EngineError::Over(_)
+            | EngineError::Unfit(_)
+            | EngineError::NoOperator(_)
             | EngineError::Busy(_)
             | EngineError::Defect(_)
             | EngineError::Stopping

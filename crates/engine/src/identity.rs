@@ -35,6 +35,22 @@ pub(crate) async fn worker_token_create(core: &Core, step: StepBinding) -> Resul
     Ok(secret)
 }
 
+/// Draws the token of an operator that is about to join; it lives as long as the operator is known.
+pub(crate) fn operator_token() -> (Secret, TokenRecord) {
+    mint(Role::Operator, Binding::default(), None)
+}
+
+/// Draws a token for the worker of one attempt of a step.
+pub(crate) fn step_token(step: StepBinding, lives_secs: u64) -> (Secret, TokenRecord) {
+    mint(Role::Worker, Binding { step: Some(step), agent_id: None }, Some(lives_secs))
+}
+
+/// Tells whether a secret was the token of a step's worker, whose run is over by now.
+pub(crate) async fn was_of_step(core: &Core, secret: &str) -> Result<bool, EngineError> {
+    let token = core.store.token_by_hash(&hash(secret)).await?;
+    Ok(token.is_some_and(|token| token.step.is_some() && token.revoked_at.is_some()))
+}
+
 /// Makes a token that acts as an agent and can do nothing but what an agent does.
 pub(crate) async fn agent_token_create(
     core: &Core,

@@ -17,6 +17,8 @@ mod blueprints;
 pub mod clients;
 mod runs;
 
+pub mod operators;
+
 mod dispatch;
 
 mod record;

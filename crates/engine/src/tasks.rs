@@ -4,6 +4,7 @@ use crate::blueprints::Ready;
 use crate::clock;
 use crate::error::EngineError;
 use crate::goals;
+use crate::operators;
 use crate::plane::Core;
 use crate::policies::{self, PolicyOwners};
 use crate::record;
@@ -171,13 +172,18 @@ pub(crate) async fn start(
         warnings: ready.warnings.clone(),
     };
     let mut creation = creation(caller, &ready.canonical, &task, &run);
-    for event in policies.events() {
+    let launched = operators::launch(core, blueprint, &run.id, &task.request)?;
+    creation.append(launched.write);
+    for event in policies.events().chain(launched.events) {
         creation.journal(Draft { at: now, actor: "plane".into(), subject: (&run.id).into(), event });
     }
     let state = FlowState::new(ready.program.clone(), first_context(blueprint, &task.input));
     let (accepted, answer) = oneshot::channel();
     let origin = Origin::New { creation, workspace, accepted };
-    runs::start(core, Launch { run, blueprint: blueprint.clone(), state, policies, origin });
+    runs::start(
+        core,
+        Launch { run, blueprint: blueprint.clone(), state, policies, operators: launched.operators, origin },
+    );
     // An owner that left without an answer was told to stop before the run was durable.
     answer.await.map_err(|_| EngineError::Stopping)??;
     Ok(started)
@@ -260,7 +266,7 @@ pub(crate) fn workspace_plan(
     }
     let starts_programs = blueprint.agents.values().any(|agent| match agent.spec {
         AgentSpec::Command(_) | AgentSpec::Check(_) => true,
-        AgentSpec::Function { .. } | AgentSpec::Lua(_) => false,
+        AgentSpec::Function { .. } | AgentSpec::Lua(_) | AgentSpec::Operator(_) => false,
     });
     Ok(starts_programs.then_some(WorkspacePlan::Scratch))
 }

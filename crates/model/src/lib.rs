@@ -13,6 +13,7 @@ pub mod blueprint;
 
 pub mod action;
 pub mod client_run;
+pub mod operator;
 pub mod policy;
 pub mod proposal;
 pub mod run;
@@ -22,6 +23,6 @@ pub mod goal;
 
 pub mod event;
 
-pub use id::{GoalId, RunId, TaskId, TokenId};
+pub use id::{GoalId, OperatorId, RunId, StepId, TaskId, TokenId};
 pub use time::Timestamp;
 pub use value::Value;

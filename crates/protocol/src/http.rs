@@ -4,6 +4,7 @@ mod approvals;
 mod events;
 mod gate;
 mod goals;
+mod operators;
 mod runs;
 mod status;
 mod tasks;
@@ -17,6 +18,12 @@ pub use gate::{
 pub use goals::{
     CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView,
     GoalsView, LinkParams, LinkView, NoteParams,
+};
+pub use operators::{
+    AcquireParams, AcquiredView, AssigneesView, DegradationParams, HandoverTraceView, HandoverView,
+    MaterialView, OperatorJoinParams, OperatorJoinedView, OperatorView, OperatorsView, SeatHolderView,
+    SeatView, SystemRefView, UnansweredView, WorkerContextView, WorkerPromptView, WorkerResultParams,
+    WorkerStatsParams, WorkerUsageParams,
 };
 pub use runs::{CancelParams, FlowErrorView, RunView, RunsView, TurnErrorView, TurnView, UsageView};
 pub use status::{HealthView, StatusView};

@@ -8,7 +8,9 @@ mod agent;
 mod command;
 mod fields;
 mod fill;
+mod operators;
 mod refs;
+mod verdicts;
 mod version;
 
 pub use fill::{Fillings, MissingSource, fill, placeholders};
@@ -67,20 +69,14 @@ pub fn read(document: &Value, builtins: &Builtins<'_>) -> Result<(Blueprint, Vec
 
 /// Fields that documents of other systems have and that mean something we do not do.
 const UNSUPPORTED: &[&str] = &[
-    "operators",
     "metas",
     "hints",
     "strategy",
-    "spawner_hints",
-    "default_agent_kind",
-    "default_operator_kind",
     "default_agent_ctx",
     "default_context_policy",
     "projection_placement",
     "audits",
     "degradation_policy",
-    "runners",
-    "default_runner",
     "check_policy",
     "blueprint_ref_includes",
 ];
@@ -95,6 +91,12 @@ fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Opt
         "subprocesses",
         "metadata",
         "default_init_ctx",
+        "operators",
+        "default_operator_kind",
+        "default_agent_kind",
+        "spawner_hints",
+        "runners",
+        "default_runner",
     ];
     fields(at, KNOWN, UNSUPPORTED, lints)?;
     if let Some(version) = optional(at, "schema_version") {
@@ -105,11 +107,13 @@ fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Opt
     let templates = command::templates(at, lints);
     let template_names: Vec<&str> =
         templates.names.iter().map(String::as_str).chain(builtins.templates.iter().copied()).collect();
-    let known = agent::Known { builtins, templates: &template_names };
+    let operators = operators::operators(at, lints);
+    let known = agent::Known { builtins, templates: &template_names, operators: &operators };
     let agents = agent::agents(at, &known, lints);
     if let Some(flow) = &flow {
         refs::check(flow, &agents.names, lints);
         refs::warn_unused(flow, at, lints);
+        verdicts::check(flow, &agents.read, lints);
     }
     let metadata = match optional(at, "metadata") {
         Some(metadata) => read_metadata(&metadata, lints),
@@ -128,6 +132,9 @@ fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Opt
         templates: templates.read,
         metadata,
         default_init_ctx,
+        operators: operators.seats,
+        default_operator_kind: operators.default_kind,
+        layers: operators.layers,
     })
 }
 

@@ -33,7 +33,9 @@ pub(crate) async fn caller(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if authentication == Authentication::Off {
+    // The worker of a step is known by its token alone, whoever else needs none.
+    let is_of_workers = is_of_workers(request.uri().path());
+    if authentication == Authentication::Off && !is_of_workers {
         request.extensions_mut().insert(plane.unauthenticated_owner());
         return next.run(request).await;
     }
@@ -46,7 +48,9 @@ pub(crate) async fn caller(
     };
     let caller = match plane.authenticate(secret).await {
         Ok(Some(caller)) => caller,
-        Ok(None) => return bad_token(),
+        Ok(None) => {
+            return if is_of_workers { over_or_bad(&plane, secret).await } else { bad_token() };
+        }
         Err(error) => return Refusal::from(error).into_response(),
     };
     if !may(caller.role, request.method(), request.uri().path()) {
@@ -55,6 +59,22 @@ pub(crate) async fn caller(
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// Refuses a token that is not good; the worker of a step that is over is told so.
+async fn over_or_bad(plane: &Plane, secret: &str) -> Response {
+    match plane.was_of_step(secret).await {
+        Ok(true) => {
+            let error = ApiError::new(ErrorCode::Gone, "the step is over, and its run too");
+            Refusal::from(error.hinted("nothing is taken for it any more")).into_response()
+        }
+        Ok(false) => bad_token(),
+        Err(error) => Refusal::from(error).into_response(),
+    }
+}
+
+fn is_of_workers(path: &str) -> bool {
+    path.starts_with("/v1/worker/")
 }
 
 /// Refuses a token that is not good.
@@ -68,8 +88,8 @@ fn may(role: Role, method: &Method, path: &str) -> bool {
     let at_gate = path.starts_with("/v1/gate/");
     match role {
         Role::Host => true,
-        Role::Operator => !at_gate,
-        Role::Worker => at_gate,
+        Role::Operator => !at_gate && !is_of_workers(path),
+        Role::Worker => at_gate || is_of_workers(path),
         Role::Observer | Role::Senior => method == Method::GET,
     }
 }
@@ -142,6 +162,11 @@ mod tests {
             (Role::Observer, Method::GET, "/v1/runs", true),
             (Role::Observer, Method::POST, "/v1/tasks", false),
             (Role::Operator, Method::POST, "/v1/gate/judge", false),
+            (Role::Operator, Method::POST, "/v1/operators", true),
+            (Role::Operator, Method::POST, "/v1/worker/submit", false),
+            (Role::Worker, Method::POST, "/v1/worker/submit", true),
+            (Role::Worker, Method::POST, "/v1/operators", false),
+            (Role::Observer, Method::GET, "/v1/operators", true),
         ] {
             assert_eq!(may(role, &method, path), goes, "{role:?} {method} {path}");
         }

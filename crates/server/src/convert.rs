@@ -1,5 +1,9 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
+mod operators;
+
+pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
+
 use adjutant_engine::workspaces::WorkspaceInfo;
 use adjutant_engine::{ExplainedKind, Explanation, Lint};
 use adjutant_model::client_run::Approval;

@@ -17,6 +17,7 @@ pub mod client_runs;
 pub mod fault;
 pub mod goals;
 pub mod journal;
+pub mod operators;
 pub mod runs;
 pub mod tasks;
 pub mod tokens;

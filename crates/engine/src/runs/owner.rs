@@ -12,6 +12,7 @@ use crate::dispatch::{self, InFlight, StepJob};
 use crate::error::EngineError;
 use crate::faults::{self, EffectKey};
 use crate::goals;
+use crate::operators::RunOperators;
 use crate::plane::Core;
 use crate::policies::RunPolicies;
 use crate::workspaces::{self, WorkspacePlan};
@@ -35,6 +36,8 @@ pub(crate) struct Launch {
     pub(crate) state: FlowState,
     /// The policies of files that hold in it.
     pub(crate) policies: RunPolicies,
+    /// Who has to do with its steps besides its agents.
+    pub(crate) operators: Option<Arc<RunOperators>>,
     pub(crate) origin: Origin,
 }
 
@@ -81,6 +84,7 @@ struct Owner {
     blueprint: Arc<Blueprint>,
     state: FlowState,
     policies: RunPolicies,
+    operators: Option<Arc<RunOperators>>,
     turns: TurnBook,
     /// What must be durable before or with the next transition.
     prefix: Write,
@@ -140,6 +144,7 @@ impl Owner {
             blueprint: launch.blueprint,
             state: launch.state,
             policies: launch.policies,
+            operators: launch.operators,
             turns: TurnBook::default(),
             prefix: Write::default(),
             exists: true,
@@ -345,6 +350,7 @@ impl Owner {
             policies: &self.policies,
             blueprint: &self.blueprint,
             run: &self.run,
+            operators: self.operators.as_ref(),
             approval_ms: self.core.settings.approval_ms,
         };
         let mut turn = Transition::new(&self.run.id, now, &mut self.state, &mut self.turns, write);
@@ -422,6 +428,9 @@ impl Owner {
             RunStatusChange { status, error: error.as_ref(), result: result.as_ref(), ended_at: Some(now) };
         write.run_status_set(&self.run.id, change);
         write.run_tokens_revoke(&self.run.id, now);
+        if self.operators.is_some() {
+            write.run_stages_forget(&self.run.id);
+        }
         let event = Event::RunStatusChanged {
             from: self.run.status,
             to: status,
@@ -481,11 +490,14 @@ impl Owner {
         }
         for dispatch in dispatches {
             let agent = &self.blueprint.agents[&*dispatch.agent];
-            if let AgentSpec::Function { fn_id } = &agent.spec {
+            let is_plain = |operators: &Arc<RunOperators>| operators.plan(&self.blueprint, agent).is_plain();
+            if let AgentSpec::Function { fn_id } = &agent.spec
+                && self.operators.as_ref().is_none_or(is_plain)
+            {
                 let Dispatch { path, attempt, input, .. } = dispatch;
                 let key = || EffectKey { run_id: self.run.id.clone(), path: path.clone(), attempt };
                 let fault = self.core.settings.faults.of_effect(key);
-                let outcomes = faults::perform_now(fault, || dispatch::function(fn_id, &input));
+                let outcomes = faults::perform_now(fault, || dispatch::function(agent, fn_id, &input));
                 let settled = |outcome| FlowEvent::Settled { path: path.clone(), attempt, outcome };
                 self.waiting.extend(outcomes.map(settled));
             } else {
@@ -499,6 +511,9 @@ impl Owner {
         let job = StepJob {
             run_id: self.run.id.clone(),
             task_id: self.run.task_id.clone(),
+            owner: self.owner.clone(),
+            epoch: self.run.epoch,
+            deadline: self.run.created_at.plus_ms(self.run.ttl_ms),
             agent_override: self.run.agent_override.clone(),
             workspace: self.run.workspace.clone(),
             blueprint: self.blueprint.clone(),
@@ -507,6 +522,7 @@ impl Owner {
             agent: dispatch.agent,
             input: dispatch.input,
             timeout_ms: dispatch.timeout_ms,
+            operators: self.operators.clone(),
             after: after.to_vec(),
             commands: self.commands.clone(),
         };

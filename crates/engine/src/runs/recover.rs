@@ -11,6 +11,7 @@ use crate::approvals;
 use crate::clock;
 use crate::dispatch;
 use crate::error::EngineError;
+use crate::operators;
 use crate::plane::Core;
 use crate::policies::RunPolicies;
 use crate::tasks;
@@ -107,8 +108,9 @@ async fn try_resume(core: &Arc<Core>, run: RunRecord, asked: &[String]) -> Resul
         Some(_) => None,
         None => tasks::workspace_plan(&blueprint, &task.request)?,
     };
+    let operators = operators::resume(core, &blueprint, &run.id, &task.request).await?;
     let origin = Origin::Resumed { turns: FoundTurns { book }, workspace };
-    owner::start(core, Launch { run, blueprint, state, policies, origin });
+    owner::start(core, Launch { run, blueprint, state, policies, operators, origin });
     Ok(())
 }
 
@@ -178,7 +180,12 @@ fn outcome(turn: &TurnRecord, output_hash: Option<&str>) -> Result<StepOutcome, 
         (TurnStatus::Succeeded, Some(output), _) if output_hash == Some(&Json::of(output).sha256()) => {
             Ok(StepOutcome::Done(output.clone()))
         }
-        (TurnStatus::Succeeded, ..) => Err(damaged("its output is not the one that was journalled")),
+        (TurnStatus::Skipped, Some(output), _) if output_hash == Some(&Json::of(output).sha256()) => {
+            Ok(StepOutcome::Skipped(output.clone()))
+        }
+        (TurnStatus::Succeeded | TurnStatus::Skipped, ..) => {
+            Err(damaged("its output is not the one that was journalled"))
+        }
         (TurnStatus::Failed | TurnStatus::Rejected, _, Some(error)) => Ok(StepOutcome::Failed(error.clone())),
         (TurnStatus::Failed | TurnStatus::Rejected | TurnStatus::Started | TurnStatus::Cancelled, ..) => {
             Err(damaged("the journal says that it settled"))

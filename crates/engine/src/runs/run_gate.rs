@@ -2,11 +2,13 @@
 
 use super::transition::Dispatch;
 use crate::gate::{CallOrigin, Gate, StepCall};
+use crate::operators::RunOperators;
 use crate::policies::{RunPolicies, names_of};
 use adjutant_model::action::Caller;
 use adjutant_model::blueprint::{Agent, Blueprint};
 use adjutant_model::policy::{Judgement, ToolCall};
 use adjutant_model::run::RunRecord;
+use std::sync::Arc;
 
 /// The gate, with what it has to know of the run.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +17,8 @@ pub(super) struct RunGate<'a> {
     pub(super) policies: &'a RunPolicies,
     pub(super) blueprint: &'a Blueprint,
     pub(super) run: &'a RunRecord,
+    /// Who holds the run's seats.
+    pub(super) operators: Option<&'a Arc<RunOperators>>,
     /// How long a person has to answer, in milliseconds.
     pub(super) approval_ms: u64,
 }

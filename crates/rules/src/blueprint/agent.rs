@@ -3,8 +3,12 @@
 use super::Builtins;
 use super::command::{agent_command, arguments};
 use super::fields::{argument, closest, fields, optional, text, texts};
+use super::operators::Operators;
+use super::verdicts;
 use crate::document::{Cursor, Lints};
-use adjutant_model::blueprint::{Agent, AgentSpec, CheckCommand, CheckSpec, LuaSpec, Profile};
+use adjutant_model::blueprint::{
+    Agent, AgentSpec, CheckCommand, CheckSpec, LuaSpec, Profile, StepLayer, VerdictChannel,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A chunk may hold between 1 MiB and 4 GiB.
@@ -16,14 +20,16 @@ const CHECK_SECS_MAX: u64 = 86_400;
 /// An agent's name is at most so many characters.
 const NAME_MAX: usize = 128;
 
-const KINDS: &str = "kinds: function, lua, command, check";
-const UNSUPPORTED: &[&str] = &["meta", "runner", "runner_ref", "verdict", "lints", "max_concurrency"];
+const KINDS: &str = "kinds: function, lua, command, check, operator";
+const KNOWN: &[&str] = &["name", "kind", "spec", "profile", "description", "runner", "runner_ref", "verdict"];
+const UNSUPPORTED: &[&str] = &["meta", "lints", "max_concurrency"];
 const UNSUPPORTED_PROFILE: &[&str] = &["effort", "extras", "version_hash", "worker_binding"];
 
 /// What agents may name.
 pub(super) struct Known<'k> {
     pub(super) builtins: &'k Builtins<'k>,
     pub(super) templates: &'k [&'k str],
+    pub(super) operators: &'k Operators,
 }
 
 /// The agents of a document.
@@ -39,9 +45,19 @@ pub(super) fn agents(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> A
     let mut agents = Agents { read: BTreeMap::new(), names: BTreeSet::new() };
     let Some(list) = optional(at, "agents") else { return agents };
     for entry in list.elements(lints) {
-        let spec = fields(&entry, &["name", "kind", "spec", "profile", "description"], UNSUPPORTED, lints)
-            .and_then(|()| agent_spec(&entry, known, lints));
+        let spec = fields(&entry, KNOWN, UNSUPPORTED, lints).and_then(|()| agent_spec(&entry, known, lints));
         let profile = profile(&entry, lints);
+        let kind = spec.as_ref().map(AgentSpec::kind);
+        let runner = known.operators.runner_of(&entry, kind, lints);
+        let verdict = verdicts::contract(&entry, lints);
+        if let (Some(verdict), Some(kind)) = (&verdict, kind) {
+            let is_delegated = known.operators.layers.contains(&StepLayer::OperatorDelegate);
+            if verdict.channel == VerdictChannel::Part && kind != "operator" && !is_delegated {
+                let message =
+                    format!("an agent of kind `{kind}` gives no parts, so its verdict is its `body`");
+                lints.error(&entry, "verdict-channel-mismatch", message);
+            }
+        }
         let Some(name_at) = entry.required("name", lints) else { continue };
         let Some(name) = name_at.string(lints) else { continue };
         if !is_name(name) {
@@ -50,7 +66,8 @@ pub(super) fn agents(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> A
         } else if !agents.names.insert(name.to_owned()) {
             lints.error(&name_at, "duplicate-agent-name", format!("a second agent is called `{name}`"));
         } else if let Some(spec) = spec {
-            agents.read.insert(name.to_owned(), Agent { name: name.to_owned(), spec, profile });
+            let agent = Agent { profile, runner, verdict, ..Agent::new(name, spec) };
+            agents.read.insert(name.to_owned(), agent);
         }
     }
     agents
@@ -104,10 +121,16 @@ fn profile(at: &Cursor<'_>, lints: &mut Lints) -> Profile {
 }
 
 fn agent_spec(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Option<AgentSpec> {
-    let kind_at = at.required("kind", lints)?;
-    let kind = kind_at.string(lints)?;
+    let said = optional(at, "kind");
+    let default = known.operators.default_agent_kind.as_deref();
+    let (kind_at, kind) = match (said, default) {
+        (Some(said), _) => (said, said.string(lints)?),
+        (None, Some(default)) => (*at, default),
+        (None, None) => return at.required("kind", lints).and(None),
+    };
     match kind {
         "function" | "rust_fn" | "lua" | "command" | "subprocess" | "check" => {}
+        "operator" => return known.operators.spec(at, lints).map(AgentSpec::Operator),
         "agent_block" => {
             let hint = "an agent that is hosted is of kind `session`";
             lints.error_with_hint(
@@ -118,7 +141,7 @@ fn agent_spec(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Option<A
             );
             return None;
         }
-        "session" | "operator" => {
+        "session" => {
             let message = format!("agents of kind `{kind}` cannot do steps yet");
             let hint = "a `command` with a template starts an agent program in print mode";
             lints.error_with_hint(&kind_at, "unsupported-kind", message, hint);

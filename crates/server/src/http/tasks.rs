@@ -52,9 +52,6 @@ pub(crate) async fn create(
 
 /// Gives how long the request waits; `None` when it does not.
 fn sync_timeout(params: &http::TaskParams) -> Answer<Option<Duration>> {
-    if let Some(sid) = &params.operator_sid {
-        return Err(Refusal::invalid(format!("no operator `{sid}` is known")));
-    }
     match (params.detach, params.timeout_secs) {
         (true, Some(_)) => Err(Refusal::invalid("`timeout_secs` does not go with `detach`")),
         (true, None) => Ok(None),
@@ -85,7 +82,7 @@ fn task_params(params: http::TaskParams) -> Answer<TaskParams> {
         params.task_metadata.or_else(|| in_context("task_metadata").filter(serde_json::Value::is_object));
     let rest = json!({
         "task_metadata": task_metadata, "operator": params.operator, "operator_desc": params.operator_desc,
-        "operator_slot": params.operator_slot, "check_policy": params.check_policy,
+        "operator_sid": params.operator_sid, "operator_slot": params.operator_slot, "check_policy": params.check_policy,
     });
     Ok(TaskParams {
         blueprint,

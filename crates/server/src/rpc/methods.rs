@@ -151,7 +151,8 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
             EngineError::Conflict { .. } | EngineError::Goal(_) | EngineError::GoalGate { .. } => {
                 RpcCode::Conflict
             }
-            EngineError::Busy(_) => RpcCode::Busy,
+            EngineError::Over(_) | EngineError::Unfit(_) => RpcCode::InvalidParams,
+            EngineError::NoOperator(_) | EngineError::Busy(_) => RpcCode::Busy,
             EngineError::Stopping => RpcCode::Stopping,
             EngineError::Write(error) if error.class() == ErrorClass::Bug => RpcCode::Internal,
             EngineError::Write(_) => RpcCode::Store,

@@ -8,6 +8,7 @@ mod gate;
 mod goals;
 mod harness;
 mod openapi;
+mod operators;
 mod policies;
 mod rpc;
 mod runs;
