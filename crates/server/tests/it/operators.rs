@@ -43,6 +43,10 @@ impl Operator {
     pub(crate) async fn connect(&mut self, daemon: &Daemon) {
         let path = format!("/v1/operators/{}/ws", self.sid);
         self.socket = Some(daemon.web_socket_at(&path, Some(&self.token)).await);
+        // The daemon takes the socket up a moment after it has agreed to it.
+        while self.shown(daemon).await["connected"] == json!(false) {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Goes away, and waits until the daemon has noticed.

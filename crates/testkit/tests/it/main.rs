@@ -2,4 +2,5 @@
 
 mod flows;
 mod goals;
+mod operators;
 mod trials;
