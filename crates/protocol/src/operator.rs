@@ -1,8 +1,13 @@
 //! The frames of an operator's socket at `/v1/operators/{sid}/ws`, one JSON object each.
 
+use crate::escape::escaped;
 use crate::http::WorkerStatsParams;
+use crate::rpc::RpcClientError;
+use crate::rpc::client::{Socket, open};
+use futures_util::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio_tungstenite::tungstenite::Message;
 
 /// What an operator is sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -138,4 +143,45 @@ pub enum ReplyFrame {
 
 fn yes() -> bool {
     true
+}
+
+/// An operator's open socket, from the operator's side.
+#[derive(Debug)]
+pub struct OperatorSocket(Socket);
+
+impl OperatorSocket {
+    /// Opens the socket of an operator at a daemon's address, such as `http://127.0.0.1:4100`, with the operator's token.
+    ///
+    /// # Errors
+    /// [`RpcClientError::Unreachable`], [`RpcClientError::Address`]
+    pub async fn connect(address: &str, sid: &str, token: &str) -> Result<Self, RpcClientError> {
+        let path = format!("/v1/operators/{}/ws", escaped(sid));
+        Ok(OperatorSocket(open(address, &path, token).await?))
+    }
+
+    /// Waits for the next frame.
+    ///
+    /// # Errors
+    /// [`RpcClientError::Gone`] when no more can come, [`RpcClientError::Protocol`] for one that cannot be read.
+    pub async fn next(&mut self) -> Result<OperatorFrame, RpcClientError> {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    return serde_json::from_str(text.as_str())
+                        .map_err(|error| RpcClientError::Protocol(error.to_string()));
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(RpcClientError::Gone),
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// [`RpcClientError::Gone`]
+    pub async fn send(&mut self, frame: &ReplyFrame) -> Result<(), RpcClientError> {
+        let text = serde_json::to_string(frame).expect("a frame is JSON");
+        self.0.send(Message::text(text)).await.map_err(|_| RpcClientError::Gone)
+    }
 }
