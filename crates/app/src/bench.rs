@@ -216,7 +216,13 @@ fn fanout() -> Value {
 }
 
 async fn run_flow(plane: &Plane, blueprint: Value, ctx: serde_json::Value) -> Result<Arc<RunRecord>> {
-    let caller = Caller { token_id: TokenId::new(Uuid::nil()), role: Role::Host, step: None, agent_id: None };
+    let caller = Caller {
+        token_id: TokenId::new(Uuid::nil()),
+        role: Role::Host,
+        step: None,
+        agent_id: None,
+        name: None,
+    };
     let params = TaskParams {
         blueprint: BlueprintRef::Inline(blueprint),
         init_ctx: Value::from(ctx),

@@ -3,20 +3,24 @@
 mod approvals;
 mod blueprint;
 mod client_trace;
+mod data;
 pub(crate) mod demo;
 mod doctor;
+mod enhance;
 mod goals;
 mod ids;
 mod journal;
 mod policy;
 mod run;
 mod runs;
+mod tokens;
 mod workspaces;
 
 use crate::commands::Commands;
 use crate::{bench, config, daemon, drive, exit, launch, rehearsal};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
+use blueprint::BlueprintCommand;
 use clap::{CommandFactory, Parser, Subcommand};
 use policy::PolicyCommand;
 use std::io::{self, Write};
@@ -52,22 +56,30 @@ enum Command {
     /// Cancel a run: what it has in flight is ended.
     Cancel(runs::CancelArgs),
     /// Goals: made, checked, closed by proof.
+    Goal(goals::GoalArgs),
+    /// Blueprints: checked, registered, compared, exported.
     #[command(subcommand)]
-    Goal(goals::GoalCommand),
-    /// Blueprints.
+    Blueprint(BlueprintCommand),
+    /// Issues: requests to change a blueprint, which verifiers let through or not.
     #[command(subcommand)]
-    Blueprint(blueprint::BlueprintCommand),
+    Issue(enhance::IssueCommand),
+    /// The enhance loop: how issues are handled, and how they were decided.
+    #[command(subcommand)]
+    Enhance(enhance::EnhanceCommand),
     /// Workspaces: what agents worked in.
     #[command(subcommand)]
     Workspace(workspaces::WorkspaceCommand),
+    /// Large results beside a flow: put, fetched by steps, listed.
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// The journal: what happened, in order.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
     /// What agents wait for: questions that a person answers.
     Approvals(approvals::ApprovalsArgs),
-    /// Tokens of agents that connect from outside.
+    /// Tokens: made for agents that connect from outside, listed, taken back.
     #[command(subcommand)]
-    Token(approvals::TokenCommand),
+    Token(tokens::TokenCommand),
     /// Policies: what they say, and what they said.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -124,12 +136,16 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Show(args) => runs::show(&connect(&cli.home).await?, args).await,
         Command::Trace(args) => runs::trace(&connect(&cli.home).await?, args).await,
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
-        Command::Goal(command) => goals::run(&connect(&cli.home).await?, command).await,
-        Command::Blueprint(command) => blueprint::run(command),
+        Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
+        Command::Blueprint(BlueprintCommand::Lint { file }) => blueprint::lint(&file),
+        Command::Blueprint(command) => blueprint::run(&folder()?, command).await,
+        Command::Issue(command) => enhance::issue(&connect(&cli.home).await?, command).await,
+        Command::Enhance(command) => enhance::enhance(&connect(&cli.home).await?, command).await,
         Command::Workspace(command) => workspaces::run(&connect(&cli.home).await?, command).await,
+        Command::Data(command) => data::run(&data::client(&folder()?).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
-        Command::Token(command) => approvals::token(&connect(&cli.home).await?, command).await,
+        Command::Token(command) => tokens::run(&connect(&cli.home).await?, command).await,
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&folder()?, args),
         Command::Policy(PolicyCommand::Explain(args)) => {
             policy::explain(&connect(&cli.home).await?, args).await

@@ -107,7 +107,7 @@ fn settings(folder: &Path, args: &ServeArgs) -> Result<Settings> {
     settings.env = Arc::from(config::environment());
     settings.client_lease_ms = args.client_lease.saturating_mul(1000);
     settings.approval_ms = args.approval_deadline.saturating_mul(1000);
-    settings.blueprints = demo::builtin_blueprints();
+    settings.blueprints.extend(demo::builtin_blueprints());
     Ok(settings)
 }
 

@@ -145,7 +145,7 @@ async fn cycle(door: &mut Door, args: &DriveArgs, tell: &Teller) -> Result<Drive
         };
         let verdict = verdict(&report);
         let word = if verdict.passed { "passes" } else { "does not pass" };
-        tell.line(&format!("   the check {word}: {}", verdict.ended))?;
+        tell.line(&format!("   the check {word}: {}", ended(&report)))?;
         match plan::next(limits, spent, &args.prompt, &args.check, &verdict) {
             Next::Drive { prompt: next } => prompt = next,
             next @ (Next::Done | Next::GiveUp { .. }) => return Ok(Driven { next, spent, usage }),
@@ -183,7 +183,7 @@ async fn end(door: &mut Door, folder: &Path, driven: &Driven, tell: &Teller) -> 
         .into())
 }
 
-/// Says how the agent's program ended.
+/// Says how a program ended, and the last that it said.
 fn ended(answer: &Value) -> String {
     let said = answer["error"].as_str().or_else(|| answer["output_tail"].as_str()).unwrap_or_default();
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();

@@ -23,11 +23,6 @@ impl Failure {
         Self::new(Code::Usage, message)
     }
 
-    /// Tells whether it says that something is not there.
-    pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self.code, Code::NotFound)
-    }
-
     #[must_use]
     pub(crate) fn hinted(self, hint: impl Into<String>) -> Self {
         Failure { hint: Some(hint.into()), ..self }

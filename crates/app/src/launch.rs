@@ -83,7 +83,8 @@ fn spawn(folder: &Path) -> Result<Child> {
         .context("the daemon could not be started")
 }
 
-fn lock_is_held(folder: &Path) -> bool {
+/// Tells whether a process owns the folder.
+pub(crate) fn lock_is_held(folder: &Path) -> bool {
     matches!(adjutant_store::StoreLock::acquire(folder), Err(adjutant_store::LockError::Held { .. }))
 }
 

@@ -10,7 +10,7 @@ mod text;
 
 mod tree;
 
-pub(crate) use text::{visible, visible_lines};
+pub(crate) use text::{visible, visible_line, visible_lines};
 
 use crate::exit::Failure;
 use crate::{config, launch};

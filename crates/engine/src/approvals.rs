@@ -10,12 +10,13 @@ use crate::error::EngineError;
 use crate::plane::Core;
 use crate::record;
 use crate::runs::STORE_RETRY;
-use adjutant_model::action::{Caller, Role};
+use adjutant_model::action::{Caller, Role, Verb};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::event::Event;
 use adjutant_model::policy::ToolCall;
 use adjutant_model::run::ErrorClass;
 use adjutant_model::{Timestamp, Value};
+use adjutant_rules::access;
 use adjutant_rules::approval::{self, Answered};
 use adjutant_store::{ApprovalResolution, Draft, Write, WriteError};
 use sha2::{Digest, Sha256};
@@ -293,8 +294,7 @@ fn may_answer(approval: &Approval, answerer: &Answerer<'_>) -> Result<(), Engine
     let own_connection = answerer.connection == Some(approval.connection.as_str());
     let own_token = answerer.caller.token_id.as_str() == approval.token_id;
     let role = answerer.caller.role;
-    let by_role =
-        matches!(role, Role::Host | Role::Operator | Role::Senior) && answerer.caller.agent_id.is_none();
+    let by_role = access::may(role, Verb::Answer) && answerer.caller.agent_id.is_none();
     if !by_role {
         return Err(EngineError::Forbidden(format!("the role {} answers no approvals", role.as_str())));
     }

@@ -3,6 +3,7 @@
 use crate::faults::{self, EffectKey};
 use crate::identity;
 use crate::operators::{self, RunOperators};
+use crate::places::{self, Asked, Place};
 use crate::plane::Core;
 use crate::record;
 use crate::runs::{RunCommand, STORE_RETRY, panicked};
@@ -112,6 +113,10 @@ async fn perform(core: Arc<Core>, job: StepJob, cancel: CancellationToken) -> Pe
         return failed(ErrorClass::Gone, "cancelled").into();
     }
     let agent = stand_in(&job);
+    let _place = match place(&core, &job, &agent, &cancel).await {
+        Ok(place) => place,
+        Err(failure) => return failure.into(),
+    };
     let ctx = match context(&core, &job, &agent, cancel.clone()).await {
         Ok(ctx) => ctx,
         Err(failure) => return failure.into(),
@@ -142,6 +147,31 @@ async fn work(core: &Arc<Core>, job: &StepJob, agent: &Agent, ctx: &WorkerContex
     }
     let performed = worker::perform(agent, &job.blueprint.templates, job.input.clone(), ctx).await;
     Performed { outcome: delivery::held_to(agent.verdict.as_ref(), performed.outcome), ..performed }
+}
+
+/// Waits for a place of an agent that has a limit.
+async fn place(
+    core: &Core,
+    job: &StepJob,
+    agent: &Agent,
+    cancel: &CancellationToken,
+) -> Result<Option<Place>, StepOutcome> {
+    let Some(max) = agent.max_concurrency else { return Ok(None) };
+    let of = places::Agent { blueprint_id: job.blueprint.id.clone(), name: job.agent.clone() };
+    let later = match core.places.ask(of, max) {
+        Asked::Given(place) => return Ok(Some(place)),
+        Asked::Later(later) => later,
+    };
+    let text = format!("waits, because {max} steps of {} at once are done already", job.agent);
+    let progress = Progress { what: "note".to_owned(), text };
+    let (path, attempt) = (job.path.clone(), job.attempt);
+    // The owner may have ended; then the wait is cancelled.
+    drop(job.commands.send(RunCommand::Progress { path, attempt, progress }).await);
+    tokio::select! {
+        () = cancel.cancelled() => Err(failed(ErrorClass::Gone, "cancelled")),
+        // The line gives every place to somebody, so it never goes away before its time.
+        place = later => Ok(place.ok()),
+    }
 }
 
 /// Gives the agent as the run wants it: a request may name another program for agents that are started by template.

@@ -5,6 +5,7 @@ use adjutant_model::{GoalId, Value};
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::{GateRefusal, GoalRefusal};
 use adjutant_store::{ReadError, WriteError};
+use std::io::ErrorKind;
 use thiserror::Error;
 
 /// Why the plane did not do what was asked.
@@ -27,7 +28,7 @@ pub enum EngineError {
     /// There is no such thing.
     #[error("there is no {kind} {id}")]
     NotFound {
-        /// What was looked for: `run`, `task`, `goal`, `blueprint`, `workspace`.
+        /// What was looked for: `run`, `task`, `goal`, `blueprint`, `version`, `workspace`.
         kind: &'static str,
         /// The id that was given.
         id: String,
@@ -43,6 +44,21 @@ pub enum EngineError {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// A blueprint is not what a write was based on; what it is now stays.
+    #[error("{message}")]
+    BlueprintConflict {
+        /// The blueprint.
+        id: String,
+        /// Its head, when there is one.
+        head: Option<String>,
+        /// What does not fit.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A blueprint is archived: it neither runs nor changes.
+    #[error("the blueprint {0} is archived; POST /v1/blueprints/{0}/unarchive first")]
+    BlueprintArchived(String),
     /// A goal is not proved.
     #[error("goal {goal_id} is not proved: {}", refusal.missing.join("; "))]
     GoalGate {
@@ -76,6 +92,26 @@ pub enum EngineError {
     /// Too much at once.
     #[error("{0} runs are open, and no more are taken at once")]
     Busy(usize),
+    /// Too many of something else at once.
+    #[error("{0}")]
+    Crowded(String),
+    /// It is more than is taken.
+    #[error("{message}")]
+    TooLarge {
+        /// How much is.
+        message: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// The disk that holds the outputs' files refused.
+    #[error("the file of an output could not be {done}")]
+    Body {
+        /// What was to be done with it.
+        done: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// Something of ours went wrong.
     #[error("{0}")]
     Defect(&'static str),
@@ -102,17 +138,23 @@ impl EngineError {
     /// Gives what may be done about it.
     pub fn class(&self) -> ErrorClass {
         match self {
-            EngineError::Invalid { .. } | EngineError::Blueprint { .. } | EngineError::Forbidden(_) => {
-                ErrorClass::User
-            }
-            EngineError::Conflict { .. } | EngineError::GoalGate { .. } | EngineError::Goal(_) => {
-                ErrorClass::User
-            }
             EngineError::NotFound { .. } | EngineError::Over(_) => ErrorClass::Gone,
             EngineError::Unfit(_) => ErrorClass::User,
             EngineError::NoOperator(_) => ErrorClass::Retry,
+            EngineError::Invalid { .. }
+            | EngineError::Blueprint { .. }
+            | EngineError::Forbidden(_)
+            | EngineError::TooLarge { .. } => ErrorClass::User,
+            EngineError::Conflict { .. }
+            | EngineError::BlueprintConflict { .. }
+            | EngineError::BlueprintArchived(_)
+            | EngineError::GoalGate { .. }
+            | EngineError::Goal(_) => ErrorClass::User,
             EngineError::Defect(_) => ErrorClass::Bug,
-            EngineError::Busy(_) | EngineError::Stopping => ErrorClass::Retry,
+            EngineError::Busy(_)
+            | EngineError::Crowded(_)
+            | EngineError::Body { .. }
+            | EngineError::Stopping => ErrorClass::Retry,
             EngineError::Workspace { class, .. } => *class,
             EngineError::Write(error) => error.class(),
             EngineError::Read(error) => error.class(),
@@ -126,7 +168,8 @@ impl EngineError {
             EngineError::Blueprint { .. } => "blueprint_invalid",
             EngineError::NotFound { .. } => "not_found",
             EngineError::Forbidden(_) => "forbidden",
-            EngineError::Conflict { .. } => "conflict",
+            EngineError::Conflict { .. } | EngineError::BlueprintConflict { .. } => "conflict",
+            EngineError::BlueprintArchived(_) => "blueprint_archived",
             EngineError::GoalGate { .. } => "goal_not_proved",
             EngineError::Goal(refusal) => match refusal.class() {
                 ErrorClass::Gone => "not_found",
@@ -136,7 +179,10 @@ impl EngineError {
             EngineError::Over(_) => "gone",
             EngineError::Unfit(_) => "delivery_invalid",
             EngineError::NoOperator(_) => "no_operator",
-            EngineError::Busy(_) => "busy",
+            EngineError::Busy(_) | EngineError::Crowded(_) => "busy",
+            EngineError::TooLarge { .. } => "too_large",
+            EngineError::Body { source, .. } if source.kind() == ErrorKind::StorageFull => "store_full",
+            EngineError::Body { .. } => "store_failed",
             EngineError::Defect(_) => "internal",
             EngineError::Stopping => "stopping",
             EngineError::Write(WriteError::Full(_)) => "store_full",
@@ -151,27 +197,38 @@ impl EngineError {
             EngineError::Invalid { hint, .. }
             | EngineError::Conflict { hint, .. }
             | EngineError::Workspace { hint, .. } => hint.clone(),
+            EngineError::BlueprintConflict { hint, .. } => Some(hint.clone()),
+            EngineError::BlueprintArchived(id) => {
+                Some(format!("`adjutant blueprint unarchive {id}` does it, too"))
+            }
             EngineError::Blueprint { .. } => {
                 Some("`adjutant blueprint lint FILE` shows every place".to_owned())
             }
             EngineError::NotFound { kind, .. } => Some(match *kind {
                 "run" => "`adjutant runs` lists the runs".to_owned(),
                 "goal" => "`adjutant goal list` lists the goals".to_owned(),
+                "blueprint" => "`adjutant blueprint ls` lists the blueprints".to_owned(),
+                "version" => "`adjutant blueprint log ID` lists the versions".to_owned(),
+                "issue" => "`adjutant issue ls` lists the issues".to_owned(),
+                "enhance setting" => "`adjutant enhance settings ls` lists the settings".to_owned(),
                 kind => format!("check the {kind}'s id"),
             }),
             EngineError::GoalGate { .. } => Some("`adjutant goal check` runs its checks now".to_owned()),
             EngineError::Write(WriteError::Full(_)) => Some(
                 "free space on the disk of the data folder; open runs go on by themselves then".to_owned(),
             ),
-            EngineError::Write(_) | EngineError::Read(_) => {
+            EngineError::TooLarge { hint, .. } => Some((*hint).to_owned()),
+            EngineError::Write(_) | EngineError::Read(_) | EngineError::Body { .. } => {
                 Some("`adjutant doctor` looks at the store".to_owned())
             }
-            EngineError::Busy(_) => Some("try again when some have ended".to_owned()),
             EngineError::NoOperator(_) => {
                 Some("`POST /v1/operators` joins; then name its sid as `operator_sid`".to_owned())
             }
             EngineError::Over(_) => Some("its run goes on without it, or has ended".to_owned()),
             EngineError::Unfit(_) => Some("deliver again what the agent's contract takes".to_owned()),
+            EngineError::Busy(_) | EngineError::Crowded(_) => {
+                Some("try again when some have ended".to_owned())
+            }
             EngineError::Forbidden(_)
             | EngineError::Goal(_)
             | EngineError::Defect(_)
@@ -193,16 +250,24 @@ impl EngineError {
             EngineError::Blueprint { lints } => {
                 Some(Value::object([("lints", Value::array(lints.iter().map(lint_value)))]))
             }
+            EngineError::BlueprintConflict { id, head, .. } => {
+                let head = head.as_deref().map_or(Value::Null, Value::from);
+                Some(Value::object([("id", Value::from(id.as_str())), ("head", head)]))
+            }
             EngineError::Invalid { .. }
             | EngineError::NotFound { .. }
             | EngineError::Forbidden(_)
             | EngineError::Conflict { .. }
+            | EngineError::BlueprintArchived(_)
             | EngineError::Goal(_)
             | EngineError::Workspace { .. }
             | EngineError::Over(_)
             | EngineError::Unfit(_)
             | EngineError::NoOperator(_)
             | EngineError::Busy(_)
+            | EngineError::Crowded(_)
+            | EngineError::TooLarge { .. }
+            | EngineError::Body { .. }
             | EngineError::Defect(_)
             | EngineError::Stopping
             | EngineError::Write(_)

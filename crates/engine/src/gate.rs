@@ -220,7 +220,13 @@ mod tests {
         )
         .expect("the rules are valid");
         let gate = Gate::new(rules);
-        let caller = |role| Caller { token_id: TokenId::new(Uuid::nil()), role, step: None, agent_id: None };
+        let caller = |role| Caller {
+            token_id: TokenId::new(Uuid::nil()),
+            role,
+            step: None,
+            agent_id: None,
+            name: None,
+        };
         let call = |tool: &str, command: &str| ToolCall {
             tool: tool.to_owned(),
             parameters: Value::object([("command", Value::from(command))]),

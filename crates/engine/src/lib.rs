@@ -15,11 +15,14 @@ pub mod tasks;
 pub mod approvals;
 mod blueprints;
 pub mod clients;
+pub mod registry;
 mod runs;
 
 pub mod operators;
 
 mod dispatch;
+
+mod places;
 
 mod record;
 
@@ -31,7 +34,18 @@ mod policies;
 
 pub mod identity;
 
+pub mod sessions;
+
+pub mod data;
+
+pub mod jobs;
+
+pub mod doctor;
+pub mod load;
+
 pub mod goals;
+
+pub mod enhance;
 
 pub mod workspaces;
 

@@ -4,38 +4,54 @@ use crate::approvals::{self, Answer, Answerer, Approvals};
 use crate::blueprints::Blueprints;
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
+use crate::data::{self, Data, EmitParams, OutputParams, Upload};
+use crate::doctor::{Doctor, Finding};
+use crate::enhance::{self, Enhance, IssueFilter, IssueParams, SettingParams};
 use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
-use crate::identity;
+use crate::identity::{self, Tokens};
+use crate::jobs::{self, JobStatus, Jobs};
+use crate::load::{self, PlaneLoad};
 use crate::operators::{
     self, Assignees, Delivery, Handover, JoinParams, Material, OperatorInfo, OperatorLink, Operators,
     WorkerPrompt,
 };
+use crate::places::Places;
 use crate::record;
+use crate::registry::{
+    self, Archived, BlueprintDiff, BlueprintDocument, BlueprintFilter, BlueprintWrite, BlueprintWritten,
+    ListedBlueprint, VersionSelector,
+};
 use crate::runs::{self, RunCommand, RunDirectory, ToolEnd, ToolQuestion};
+use crate::sessions::{self, SessionMade, SessionParams};
 use crate::settings::Settings;
 use crate::tasks::{self, TaskParams, TaskStarted};
 use crate::worker::{Progress, Secret};
 use crate::workspaces::{self, WorkspaceInfo};
-use adjutant_model::action::{Caller, StepBinding};
+use adjutant_model::action::{Caller, StepBinding, TokenRecord, Verb};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
+use adjutant_model::data::OutputRecord;
 use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Goal, GoalStatus};
+use adjutant_model::issue::{EnhanceEntry, EnhanceSetting, Issue};
 use adjutant_model::operator::Operator;
 use adjutant_model::policy::ToolCall;
+use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, TaskRecord, TurnRecord, Usage};
-use adjutant_model::{GoalId, RunId, StepId, TaskId, Timestamp};
+use adjutant_model::{GoalId, IssueId, RunId, SessionId, StepId, TaskId, Timestamp, TokenId, Value};
+use adjutant_rules::access;
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
 use adjutant_rules::operator::Acquired;
 use adjutant_rules::policy::{self, PolicyFile};
 use adjutant_sessions::git::Git;
 use adjutant_sessions::worktree::RemoveMode;
-use adjutant_store::{Draft, OpenError, RunFilter, Store, StoreOptions, Write};
-use std::path::PathBuf;
+use adjutant_store::{Bodies, Draft, OpenError, RunFilter, Store, StoreOptions, TokenFilter, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -72,7 +88,7 @@ pub enum StartError {
 /// The plane; clone it to hold it in another place.
 #[derive(Debug, Clone)]
 pub struct Plane {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
 }
 
 /// What the plane's parts share.
@@ -84,10 +100,16 @@ pub(crate) struct Core {
     pub(crate) git: Git,
     pub(crate) goals: Goals,
     pub(crate) blueprints: Blueprints,
+    pub(crate) places: Places,
     pub(crate) clients: Clients,
     pub(crate) approvals: Approvals,
     pub(crate) operators: Operators,
+    pub(crate) enhance: Enhance,
     pub(crate) runs: RunDirectory,
+    pub(crate) tokens: Tokens,
+    pub(crate) jobs: Jobs,
+    pub(crate) data: Data,
+    doctor: Doctor,
     /// Every task of the plane but the keeper of goals.
     pub(crate) tasks: TaskTracker,
     /// Is cancelled when the plane stops: owners park their runs.
@@ -103,6 +125,29 @@ impl Core {
     pub(crate) fn endpoint(&self) -> Option<String> {
         self.endpoint.get().cloned()
     }
+
+    /// Writes a version of a blueprint by an author's name; `extra` is committed with it, and alone when the head held
+    /// the document already.
+    ///
+    /// # Errors
+    /// As [`Plane::blueprint_write`]; nothing of `extra` was kept then either.
+    pub(crate) async fn blueprint_write(
+        &self,
+        author: &str,
+        write: BlueprintWrite,
+        extra: Option<Write>,
+    ) -> Result<BlueprintWritten, EngineError> {
+        registry::write(self, author, write, extra).await
+    }
+}
+
+/// Which tokens are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokensShown {
+    /// Those that let somebody in, but for those of steps.
+    Good,
+    /// All that are not forgotten.
+    All,
 }
 
 /// How the plane is.
@@ -132,18 +177,29 @@ impl Plane {
         let commit_hook = settings.faults.commits.clone();
         let options = StoreOptions { commit_hook, ..StoreOptions::new(&settings.folder) };
         let store = Store::open(options, started_at)?;
+        let bodies = Bodies::open(&settings.folder).map_err(|source| {
+            let path = settings.folder.clone();
+            StartError::Read { path, source }
+        })?;
+        let data = Data::new(bodies, settings.data_uploads_max);
         let gate = Gate::new(read_policy(&settings)?);
         let (goals, keeper) = Goals::start(store.clone(), settings.folder.clone());
         tokio::spawn(keeper);
         let core = Core {
             blueprints: Blueprints::default(),
+            places: Places::default(),
             clients: Clients::default(),
             approvals: Approvals::default(),
             operators: Operators::default(),
+            enhance: Enhance::default(),
             git: Git::new(&settings.env),
             gate,
             goals,
             runs: RunDirectory::default(),
+            tokens: Tokens::default(),
+            jobs: Jobs::default(),
+            data,
+            doctor: Doctor::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             owner: clock::fresh_id().simple().to_string(),
@@ -170,9 +226,25 @@ impl Plane {
         self.note(event).await.map_err(StartError::Resume)?;
         approvals::withdraw_left_over(&self.core).await.map_err(StartError::Resume)?;
         operators::load(&self.core).await.map_err(StartError::Resume)?;
-        operators::sweep(&self.core);
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
-        runs::resume_open(&self.core).await.map_err(StartError::Resume)
+        runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        self.start_jobs();
+        Ok(())
+    }
+
+    fn start_jobs(&self) {
+        let core = &self.core;
+        let Settings {
+            token_uses_ms, token_forget_ms, data_collect_ms, enhance_ms, operator_sweep_ms, ..
+        } = core.settings;
+        jobs::start(core, "token_uses", Duration::from_millis(token_uses_ms), identity::uses_keep);
+        jobs::start(core, "token_forget", Duration::from_millis(token_forget_ms), identity::forget_old);
+        jobs::start(core, "operators", Duration::from_millis(operator_sweep_ms), operators::sweep);
+        jobs::start(core, "data_collect", Duration::from_millis(data_collect_ms), data::collect);
+        jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
+        core.jobs.nudge("data_sweep");
+        jobs::start(core, enhance::JOB, Duration::from_millis(enhance_ms), enhance::round);
+        core.jobs.nudge(enhance::JOB);
     }
 
     /// Takes no new work, parks the open runs, and closes the store. The next daemon resumes them.
@@ -180,6 +252,9 @@ impl Plane {
         self.core.stopping.cancel();
         self.core.tasks.close();
         self.core.tasks.wait().await;
+        if let Err(error) = identity::uses_keep(self.core.clone()).await {
+            tracing::warn!(%error, "how often tokens were shown last could not be kept");
+        }
         if let Err(error) = self.note(Event::DaemonStopped {}).await {
             tracing::warn!(%error, "the daemon's stop could not be journalled");
         }
@@ -207,12 +282,37 @@ impl Plane {
         }
     }
 
+    /// Gives how much the plane has to do, and how much it holds.
+    pub async fn load(&self) -> PlaneLoad {
+        load::of(&self.core).await
+    }
+
+    /// Looks at what Adjutant needs outside of itself; what was found a moment ago still counts.
+    pub async fn findings(&self) -> Arc<[Finding]> {
+        self.core.doctor.findings(&self.core.settings.folder, &self.core.settings.env).await
+    }
+
+    /// Gives the path of the database.
+    pub fn store_path(&self) -> &Path {
+        self.core.store.path()
+    }
+
+    /// Gives the address that the plane was told, such as `http://127.0.0.1:4100`.
+    pub fn endpoint(&self) -> Option<String> {
+        self.core.endpoint()
+    }
+
     /// Finds who shows a token; `None` when it is unknown, revoked or over.
     ///
     /// # Errors
     /// [`EngineError::Read`]
     pub async fn authenticate(&self, secret: &str) -> Result<Option<Caller>, EngineError> {
         identity::authenticate(&self.core, secret).await
+    }
+
+    /// Tells whether a caller's role lets it do something.
+    pub fn may(&self, caller: &Caller, verb: Verb) -> bool {
+        access::may(caller.role, verb)
     }
 
     /// Makes an owner's token; only its hash is kept.
@@ -234,6 +334,142 @@ impl Plane {
         ttl_secs: u64,
     ) -> Result<Secret, EngineError> {
         identity::agent_token_create(&self.core, caller, agent_id, ttl_secs).await
+    }
+
+    /// Gives tokens, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn tokens(&self, which: TokensShown, limit: usize) -> Result<Vec<TokenRecord>, EngineError> {
+        let filter = match which {
+            TokensShown::Good => TokenFilter {
+                good_at: Some(clock::now()),
+                without_steps: true,
+                limit,
+                ..TokenFilter::default()
+            },
+            TokensShown::All => TokenFilter { limit, ..TokenFilter::default() },
+        };
+        identity::list(&self.core, filter).await
+    }
+
+    /// Takes a token back: nobody is let in by it any more, and whoever was is let go.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`] for others than a host, [`EngineError::Conflict`] for the token that is shown and for
+    /// one that was taken back.
+    pub async fn token_revoke(
+        &self,
+        caller: &Caller,
+        token_id: &TokenId,
+    ) -> Result<TokenRecord, EngineError> {
+        identity::revoke(&self.core, caller, token_id).await
+    }
+
+    /// Returns when a caller's token was taken back or is over; never where there is none.
+    pub async fn token_ended(&self, caller: &Caller) {
+        identity::ended(&self.core, caller).await;
+    }
+
+    /// Makes an attached session; its secret is in what this gives and nowhere else.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`] when the caller may not let this role in, [`EngineError::Invalid`] for an unknown role.
+    pub async fn session_create(
+        &self,
+        caller: &Caller,
+        params: SessionParams,
+    ) -> Result<SessionMade, EngineError> {
+        sessions::create(&self.core, caller, params).await
+    }
+
+    /// Gives the attached sessions that live, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn sessions(&self, limit: usize) -> Result<Vec<TokenRecord>, EngineError> {
+        sessions::list(&self.core, limit).await
+    }
+
+    /// Ends a session by its public name.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Forbidden`] when the caller may not let its role in.
+    pub async fn session_end(&self, caller: &Caller, session_id: SessionId) -> Result<(), EngineError> {
+        sessions::end(&self.core, caller, session_id).await
+    }
+
+    /// Ends the session whose secret is shown; once.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn session_leave(&self, secret: &str) -> Result<(), EngineError> {
+        sessions::leave(&self.core, secret).await
+    }
+
+    /// Begins a body on the data path.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`], [`EngineError::Forbidden`], [`EngineError::TooLarge`], [`EngineError::Crowded`].
+    pub async fn output_begin(&self, caller: &Caller, params: OutputParams) -> Result<Upload, EngineError> {
+        data::begin(&self.core, caller, params).await
+    }
+
+    /// Keeps what a worker emits.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`] for another step than the token's, [`EngineError::TooLarge`].
+    pub async fn output_emit(
+        &self,
+        caller: &Caller,
+        params: EmitParams,
+    ) -> Result<OutputRecord, EngineError> {
+        data::emit(&self.core, caller, params).await
+    }
+
+    /// Gives an output by its id, or the latest of a name; with a run only what the run refers to.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] for one that is not there, or that the caller may not see.
+    pub async fn output_get(
+        &self,
+        caller: &Caller,
+        key: &str,
+        run_id: Option<RunId>,
+    ) -> Result<OutputRecord, EngineError> {
+        data::get(&self.core, caller, key, run_id).await
+    }
+
+    /// Lists the outputs that a caller sees, the newest first; with a run those that the run refers to.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn outputs(
+        &self,
+        caller: &Caller,
+        run_id: Option<RunId>,
+        limit: usize,
+    ) -> Result<Vec<OutputRecord>, EngineError> {
+        data::list(&self.core, caller, run_id, limit).await
+    }
+
+    /// Opens the bytes of an output that is no event.
+    ///
+    /// # Errors
+    /// [`EngineError::Body`]
+    pub async fn output_open(&self, output: &OutputRecord) -> Result<tokio::fs::File, EngineError> {
+        data::read(&self.core, output).await
+    }
+
+    /// Gives how long a body may arrive without a byte.
+    pub fn body_idle(&self) -> Duration {
+        Duration::from_millis(self.core.settings.data_idle_ms)
+    }
+
+    /// Makes a periodic job look at once, and gives how its rounds went when that one has ended; nothing when there is
+    /// no such job or the plane stops.
+    pub async fn job_run(&self, name: &str) -> Option<JobStatus> {
+        self.core.jobs.run(name).await
     }
 
     /// Gives who acts where authentication is switched off: the owner.
@@ -381,6 +617,106 @@ impl Plane {
         answerer: Answerer<'_>,
     ) -> Result<Approval, EngineError> {
         approvals::answer(&self.core, id, answer, answerer).await
+    }
+
+    /// Registers a version of a blueprint, which becomes its head.
+    ///
+    /// # Errors
+    /// [`EngineError::Blueprint`] when it cannot run, [`EngineError::BlueprintConflict`] when the head is not the one
+    /// that was named, [`EngineError::BlueprintArchived`]; nothing was kept then.
+    pub async fn blueprint_write(
+        &self,
+        caller: &Caller,
+        write: BlueprintWrite,
+    ) -> Result<BlueprintWritten, EngineError> {
+        self.core.blueprint_write(&caller.actor(), write, None).await
+    }
+
+    /// Says everything that is wrong with a document, and keeps nothing.
+    pub fn blueprint_lint(&self, document: &Value) -> Vec<Lint> {
+        match self.core.blueprints.ready(document) {
+            Ok(ready) => ready.warnings.clone(),
+            Err(lints) => lints,
+        }
+    }
+
+    /// Gives a blueprint's head with its document; an archived one too, which says so.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_head(&self, id: &str) -> Result<BlueprintDocument, EngineError> {
+        registry::head(&self.core, id).await
+    }
+
+    /// Gives a version of a blueprint with its document.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_version(&self, id: &str, version: &str) -> Result<BlueprintDocument, EngineError> {
+        registry::version(&self.core, id, version).await
+    }
+
+    /// Gives a blueprint's versions, those before a number or all, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_history(
+        &self,
+        id: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<BlueprintVersion>, EngineError> {
+        registry::history(&self.core, id, before, limit).await
+    }
+
+    /// Says what changed between two versions; without `to` up to the head, without `from` since the version that
+    /// `to` was based on.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Invalid`] when there is nothing to compare with.
+    pub async fn blueprint_diff(
+        &self,
+        id: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<BlueprintDiff, EngineError> {
+        registry::diff(&self.core, id, from, to).await
+    }
+
+    /// Lists blueprints in the order of their ids, built-in ones among them.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn blueprint_list(&self, filter: BlueprintFilter) -> Result<Vec<ListedBlueprint>, EngineError> {
+        registry::list(&self.core, filter).await
+    }
+
+    /// Archives a blueprint: it is kept, and neither runs nor changes. Its open runs go on.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Conflict`] for what is only built in.
+    pub async fn blueprint_archive(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
+        registry::archive(&self.core, &caller.actor(), id, Archived::Yes).await
+    }
+
+    /// Takes a blueprint out of the archive.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn blueprint_unarchive(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
+        registry::archive(&self.core, &caller.actor(), id, Archived::No).await
+    }
+
+    /// Gives the version that a selector means, and its document.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::BlueprintArchived`]
+    pub async fn blueprint_resolve(
+        &self,
+        id: &str,
+        selector: &VersionSelector,
+    ) -> Result<(String, Value), EngineError> {
+        registry::resolve(&self.core, id, selector).await
     }
 
     /// Accepts a task; when this returns its run is durable.
@@ -644,6 +980,99 @@ impl Plane {
     /// [`EngineError::GoalGate`] with all that is missing.
     pub async fn goal_close(&self, goal_id: &GoalId) -> Result<Goal, EngineError> {
         goals::close(&self.core, goal_id).await
+    }
+
+    /// Opens an issue: a request to change a blueprint.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] when there is no such blueprint, [`EngineError::Invalid`] when nothing is wanted.
+    pub async fn issue_open(&self, caller: &Caller, params: IssueParams) -> Result<Issue, EngineError> {
+        enhance::open(&self.core, caller, params).await
+    }
+
+    /// Gives an issue.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn issue_get(&self, id: &IssueId) -> Result<Issue, EngineError> {
+        enhance::get(&self.core, id).await
+    }
+
+    /// Lists issues, the newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn issue_list(&self, filter: IssueFilter) -> Result<Vec<Issue>, EngineError> {
+        Ok(self.core.store.issue_list(filter).await?)
+    }
+
+    /// Takes an issue back; the run that handles it is cancelled first. One that has ended is a conflict.
+    ///
+    /// # Errors
+    /// [`EngineError`]
+    pub async fn issue_cancel(
+        &self,
+        caller: &Caller,
+        id: &IssueId,
+        reason: &str,
+    ) -> Result<Issue, EngineError> {
+        enhance::cancel(self, caller, id, reason).await
+    }
+
+    /// Gives the ids of the settings of the enhance loop.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn enhance_setting_ids(&self, limit: usize) -> Result<Vec<String>, EngineError> {
+        Ok(self.core.store.enhance_setting_ids(limit).await?)
+    }
+
+    /// Gives a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn enhance_setting(&self, id: &str) -> Result<EnhanceSetting, EngineError> {
+        enhance::setting(&self.core, id).await
+    }
+
+    /// Keeps a setting of the enhance loop, and its orbit when it brings one; holds from the next epoch on.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`], [`EngineError::Blueprint`], [`EngineError::NotFound`]; nothing was kept then.
+    pub async fn enhance_setting_put(
+        &self,
+        caller: &Caller,
+        params: SettingParams,
+    ) -> Result<EnhanceSetting, EngineError> {
+        enhance::setting_put(&self.core, caller, params).await
+    }
+
+    /// Removes a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn enhance_setting_remove(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
+        enhance::setting_remove(&self.core, caller, id).await
+    }
+
+    /// Gives the last decisions about issues, of one blueprint or all, the oldest of them first.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn enhance_log(
+        &self,
+        blueprint_id: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<EnhanceEntry>, EngineError> {
+        Ok(self.core.store.enhance_log(blueprint_id, limit).await?)
+    }
+
+    /// Gives the decision about an issue.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] when there is none yet.
+    pub async fn enhance_entry(&self, id: &IssueId) -> Result<EnhanceEntry, EngineError> {
+        enhance::entry(&self.core, id).await
     }
 
     /// Lists the workspaces, the newest first.

@@ -1,5 +1,6 @@
 //! What the plane is told at its start.
 
+use crate::enhance;
 use crate::faults::Faults;
 use crate::worker::WorkerSettings;
 use adjutant_model::Value;
@@ -40,10 +41,28 @@ pub struct Settings {
     pub operator_lost_ms: u64,
     /// An operator that was away for so long is known no more, in milliseconds.
     pub operator_forget_ms: u64,
-    /// How often operators are looked through, in milliseconds; 0 never.
+    /// How often operators that were away for too long are forgotten, in milliseconds; 0 leaves it to the start.
     pub operator_sweep_ms: u64,
     /// How long a step whose result is there waits for its operator, who is away, in milliseconds.
     pub operator_grace_ms: u64,
+    /// How often what is counted of tokens is kept, in milliseconds.
+    pub token_uses_ms: u64,
+    /// How often ended tokens are forgotten, in milliseconds.
+    pub token_forget_ms: u64,
+    /// A body on the data path is at most so large, in bytes.
+    pub data_body_bytes_max: u64,
+    /// The outputs of one run are together at most so large, in bytes.
+    pub data_run_bytes_max: u64,
+    /// So many bodies may arrive at once.
+    pub data_uploads_max: usize,
+    /// A body of which nothing arrives for so long is given up, in milliseconds.
+    pub data_idle_ms: u64,
+    /// How often outputs that nothing needs are looked for, in milliseconds.
+    pub data_collect_ms: u64,
+    /// An output that nothing needs is kept so long, in milliseconds.
+    pub data_unused_ms: u64,
+    /// How often the enhance loop looks for what nobody told it of, in milliseconds.
+    pub enhance_ms: u64,
     /// What a trial puts in its way; none otherwise.
     pub faults: Faults,
 }
@@ -56,7 +75,7 @@ impl Settings {
             env: Arc::from([]),
             exe,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            blueprints: BTreeMap::new(),
+            blueprints: BTreeMap::from([enhance::builtin_blueprint()]),
             worker: WorkerSettings::default(),
             run_ttl_secs: 1800,
             worker_token_secs: 1800,
@@ -69,6 +88,15 @@ impl Settings {
             operator_forget_ms: 86_400_000,
             operator_sweep_ms: 300_000,
             operator_grace_ms: 10_000,
+            token_uses_ms: 5_000,
+            token_forget_ms: 3_600_000,
+            data_body_bytes_max: 64 << 20,
+            data_run_bytes_max: 4 << 30,
+            data_uploads_max: 64,
+            data_idle_ms: 30_000,
+            data_collect_ms: 60_000,
+            enhance_ms: 1_000,
+            data_unused_ms: 24 * 3_600_000,
             faults: Faults::default(),
         }
     }

@@ -2,12 +2,14 @@
 
 use crate::blueprints::Ready;
 use crate::clock;
+use crate::data;
 use crate::error::EngineError;
 use crate::goals;
 use crate::operators;
 use crate::plane::Core;
 use crate::policies::{self, PolicyOwners};
 use crate::record;
+use crate::registry;
 use crate::runs::{self, Launch, Origin};
 use crate::templates;
 use crate::worker::{function, lua};
@@ -15,10 +17,11 @@ use crate::workspaces::WorkspacePlan;
 use adjutant_model::action::Caller;
 use adjutant_model::blueprint::{AgentSpec, Blueprint};
 use adjutant_model::event::Event;
+use adjutant_model::registry::VersionSelector;
 use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TtlSource};
 use adjutant_model::{GoalId, RunId, TaskId, Value};
 use adjutant_rules::blueprint::{self, Builtins};
-use adjutant_rules::document::Lint;
+use adjutant_rules::document::{Lint, LintLevel};
 use adjutant_rules::flow::FlowState;
 use adjutant_rules::run::{TtlCascade, ttl};
 use adjutant_store::{Draft, Write};
@@ -32,8 +35,13 @@ use tokio::sync::oneshot;
 pub enum BlueprintRef {
     /// The document itself.
     Inline(Value),
-    /// A blueprint that the plane knows, by id.
-    Id(String),
+    /// A version of a blueprint that the plane knows.
+    Id {
+        /// The blueprint.
+        id: String,
+        /// Which version of it.
+        version: VersionSelector,
+    },
 }
 
 /// A request to execute a blueprint.
@@ -83,7 +91,28 @@ pub struct TaskStarted {
 pub fn read_blueprint(document: &Value) -> Result<(Blueprint, Vec<Lint>), Vec<Lint>> {
     let functions: Vec<&str> = function::names().collect();
     let builtins = Builtins { functions: &functions, lua: lua::BUILTINS, templates: templates::NAMES };
-    blueprint::read(document, &builtins)
+    let (read, warnings) = blueprint::read(document, &builtins)?;
+    let broken = broken_chunks(&read, document);
+    if broken.is_empty() { Ok((read, warnings)) } else { Err(broken.into_iter().chain(warnings).collect()) }
+}
+
+/// Finds the chunks that no run could ever begin.
+fn broken_chunks(blueprint: &Blueprint, document: &Value) -> Vec<Lint> {
+    let names = document.get("agents").and_then(Value::as_array).unwrap_or_default();
+    let of_agent = |(place, agent): (usize, &Value)| {
+        let AgentSpec::Lua(spec) = &blueprint.agents.get(agent.get("name")?.as_str()?)?.spec else {
+            return None;
+        };
+        let message = lua::check_syntax(&spec.source).err()?;
+        Some(Lint {
+            level: LintLevel::Error,
+            name: "lua-syntax",
+            pointer: format!("/agents/{place}/spec/source"),
+            message: format!("the chunk cannot be compiled: {message}"),
+            hint: None,
+        })
+    };
+    names.iter().enumerate().filter_map(of_agent).collect()
 }
 
 /// Accepts a task: checks everything, makes the run durable, and lets it begin.
@@ -91,6 +120,16 @@ pub(crate) async fn start(
     core: &Arc<Core>,
     caller: &Caller,
     params: TaskParams,
+) -> Result<TaskStarted, EngineError> {
+    start_with(core, caller, params, |_| Ok(Write::default())).await
+}
+
+/// As [`start`]; what `with` gives for the run is committed with it.
+pub(crate) async fn start_with(
+    core: &Arc<Core>,
+    caller: &Caller,
+    params: TaskParams,
+    with: impl FnOnce(&RunRecord) -> Result<Write, EngineError>,
 ) -> Result<TaskStarted, EngineError> {
     if core.stopping.is_cancelled() {
         return Err(EngineError::Stopping);
@@ -174,9 +213,11 @@ pub(crate) async fn start(
     let mut creation = creation(caller, &ready.canonical, &task, &run);
     let launched = operators::launch(core, blueprint, &run.id, &task.request)?;
     creation.append(launched.write);
+    creation.append(with(&run)?);
     for event in policies.events().chain(launched.events) {
         creation.journal(Draft { at: now, actor: "plane".into(), subject: (&run.id).into(), event });
     }
+    data::refer(&mut creation, &run.id, &task.input);
     let state = FlowState::new(ready.program.clone(), first_context(blueprint, &task.input));
     let (accepted, answer) = oneshot::channel();
     let origin = Origin::New { creation, workspace, accepted };
@@ -213,8 +254,8 @@ fn creation(caller: &Caller, canonical: &str, task: &TaskRecord, run: &RunRecord
 async fn document_of(core: &Core, reference: &BlueprintRef) -> Result<Value, EngineError> {
     match reference {
         BlueprintRef::Inline(document) => Ok(document.clone()),
-        BlueprintRef::Id(id) => {
-            core.settings.blueprints.get(id).cloned().ok_or_else(|| EngineError::not_found("blueprint", id))
+        BlueprintRef::Id { id, version } => {
+            registry::resolve(core, id, version).await.map(|(_, document)| document)
         }
     }
 }
@@ -229,14 +270,19 @@ fn check_agent(agent: Option<&str>) -> Result<(), EngineError> {
     }
 }
 
-/// Gives a blueprint that a run is pinned to.
-pub(crate) async fn blueprint_of(core: &Core, hash: &str) -> Result<Arc<Ready>, EngineError> {
+/// Gives the document of a version that the store keeps.
+pub(crate) async fn document_kept(core: &Core, hash: &str) -> Result<Value, EngineError> {
     let text =
         core.store.blueprint_get(hash).await?.ok_or_else(|| EngineError::not_found("blueprint", hash))?;
-    let document: Value = serde_json::from_str(&text).map_err(|error| EngineError::Conflict {
+    serde_json::from_str(&text).map_err(|error| EngineError::Conflict {
         message: format!("blueprint {hash} is damaged: {error}"),
         hint: None,
-    })?;
+    })
+}
+
+/// Gives a blueprint that a run is pinned to.
+pub(crate) async fn blueprint_of(core: &Core, hash: &str) -> Result<Arc<Ready>, EngineError> {
+    let document = document_kept(core, hash).await?;
     core.blueprints.ready(&document).map_err(|lints| EngineError::Blueprint { lints })
 }
 

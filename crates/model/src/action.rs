@@ -1,6 +1,6 @@
 //! Who acts: callers, their tokens and what their role lets them do.
 
-use crate::id::{RunId, TokenId};
+use crate::id::{RunId, SessionId, TokenId};
 use crate::run::StepPath;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,44 @@ impl Role {
     }
 }
 
+/// What is done at a door, as far as roles tell it apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Look at tasks, runs, traces, goals, workspaces, events and the daemon.
+    Read,
+    /// Start, change and end work.
+    Operate,
+    /// Answer what a run asks a person.
+    Answer,
+    /// Act as the step that the token is bound to.
+    Work,
+    /// Put outputs on the data path.
+    Produce,
+    /// Fetch outputs from the data path.
+    Fetch,
+    /// Drive a run of one's own at the runtime door.
+    Drive,
+    /// Let others in by sessions, look at the sessions, and end them.
+    Admit,
+    /// Make, look at and take back tokens of any kind.
+    Own,
+}
+
+impl Verb {
+    /// All verbs.
+    pub const ALL: [Verb; 9] = [
+        Verb::Read,
+        Verb::Operate,
+        Verb::Answer,
+        Verb::Work,
+        Verb::Produce,
+        Verb::Fetch,
+        Verb::Drive,
+        Verb::Admit,
+        Verb::Own,
+    ];
+}
+
 /// A token as it is stored: never the secret.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenRecord {
@@ -54,14 +92,28 @@ pub struct TokenRecord {
     pub role: Role,
     /// The step it is bound to, for a worker.
     pub step: Option<StepBinding>,
-    /// The agent it is bound to: its bearer acts as this agent and no other.
+    /// Of a worker's the agent it is bound to: its bearer acts as this agent and no other. Of a session with another
+    /// role what its bearer is called, and no more than that.
     pub agent_id: Option<Arc<str>>,
+    /// The session that it is.
+    pub session_id: Option<SessionId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends; `None` for the owner's.
     pub expires_at: Option<Timestamp>,
     /// When it was taken back.
     pub revoked_at: Option<Timestamp>,
+    /// How often it was shown.
+    pub uses: u64,
+    /// When it was shown last.
+    pub last_seen_at: Option<Timestamp>,
+}
+
+impl TokenRecord {
+    /// Tells whether the token lets its bearer in.
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|at| at > now)
+    }
 }
 
 /// The one step a worker's token is good for.
@@ -86,6 +138,8 @@ pub struct Caller {
     pub step: Option<StepBinding>,
     /// The agent it is bound to.
     pub agent_id: Option<Arc<str>>,
+    /// What the bearer of a session is called, for the record.
+    pub name: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -95,7 +149,10 @@ impl Caller {
             Some(step) => format!("step:{}/{}", step.run_id, step.path),
             None => match &self.agent_id {
                 Some(agent_id) => format!("agent:{agent_id}"),
-                None => self.role.as_str().to_owned(),
+                None => match &self.name {
+                    Some(name) => format!("{}:{name}", self.role.as_str()),
+                    None => self.role.as_str().to_owned(),
+                },
             },
         }
     }

@@ -90,12 +90,15 @@ pub struct Agent {
     pub runner: Option<Runner>,
     /// What its results must be.
     pub verdict: Option<VerdictContract>,
+    /// How many of its steps may be done at once, over all runs of the blueprint.
+    pub max_concurrency: Option<u32>,
 }
 
 impl Agent {
     /// Makes an agent of which nothing more is said.
     pub fn new(name: impl Into<String>, spec: AgentSpec) -> Self {
-        Agent { name: name.into(), spec, profile: Profile::default(), runner: None, verdict: None }
+        let profile = Profile::default();
+        Agent { name: name.into(), spec, profile, runner: None, verdict: None, max_concurrency: None }
     }
 }
 

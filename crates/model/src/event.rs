@@ -3,9 +3,11 @@
 //! A row's `kind` column is the tag and its payload the rest. What may be forgotten (inputs, outputs) is not in
 //! here: a payload names a turn, and the turn carries the content.
 
+use crate::action::Role;
 use crate::client_run::ApprovalStatus;
 use crate::goal::{Evidence, GoalStatus, LinkState};
-use crate::id::{GoalId, OperatorId, TaskId};
+use crate::id::{GoalId, OperatorId, OutputId, RunId, TaskId};
+use crate::issue::{EnhanceOutcome, IssueStatus};
 use crate::policy::{Judgement, PolicyScope};
 use crate::run::{ErrorClass, FlowError, RunStatus, StepPath, TurnStatus, WorkspaceRecord};
 use crate::time::Timestamp;
@@ -23,7 +25,7 @@ pub struct JournalRow {
     pub at: Timestamp,
     /// Who caused it.
     pub actor: String,
-    /// What it is about: a run's or goal's id, or `plane`.
+    /// What it is about: a run's, goal's or issue's id, `blueprint:` and its id, or `plane`.
     pub subject: String,
     /// What happened.
     pub event: Event,
@@ -275,6 +277,56 @@ pub enum Event {
         /// Who.
         by: String,
     },
+    /// A blueprint has a new version.
+    BlueprintWritten {
+        /// SHA-256 of the document's canonical JSON.
+        version: String,
+        /// Its place among the versions of the blueprint, from 1.
+        number: u64,
+        /// The version that it was based on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<String>,
+        /// The semantic version that people give it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<String>,
+    },
+    /// A blueprint was archived: it is kept, and neither runs nor changes.
+    BlueprintArchived {},
+    /// A blueprint that was archived runs and changes again.
+    BlueprintUnarchived {},
+    /// An outside client has a session.
+    SessionAttached {
+        /// What its bearer is called.
+        agent_id: String,
+        /// What it may do.
+        role: Role,
+        /// When it ends.
+        expires_at: Timestamp,
+    },
+    /// A session was ended before its time.
+    SessionDetached {},
+    /// A token was taken back before its time.
+    TokenRevoked {},
+    /// Something was put on the data path.
+    OutputStored {
+        /// What.
+        output_id: OutputId,
+        /// What it is called.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The step that made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<StepPath>,
+        /// SHA-256 of its bytes.
+        sha256: String,
+        /// How many bytes it has.
+        size_bytes: u64,
+    },
+    /// Outputs that nothing needs any more were removed.
+    OutputsCollected {
+        /// How many.
+        outputs: u64,
+    },
     /// A goal was made.
     GoalCreated {
         /// The intent.
@@ -316,6 +368,57 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// Somebody wants a blueprint changed.
+    IssueOpened {
+        /// The blueprint.
+        blueprint_id: String,
+        /// SHA-256 of what is wanted.
+        intent_hash: String,
+    },
+    /// An issue waits for something besides its turn, or does not any more.
+    IssueWaits {
+        /// For what.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waits_for: Option<String>,
+    },
+    /// An issue went from one state to another.
+    IssueStatusChanged {
+        /// Where it was.
+        from: IssueStatus,
+        /// Where it is.
+        to: IssueStatus,
+        /// The run of the epoch that began or ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run_id: Option<RunId>,
+        /// The version that the blueprint has got.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new_version: Option<String>,
+        /// Why, when it is not plain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// An issue was decided; the entry stands in the log of decisions.
+    IssueDecided {
+        /// How.
+        outcome: EnhanceOutcome,
+        /// The version that the change was based on.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        prev_hash: String,
+        /// SHA-256 of the entry's JSON.
+        entry_hash: String,
+    },
+    /// The setting that issues are handled by was made or changed.
+    EnhanceSettingPut {
+        /// Its id.
+        setting_id: String,
+        /// SHA-256 of its JSON.
+        hash: String,
+    },
+    /// A setting of the enhance loop was removed.
+    EnhanceSettingRemoved {
+        /// Its id.
+        setting_id: String,
+    },
 }
 
 impl Event {
@@ -349,12 +452,26 @@ impl Event {
             Event::ActionSettled { .. } => "action_settled",
             Event::ApprovalRaised { .. } => "approval_raised",
             Event::ApprovalResolved { .. } => "approval_resolved",
+            Event::BlueprintWritten { .. } => "blueprint_written",
+            Event::BlueprintArchived { .. } => "blueprint_archived",
+            Event::BlueprintUnarchived { .. } => "blueprint_unarchived",
+            Event::SessionAttached { .. } => "session_attached",
+            Event::SessionDetached {} => "session_detached",
+            Event::TokenRevoked {} => "token_revoked",
+            Event::OutputStored { .. } => "output_stored",
+            Event::OutputsCollected { .. } => "outputs_collected",
             Event::GoalCreated { .. } => "goal_created",
             Event::GoalLinked { .. } => "goal_linked",
             Event::GoalLinkChanged { .. } => "goal_link_changed",
             Event::GoalEvidence { .. } => "goal_evidence",
             Event::GoalNoted { .. } => "goal_noted",
             Event::GoalStatusChanged { .. } => "goal_status_changed",
+            Event::IssueOpened { .. } => "issue_opened",
+            Event::IssueWaits { .. } => "issue_waits",
+            Event::IssueStatusChanged { .. } => "issue_status_changed",
+            Event::IssueDecided { .. } => "issue_decided",
+            Event::EnhanceSettingPut { .. } => "enhance_setting_put",
+            Event::EnhanceSettingRemoved { .. } => "enhance_setting_removed",
         }
     }
 }

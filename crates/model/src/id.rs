@@ -118,6 +118,10 @@ typed_id!(
     OperatorId, "op_", 32
 );
 typed_id!(
+    /// A request to change a blueprint.
+    IssueId, "h-", 32
+);
+typed_id!(
     /// The public name of a token; the secret itself is stored only as a hash.
     TokenId, "token_", 32
 );
@@ -206,6 +210,41 @@ impl fmt::Debug for StepId {
     }
 }
 
+typed_id!(
+    /// Something that a step or a person has put on the data path.
+    OutputId, "out_", 32
+);
+
+/// The public name of an attached session: a UUID. Its secret is a token's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(Uuid);
+
+impl SessionId {
+    /// Makes the id that shows `uuid`.
+    pub fn new(uuid: Uuid) -> Self {
+        SessionId(uuid)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        // In the one form that it is shown in, so that equal ids are equal texts.
+        let parsed = Uuid::try_parse(text).ok().filter(|uuid| uuid.hyphenated().to_string() == text);
+        parsed.map(SessionId).ok_or_else(|| InvalidId {
+            expected: "a UUID in lower case with hyphens",
+            given: text.chars().take(80).collect(),
+        })
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.hyphenated())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +285,20 @@ mod tests {
             "run_../../etc/passwd",
         ] {
             assert!(wrong.parse::<RunId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_session_has_one_form() {
+        let text = "01234567-89ab-cdef-0123-456789abcdef";
+        assert_eq!(text.parse::<SessionId>().map(|id| id.to_string()).as_deref(), Ok(text));
+        for wrong in [
+            "",
+            "0123456789abcdef0123456789abcdef",
+            "{01234567-89ab-cdef-0123-456789abcdef}",
+            "01234567-89AB-cdef-0123-456789abcdef",
+        ] {
+            assert!(wrong.parse::<SessionId>().is_err(), "{wrong}");
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod value;
 pub mod flow;
 
 pub mod blueprint;
+pub mod registry;
 
 pub mod action;
 pub mod client_run;
@@ -19,10 +20,13 @@ pub mod proposal;
 pub mod run;
 pub mod shell;
 
+pub mod data;
 pub mod goal;
+
+pub mod issue;
 
 pub mod event;
 
-pub use id::{GoalId, OperatorId, RunId, StepId, TaskId, TokenId};
+pub use id::{GoalId, IssueId, OperatorId, OutputId, RunId, SessionId, StepId, TaskId, TokenId};
 pub use time::Timestamp;
 pub use value::Value;

@@ -74,8 +74,31 @@ pub enum UnsavedWork {
     GivenUp,
 }
 
+/// What is said beside a version of a blueprint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BlueprintSaid {
+    /// The version that it is based on; without one there must be no blueprint of this id.
+    pub base: Option<String>,
+    /// Why, for people.
+    pub rationale: Option<String>,
+    /// A semantic version, when the document does not say it.
+    pub label: Option<String>,
+}
+
+/// Whether a list has archived blueprints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Archived {
+    /// It has not.
+    Hidden,
+    /// It has.
+    Shown,
+}
+
 /// The events of the journal as they come.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<http::EventView, ClientError>> + Send>>;
+
+/// The bytes of an output as they come.
+pub type DataStream = Pin<Box<dyn Stream<Item = Result<Vec<u8>, ClientError>> + Send>>;
 
 impl Client {
     /// Makes a client for a daemon's address and a token.
@@ -112,6 +135,14 @@ impl Client {
         self.get("/v1/status").await
     }
 
+    /// Gives what the daemon finds of itself and of what it needs.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn doctor(&self) -> Result<http::DoctorView, ClientError> {
+        self.get("/v1/doctor").await
+    }
+
     /// Starts a task and does not wait for its run.
     ///
     /// # Errors
@@ -139,6 +170,113 @@ impl Client {
         tools: impl Tools,
     ) -> Result<(RpcClient, UnboundedReceiver<Notice>), RpcClientError> {
         RpcClient::connect(&self.address, &self.token, tools).await
+    }
+
+    /// Registers a version of a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_write(
+        &self,
+        blueprint_id: &str,
+        document: &Value,
+        said: &BlueprintSaid,
+    ) -> Result<http::BlueprintWrittenView, ClientError> {
+        let said = [("base", &said.base), ("rationale", &said.rationale), ("label", &said.label)];
+        let path = format!("/v1/blueprints/{}{}", id(blueprint_id)?, query(said));
+        self.post(&path, document).await
+    }
+
+    /// Says everything that is wrong with a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_lint(&self, document: &Value) -> Result<http::BlueprintLintsView, ClientError> {
+        self.post("/v1/blueprints:lint", document).await
+    }
+
+    /// Lists a page of blueprints in the order of their ids, behind one of them.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprints(
+        &self,
+        after: Option<&str>,
+        archived: Archived,
+    ) -> Result<http::BlueprintListView, ClientError> {
+        let archived = Some((archived == Archived::Shown).to_string());
+        let said = [("after", &after.map(str::to_owned)), ("include_archived", &archived)];
+        self.get(&format!("/v1/blueprints{}", query(said))).await
+    }
+
+    /// Gives a blueprint's head.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_head(
+        &self,
+        blueprint_id: &str,
+    ) -> Result<http::BlueprintDocumentView, ClientError> {
+        self.get(&format!("/v1/blueprints/{}/head", id(blueprint_id)?)).await
+    }
+
+    /// Gives a version of a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_version(
+        &self,
+        blueprint_id: &str,
+        version: &str,
+    ) -> Result<http::BlueprintDocumentView, ClientError> {
+        self.get(&format!("/v1/blueprints/{}/versions/{}", id(blueprint_id)?, id(version)?)).await
+    }
+
+    /// Gives versions of a blueprint, those before a number or all, the newest first; at most `limit`.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_history(
+        &self,
+        blueprint_id: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<http::BlueprintHistoryView, ClientError> {
+        let said =
+            [("before", &before.map(|number| number.to_string())), ("limit", &Some(limit.to_string()))];
+        self.get(&format!("/v1/blueprints/{}/history{}", id(blueprint_id)?, query(said))).await
+    }
+
+    /// Says what changed between two versions of a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_diff(
+        &self,
+        blueprint_id: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<http::BlueprintDiffView, ClientError> {
+        let said = [("from", &from.map(str::to_owned)), ("to", &to.map(str::to_owned))];
+        self.get(&format!("/v1/blueprints/{}/diff{}", id(blueprint_id)?, query(said))).await
+    }
+
+    /// Archives a blueprint.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_archive(&self, blueprint_id: &str) -> Result<(), ClientError> {
+        let path = format!("/v1/blueprints/{}", id(blueprint_id)?);
+        self.send(self.request(Method::DELETE, &path)).await.map(drop)
+    }
+
+    /// Takes a blueprint out of the archive.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn blueprint_unarchive(&self, blueprint_id: &str) -> Result<(), ClientError> {
+        let path = format!("/v1/blueprints/{}/unarchive", id(blueprint_id)?);
+        self.send(self.request(Method::POST, &path)).await.map(drop)
     }
 
     /// Lists tasks, the newest first; at most `limit`.
@@ -269,6 +407,106 @@ impl Client {
     /// [`ClientError`]
     pub async fn workspace_diff(&self, run_id: &str) -> Result<String, ClientError> {
         self.text(&format!("/v1/workspaces/{}/diff", id(run_id)?)).await
+    }
+
+    /// Opens an issue.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn issue_open(&self, params: &http::IssueParams) -> Result<http::IssueOpenedView, ClientError> {
+        self.post("/v1/issues", params).await
+    }
+
+    /// Lists issues, the newest first, of one blueprint or all, in one state or any.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn issues(
+        &self,
+        blueprint_id: Option<&str>,
+        status: Option<&str>,
+    ) -> Result<http::IssuesView, ClientError> {
+        let filters = [("blueprint_id", blueprint_id), ("status", status)];
+        let said = filters.into_iter().filter_map(|(key, text)| Some(format!("&{key}={}", escaped(text?))));
+        self.get(&format!("/v1/issues?limit=1000{}", said.collect::<String>())).await
+    }
+
+    /// Gives an issue.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn issue(&self, issue_id: &str) -> Result<http::IssueView, ClientError> {
+        self.get(&format!("/v1/issues/{}", id(issue_id)?)).await
+    }
+
+    /// Takes an issue back.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn issue_cancel(
+        &self,
+        issue_id: &str,
+        params: &http::IssueCancelParams,
+    ) -> Result<http::IssueView, ClientError> {
+        self.post(&format!("/v1/issues/{}/cancel", id(issue_id)?), params).await
+    }
+
+    /// Gives the ids of the settings of the enhance loop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_settings(&self) -> Result<Vec<String>, ClientError> {
+        self.get("/v1/enhance-settings").await
+    }
+
+    /// Gives a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_setting(&self, setting_id: &str) -> Result<http::EnhanceSettingView, ClientError> {
+        self.get(&format!("/v1/enhance-settings/{}", id(setting_id)?)).await
+    }
+
+    /// Keeps a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_setting_put(
+        &self,
+        setting_id: &str,
+        params: &http::EnhanceSettingParams,
+    ) -> Result<http::EnhanceSettingView, ClientError> {
+        let path = format!("/v1/enhance-settings/{}", id(setting_id)?);
+        self.answer(self.request(Method::PUT, &path).json(params)).await
+    }
+
+    /// Removes a setting of the enhance loop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_setting_remove(&self, setting_id: &str) -> Result<(), ClientError> {
+        let path = format!("/v1/enhance-settings/{}", id(setting_id)?);
+        self.send(self.request(Method::DELETE, &path)).await.map(drop)
+    }
+
+    /// Gives the last decisions about issues, the oldest of them first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_log(
+        &self,
+        blueprint_id: Option<&str>,
+    ) -> Result<Vec<http::EnhanceEntryView>, ClientError> {
+        let of = blueprint_id.map_or_else(String::new, |text| format!("?blueprint_id={}", escaped(text)));
+        self.get(&format!("/v1/enhance/log{of}")).await
+    }
+
+    /// Gives the decision about an issue.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn enhance_entry(&self, issue_id: &str) -> Result<http::EnhanceEntryView, ClientError> {
+        self.get(&format!("/v1/enhance/log/{}", id(issue_id)?)).await
     }
 
     /// Removes a run's workspace.
@@ -415,6 +653,114 @@ impl Client {
         Client { token: token.into(), ..self.clone() }
     }
 
+    /// Lists the tokens that let somebody in, but for those of steps.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn tokens(&self) -> Result<http::TokensView, ClientError> {
+        self.get("/v1/tokens?limit=1000").await
+    }
+
+    /// Lists all tokens that are not forgotten.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn tokens_all(&self) -> Result<http::TokensView, ClientError> {
+        self.get("/v1/tokens?all=true&limit=1000").await
+    }
+
+    /// Takes a token back.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn token_revoke(&self, token_id: &str) -> Result<http::TokenEntryView, ClientError> {
+        self.answer(self.request(Method::DELETE, &format!("/v1/tokens/{}", id(token_id)?))).await
+    }
+
+    /// Makes an attached session.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_create(
+        &self,
+        params: &http::SessionParams,
+    ) -> Result<http::SessionMadeView, ClientError> {
+        self.post("/v1/sessions", params).await
+    }
+
+    /// Lists the attached sessions that live.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn sessions(&self) -> Result<http::SessionsView, ClientError> {
+        self.get("/v1/sessions?limit=1000").await
+    }
+
+    /// Ends a session by its public name.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_end(&self, session_id: &str) -> Result<(), ClientError> {
+        self.send(self.request(Method::DELETE, &format!("/v1/sessions/{}", id(session_id)?))).await.map(drop)
+    }
+
+    /// Ends the session whose secret this client shows.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_leave(&self) -> Result<(), ClientError> {
+        self.send(self.request(Method::DELETE, "/v1/sessions")).await.map(drop)
+    }
+
+    /// Puts a body under a name, in a run or, with the token of a step, in that step's run.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn data_put(
+        &self,
+        name: &str,
+        run_id: Option<&str>,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Result<http::OutputView, ClientError> {
+        let path = format!("/v1/data/{}{}", id(name)?, of_run(run_id));
+        let request = self.request(Method::POST, &path).header("content-type", content_type).body(body);
+        self.answer(request).await
+    }
+
+    /// Emits a small value.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn data_emit(&self, params: &http::EmitParams) -> Result<http::EmittedView, ClientError> {
+        self.post("/v1/data/emit", params).await
+    }
+
+    /// Fetches an output by its id or name: its bytes as they come.
+    ///
+    /// # Errors
+    /// [`ClientError`] when there is none; what goes wrong later stands in the stream.
+    pub async fn data_get(&self, key: &str, run_id: Option<&str>) -> Result<DataStream, ClientError> {
+        let path = format!("/v1/data/{}{}", id(key)?, of_run(run_id));
+        let response = self.send(self.request(Method::GET, &path)).await?;
+        let address = self.address.clone();
+        let chunks = response.bytes_stream().map(move |chunk| match chunk {
+            Ok(chunk) => Ok(chunk.to_vec()),
+            Err(source) => Err(ClientError::Unreachable { address: address.clone(), source }),
+        });
+        Ok(Box::pin(chunks))
+    }
+
+    /// Lists outputs, all or those that a run refers to.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn data_list(&self, run_id: Option<&str>) -> Result<http::OutputsView, ClientError> {
+        let run = of_run(run_id);
+        let limit = if run.is_empty() { "?limit=1000" } else { "&limit=1000" };
+        self.get(&format!("/v1/data{run}{limit}")).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.answer(self.request(Method::GET, path)).await
     }
@@ -468,6 +814,17 @@ fn id(text: &str) -> Result<String, ClientError> {
         "" | "." | ".." => Err(ClientError::Id(text.to_owned())),
         text => Ok(escaped(text)),
     }
+}
+
+/// Gives a query of what is said.
+fn query<'q>(said: impl IntoIterator<Item = (&'q str, &'q Option<String>)>) -> String {
+    let parts = said.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
+    let parts: Vec<String> = parts.map(|(key, value)| format!("{key}={}", escaped(value))).collect();
+    if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
+}
+
+fn of_run(run_id: Option<&str>) -> String {
+    run_id.map_or_else(String::new, |run_id| format!("?run_id={}", escaped(run_id)))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {

@@ -114,8 +114,12 @@ codes! {
     NotFound = "not_found", 404, NotFound;
     /// The route is there, the method is not.
     MethodNotAllowed = "method_not_allowed", 405, Usage;
+    /// The body stopped arriving.
+    TooSlow = "too_slow", 408, Failed;
     /// It does not go together with what is.
     Conflict = "conflict", 409, Failed;
+    /// The blueprint is archived: it neither runs nor changes.
+    BlueprintArchived = "blueprint_archived", 409, Failed;
     /// The goal is not proved.
     GoalNotProved = "goal_not_proved", 409, Failed;
     /// The goal does not take this.
@@ -128,6 +132,8 @@ codes! {
     NoOperator = "no_operator", 503, Failed;
     /// The body is too large.
     TooLarge = "too_large", 413, Usage;
+    /// The body has nothing of the range.
+    RangeUnsatisfiable = "range_unsatisfiable", 416, Usage;
     /// The blueprint cannot run.
     BlueprintInvalid = "blueprint_invalid", 422, Usage;
     /// The run ended by an error in its flow.

@@ -1,16 +1,29 @@
 //! The types of the HTTP door: `…Params` go in, `…View` come out. JSON of any shape is a [`serde_json::Value`].
 
 mod approvals;
+mod blueprints;
+mod data;
+mod enhance;
 mod events;
 mod gate;
 mod goals;
 mod operators;
 mod runs;
+mod sessions;
 mod status;
 mod tasks;
 mod workspaces;
 
 pub use approvals::{ApprovalAnswer, ApprovalList, ApprovalView, TokenRequest, TokenView};
+pub use blueprints::{
+    BlueprintDiffView, BlueprintDocumentView, BlueprintEntryView, BlueprintHistoryView, BlueprintLintsView,
+    BlueprintListView, BlueprintVersionView, BlueprintWrittenView,
+};
+pub use data::{EmitParams, EmittedView, OutputRecordView, OutputView, OutputsView};
+pub use enhance::{
+    AxisVerdictView, EnhanceEntryView, EnhanceSettingParams, EnhanceSettingView, IssueCancelParams,
+    IssueOpenedView, IssueParams, IssueView, IssuesView,
+};
 pub use events::EventView;
 pub use gate::{
     ExplanationView, JudgeParams, JudgementView, ProgressParams, RuleMatchView, SettleParams, VerdictView,
@@ -26,7 +39,8 @@ pub use operators::{
     WorkerStatsParams, WorkerUsageParams,
 };
 pub use runs::{CancelParams, FlowErrorView, RunView, RunsView, TurnErrorView, TurnView, UsageView};
-pub use status::{HealthView, StatusView};
+pub use sessions::{SessionMadeView, SessionParams, SessionView, SessionsView, TokenEntryView, TokensView};
+pub use status::{DoctorView, FindingView, HealthView, JobView, QueuesView, StatusView, StoreSizesView};
 pub use tasks::{
     BlueprintRefParams, CheckPolicyParams, LintView, OperatorKindParams, OperatorParams, TaskDetachedView,
     TaskDoneView, TaskInfoView, TaskParams, TaskRunsView, TaskView, VersionSelectorParams,

@@ -17,5 +17,5 @@ mod escape;
 
 mod sse;
 
-pub use client::{Client, ClientError, UnsavedWork};
+pub use client::{Archived, BlueprintSaid, Client, ClientError, UnsavedWork};
 pub use error::{ApiError, ErrorCode, ExitCode};

@@ -7,7 +7,10 @@ mod calls;
 pub(crate) mod client;
 
 pub use calls::{
-    ActionResult, ProposalResult, RunOutcome, RunStart, RunStarted, ToolAction, ToolSpec, TracePage,
+    Action, ActionKind, ActionResult, BoundPolicy, Decision, EventsFrom, FailureBehavior, Issue, Permission,
+    PolicyRule, PolicySpec, Proposal, ProposalCost, ProposalLimits, ProposalResult, RateLimit, RecordedTurns,
+    RunOutcome, RunResumed, RunStart, RunStarted, RunSummary, RunTail, ServerInfo, SubmitOptions, ToolCall,
+    ToolSpec, TracePage, TurnReport, Verification,
 };
 pub use client::{NoTools, Notice, RpcClient, RpcClientError, ToolAnswer, Tools};
 

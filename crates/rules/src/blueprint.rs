@@ -5,14 +5,21 @@
 //! loose ends: every step's agent, every template, function and chunk is there.
 
 mod agent;
+pub mod authoring;
 mod command;
+mod diff;
 mod fields;
 mod fill;
+mod levels;
 mod operators;
 mod refs;
+pub mod registry;
+mod support;
 mod verdicts;
 mod version;
 
+pub use diff::{changed_lines, patch};
+pub use fields::{is_id, is_semver};
 pub use fill::{Fillings, MissingSource, fill, placeholders};
 pub use version::{canonical, hash, version_of};
 
@@ -22,7 +29,8 @@ use crate::redact::redact_value;
 use adjutant_model::Value;
 use adjutant_model::blueprint::{Blueprint, Metadata};
 use adjutant_model::value::DEPTH_MAX;
-use fields::{fields, is_id, is_semver, optional};
+use fields::{fields, optional};
+use levels::Levels;
 
 /// The longest default time to live that a blueprint may give its runs, in seconds: seven days.
 pub const TTL_SECS_MAX: u64 = 604_800;
@@ -48,11 +56,14 @@ pub struct Builtins<'a> {
 pub fn read(document: &Value, builtins: &Builtins<'_>) -> Result<(Blueprint, Vec<Lint>), Vec<Lint>> {
     let mut lints = Lints::default();
     let root = Cursor::root(document);
+    let mut levels = Levels::default();
     let blueprint = if document.depth() > DEPTH_MAX {
         lints.error(&root, "too-large", format!("the document nests deeper than {DEPTH_MAX}"));
         None
     } else {
         refuse_inexact(&root, &mut lints);
+        support::refuse_keys(&root, &mut lints);
+        read_levels(&root, &mut levels, &mut lints);
         if redact_value(document).is_some() {
             // The document is kept as it is, because its hash is its version.
             let message =
@@ -61,25 +72,28 @@ pub fn read(document: &Value, builtins: &Builtins<'_>) -> Result<(Blueprint, Vec
         }
         blueprint(&root, builtins, &mut lints)
     };
+    let lints = levels.applied(lints.into_vec());
     match blueprint {
-        Some(blueprint) if !lints.has_error() => Ok((blueprint, lints.into_vec())),
-        Some(_) | None => Err(lints.into_vec()),
+        Some(blueprint) if !lints.iter().any(Lint::is_error) => Ok((blueprint, lints)),
+        Some(_) | None => Err(lints),
     }
 }
 
-/// Fields that documents of other systems have and that mean something we do not do.
-const UNSUPPORTED: &[&str] = &[
-    "metas",
-    "hints",
-    "strategy",
-    "default_agent_ctx",
-    "default_context_policy",
-    "projection_placement",
-    "audits",
-    "degradation_policy",
-    "check_policy",
-    "blueprint_ref_includes",
-];
+/// Reads what the document and its agents want of their warnings.
+fn read_levels(root: &Cursor<'_>, levels: &mut Levels, lints: &mut Lints) {
+    let metadata = optional(root, "metadata");
+    if let Some(said) = metadata.as_ref().and_then(|metadata| optional(metadata, "lints")) {
+        levels.read(&said, String::new(), lints);
+    }
+    let Some(agents) = root.member("agents").filter(|agents| agents.value().as_array().is_some()) else {
+        return;
+    };
+    for agent in agents.elements(lints) {
+        if let Some(said) = optional(&agent, "lints") {
+            levels.read(&said, agent.pointer(), lints);
+        }
+    }
+}
 
 fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Option<Blueprint> {
     const KNOWN: &[&str] = &[
@@ -97,8 +111,12 @@ fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Opt
         "spawner_hints",
         "runners",
         "default_runner",
+        "strategy",
     ];
-    fields(at, KNOWN, UNSUPPORTED, lints)?;
+    fields(at, KNOWN, support::BLUEPRINT, lints)?;
+    if let Some(strategy) = optional(at, "strategy") {
+        support::strategy(&strategy, lints);
+    }
     if let Some(version) = optional(at, "schema_version") {
         check_schema_version(&version, lints);
     }
@@ -160,11 +178,13 @@ fn check_schema_version(at: &Cursor<'_>, lints: &mut Lints) {
 }
 
 fn read_metadata(at: &Cursor<'_>, lints: &mut Lints) -> Metadata {
-    // `origin` says where a document came from; it is for people and changes nothing.
-    const KNOWN: &[&str] = &["description", "tags", "version_label", "default_run_ttl_secs", "origin"];
-    const LATER: &[&str] = &["project_name_alias", "strict_verdict_handling", "lints"];
-    if fields(at, KNOWN, LATER, lints).is_none() {
+    const KNOWN: &[&str] =
+        &["description", "tags", "version_label", "default_run_ttl_secs", "origin", "lints"];
+    if fields(at, KNOWN, support::METADATA, lints).is_none() {
         return Metadata::default();
+    }
+    if let Some(origin) = optional(at, "origin") {
+        support::origin(&origin, lints);
     }
     let version_label = optional(at, "version_label").and_then(|label| {
         let text = label.string(lints)?;

@@ -31,6 +31,13 @@ pub struct Lint {
     pub hint: Option<String>,
 }
 
+impl Lint {
+    /// Tells whether the document cannot be used because of it.
+    pub fn is_error(&self) -> bool {
+        self.level == LintLevel::Error
+    }
+}
+
 impl fmt::Display for Lint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = if self.pointer.is_empty() { "/" } else { &self.pointer };
@@ -71,7 +78,7 @@ impl Lints {
 
     /// Tells whether an error was noted.
     pub fn has_error(&self) -> bool {
-        self.0.iter().any(|lint| lint.level == LintLevel::Error)
+        self.0.iter().any(Lint::is_error)
     }
 
     /// Gives the lints in the order they were noted.

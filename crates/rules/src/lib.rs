@@ -3,6 +3,8 @@
 //! Everything here is a function of its arguments: no async, no I/O, no clock, no randomness. A rule module
 //! imports `model` only, and [`document`], which says what is wrong in what a person wrote.
 
+pub mod access;
+
 pub mod client_run;
 
 pub mod document;
@@ -27,9 +29,13 @@ pub mod shell;
 
 pub mod run;
 
+pub mod enhance;
+
 pub mod goal;
 
 pub mod output;
+
+pub mod data;
 
 pub mod limits;
 

@@ -34,8 +34,9 @@
 //!
 //! - the program, without its folder, as a glob;
 //! - flags, which begin with a hyphen: all of them must be there, in any order and place. `-rf` is `-r` and `-f`;
-//!   `--force` also stands for its abbreviations; a glob such as `--force*` is matched against each flag. Long and
-//!   short names of one flag are two flags: write `-r|--recursive`;
+//!   `--force` also stands for its abbreviations; a glob such as `--force*` is matched against each flag. A
+//!   rule that denies or asks is about the other names too that a few common programs have for a flag, as `-R` and
+//!   `--recursive` of `rm`; of any other program the names are different flags: write `-q|--quiet`;
 //! - operands, as globs: they must be found among the command's operands in this order, with any others before,
 //!   between and behind. They are matched as they stand and with `.`, `..` and double slashes folded away. An
 //!   operand by which the shell looks for files, as `.gi*`, matches when it could become one that does. `--` makes

@@ -8,7 +8,10 @@
 mod json;
 mod scalar;
 mod tree;
+mod write;
 mod yaml;
+
+pub use write::to_yaml;
 
 use crate::document::{Lint, LintLevel};
 use adjutant_model::Value;

@@ -4,18 +4,174 @@ mod operators;
 
 pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
 
+use adjutant_engine::data;
+use adjutant_engine::doctor::{Finding, Grade};
+use adjutant_engine::jobs::JobStatus;
+use adjutant_engine::registry::{BlueprintDocument, ListedBlueprint};
 use adjutant_engine::workspaces::WorkspaceInfo;
 use adjutant_engine::{ExplainedKind, Explanation, Lint};
+use adjutant_model::action::TokenRecord;
 use adjutant_model::client_run::Approval;
+use adjutant_model::data::OutputRecord;
 use adjutant_model::event::JournalRow;
 use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, LinkState};
+use adjutant_model::issue::{EnhanceEntry, EnhanceOutcome, EnhanceSetting, Issue, Verdict};
 use adjutant_model::policy::{GateStage, Judgement};
+use adjutant_model::registry::{BlueprintVersion, VersionSelector};
 use adjutant_model::run::{
     ErrorClass, FlowError, RunRecord, StepFailure, TaskRecord, TtlSource, TurnKind, TurnRecord, Usage,
     WorkspaceKind, WorkspaceRecord,
 };
 use adjutant_protocol::http;
 use serde_json::Value;
+
+pub(crate) fn job(job: &JobStatus) -> http::JobView {
+    let last = job.last.as_ref();
+    http::JobView {
+        name: job.name.to_owned(),
+        period_secs: u64::try_from(job.period.as_millis().div_ceil(1000)).unwrap_or(u64::MAX),
+        enabled: !job.period.is_zero(),
+        runs: job.runs,
+        errors: job.errors,
+        panics: job.panics,
+        acted_total: job.acted_total,
+        last_started_secs: last.map(|round| round.started_at.unix_ms() / 1000),
+        last_finished_secs: last.map(|round| round.finished_at.unix_ms() / 1000),
+        last_duration_ms: last.map(|round| round.finished_at.ms_since(round.started_at)),
+        last_outcome: last.map(|round| round.outcome.clone()),
+    }
+}
+
+pub(crate) fn finding(finding: &Finding) -> http::FindingView {
+    let grade = match finding.grade {
+        Grade::Fine => "ok",
+        Grade::Worse => "warn",
+        Grade::Bad => "fail",
+    };
+    let (name, detail) = (finding.name.to_owned(), finding.detail.clone());
+    http::FindingView { name, finding: grade.to_owned(), detail }
+}
+
+pub(crate) fn issue(issue: &Issue) -> http::IssueView {
+    let epoch = issue.epoch.as_ref();
+    http::IssueView {
+        issue_id: issue.id.to_string(),
+        status: issue.state.status().as_str().to_owned(),
+        blueprint_id: issue.blueprint_id.clone(),
+        intent: issue.intent.clone(),
+        reason: issue.state.reason().map(str::to_owned),
+        new_version: issue.state.new_version().map(str::to_owned),
+        run_id: epoch.map(|epoch| epoch.run_id.to_string()),
+        base_version: epoch.map(|epoch| epoch.base_version.clone()),
+        conflicts: issue.conflicts,
+        author: issue.author.clone(),
+        created_at: issue.created_at.to_string(),
+        updated_at: issue.updated_at.to_string(),
+    }
+}
+
+pub(crate) fn enhance_setting(setting: &EnhanceSetting) -> http::EnhanceSettingView {
+    http::EnhanceSettingView {
+        id: setting.id.clone(),
+        blueprint_id: setting.blueprint_id.clone(),
+        version: match &setting.version {
+            VersionSelector::Latest => http::VersionSelectorParams::Latest,
+            VersionSelector::Fixed(value) => http::VersionSelectorParams::Fixed { value: value.clone() },
+            VersionSelector::SemverReq(req) => http::VersionSelectorParams::SemverReq { req: req.clone() },
+        },
+        ttl_secs: setting.ttl_secs,
+        verifier_axes: setting.verifier_axes.clone(),
+        spawner: setting.spawner.as_ref().map(Into::into),
+        meta: (&setting.meta).into(),
+    }
+}
+
+pub(crate) fn enhance_entry(entry: &EnhanceEntry) -> http::EnhanceEntryView {
+    let (status, fault) = match entry.outcome {
+        EnhanceOutcome::Applied => ("applied", false),
+        EnhanceOutcome::Rejected => ("rejected", false),
+        EnhanceOutcome::Faulted => ("rejected", true),
+    };
+    let verdict = |verdict: &Verdict| http::AxisVerdictView {
+        axis: verdict.axis.clone(),
+        status: verdict.status.as_str().to_owned(),
+        detail: verdict.detail.clone(),
+    };
+    http::EnhanceEntryView {
+        issue_id: entry.issue_id.to_string(),
+        blueprint_id: entry.blueprint_id.clone(),
+        run_id: entry.run_id.as_ref().map(ToString::to_string),
+        prev_hash: entry.prev_hash.clone(),
+        new_hash: entry.new_hash.clone(),
+        intent: entry.intent.clone(),
+        rationale: entry.rationale.clone(),
+        verdicts: entry.verdicts.iter().map(verdict).collect(),
+        status: status.to_owned(),
+        fault,
+        reasons: entry.reasons.clone(),
+        ts_ms: entry.at.unix_ms(),
+    }
+}
+
+/// Gives a token that is a session.
+pub(crate) fn session(token: &TokenRecord) -> http::SessionView {
+    http::SessionView {
+        id: token.session_id.map(|id| id.to_string()).unwrap_or_default(),
+        agent_id: token.agent_id.as_deref().unwrap_or_default().to_owned(),
+        role: token.role.as_str().to_owned(),
+        created_at: token.created_at.to_string(),
+        expires_at: token.expires_at.map(|at| at.to_string()).unwrap_or_default(),
+        uses: token.uses,
+        last_seen_at: token.last_seen_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn token(token: &TokenRecord) -> http::TokenEntryView {
+    let step = token.step.as_ref();
+    http::TokenEntryView {
+        id: token.id.to_string(),
+        role: token.role.as_str().to_owned(),
+        agent_id: token.agent_id.as_deref().map(str::to_owned),
+        session: token.session_id.map(|id| id.to_string()),
+        run_id: step.map(|step| step.run_id.to_string()),
+        path: step.map(|step| step.path.to_string()),
+        attempt: step.map(|step| step.attempt),
+        created_at: token.created_at.to_string(),
+        expires_at: token.expires_at.map(|at| at.to_string()),
+        revoked_at: token.revoked_at.map(|at| at.to_string()),
+        uses: token.uses,
+        last_seen_at: token.last_seen_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn output(output: &OutputRecord) -> http::OutputView {
+    http::OutputView {
+        out_id: output.id.to_string(),
+        name: output.name.clone(),
+        size_bytes: output.size_bytes,
+        sha256: output.sha256.clone(),
+        content_type: output.content_type.clone(),
+        run_id: output.run_id.as_ref().map(ToString::to_string),
+        path: output.path.as_ref().map(ToString::to_string),
+        attempt: output.attempt,
+        producer_agent: output.producer.clone(),
+        parent_refs: output.parents.iter().map(ToString::to_string).collect(),
+        created_at: output.created_at.to_string(),
+        r#ref: (&data::reference(output)).into(),
+    }
+}
+
+/// Gives the record of an output that was emitted.
+pub(crate) fn output_record(output: &OutputRecord) -> Option<http::OutputRecordView> {
+    Some(http::OutputRecordView {
+        id: output.id.to_string(),
+        task_id: output.task_id.clone(),
+        attempt: output.attempt,
+        producer_agent: output.producer.clone(),
+        event: output.event.as_ref()?.into(),
+        parent_refs: output.parents.iter().map(ToString::to_string).collect(),
+    })
+}
 
 pub(crate) fn task(task: &TaskRecord) -> http::TaskView {
     http::TaskView {
@@ -131,6 +287,44 @@ pub(crate) fn lint(lint: &Lint) -> http::LintView {
         pointer: lint.pointer.clone(),
         message: lint.message.clone(),
         hint: lint.hint.clone(),
+    }
+}
+
+pub(crate) fn blueprint_document(found: BlueprintDocument) -> http::BlueprintDocumentView {
+    http::BlueprintDocumentView {
+        id: found.id,
+        version: found.version,
+        blueprint: (&found.document).into(),
+        built_in: found.entry.is_none(),
+        entry: found.entry.map(blueprint_version),
+        archived_at: found.archived_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn blueprint_version(version: BlueprintVersion) -> http::BlueprintVersionView {
+    http::BlueprintVersionView {
+        number: version.number,
+        hash: version.version.clone(),
+        version: version.version,
+        version_label: version.label,
+        rationale: version.rationale,
+        author: version.author,
+        parent: version.parent,
+        created_at: version.created_at.to_string(),
+    }
+}
+
+pub(crate) fn blueprint_entry(listed: ListedBlueprint) -> http::BlueprintEntryView {
+    http::BlueprintEntryView {
+        id: listed.id,
+        version: listed.version,
+        version_label: listed.label,
+        description: listed.about.description,
+        tags: listed.about.tags,
+        built_in: listed.entry.is_none(),
+        author: listed.entry.as_ref().map(|entry| entry.author.clone()),
+        created_at: listed.entry.as_ref().map(|entry| entry.created_at.to_string()),
+        archived_at: listed.archived_at.map(|at| at.to_string()),
     }
 }
 

@@ -1,12 +1,18 @@
 //! The routes, a file for each resource.
 
 pub(crate) mod approvals;
+pub(crate) mod blueprints;
+pub(crate) mod data;
+pub(crate) mod enhance;
 pub(crate) mod events;
 pub(crate) mod gate;
 pub(crate) mod goals;
 pub(crate) mod operators;
 pub(crate) mod runs;
+pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tasks;
 pub(crate) mod workers;
 pub(crate) mod workspaces;
+
+mod range;

@@ -48,17 +48,17 @@ pub(crate) async fn upgrade(
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .on_upgrade(async move |socket| match plane.operator_attach(&caller, known.as_str()) {
-            Ok(link) => serve(plane.stopping(), socket, link).await,
+            Ok(link) => serve(plane, caller, socket, link).await,
             Err(error) => tracing::debug!(%error, "an operator left while its socket opened"),
         }))
 }
 
-async fn serve(stopping: CancellationToken, socket: WebSocket, link: OperatorLink) {
+async fn serve(plane: Plane, caller: Caller, socket: WebSocket, link: OperatorLink) {
     let (sink, stream) = socket.split();
     let (closing, parting) = (CancellationToken::new(), Parting::new(FRAME_BYTES_MAX));
     let (outbound, outgoing) = socket::queue(closing.clone());
     let writer = tokio::spawn(socket::write(sink, outgoing, closing.clone(), parting.clone()));
-    Session { link, outbound, closing: closing.clone(), stopping, parting }.live(stream).await;
+    Session { plane, caller, link, outbound, closing: closing.clone(), parting }.live(stream).await;
     // The writer sends what waits, and then ends by itself.
     if tokio::time::timeout(WRITE_MAX, writer).await.is_err() {
         closing.cancel();
@@ -67,23 +67,26 @@ async fn serve(stopping: CancellationToken, socket: WebSocket, link: OperatorLin
 
 /// An open socket.
 struct Session {
+    plane: Plane,
+    caller: Caller,
     link: OperatorLink,
     outbound: Outbound,
     /// Is cancelled when the operator takes nothing any more.
     closing: CancellationToken,
-    stopping: CancellationToken,
     parting: Parting,
 }
 
 impl Session {
     /// Sends what the operator is asked and takes what it says, until it goes, is lost, or another socket is open.
     async fn live(self, mut stream: SplitStream<WebSocket>) {
-        let over = self.link.over();
+        let (over, stopping) = (self.link.over(), self.plane.stopping());
+        let mut token_ended = std::pin::pin!(self.plane.token_ended(&self.caller));
         let mut heard = Instant::now();
         loop {
             let message = tokio::select! {
                 () = self.closing.cancelled() => return,
-                () = self.stopping.cancelled() => return self.parting.because("the daemon stops; come back"),
+                () = stopping.cancelled() => return self.parting.because("the daemon stops; come back"),
+                () = &mut token_ended => return self.closing.cancel(),
                 () = over.cancelled() => return self.parting.because("another socket has taken this one's place, or the operator has left"),
                 () = tokio::time::sleep_until(heard + LOST) => return self.parting.because("nothing was heard of you"),
                 call = self.link.next() => {

@@ -195,10 +195,12 @@ impl Session {
     async fn read(self: &Arc<Self>, stream: &mut SplitStream<WebSocket>) {
         let stopping = self.door.plane.stopping();
         let mut heard = Instant::now();
+        let mut token_ended = std::pin::pin!(self.door.plane.token_ended(self.connection.caller()));
         loop {
             let message = tokio::select! {
                 () = self.closing.cancelled() => return,
                 () = stopping.cancelled() => return,
+                () = &mut token_ended => return self.closing.cancel(),
                 () = tokio::time::sleep_until(heard + LOST) => return,
                 message = stream.next() => message,
             };

@@ -2,7 +2,10 @@
 
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
-use crate::http::{approvals, events, gate, goals, operators, runs, status, tasks, workers, workspaces};
+use crate::http::{
+    approvals, blueprints, data, enhance, events, gate, goals, operators, runs, sessions, status, tasks,
+    workers, workspaces,
+};
 use crate::operator;
 use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
@@ -78,6 +81,14 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(tasks::create, tasks::list))
         .routes(routes!(tasks::get))
+        .routes(routes!(blueprints::list))
+        .routes(routes!(blueprints::lint))
+        .routes(routes!(blueprints::write, blueprints::archive))
+        .routes(routes!(blueprints::head))
+        .routes(routes!(blueprints::history))
+        .routes(routes!(blueprints::version))
+        .routes(routes!(blueprints::diff))
+        .routes(routes!(blueprints::unarchive))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))
         .routes(routes!(runs::trace))
@@ -114,8 +125,22 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(workers::stats))
         .routes(routes!(approvals::list))
         .routes(routes!(approvals::answer))
-        .routes(routes!(approvals::token))
+        .routes(routes!(enhance::open, enhance::list))
+        .routes(routes!(enhance::get))
+        .routes(routes!(enhance::cancel))
+        .routes(routes!(enhance::setting_post, enhance::setting_ids))
+        .routes(routes!(enhance::setting, enhance::setting_put, enhance::setting_remove))
+        .routes(routes!(enhance::log))
+        .routes(routes!(enhance::entry))
+        .routes(routes!(data::list))
+        .routes(routes!(data::emit))
+        .routes(routes!(data::get, data::put))
+        .routes(routes!(sessions::create, sessions::list, sessions::leave))
+        .routes(routes!(sessions::end))
+        .routes(routes!(sessions::token_create, sessions::tokens))
+        .routes(routes!(sessions::token_revoke))
         .routes(routes!(status::status))
+        .routes(routes!(status::doctor))
         .split_for_parts();
     // Health is routed apart, because it needs no token.
     let health = OpenApiRouter::<Plane>::new().routes(routes!(status::health)).into_openapi();

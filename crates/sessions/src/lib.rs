@@ -10,10 +10,13 @@ pub mod process;
 
 pub mod git;
 
+pub mod history;
+
 pub mod worktree;
 
 pub use environment::{PASSED_VARIABLES, environment};
 pub use git::{Git, GitError, GitVersion};
+pub use history::{HistoryEntry, history_write};
 pub use process::{EFFECT_VARIABLE, EndedBy, Exit, Outcome, ProcessSpec, SpawnError, Swept};
 pub use worktree::{
     BranchFate, Diff, Removal, RemoveError, RemoveMode, RemoveParams, Snapshot, SnapshotParams, Unsaved,

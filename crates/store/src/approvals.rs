@@ -1,7 +1,7 @@
 //! Approvals: questions that people answer, and what they said.
 
 use crate::blobs;
-use crate::reader::{ReadError, Snapshot};
+use crate::reader::{ReadError, Snapshot, unsigned};
 use crate::store::Store;
 use crate::write::{ExpectedRows, Param, Write};
 use adjutant_model::Timestamp;
@@ -72,6 +72,19 @@ const SELECT: &str = "SELECT id, run_id, agent_id, token_id, connection, tool, p
                       deadline, created_at, resolved_at, resolved_by, chosen FROM approvals";
 
 impl Store {
+    /// Counts the approvals of one status.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn approvals_count(&self, status: ApprovalStatus) -> Result<u64, ReadError> {
+        self.read(move |snapshot| {
+            let sql = "SELECT count(*) FROM approvals WHERE status = ?1";
+            let found = snapshot.select(sql, (status.as_str(),), |row| Ok(unsigned(row.get(0)?)))?;
+            Ok(found.into_iter().sum())
+        })
+        .await
+    }
+
     /// Gives an approval.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Blueprints: every version that was ever run, by the hash of its canonical JSON.
+//! Blueprints: every document that was ever run or registered, by the hash of its canonical JSON.
 
 use crate::reader::ReadError;
 use crate::store::Store;

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 14] = [
+pub(crate) const MIGRATIONS: [Migration; 18] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -215,6 +215,114 @@ ALTER TABLE client_runs ADD COLUMN tool_calls INTEGER NOT NULL DEFAULT 0;",
     Migration {
         name: "the scopes of rules that a client's run is bound to",
         sql: "ALTER TABLE client_runs ADD COLUMN sessions TEXT;",
+    },
+    Migration {
+        name: "the versions and heads of registered blueprints",
+        sql: "CREATE TABLE blueprint_versions (
+    id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    version TEXT NOT NULL REFERENCES blueprints (hash),
+    parent TEXT,
+    author TEXT NOT NULL,
+    rationale TEXT NOT NULL,
+    label TEXT,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (id, number)
+);
+CREATE INDEX blueprint_versions_by_version ON blueprint_versions (id, version);
+CREATE TABLE blueprint_heads (
+    id TEXT PRIMARY KEY,
+    number INTEGER NOT NULL,
+    description TEXT,
+    tags TEXT NOT NULL,
+    archived_at INTEGER
+);",
+    },
+    Migration {
+        name: "issues, the settings they are handled by, and what was decided",
+        sql: "CREATE TABLE issues (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    blueprint_id TEXT NOT NULL,
+    intent TEXT NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT,
+    new_version TEXT,
+    run_id TEXT,
+    base_version TEXT,
+    setting_id TEXT,
+    ttl_secs INTEGER,
+    epoch_started_at INTEGER,
+    conflicts INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    author TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+CREATE INDEX issues_by_status ON issues (status, blueprint_id, number);
+CREATE INDEX issues_by_blueprint ON issues (blueprint_id, number);
+CREATE UNIQUE INDEX issues_in_flight ON issues (blueprint_id) WHERE status = 'in_flight';
+CREATE TABLE enhance_settings (
+    id TEXT PRIMARY KEY,
+    blueprint_id TEXT NOT NULL,
+    version_kind TEXT NOT NULL,
+    version_value TEXT,
+    ttl_secs INTEGER NOT NULL,
+    axes TEXT NOT NULL,
+    spawner TEXT,
+    meta TEXT NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+CREATE TABLE enhance_log (
+    number INTEGER PRIMARY KEY,
+    issue_id TEXT NOT NULL UNIQUE REFERENCES issues (id),
+    blueprint_id TEXT NOT NULL,
+    run_id TEXT,
+    prev_hash TEXT NOT NULL,
+    new_hash TEXT NOT NULL,
+    intent TEXT NOT NULL,
+    rationale TEXT NOT NULL,
+    verdicts TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    reasons TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX enhance_log_by_blueprint ON enhance_log (blueprint_id, number);",
+    },
+    Migration {
+        name: "the session that a token is, and how often and when it was shown",
+        sql: "ALTER TABLE tokens ADD COLUMN session_id TEXT;
+ALTER TABLE tokens ADD COLUMN uses INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tokens ADD COLUMN last_seen_at INTEGER;
+CREATE UNIQUE INDEX tokens_by_session ON tokens (session_id);",
+    },
+    Migration {
+        name: "outputs on the data path, whose bytes are files, and the runs that refer to them",
+        sql: "CREATE TABLE outputs (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT,
+    run_id TEXT,
+    task_id TEXT,
+    path TEXT,
+    attempt INTEGER,
+    producer TEXT,
+    sha256 TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    content_type TEXT NOT NULL,
+    event TEXT,
+    parents TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX outputs_by_name ON outputs (name, number);
+CREATE INDEX outputs_by_run ON outputs (run_id, size);
+CREATE INDEX outputs_by_file ON outputs (sha256, size) WHERE event IS NULL;
+CREATE TABLE output_runs (
+    run_id TEXT NOT NULL,
+    output INTEGER NOT NULL REFERENCES outputs (number) ON DELETE CASCADE,
+    PRIMARY KEY (run_id, output)
+) WITHOUT ROWID;
+CREATE INDEX output_runs_by_output ON output_runs (output);",
     },
     Migration {
         name: "operators, the seats of runs, and the stages of steps that operators have to do with",

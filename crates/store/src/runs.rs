@@ -1,7 +1,7 @@
 //! Runs: their rows, their owners and where they stand.
 
 use crate::blobs;
-use crate::reader::{ReadError, Snapshot};
+use crate::reader::{ReadError, Snapshot, unsigned};
 use crate::store::Store;
 use crate::workspaces;
 use crate::write::{ExpectedRows, Param, Write};
@@ -112,6 +112,19 @@ const SELECT: &str = "SELECT r.id, r.task_id, r.status, r.owner, r.epoch, r.blue
                       FROM runs r LEFT JOIN workspaces w ON w.run = r.number";
 
 impl Store {
+    /// Counts the runs in a state.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn runs_count(&self, status: RunStatus) -> Result<u64, ReadError> {
+        self.read(move |snapshot| {
+            let sql = "SELECT count(*) FROM runs WHERE status = ?1";
+            let found = snapshot.select(sql, (status.as_str(),), |row| Ok(unsigned(row.get(0)?)))?;
+            Ok(found.into_iter().sum())
+        })
+        .await
+    }
+
     /// Gives a run.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ CREATE TABLE blobs (
     content BLOB NOT NULL
 );
 
--- Blueprints: every version that was ever run.
+-- Blueprints: every version that was ever run or registered.
 CREATE TABLE blueprints (
     hash TEXT PRIMARY KEY,
     id TEXT NOT NULL,
@@ -129,8 +129,9 @@ CREATE TABLE tokens (
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     revoked_at INTEGER
-, agent_id TEXT);
+, agent_id TEXT, session_id TEXT, uses INTEGER NOT NULL DEFAULT 0, last_seen_at INTEGER);
 CREATE INDEX tokens_by_run ON tokens (run_id);
+CREATE UNIQUE INDEX tokens_by_session ON tokens (session_id);
 
 -- Runs that clients drive, their turns as JSON, and the questions that people answer.
 CREATE TABLE client_runs (
@@ -212,3 +213,99 @@ CREATE TABLE spawn_tokens (
     generation INTEGER NOT NULL,
     PRIMARY KEY (run_id, path, attempt, token_id)
 ) WITHOUT ROWID;
+-- The versions of registered blueprints, and which of them is each one's head.
+CREATE TABLE blueprint_versions (
+    id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    version TEXT NOT NULL REFERENCES blueprints (hash),
+    parent TEXT,
+    author TEXT NOT NULL,
+    rationale TEXT NOT NULL,
+    label TEXT,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (id, number)
+);
+CREATE INDEX blueprint_versions_by_version ON blueprint_versions (id, version);
+CREATE TABLE blueprint_heads (
+    id TEXT PRIMARY KEY,
+    number INTEGER NOT NULL,
+    description TEXT,
+    tags TEXT NOT NULL,
+    archived_at INTEGER
+);
+
+-- Issues: of one blueprint at most one is in flight. The settings they are handled by, and what was decided.
+CREATE TABLE issues (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    blueprint_id TEXT NOT NULL,
+    intent TEXT NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT,
+    new_version TEXT,
+    run_id TEXT,
+    base_version TEXT,
+    setting_id TEXT,
+    ttl_secs INTEGER,
+    epoch_started_at INTEGER,
+    conflicts INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    author TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+CREATE INDEX issues_by_status ON issues (status, blueprint_id, number);
+CREATE INDEX issues_by_blueprint ON issues (blueprint_id, number);
+CREATE UNIQUE INDEX issues_in_flight ON issues (blueprint_id) WHERE status = 'in_flight';
+CREATE TABLE enhance_settings (
+    id TEXT PRIMARY KEY,
+    blueprint_id TEXT NOT NULL,
+    version_kind TEXT NOT NULL,
+    version_value TEXT,
+    ttl_secs INTEGER NOT NULL,
+    axes TEXT NOT NULL,
+    spawner TEXT,
+    meta TEXT NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+CREATE TABLE enhance_log (
+    number INTEGER PRIMARY KEY,
+    issue_id TEXT NOT NULL UNIQUE REFERENCES issues (id),
+    blueprint_id TEXT NOT NULL,
+    run_id TEXT,
+    prev_hash TEXT NOT NULL,
+    new_hash TEXT NOT NULL,
+    intent TEXT NOT NULL,
+    rationale TEXT NOT NULL,
+    verdicts TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    reasons TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX enhance_log_by_blueprint ON enhance_log (blueprint_id, number);
+-- Outputs on the data path, whose bytes are files, and the runs that refer to them.
+CREATE TABLE outputs (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT,
+    run_id TEXT,
+    task_id TEXT,
+    path TEXT,
+    attempt INTEGER,
+    producer TEXT,
+    sha256 TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    content_type TEXT NOT NULL,
+    event TEXT,
+    parents TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX outputs_by_name ON outputs (name, number);
+CREATE INDEX outputs_by_run ON outputs (run_id, size);
+CREATE INDEX outputs_by_file ON outputs (sha256, size) WHERE event IS NULL;
+CREATE TABLE output_runs (
+    run_id TEXT NOT NULL,
+    output INTEGER NOT NULL REFERENCES outputs (number) ON DELETE CASCADE,
+    PRIMARY KEY (run_id, output)
+) WITHOUT ROWID;
+CREATE INDEX output_runs_by_output ON output_runs (output);

@@ -111,6 +111,15 @@ impl OpenError {
     }
 }
 
+/// How many bytes the store takes on the disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreSizes {
+    /// The database.
+    pub tables: u64,
+    /// The log of what is not in the database yet.
+    pub wal: u64,
+}
+
 /// Whether writes go through.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
@@ -207,6 +216,19 @@ impl Store {
     /// Tells whether writes go through.
     pub fn health(&self) -> Health {
         self.inner.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives how many writes wait for the writer.
+    pub fn queue_len(&self) -> usize {
+        self.inner.commands.as_ref().map_or(0, |commands| commands.max_capacity() - commands.capacity())
+    }
+
+    /// Gives how large the store's files are; one that cannot be looked at counts as empty.
+    pub fn sizes(&self) -> StoreSizes {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        let mut wal = self.inner.path.clone().into_os_string();
+        wal.push("-wal");
+        StoreSizes { tables: size(&self.inner.path), wal: size(Path::new(&wal)) }
     }
 
     /// Gives the path of the database.

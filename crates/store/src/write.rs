@@ -41,7 +41,7 @@ pub struct Draft {
     pub at: Timestamp,
     /// Who caused it.
     pub actor: Cow<'static, str>,
-    /// What it is about: a run's or goal's id, or `plane`.
+    /// What it is about: a run's or goal's id, `blueprint:` and its id, or `plane`.
     pub subject: Arc<str>,
     /// What happened.
     pub event: Event,

@@ -42,6 +42,8 @@ pub(super) async fn run(parent: &Path, proposals: usize, connections: usize) -> 
         "measured in {}; a proposal's turn is durable before its tool is called and when it settles",
         parent.display()
     ))?;
+    // Before the load: memory that it leaves free would hide what a connection takes.
+    idle(&door).await?;
     for count in [1, connections] {
         let each = (proposals / if count == 1 { 10 } else { 1 }).div_ceil(count);
         let began = Instant::now();
@@ -64,7 +66,6 @@ pub(super) async fn run(parent: &Path, proposals: usize, connections: usize) -> 
         ))?;
     }
     say(&format!("memory now {:.1} MiB", resident_kib()? as f64 / 1024.0))?;
-    idle(&door).await?;
     door.plane.stop().await;
     door.shutdown.cancel();
     Ok(Code::Ok)

@@ -1,8 +1,8 @@
-//! `adjutant approvals` and `adjutant token`: what agents wait for, and who they are.
+//! `adjutant approvals`: what agents wait for.
 
 use super::print;
 use crate::progress::visible;
-use adjutant_protocol::http::{ApprovalAnswer, ApprovalView, TokenRequest};
+use adjutant_protocol::http::{ApprovalAnswer, ApprovalView};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -13,6 +13,9 @@ pub(crate) struct ApprovalsArgs {
     /// Show those that were answered as well.
     #[arg(long)]
     all: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
     #[command(subcommand)]
     command: Option<ApprovalsCommand>,
 }
@@ -40,22 +43,11 @@ struct AnswerArgs {
     reason: String,
 }
 
-/// What to do with tokens.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Make a token that acts as an agent; it is printed once and kept nowhere.
-    New {
-        /// The agent's id.
-        #[arg(long)]
-        agent: String,
-        /// How long it lives, in seconds.
-        #[arg(long, default_value_t = 3600)]
-        ttl_secs: u64,
-    },
-}
-
 pub(crate) async fn run(client: &Client, args: ApprovalsArgs) -> Result<Code> {
     let (answer, decision, option) = match args.command {
+        None if args.json => {
+            return print(&serde_json::to_string(&client.approvals(args.all.then_some("all")).await?)?);
+        }
         None => return list(client, args.all).await,
         Some(ApprovalsCommand::Approve { answer, option }) => (answer, "approve", option),
         Some(ApprovalsCommand::Deny(answer)) => (answer, "deny", None),
@@ -93,10 +85,4 @@ fn line(approval: &ApprovalView) -> String {
         visible(&approval.parameters.to_string()),
         visible(&approval.reason),
     )
-}
-
-pub(crate) async fn token(client: &Client, command: TokenCommand) -> Result<Code> {
-    let TokenCommand::New { agent, ttl_secs } = command;
-    let made = client.token_create(&TokenRequest { agent_id: agent, ttl_secs: Some(ttl_secs) }).await?;
-    print(&made.token)
 }

@@ -1,13 +1,19 @@
-//! The trace of a run that a client drives, read through the runtime door.
+//! Runs that clients drive, read through the runtime door.
 
 use super::print;
 use super::runs::short;
 use crate::exit::Failure;
 use crate::progress::visible;
-use adjutant_protocol::rpc::NoTools;
+use adjutant_protocol::rpc::{NoTools, RunSummary};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::Result;
 use serde_json::Value;
+
+/// Lists clients' runs, the newest first.
+pub(super) async fn runs(client: &Client, limit: usize) -> Result<Vec<RunSummary>> {
+    let (rpc, _notices) = client.rpc(NoTools).await?;
+    Ok(rpc.run_list(None, limit).await?)
+}
 
 /// Prints every record of a client's run, or says that there is no such run.
 pub(super) async fn print_all(client: &Client, run_id: &str, json: bool) -> Result<Code> {
@@ -16,9 +22,7 @@ pub(super) async fn print_all(client: &Client, run_id: &str, json: bool) -> Resu
     loop {
         let Some(page) = rpc.run_trace(run_id, cursor).await? else {
             let failure = Failure::new(Code::NotFound, format!("there is no run `{}`", visible(run_id)));
-            return Err(failure
-                .hinted("`adjutant runs` lists those of blueprints; one of a client needs its whole id")
-                .into());
+            return Err(failure.hinted("`adjutant runs` lists them").into());
         };
         for record in &page.records {
             let line = if json { record.to_string() } else { line(record) };

@@ -3,36 +3,15 @@
 use super::print;
 use crate::exit::Failure;
 use crate::{config, launch};
+use adjutant_engine::doctor::{self, Finding, Grade};
 use adjutant_protocol::ExitCode as Code;
-use adjutant_sessions::process::{Exit, ProcessSpec, run as run_process};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
 
 /// How long a daemon may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a program may take to tell its version.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Less free space than this is worth a warning.
-const FREE_BYTES_MIN: u64 = 1 << 30;
-/// A clock before this (2024) is wrong: nothing of Adjutant is that old.
-const CLOCK_MS_MIN: i64 = 1_704_067_200_000;
-
-/// How bad something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finding {
-    Fine,
-    Worse,
-    Bad,
-}
-
-struct Item {
-    name: &'static str,
-    finding: Finding,
-    detail: String,
-}
 
 pub(crate) async fn status(folder: &Path) -> Result<Code> {
     let Some(client) = launch::running(folder).await? else {
@@ -50,6 +29,17 @@ pub(crate) async fn status(folder: &Path) -> Result<Code> {
         status.started_at
     ))?;
     print(&format!("{} open runs, {} journal rows", status.runs_open, status.journal_seq))?;
+    let (store, queues) = (&status.store, &status.queues);
+    print(&format!(
+        "store: {} KiB tables, {} KiB log, {} KiB files of outputs",
+        store.tables_bytes >> 10,
+        store.wal_bytes >> 10,
+        store.blobs_bytes >> 10
+    ))?;
+    print(&format!(
+        "waiting: {} writes, {} approvals, {} bodies that arrive",
+        queues.writer, queues.waiting_approvals, queues.arriving_bodies
+    ))?;
     match status.store_failure {
         Some(failure) => Err(Failure::new(Code::Failed, format!("writes fail: {failure}")).into()),
         None => Ok(Code::Ok),
@@ -65,7 +55,11 @@ pub(crate) async fn stop(folder: &Path) -> Result<Code> {
         i32::try_from(daemon.pid).ok().and_then(Pid::from_raw).context("the daemon's pid makes no sense")?;
     kill_process(pid, Signal::TERM).context("the daemon cannot be told to stop")?;
     let deadline = Instant::now() + STOP_TIMEOUT;
-    while test_kill_process(pid).is_ok() {
+    // One that has ended keeps its pid until its parent has asked for it; its socket and its lock are gone before.
+    let lives = || {
+        test_kill_process(pid).is_ok() && (Path::new(&daemon.socket).exists() || launch::lock_is_held(folder))
+    };
+    while lives() {
         if Instant::now() > deadline {
             let failure =
                 Failure::new(Code::Failed, format!("the daemon (pid {}) has not stopped yet", daemon.pid));
@@ -78,25 +72,17 @@ pub(crate) async fn stop(folder: &Path) -> Result<Code> {
 }
 
 pub(crate) async fn doctor(folder: &Path) -> Result<Code> {
-    let mut items = vec![
-        program("git", Finding::Bad, "worktrees and checks need it: install git").await,
-        program("tmux", Finding::Worse, "interactive sessions will need it: install tmux").await,
-        disk(folder),
-        clock(),
-        store(folder).await,
-    ];
-    for agent in ["claude", "codex"] {
-        items.push(program(agent, Finding::Worse, "not installed; the rehearsal agent needs nothing").await);
-    }
-    for item in &items {
-        let mark = match item.finding {
-            Finding::Fine => "ok  ",
-            Finding::Worse => "warn",
-            Finding::Bad => "FAIL",
+    let mut findings = doctor::look(folder, &config::environment()).await;
+    findings.push(store(folder).await);
+    for finding in &findings {
+        let mark = match finding.grade {
+            Grade::Fine => "ok  ",
+            Grade::Worse => "warn",
+            Grade::Bad => "FAIL",
         };
-        print(&format!("{mark}  {:<7} {}", item.name, item.detail))?;
+        print(&format!("{mark}  {:<7} {}", finding.name, finding.detail))?;
     }
-    let bad = items.iter().filter(|item| item.finding == Finding::Bad).count();
+    let bad = findings.iter().filter(|finding| finding.grade == Grade::Bad).count();
     if bad == 0 {
         Ok(Code::Ok)
     } else {
@@ -104,63 +90,22 @@ pub(crate) async fn doctor(folder: &Path) -> Result<Code> {
     }
 }
 
-async fn program(name: &'static str, when_missing: Finding, advice: &str) -> Item {
-    let flag = if name == "tmux" { "-V" } else { "--version" };
-    let spec = ProcessSpec {
-        timeout: Some(PROBE_TIMEOUT),
-        env: config::environment(),
-        ..ProcessSpec::new(vec![name.to_owned(), flag.to_owned()], "/".into())
-    };
-    match run_process(spec, CancellationToken::new(), None).await {
-        Ok(outcome) if outcome.exit == Exit::Code(0) => {
-            let said = String::from_utf8_lossy(&outcome.stdout);
-            Item { name, finding: Finding::Fine, detail: said.lines().next().unwrap_or_default().to_owned() }
-        }
-        Ok(_) => Item { name, finding: when_missing, detail: format!("`{name} {flag}` failed") },
-        Err(_) => Item { name, finding: when_missing, detail: advice.to_owned() },
-    }
-}
-
-fn disk(folder: &Path) -> Item {
-    let there = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    let (finding, detail) = match rustix::fs::statvfs(there) {
-        Ok(stat) => {
-            let free = stat.f_bavail * stat.f_frsize;
-            let finding = if free < FREE_BYTES_MIN { Finding::Worse } else { Finding::Fine };
-            (finding, format!("{} MiB free for {}", free >> 20, folder.display()))
-        }
-        Err(error) => (Finding::Bad, format!("{}: {error}", there.display())),
-    };
-    Item { name: "disk", finding, detail }
-}
-
-fn clock() -> Item {
-    let now = adjutant_engine::clock::now();
-    let finding = if now.unix_ms() < CLOCK_MS_MIN { Finding::Bad } else { Finding::Fine };
-    Item { name: "clock", finding, detail: now.to_string() }
-}
-
-async fn store(folder: &Path) -> Item {
-    let name = "store";
+async fn store(folder: &Path) -> Finding {
+    let found = |grade, detail| Finding { name: "store", grade, detail };
     let client = match launch::running(folder).await {
         Ok(Some(client)) => client,
         Ok(None) => {
-            return Item {
-                name,
-                finding: Finding::Fine,
-                detail: "no daemon runs; one is started when it is needed".to_owned(),
-            };
+            return found(Grade::Fine, "no daemon runs; one is started when it is needed".to_owned());
         }
-        Err(error) => return Item { name, finding: Finding::Bad, detail: format!("{error:#}") },
+        Err(error) => return found(Grade::Bad, format!("{error:#}")),
     };
-    let (finding, detail) = match client.status().await {
+    match client.status().await {
         Ok(status) => match status.store_failure {
             None => {
-                (Finding::Fine, format!("daemon pid {}, {} journal rows", status.pid, status.journal_seq))
+                found(Grade::Fine, format!("daemon pid {}, {} journal rows", status.pid, status.journal_seq))
             }
-            Some(failure) => (Finding::Bad, format!("writes fail: {failure}")),
+            Some(failure) => found(Grade::Bad, format!("writes fail: {failure}")),
         },
-        Err(error) => (Finding::Bad, error.to_string()),
-    };
-    Item { name, finding, detail }
+        Err(error) => found(Grade::Bad, error.to_string()),
+    }
 }

@@ -9,9 +9,19 @@ use adjutant_protocol::http::{
 };
 use adjutant_protocol::{Client, ClientError, ErrorCode, ExitCode as Code};
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
+
+/// What to do with goals, and how to tell of it.
+#[derive(Debug, Args)]
+pub(crate) struct GoalArgs {
+    #[command(subcommand)]
+    command: GoalCommand,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
 
 /// What to do with goals.
 #[derive(Debug, Subcommand)]
@@ -40,9 +50,6 @@ pub(crate) enum GoalCommand {
     Show {
         /// A goal's id, or a part that only one has.
         goal: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Link a run to a goal.
     Link {
@@ -92,8 +99,16 @@ pub(crate) enum GoalCommand {
     },
 }
 
-pub(crate) async fn run(client: &Client, command: GoalCommand) -> Result<Code> {
-    let goal = match command {
+/// How a goal is told of.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Text,
+    Json,
+}
+
+pub(crate) async fn run(client: &Client, args: GoalArgs) -> Result<Code> {
+    let form = if args.json { Form::Json } else { Form::Text };
+    let goal = match args.command {
         GoalCommand::New { description, checks, texts, repo } => {
             let checks =
                 checks.into_iter().map(|check| CriterionParams { text: String::new(), check: Some(check) });
@@ -104,7 +119,11 @@ pub(crate) async fn run(client: &Client, command: GoalCommand) -> Result<Code> {
                 .await?
         }
         GoalCommand::List { status } => {
-            for goal in client.goals(status.as_deref()).await?.goals {
+            let goals = client.goals(status.as_deref()).await?;
+            if let Form::Json = form {
+                return print(&serde_json::to_string(&goals)?);
+            }
+            for goal in goals.goals {
                 print(&format!(
                     "{}  {:<10} {:>3} %  {}",
                     goal.id,
@@ -115,18 +134,12 @@ pub(crate) async fn run(client: &Client, command: GoalCommand) -> Result<Code> {
             }
             return Ok(Code::Ok);
         }
-        GoalCommand::Show { goal, json } => {
-            let goal = client.goal(&ids::goal(client, &goal).await?).await?;
-            if json {
-                return print(&serde_json::to_string(&goal)?);
-            }
-            goal
-        }
+        GoalCommand::Show { goal } => client.goal(&ids::goal(client, &goal).await?).await?,
         GoalCommand::Link { goal, run } => {
             let session_id = ids::run(client, &run).await?;
             act(client, &goal, "links", &LinkParams { session_id, task: "linked by hand".to_owned() }).await?
         }
-        GoalCommand::Check { goal } => return check(client, &goal).await,
+        GoalCommand::Check { goal } => return check(client, &goal, form).await,
         GoalCommand::Close { goal } => close(client, &goal).await?,
         GoalCommand::SignOff { goal, criterion, person, words } => {
             act(client, &goal, "evidence", &EvidenceParams { criterion, person, words }).await?
@@ -136,10 +149,13 @@ pub(crate) async fn run(client: &Client, command: GoalCommand) -> Result<Code> {
             act(client, &goal, "status", &GoalStatusParams { status, reason }).await?
         }
     };
-    tell(&goal)
+    tell(&goal, form)
 }
 
-fn tell(goal: &GoalView) -> Result<Code> {
+fn tell(goal: &GoalView, form: Form) -> Result<Code> {
+    if let Form::Json = form {
+        return print(&serde_json::to_string(goal)?);
+    }
     for line in told(goal) {
         print(&line)?;
     }
@@ -147,9 +163,9 @@ fn tell(goal: &GoalView) -> Result<Code> {
 }
 
 /// Runs the checks, and fails when one of them does.
-async fn check(client: &Client, goal: &str) -> Result<Code> {
+async fn check(client: &Client, goal: &str, form: Form) -> Result<Code> {
     let goal = act(client, goal, "check", &json!({})).await?;
-    tell(&goal)?;
+    tell(&goal, form)?;
     let checks = goal.acceptance.iter().filter(|criterion| criterion.check.is_some());
     let failed: Vec<_> =
         checks.clone().filter_map(|check| check.evidence.as_ref()).filter(|found| !found.passed).collect();

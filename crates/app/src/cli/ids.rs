@@ -1,5 +1,6 @@
 //! Ids as people type them: whole, or any part at the beginning or end that only one thing has.
 
+use super::client_trace;
 use crate::exit::Failure;
 use adjutant_protocol::{Client, ClientError, ExitCode as Code};
 use anyhow::Result;
@@ -8,6 +9,8 @@ use anyhow::Result;
 const LOOK_AT: usize = 1000;
 /// A run's id is so long.
 const RUN_ID_LEN: usize = 36;
+/// An issue's id is so long.
+const ISSUE_ID_LEN: usize = 34;
 
 /// Finds the run that is meant.
 pub(crate) async fn run(client: &Client, given: &str) -> Result<String> {
@@ -18,39 +21,63 @@ pub(crate) async fn run(client: &Client, given: &str) -> Result<String> {
     pick("run", given, runs.iter().map(|run| run.id.as_str()))
 }
 
-/// Finds the run of a blueprint that is meant, when there is one.
-pub(crate) async fn run_if_any(client: &Client, given: &str) -> Result<Option<String>> {
-    if given.len() == RUN_ID_LEN {
-        return match client.run(given).await {
-            Ok(run) => Ok(Some(run.id)),
-            Err(ClientError::Api { status: 400 | 404, .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        };
-    }
-    let runs = client.runs(LOOK_AT).await?.runs;
-    match pick("run", given, runs.iter().map(|run| run.id.as_str())) {
-        Ok(found) => Ok(Some(found)),
-        Err(error) => match error.downcast_ref::<Failure>() {
-            Some(failure) if failure.is_not_found() => Ok(None),
-            Some(_) | None => Err(error),
-        },
+/// Whose run is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// It executes a blueprint.
+    OfBlueprint(String),
+    /// A client drives it.
+    OfClient(String),
+}
+
+impl Run {
+    /// Gives its id.
+    pub(crate) fn into_id(self) -> String {
+        match self {
+            Run::OfBlueprint(id) | Run::OfClient(id) => id,
+        }
     }
 }
 
-/// Finds the run that is meant; what names none of a flow is taken for the whole id of a client's run.
-pub(crate) async fn run_of_anybody(client: &Client, given: &str) -> Result<String> {
-    match run(client, given).await {
-        Err(error) if error.downcast_ref::<Failure>().is_some_and(Failure::is_not_found) => {
-            Ok(given.to_owned())
-        }
-        found => found,
+/// Finds the run that is meant among those of blueprints and those of clients; a client's may have any id.
+pub(crate) async fn run_of_anybody(client: &Client, given: &str) -> Result<Run> {
+    if given.len() == RUN_ID_LEN {
+        return match client.run(given).await {
+            Ok(run) => Ok(Run::OfBlueprint(run.id)),
+            Err(ClientError::Api { status: 400 | 404, .. }) => Ok(Run::OfClient(given.to_owned())),
+            Err(error) => Err(error.into()),
+        };
     }
+    let of_blueprints = client.runs(LOOK_AT).await?.runs;
+    let of_clients = client_trace::runs(client, LOOK_AT).await?;
+    if of_clients.iter().any(|run| run.run_id == given) {
+        return Ok(Run::OfClient(given.to_owned()));
+    }
+    let ids = of_blueprints.iter().map(|run| run.id.as_str());
+    let id = pick("run", given, ids.chain(of_clients.iter().map(|run| run.run_id.as_str())))?;
+    let of_blueprint = of_blueprints.iter().any(|run| run.id == id);
+    Ok(if of_blueprint { Run::OfBlueprint(id) } else { Run::OfClient(id) })
 }
 
 /// Finds the goal that is meant.
 pub(crate) async fn goal(client: &Client, given: &str) -> Result<String> {
     let goals = client.goals(None).await?.goals;
     pick("goal", given, goals.iter().map(|goal| goal.id.as_str()))
+}
+
+/// Finds the issue that is meant.
+pub(crate) async fn issue(client: &Client, given: &str) -> Result<String> {
+    if given.len() == ISSUE_ID_LEN {
+        return Ok(given.to_owned());
+    }
+    let issues = client.issues(None, None).await?.issues;
+    pick("issue", given, issues.iter().map(|issue| issue.issue_id.as_str()))
+}
+
+/// Finds the token that is meant, among those that are good.
+pub(crate) async fn token(client: &Client, given: &str) -> Result<String> {
+    let tokens = client.tokens().await?.tokens;
+    pick("token", given, tokens.iter().map(|token| token.id.as_str()))
 }
 
 fn pick<'a>(kind: &str, given: &str, ids: impl Iterator<Item = &'a str>) -> Result<String> {
@@ -74,6 +101,8 @@ fn pick<'a>(kind: &str, given: &str, ids: impl Iterator<Item = &'a str>) -> Resu
 fn list_hint(kind: &str) -> String {
     match kind {
         "goal" => "`adjutant goal list` lists them".to_owned(),
+        "issue" => "`adjutant issue ls` lists them".to_owned(),
+        "token" => "`adjutant token ls` lists them".to_owned(),
         _ => "`adjutant runs` lists them".to_owned(),
     }
 }

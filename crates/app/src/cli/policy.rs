@@ -26,7 +26,7 @@ pub(crate) enum PolicyCommand {
 /// Which turn.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// A run's id, or a part that only one has; of a client's run the whole id.
+    /// A run's id, or a part that only one has.
     run: String,
     /// The turn's number, as `adjutant trace RUN` shows it.
     turn: u64,
@@ -37,7 +37,7 @@ pub(crate) struct ExplainArgs {
 
 /// Shows which rules decided a turn.
 pub(crate) async fn explain(client: &Client, args: ExplainArgs) -> Result<Code> {
-    let run_id = ids::run_of_anybody(client, &args.run).await?;
+    let run_id = ids::run_of_anybody(client, &args.run).await?.into_id();
     let explained = client.turn_explain(&run_id, args.turn).await?;
     if args.json {
         return print(&serde_json::to_string(&explained)?);

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// What to run, in what, with what.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// A blueprint's file (YAML or JSON), or the id of a built-in one.
+    /// A blueprint's file (YAML or JSON), or the id of one that is registered or built in.
     #[arg(value_name = "FILE|ID")]
     blueprint: String,
     /// The project: a directory in a git repository; the run works in a worktree of it.
@@ -127,7 +127,9 @@ fn blueprint(given: &str) -> Result<BlueprintRefParams> {
         || path.extension().is_some_and(|ext| ["yaml", "yml", "json"].contains(&&*ext.to_string_lossy()))
     {
         let failure = Failure::new(Code::NotFound, format!("there is no blueprint file {given}"));
-        return Err(failure.hinted("check the path; built-in blueprints go by their id").into());
+        return Err(failure
+            .hinted("check the path; registered and built-in blueprints go by their id")
+            .into());
     }
     Ok(BlueprintRefParams::Id { id: given.to_owned(), version: None })
 }

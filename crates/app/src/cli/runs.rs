@@ -1,8 +1,10 @@
 //! `adjutant runs | show | trace | cancel`
 
+use super::ids::Run;
 use super::{client_trace, ids, print};
 use crate::progress::{cost, visible};
 use adjutant_protocol::http::{RunView, TurnView};
+use adjutant_protocol::rpc::RunSummary;
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::Result;
 use clap::Args;
@@ -53,16 +55,34 @@ pub(crate) struct CancelArgs {
 
 pub(crate) async fn list(client: &Client, args: RunsArgs) -> Result<Code> {
     let runs = client.runs(args.limit).await?;
+    let driven = client_trace::runs(client, args.limit).await?;
     if args.json {
-        return print(&serde_json::to_string(&runs)?);
+        let mut told = serde_json::to_value(&runs)?;
+        told["client_runs"] = serde_json::to_value(&driven)?;
+        return print(&told.to_string());
     }
-    if runs.runs.is_empty() {
+    if runs.runs.is_empty() && driven.is_empty() {
         return print("no runs yet; `adjutant demo` makes one");
     }
-    for run in &runs.runs {
-        print(&format!("{}  {:<11} {:<24} {}", run.id, run.status, run.blueprint_id, run.created_at))?;
+    let of_blueprint =
+        |run: &RunView| (run.created_at.clone(), line(&run.id, &run.status, &run.blueprint_id));
+    let of_client = |run: &RunSummary| {
+        (
+            run.started_at.clone(),
+            line(&run.run_id, &run.status, &format!("driven by {}", visible(&run.agent_id))),
+        )
+    };
+    let mut lines: Vec<(String, String)> =
+        runs.runs.iter().map(of_blueprint).chain(driven.iter().map(of_client)).collect();
+    lines.sort_by(|a, b| b.0.cmp(&a.0));
+    for (at, line) in lines.iter().take(args.limit) {
+        print(&format!("{line} {at}"))?;
     }
     Ok(Code::Ok)
+}
+
+fn line(id: &str, status: &str, of: &str) -> String {
+    format!("{id}  {status:<11} {of:<24}")
 }
 
 pub(crate) async fn show(client: &Client, args: ShowArgs) -> Result<Code> {
@@ -101,9 +121,9 @@ fn rows(run: &RunView) -> Vec<(&'static str, String)> {
 }
 
 pub(crate) async fn trace(client: &Client, args: TraceArgs) -> Result<Code> {
-    // One that is no run of a blueprint may be one that a client drives.
-    let Some(run_id) = ids::run_if_any(client, &args.run).await? else {
-        return client_trace::print_all(client, &args.run, args.json).await;
+    let run_id = match ids::run_of_anybody(client, &args.run).await? {
+        Run::OfBlueprint(id) => id,
+        Run::OfClient(id) => return client_trace::print_all(client, &id, args.json).await,
     };
     let mut after = None;
     loop {

@@ -10,7 +10,11 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkspaceCommand {
     /// List workspaces, the newest first.
-    Ls,
+    Ls {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what a run's worktree changed since its base, untracked files included.
     Diff {
         /// A run's id, or a part that only one has.
@@ -28,8 +32,12 @@ pub(crate) enum WorkspaceCommand {
 
 pub(crate) async fn run(client: &Client, command: WorkspaceCommand) -> Result<Code> {
     match command {
-        WorkspaceCommand::Ls => {
-            for entry in client.workspaces().await?.workspaces {
+        WorkspaceCommand::Ls { json } => {
+            let found = client.workspaces().await?;
+            if json {
+                return print(&serde_json::to_string(&found)?);
+            }
+            for entry in found.workspaces {
                 print(&line(&entry))?;
             }
             Ok(Code::Ok)

@@ -7,7 +7,9 @@ use super::hands::Hands;
 use crate::launch;
 use adjutant_protocol::Client;
 use adjutant_protocol::http::TokenRequest;
-use adjutant_protocol::rpc::{RpcClient, RpcClientError, RunStart, ToolAction};
+use adjutant_protocol::rpc::{
+    Action, Proposal, RpcClient, RpcClientError, RunOutcome, RunStart, SubmitOptions,
+};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -53,14 +55,14 @@ impl Door {
     /// Has one call of a tool done and recorded.
     pub(super) async fn act(&mut self, tool: &str, parameters: Value, timeout: Duration) -> Result<Settled> {
         let timeout_ms = u64::try_from((timeout + ACTION_SLACK).as_millis()).unwrap_or(u64::MAX);
-        let action = ToolAction {
-            id: tool.to_owned(),
-            tool: tool.to_owned(),
-            parameters,
+        let action = Action {
+            id: Some(tool.to_owned()),
             timeout_ms: Some(timeout_ms),
+            ..Action::tool_call(tool, parameters)
         };
+        let proposal = Proposal { actions: vec![action], ..Proposal::default() };
         loop {
-            match self.rpc.proposal_submit(std::slice::from_ref(&action)).await {
+            match self.rpc.proposal_submit(&proposal, &SubmitOptions::default()).await {
                 Ok(result) => {
                     self.turns += 1;
                     let result = result.results.into_iter().next().context("the action has no result")?;
@@ -84,7 +86,7 @@ impl Door {
     /// Ends the run in our words.
     pub(super) async fn complete(&mut self, status: &str, summary: &str) -> Result<()> {
         let outcome =
-            adjutant_protocol::rpc::RunOutcome { status: status.to_owned(), summary: summary.to_owned() };
+            RunOutcome { status: status.to_owned(), summary: summary.to_owned(), ..RunOutcome::default() };
         if let Err(RpcClientError::Gone) = self.rpc.run_complete(&self.run_id, &outcome).await {
             self.again().await?;
             self.rpc.run_complete(&self.run_id, &outcome).await?;

@@ -56,6 +56,7 @@ impl Hands {
             name: name.to_owned(),
             description: Some(description.to_owned()),
             parameters,
+            ..ToolSpec::default()
         };
         [
             tool(DRIVE, "starts a coding agent's program without a terminal", schema(&["cli", "prompt"])),

@@ -49,7 +49,10 @@ fn what_the_check_found_is_fed_back_until_it_passes() {
     assert!(turns[2]["prompt"].as_str().unwrap().contains("it is still bad"), "{}", turns[2]);
     assert_eq!(records.last().unwrap()["termination"]["status"], "success", "{records:?}");
 
-    let shown = env.run(&["trace", told["run_id"].as_str().unwrap()]).expect(0).stdout;
+    let run_id = told["run_id"].as_str().unwrap();
+    let listed = env.run(&["runs"]).expect(0).stdout;
+    assert!(listed.contains(run_id) && listed.contains("completed"), "{listed}");
+    let shown = env.run(&["trace", &run_id[run_id.len() - 8..]]).expect(0).stdout;
     assert!(shown.contains("check_outcome") && shown.contains("fail"), "{shown}");
 }
 

@@ -34,7 +34,7 @@ fn a_wrong_blueprint_is_shown_at_its_line_and_column_before_a_daemon_is_started(
 fn a_wrong_path_is_told_apart_from_a_wrong_name() {
     let env = TestEnv::new(BINARY);
     let missing = env.run(&["run", "nope.yaml"]).expect(4);
-    let hint = "hint: check the path; built-in blueprints go by their id\n";
+    let hint = "hint: check the path; registered and built-in blueprints go by their id\n";
     assert_eq!(missing.stderr, format!("error: there is no blueprint file nope.yaml\n{hint}"));
     let repo = env.run(&["run", "fix-failing-test", "--repo", "nowhere"]).expect(4);
     assert!(repo.stderr.starts_with("error: the directory nowhere cannot be used: "), "{}", repo.stderr);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it is")]
 
 mod asks;
+mod blueprints;
 mod client;
 mod cost;
 mod daemon;

@@ -2,7 +2,8 @@
 
 use crate::BINARY;
 use adjutant_protocol::rpc::{
-    RpcClient, RunOutcome, RunStart, ToolAction, ToolAnswer, ToolRequest, ToolSpec, Tools,
+    Action, Proposal, ProposalResult, RpcClient, RpcClientError, RunOutcome, RunStart, SubmitOptions,
+    ToolAnswer, ToolRequest, ToolSpec, Tools,
 };
 use adjutant_testkit::TestEnv;
 use rustix::process::{Pid, Signal, kill_process};
@@ -47,13 +48,14 @@ async fn connect(env: &TestEnv, tools: impl Tools) -> RpcClient {
     let address = env.daemon_json().unwrap()["address"].as_str().unwrap().to_owned();
     let token = fs::read_to_string(env.home().join("token")).unwrap();
     let (rpc, _notices) = RpcClient::connect(&address, token.trim(), tools).await.unwrap();
-    let tool = ToolSpec { name: "count".to_owned(), description: None, parameters: json!({}) };
+    let tool = ToolSpec { name: "count".to_owned(), parameters: json!({}), ..ToolSpec::default() };
     rpc.tools_register(&[tool]).await.unwrap();
     rpc
 }
 
-fn count() -> [ToolAction; 1] {
-    [ToolAction { id: "a".to_owned(), tool: "count".to_owned(), parameters: json!({}), timeout_ms: None }]
+async fn count(rpc: &RpcClient) -> Result<ProposalResult, RpcClientError> {
+    let proposal = Proposal { actions: vec![Action::tool_call("count", json!({}))], ..Proposal::default() };
+    rpc.proposal_submit(&proposal, &SubmitOptions::default()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,13 +74,13 @@ async fn a_daemon_killed_between_an_answer_and_the_reply_has_the_turn_once_and_i
         };
         let run_id = rpc.run_start(&start).await.unwrap().run_id;
         // Whether the reply still came is not what is looked at.
-        let replied = rpc.proposal_submit(&count()).await.is_ok();
+        let replied = count(&rpc).await.is_ok();
 
         env.run(&["runs"]).expect(0);
         let rpc = connect(&env, AtOnce).await;
         assert_eq!(rpc.run_resume(&run_id).await.unwrap().run_id, run_id);
-        assert_eq!(rpc.proposal_submit(&count()).await.unwrap().results[0].output, Some(json!({"n": 2})));
-        let outcome = RunOutcome { status: "success".to_owned(), summary: String::new() };
+        assert_eq!(count(&rpc).await.unwrap().results[0].output, Some(json!({"n": 2})));
+        let outcome = RunOutcome { status: "success".to_owned(), ..RunOutcome::default() };
         rpc.run_complete(&run_id, &outcome).await.unwrap();
 
         let page = rpc.run_trace(&run_id, 0).await.unwrap().unwrap();

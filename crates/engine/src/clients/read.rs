@@ -61,19 +61,19 @@ pub(super) async fn tail(core: &Core, run: &ClientRun, turns: u64) -> Result<Run
     })
 }
 
-/// Gives the runs of an agent, the newest first; only a host and the agent itself may ask.
+/// Gives the runs of an agent or of all, the newest first; only a host and the agent itself may ask.
 pub(super) async fn list(
     core: &Core,
     caller: &Caller,
-    agent_id: &str,
+    agent_id: Option<&str>,
     limit: usize,
 ) -> Result<Vec<RunSummary>, EngineError> {
-    let own = caller.agent_id.as_deref() == Some(agent_id);
     let bound = caller.agent_id.is_some();
+    let own = bound && caller.agent_id.as_deref() == agent_id;
     if bound && !own && caller.role != Role::Host {
         return Err(EngineError::Forbidden("this token may list its own agent's runs only".to_owned()));
     }
-    let runs = core.store.client_runs(Some(agent_id), limit).await?;
+    let runs = core.store.client_runs(agent_id, limit).await?;
     let seen = runs.into_iter().filter(|run| super::may(caller, run));
     Ok(seen.map(summary).collect())
 }

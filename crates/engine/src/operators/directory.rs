@@ -15,7 +15,6 @@ use adjutant_rules::operator::{Presence, Standing, standing};
 use adjutant_store::{Draft, Write};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// So many operators may have joined.
 const OPERATORS_MAX: usize = 1000;
@@ -59,8 +58,7 @@ pub(crate) async fn load(core: &Arc<Core>) -> Result<(), EngineError> {
     for operator in core.store.operators().await? {
         core.operators.enter(operator);
     }
-    sweep_once(core).await;
-    Ok(())
+    sweep(core.clone()).await.map(drop)
 }
 
 /// Takes an operator in; gives it with the token that opens its socket.
@@ -232,46 +230,29 @@ async fn forget(core: &Core, operator: &Operator, actor: String, reason: &str) -
     write.journal(Draft { at: now, actor: actor.into(), subject: operator.sid.as_str().into(), event });
     core.store.write(write).await?;
     core.operators.remove(&operator.sid);
+    identity::tell_ended(core, &operator.token_id);
     Ok(())
 }
 
-/// Forgets now and then who was away for too long, and keeps when the others were heard of.
-pub(crate) fn sweep(core: &Arc<Core>) {
-    let period = Duration::from_millis(core.settings.operator_sweep_ms);
-    if period.is_zero() {
-        return tracing::info!("operators that are away are not forgotten: the sweep is switched off");
-    }
-    let apart = core.clone();
-    core.tasks.spawn(async move {
-        loop {
-            tokio::select! {
-                () = apart.stopping.cancelled() => return,
-                () = tokio::time::sleep(period) => sweep_once(&apart).await,
-            }
-        }
-    });
-}
-
-async fn sweep_once(core: &Arc<Core>) {
+/// Forgets who was away for too long, and keeps when the others were heard of; gives how many were forgotten.
+pub(crate) async fn sweep(core: Arc<Core>) -> Result<u64, EngineError> {
     let all: Vec<(Operator, Presence)> = {
         let state = core.operators.lock();
         state.members.values().map(|member| (member.record.clone(), member.presence())).collect()
     };
-    let mut seen = Write::default();
+    let (mut seen, mut forgotten) = (Write::default(), 0);
     for (operator, presence) in all {
-        if standing_of(core, presence) != Standing::Forgotten {
+        if standing_of(&core, presence) != Standing::Forgotten {
             if presence.connected {
                 seen.operator_seen(&operator.sid, presence.seen_at);
             }
             continue;
         }
-        if let Err(error) = forget(core, &operator, "plane".to_owned(), "not heard of for too long").await {
-            tracing::warn!(sid = %operator.sid, %error, "an operator could not be forgotten; it is tried again");
-        }
+        forget(&core, &operator, "plane".to_owned(), "not heard of for too long").await?;
+        forgotten += 1;
     }
-    if !seen.is_empty()
-        && let Err(error) = core.store.write(seen).await
-    {
-        tracing::warn!(%error, "when operators were heard of could not be kept; it is tried again");
+    if !seen.is_empty() {
+        core.store.write(seen).await?;
     }
+    Ok(forgotten)
 }

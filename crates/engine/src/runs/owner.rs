@@ -491,7 +491,8 @@ impl Owner {
         for dispatch in dispatches {
             let agent = &self.blueprint.agents[&*dispatch.agent];
             let is_plain = |operators: &Arc<RunOperators>| operators.plan(&self.blueprint, agent).is_plain();
-            if let AgentSpec::Function { fn_id } = &agent.spec
+            // One with a limit may have to wait, which is done apart, as what has to do with operators is.
+            if let (AgentSpec::Function { fn_id }, None) = (&agent.spec, agent.max_concurrency)
                 && self.operators.as_ref().is_none_or(is_plain)
             {
                 let Dispatch { path, attempt, input, .. } = dispatch;

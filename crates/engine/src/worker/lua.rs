@@ -1,14 +1,15 @@
 //! Luau chunks: a step as a small script, in a sandbox that can always be stopped.
 //!
 //! A chunk gets the step's input as its argument (`local input = ...`) and returns the result; `convert` says how
-//! JSON and Luau stand for each other, and `sandbox` what a chunk can reach. Every call has a machine of its own, on
-//! a thread that may block, with a bound on memory and on time. A chunk whose time is over fails from then on at
-//! every loop and call, also inside of `pcall`, and fails the step even when it hides that.
+//! JSON and Luau stand for each other, `sandbox` what a chunk can reach, and `host` what the plane lends it. Every call
+//! has a machine of its own, on a thread that may block, with a bound on memory and on time. A chunk whose time is over
+//! fails from then on at every loop and call, also inside of `pcall`, and fails the step even when it hides that.
 //!
 //! `error "text"` fails the step with the text and its line. `error {message = "text", …}` fails it with the text,
 //! and the whole table becomes the failure's value.
 
 mod convert;
+mod host;
 mod sandbox;
 
 use super::{Progress, WorkerContext, failed};
@@ -17,7 +18,7 @@ use adjutant_model::blueprint::LuaSpec;
 use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome};
 use adjutant_rules::limits;
 use convert::{Bounds, Converter};
-use mlua::chunk::ChunkMode;
+use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Function, Lua, MultiValue, VmState};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -25,7 +26,11 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 /// The chunks that `spec.fn_id` can name, with their source.
-pub const BUILTINS: &[(&str, &str)] = &[];
+pub const BUILTINS: &[(&str, &str)] = &[
+    ("patch-applier", include_str!("../../../../blueprints/enhance/patch-applier.luau")),
+    ("verifier-router", include_str!("../../../../blueprints/enhance/verifier-router.luau")),
+    ("committer", include_str!("../../../../blueprints/enhance/committer.luau")),
+];
 
 /// An error's text keeps so many bytes.
 const MESSAGE_BYTES_MAX: usize = 2 << 10;
@@ -112,6 +117,14 @@ impl From<mlua::Error> for Failure {
     fn from(error: mlua::Error) -> Self {
         Failure::chunk(told(&error))
     }
+}
+
+/// Tells whether a chunk has the form of one; what it does is not looked at.
+///
+/// # Errors
+/// What is wrong with it, and on which line.
+pub fn check_syntax(source: &str) -> Result<(), String> {
+    Compiler::new().compile(source).map(drop).map_err(|error| told(&error))
 }
 
 fn run(job: &Job) -> Result<Value, Failure> {

@@ -1,7 +1,9 @@
 //! The plane as a whole, with a real store, real processes and real git.
 
 mod asks;
+mod enhance;
 mod goals;
+mod places;
 mod recovery;
 mod runs;
 mod workers;

@@ -1,6 +1,7 @@
 //! Runs from request to end.
 
 use adjutant_engine::EngineError;
+use adjutant_engine::registry::VersionSelector;
 use adjutant_engine::tasks::BlueprintRef;
 use adjutant_model::run::{FlowErrorCode, RunStatus, TtlSource, TurnStatus};
 use adjutant_testkit::{Home, json, owner, run, start, task, turns, until};
@@ -166,7 +167,7 @@ async fn what_cannot_run_is_refused_and_leaves_nothing() {
     let mut no_ttl = task(good.clone(), json!({}));
     no_ttl.ttl_secs = Some(0);
     let mut no_blueprint = task(good, json!({}));
-    no_blueprint.blueprint = BlueprintRef::Id("unknown".to_owned());
+    no_blueprint.blueprint = BlueprintRef::Id { id: "unknown".to_owned(), version: VersionSelector::Latest };
     let wrong_agent = task(identity(step("ghost", "$", "$.x")), json!({}));
     for (params, code) in [
         (no_dir, "invalid_request"),

@@ -363,3 +363,71 @@ fn resident_kib() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
     line.trim().trim_end_matches(" kB").parse().expect("it is a number")
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plane_lends_functions_over_documents() {
+    let fixture = Fixture::new();
+    for (source, input, expected) in [
+        ("return host.yaml_to_json('a: [1, two]')", "null", "{\"a\":[1,\"two\"]}"),
+        ("return host.yaml_to_json('null')", "null", "null"),
+        (
+            "return host.yaml_to_json(host.to_yaml(...))",
+            "{\"a\":[],\"b\":{},\"c\":\"1\\n2\"}",
+            "{\"a\":[],\"b\":{},\"c\":\"1\\n2\"}",
+        ),
+        ("return host.canonical(...)", "{\"b\":1.0,\"a\":[]}", "\"{\\\"a\\\":[],\\\"b\\\":1}\""),
+        (
+            "return host.content_hash('abc')",
+            "null",
+            "\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"",
+        ),
+        (
+            "return host.json_patch({a = array {}}, ...)",
+            "[{\"op\":\"add\",\"path\":\"/a/-\",\"value\":1}]",
+            "{\"a\":[1]}",
+        ),
+        (
+            "return host.patch('```json\\n{\"rationale\": \"r\"}\\n```')",
+            "null",
+            "{\"ops\":[],\"bump\":\"patch\",\"rationale\":\"r\"}",
+        ),
+        ("return {host.bump(nil, 'minor'), host.bump('1.2.3', 'patch')}", "null", "[\"0.1.0\",\"1.2.4\"]"),
+        ("return host.compile({}).ok", "null", "false"),
+        ("return {pcall(host.canonical)}", "null", "[true,\"null\"]"),
+        (
+            "local ok, why = pcall(host.content_hash, 1) return {ok, why}",
+            "null",
+            "[false,\"content_hash: expected a text, found integer\"]",
+        ),
+    ] {
+        assert_eq!(done(fixture.lua(source, json(input)).await), json(expected), "{source}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_plane_refuses_is_told_at_the_line_that_asked() {
+    let fixture = Fixture::new();
+    let long = format!("return host.content_hash(('x'):rep({}))", (4 << 20) + 1);
+    for (source, message) in [
+        ("return host.yaml_to_json(1)", "chunk:1: yaml_to_json: expected a text, found integer"),
+        ("\nreturn host.yaml_to_json('a: [')", "chunk:2: yaml_to_json: parse: "),
+        ("return host.canonical(print)", "chunk:1: canonical: result is a function, which has no JSON form"),
+        (
+            "return host.json_patch({}, {})",
+            "chunk:1: json_patch: expected an array of operations, found object",
+        ),
+        (
+            "return host.json_patch({}, array {{op = 'remove', path = '/a'}})",
+            "chunk:1: json_patch: operation 0 (remove \"/a\"): there is no such place",
+        ),
+        ("return host.patch('no')", "chunk:1: patch: expected one JSON object {ops, bump, rationale}"),
+        ("return host.bump(nil, 'huge')", "chunk:1: bump: expected major, minor or patch, found \"huge\""),
+        (long.as_str(), "chunk:1: content_hash: the text is longer than 4194304 bytes"),
+        ("host.own = 1", "attempt to modify a readonly table"),
+        ("return host.read_file('/etc/passwd')", "attempt to call a nil value"),
+    ] {
+        let failure = failure(fixture.lua(source, Value::Null).await);
+        assert_eq!(failure.class, ErrorClass::User, "{source}");
+        assert!(failure.message.contains(message), "{source}: {}", failure.message);
+    }
+}

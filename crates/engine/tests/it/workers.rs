@@ -48,7 +48,6 @@ async fn lua_computes_and_says_where_it_went_wrong() {
     );
     for (source, expected) in [
         ("\n\nerror('no')", "chunk:3: no"),
-        ("local x =", "chunk:1:"),
         ("return print", "function"),
         ("return {1, nil, 3, a = 1}", "mixes positions and names"),
         ("return 0/0", "NaN"),

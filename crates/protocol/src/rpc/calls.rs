@@ -2,189 +2,78 @@
 //!
 //! Fields that this side does not know are passed over, so a newer daemon can say more.
 
+mod permission;
+mod proposals;
+mod registry;
+mod runs;
+
+pub use permission::{Decision, Permission, ToolCall};
+pub use proposals::{
+    Action, ActionKind, ActionResult, FailureBehavior, Issue, Proposal, ProposalCost, ProposalLimits,
+    ProposalResult, SubmitOptions, Verification,
+};
+pub use registry::{BoundPolicy, PolicyRule, PolicySpec, RateLimit, ToolSpec};
+pub use runs::{
+    RecordedTurns, RunOutcome, RunResumed, RunStart, RunStarted, RunSummary, RunTail, TracePage, TurnReport,
+};
+
 use super::{RpcClient, RpcClientError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// A tool that a client offers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ToolSpec {
-    /// What actions call it by.
-    pub name: String,
-    /// For people and models.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    /// The JSON schema of its parameters; `{}` takes everything.
-    #[serde(default)]
-    pub parameters: Value,
-}
-
-/// Who begins what.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct RunStart {
-    /// What it is for.
-    pub intent: String,
-    /// The agent it is recorded under; a token that is bound to one says it by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent_id: Option<String>,
-    /// A name to make an id of, when there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent_name: Option<String>,
-    /// How one would see that it is done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome_description: Option<String>,
-    /// The run's id; saying it again gives the same run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
-}
-
-/// A run that is open.
+/// Who answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunStarted {
-    /// Its id.
-    pub run_id: String,
-    /// The agent it is recorded under.
-    pub agent_id: String,
+pub struct ServerInfo {
+    /// [`super::PROTOCOL`], or another.
+    pub protocol: String,
+    /// The daemon's version.
+    pub version: String,
+    /// What the connection is called by the daemon.
+    pub client_id: String,
+    /// The methods that the daemon has.
+    pub capabilities: Vec<String>,
 }
 
-/// How a run ended, in its client's words.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunOutcome {
-    /// `success`, `partial_success`, `give_up`, `timeout`, `failure` or `done`.
-    pub status: String,
-    /// For people.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub summary: String,
+/// From where the journal is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsFrom {
+    /// The rows behind this place come as notices `events.event`.
+    pub cursor: i64,
+    /// The journal's last place now.
+    pub last: i64,
 }
 
-/// An action of a proposal: a call of a tool.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ToolAction {
-    /// Its id in the proposal.
-    pub id: String,
-    /// The tool.
-    pub tool: String,
-    /// What it gets.
-    pub parameters: Value,
-    /// How long it may take, in milliseconds; 300 000 unless said otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_ms: Option<u64>,
-}
-
-/// What came of a proposal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ProposalResult {
-    /// The proposal's id.
-    pub proposal_id: String,
-    /// One result for each action, in their order.
-    pub results: Vec<ActionResult>,
-}
-
-/// What came of an action.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ActionResult {
-    /// The action's id.
-    pub action_id: String,
-    /// `succeeded`, `failed`, `rejected` or `skipped`.
-    pub status: String,
-    /// What the tool gave.
-    #[serde(default)]
-    pub output: Option<Value>,
-    /// Why it was not done or went wrong.
-    #[serde(default)]
-    pub error: Option<String>,
-}
-
-/// A page of a run's trace.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TracePage {
-    /// The records: `started`, `turn`, `ended`.
-    pub records: Vec<Value>,
-    /// Behind the last of them.
-    pub cursor: u64,
-    /// Whether there is more behind it.
-    pub more: bool,
-}
-
-/// A page, or the news that there is no such run.
 #[derive(Deserialize)]
-struct TraceAnswer {
-    #[serde(default)]
-    not_found: bool,
-    #[serde(flatten)]
-    page: Option<TracePage>,
+struct Removed {
+    removed: bool,
 }
 
 impl RpcClient {
-    /// Offers tools; one that was offered before is replaced. Gives how many are offered.
+    /// Asks who answers.
     ///
     /// # Errors
     /// [`RpcClientError`]
-    pub async fn tools_register(&self, tools: &[ToolSpec]) -> Result<u64, RpcClientError> {
-        self.typed("tools.register", json!(tools)).await
+    pub async fn server_info(&self) -> Result<ServerInfo, RpcClientError> {
+        self.typed("server.info", json!({})).await
     }
 
-    /// Begins a run, in which all that follows on this connection is recorded.
+    /// Has the journal told from a place on, or from now; for a host. A second call replaces the first.
     ///
     /// # Errors
     /// [`RpcClientError`]
-    pub async fn run_start(&self, start: &RunStart) -> Result<RunStarted, RpcClientError> {
-        self.typed("runs.start", json!(start)).await
+    pub async fn events_subscribe(&self, cursor: Option<i64>) -> Result<EventsFrom, RpcClientError> {
+        self.typed("events.subscribe", cursor.map_or_else(|| json!({}), |cursor| json!({"cursor": cursor})))
+            .await
     }
 
-    /// Goes on with a run whose connection is gone.
-    ///
-    /// # Errors
-    /// [`RpcClientError::Refused`] also when it is over.
-    pub async fn run_resume(&self, run_id: &str) -> Result<RunStarted, RpcClientError> {
-        self.typed("runs.resume", json!({"run_id": run_id})).await
-    }
-
-    /// Ends a run.
+    /// Has the journal told no more; tells whether it was.
     ///
     /// # Errors
     /// [`RpcClientError`]
-    pub async fn run_complete(&self, run_id: &str, outcome: &RunOutcome) -> Result<(), RpcClientError> {
-        self.call("runs.complete", json!({"run_id": run_id, "outcome": outcome})).await.map(drop)
-    }
-
-    /// Stops a run and what it has in flight.
-    ///
-    /// # Errors
-    /// [`RpcClientError`]
-    pub async fn run_cancel(&self, run_id: &str, reason: &str) -> Result<(), RpcClientError> {
-        self.call("runs.cancel", json!({"run_id": run_id, "reason": reason})).await.map(drop)
-    }
-
-    /// Reads a run's trace behind a cursor; `None` when there is no such run, or it is another's.
-    ///
-    /// # Errors
-    /// [`RpcClientError`]
-    pub async fn run_trace(&self, run_id: &str, cursor: u64) -> Result<Option<TracePage>, RpcClientError> {
-        let answer: TraceAnswer =
-            self.typed("runs.get_trace", json!({"run_id": run_id, "cursor": cursor})).await?;
-        match answer {
-            TraceAnswer { not_found: true, .. } => Ok(None),
-            TraceAnswer { page: Some(page), .. } => Ok(Some(page)),
-            TraceAnswer { page: None, .. } => {
-                Err(RpcClientError::Protocol("a trace without records".to_owned()))
-            }
-        }
-    }
-
-    /// Has a proposal of calls of tools done.
-    ///
-    /// # Errors
-    /// [`RpcClientError`]; an action that is refused or fails is a result.
-    pub async fn proposal_submit(&self, actions: &[ToolAction]) -> Result<ProposalResult, RpcClientError> {
-        let action = |action: &ToolAction| {
-            let mut action = json!(action);
-            action["type"] = json!("tool_call");
-            action
-        };
-        let actions: Vec<Value> = actions.iter().map(action).collect();
-        self.typed("proposal.submit", json!({"proposal": {"actions": actions}})).await
+    pub async fn events_unsubscribe(&self) -> Result<bool, RpcClientError> {
+        let answer: Removed = self.typed("events.unsubscribe", json!({})).await?;
+        Ok(answer.removed)
     }
 
     async fn typed<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcClientError> {

@@ -4,6 +4,7 @@ use super::Builtins;
 use super::command::{agent_command, arguments};
 use super::fields::{argument, closest, fields, optional, text, texts};
 use super::operators::Operators;
+use super::support;
 use super::verdicts;
 use crate::document::{Cursor, Lints};
 use adjutant_model::blueprint::{
@@ -17,13 +18,25 @@ const LUA_BYTES: (u64, u64) = (1 << 20, 1 << 32);
 const LUA_MS_MAX: u64 = 86_400_000;
 /// A check may run a day.
 const CHECK_SECS_MAX: u64 = 86_400;
+/// So many steps of one agent may be asked for at once.
+const CONCURRENCY_MAX: u64 = 10_000;
 /// An agent's name is at most so many characters.
 const NAME_MAX: usize = 128;
 
+const FIELDS: &[&str] = &[
+    "name",
+    "kind",
+    "spec",
+    "profile",
+    "description",
+    "meta",
+    "lints",
+    "max_concurrency",
+    "runner",
+    "runner_ref",
+    "verdict",
+];
 const KINDS: &str = "kinds: function, lua, command, check, operator";
-const KNOWN: &[&str] = &["name", "kind", "spec", "profile", "description", "runner", "runner_ref", "verdict"];
-const UNSUPPORTED: &[&str] = &["meta", "lints", "max_concurrency"];
-const UNSUPPORTED_PROFILE: &[&str] = &["effort", "extras", "version_hash", "worker_binding"];
 
 /// What agents may name.
 pub(super) struct Known<'k> {
@@ -45,8 +58,11 @@ pub(super) fn agents(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> A
     let mut agents = Agents { read: BTreeMap::new(), names: BTreeSet::new() };
     let Some(list) = optional(at, "agents") else { return agents };
     for entry in list.elements(lints) {
-        let spec = fields(&entry, KNOWN, UNSUPPORTED, lints).and_then(|()| agent_spec(&entry, known, lints));
+        let spec = fields(&entry, FIELDS, &[], lints).and_then(|()| agent_spec(&entry, known, lints));
         let profile = profile(&entry, lints);
+        if let Some(meta) = optional(&entry, "meta") {
+            support::agent_meta(&meta, lints);
+        }
         let kind = spec.as_ref().map(AgentSpec::kind);
         let runner = known.operators.runner_of(&entry, kind, lints);
         let verdict = verdicts::contract(&entry, lints);
@@ -58,6 +74,9 @@ pub(super) fn agents(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> A
                 lints.error(&entry, "verdict-channel-mismatch", message);
             }
         }
+        let max_concurrency = optional(&entry, "max_concurrency")
+            .and_then(|max| max.whole(1, CONCURRENCY_MAX, lints))
+            .and_then(|max| u32::try_from(max).ok());
         let Some(name_at) = entry.required("name", lints) else { continue };
         let Some(name) = name_at.string(lints) else { continue };
         if !is_name(name) {
@@ -66,7 +85,7 @@ pub(super) fn agents(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> A
         } else if !agents.names.insert(name.to_owned()) {
             lints.error(&name_at, "duplicate-agent-name", format!("a second agent is called `{name}`"));
         } else if let Some(spec) = spec {
-            let agent = Agent { profile, runner, verdict, ..Agent::new(name, spec) };
+            let agent = Agent { profile, runner, verdict, max_concurrency, ..Agent::new(name, spec) };
             agents.read.insert(name.to_owned(), agent);
         }
     }
@@ -107,7 +126,7 @@ fn is_name(name: &str) -> bool {
 fn profile(at: &Cursor<'_>, lints: &mut Lints) -> Profile {
     let description = text(at, "description", lints);
     let Some(profile) = optional(at, "profile") else { return Profile { description, ..Profile::default() } };
-    if fields(&profile, &["system_prompt", "model", "tools", "description"], UNSUPPORTED_PROFILE, lints)
+    if fields(&profile, &["system_prompt", "model", "tools", "description"], support::PROFILE, lints)
         .is_none()
     {
         return Profile::default();

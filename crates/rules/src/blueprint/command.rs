@@ -3,6 +3,7 @@
 use super::agent::Unknown;
 use super::fields::{argument, fields, optional, text};
 use super::fill::{WORDS, unknown_words};
+use super::support;
 use crate::document::{Cursor, Lints};
 use adjutant_model::Value;
 use adjutant_model::blueprint::{CommandSpec, OkFrom, OutputFormat, OutputSpec, StatsSpec};
@@ -13,7 +14,6 @@ const TIMEOUT_MS_MAX: u64 = 604_800_000;
 
 const FIELDS: [&str; 9] =
     ["program", "args", "argv", "use_stdin", "stdin", "env", "cwd", "timeout_ms", "output"];
-const UNSUPPORTED: &[&str] = &["stream_mode"];
 
 /// The templates of a document.
 pub(super) struct Templates {
@@ -53,7 +53,7 @@ pub(super) fn templates(at: &Cursor<'_>, lints: &mut Lints) -> Templates {
 
 fn template(at: &Cursor<'_>, lints: &mut Lints) -> Option<CommandSpec> {
     let known: Vec<&str> = FIELDS.into_iter().chain(["name"]).collect();
-    fields(at, &known, UNSUPPORTED, lints)?;
+    fields(at, &known, support::COMMAND, lints)?;
     let spec = command(at, lints);
     if spec.argv.is_empty() && !has_argv(at) {
         lints.error(at, "missing-field", "a template needs `argv`, or `program` and `args`");
@@ -65,7 +65,7 @@ fn template(at: &Cursor<'_>, lints: &mut Lints) -> Option<CommandSpec> {
 /// Reads an agent's own command.
 pub(super) fn agent_command(at: &Cursor<'_>, templates: &[&str], lints: &mut Lints) -> Option<CommandSpec> {
     let known: Vec<&str> = FIELDS.into_iter().chain(["template"]).collect();
-    fields(at, &known, UNSUPPORTED, lints)?;
+    fields(at, &known, support::COMMAND, lints)?;
     let mut spec = command(at, lints);
     if let Some(template_at) = optional(at, "template") {
         spec.template = template_at.string(lints).map(str::to_owned);

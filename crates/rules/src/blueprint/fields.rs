@@ -1,29 +1,32 @@
 //! Fields that several parts of a blueprint have in common.
 
+use super::support::Unsupported;
 use crate::document::{Cursor, Lints};
 use adjutant_model::Value;
 
 /// Takes an object: refuses fields that nobody knows, and fields in `unsupported` unless they say nothing.
-pub(super) fn fields(at: &Cursor<'_>, known: &[&str], unsupported: &[&str], lints: &mut Lints) -> Option<()> {
+pub(super) fn fields(
+    at: &Cursor<'_>,
+    known: &[&str],
+    unsupported: &[Unsupported],
+    lints: &mut Lints,
+) -> Option<()> {
     for (key, member) in at.entries(lints) {
         if known.contains(&key) {
             continue;
         }
-        if !unsupported.contains(&key) {
+        let Some((_, instead)) = unsupported.iter().find(|(name, _)| *name == key) else {
             let message = format!("unknown field `{key}`");
             let hint = match closest(key, known) {
                 Some(meant) => format!("did you mean `{meant}`? known here: {}", known.join(", ")),
                 None => format!("known here: {}", known.join(", ")),
             };
             lints.error_with_hint(&member, "unknown-field", message, hint);
-        } else if !says_nothing(key, member.value()) {
+            continue;
+        };
+        if !says_nothing(key, member.value()) {
             let message = format!("the field `{key}` is not supported here");
-            lints.error_with_hint(
-                &member,
-                "unsupported-field",
-                message,
-                "remove it: it would change nothing",
-            );
+            lints.error_with_hint(&member, "unsupported-field", message, *instead);
         }
     }
     at.value().as_object().map(|_| ())
@@ -87,31 +90,21 @@ fn distance(from: &str, to: &str) -> usize {
 }
 
 /// Tells whether a text is `[a-z0-9][a-z0-9._-]{0,63}`.
-pub(super) fn is_id(text: &str) -> bool {
+pub fn is_id(text: &str) -> bool {
     let is_head = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.len() <= 64 && text.starts_with(is_head) && text.chars().all(|c| is_head(c) || "._-".contains(c))
 }
 
 /// Tells whether a text is a semantic version: `1.2.3`, with `-pre.release` and `+build` if need be.
-pub(super) fn is_semver(text: &str) -> bool {
-    let (text, build) = text.split_once('+').map_or((text, None), |(head, build)| (head, Some(build)));
-    let (core, pre) = text.split_once('-').map_or((text, None), |(core, pre)| (core, Some(pre)));
-    let is_plain =
-        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    let is_number = |part: &str| {
-        let plain = part.len() == 1 || !part.starts_with('0');
-        !part.is_empty() && part.len() <= 9 && plain && part.bytes().all(|b| b.is_ascii_digit())
-    };
-    core.split('.').count() == 3
-        && core.split('.').all(is_number)
-        && [pre, build].into_iter().flatten().all(|tail| tail.split('.').all(is_plain))
+pub fn is_semver(text: &str) -> bool {
+    semver::Version::parse(text).is_ok()
 }
 
 /// Tells whether a value asks for nothing: empty, or what holds anyway.
 fn says_nothing(key: &str, value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::Bool(flag) => *flag == matches!(key, "strict_refs" | "strict_kind"),
+        Value::Bool(flag) => !flag,
         Value::Number(_) => false,
         Value::String(text) => text.is_empty() || (key == "default_agent_kind" && &**text == "operator"),
         Value::Array(items) => items.as_slice().is_empty(),

@@ -2,6 +2,7 @@
 
 use super::agent::Unknown;
 use super::fields::{fields, optional, text, texts};
+use super::support;
 use crate::document::{Cursor, Lints};
 use adjutant_model::blueprint::{OperatorSeat, OperatorSpec, Runner, StepLayer, SubmitFormat};
 use adjutant_model::operator::OperatorKind;
@@ -76,7 +77,7 @@ fn seats(at: &Cursor<'_>, read: &mut Operators, lints: &mut Lints) {
     let Some(list) = optional(at, "operators") else { return };
     for entry in list.elements(lints) {
         let known = &["name", "display_name", "kind"];
-        if fields(&entry, known, &["spec", "profile", "meta"], lints).is_none() {
+        if fields(&entry, known, support::OPERATOR, lints).is_none() {
             continue;
         }
         let seat = OperatorSeat {

@@ -40,7 +40,7 @@ fn errors(document: &Value) -> Vec<String> {
 fn a_whole_blueprint_is_read() {
     let agents = r#""kind":"rust_fn","spec":{"fn_id":"identity"}"#;
     let more = r#","schema_version":"0.1.0","templates":[],"default_init_ctx":{"x":1},"operators":[],
-        "strategy":{"strict_refs":true,"strict_kind":true,"strict_binding":false},"hints":{"per_agent":{},"global":null},
+        "strategy":{"strict_refs":true,"strict_kind":true,"strict_binding":false},"hints":{"per_agent":{},"global":null},"check_policy":null,
         "default_agent_kind":"operator","spawner_hints":{"layers":[]},
         "metadata":{"description":"d","tags":["t"],"version_label":"1.2.3-rc.1+b","default_run_ttl_secs":60,"origin":{"kind":"inline"}}"#;
     let (blueprint, lints) = read(&document(agents, more), &BUILTINS).expect("the blueprint is valid");
@@ -163,8 +163,20 @@ fn what_is_wrong_with_an_agent_is_told_with_its_place() {
         (r#""kind":"wizard","spec":{}"#, "/agents/0/kind unknown-kind"),
         (r#""spec":{}"#, "/agents/0 missing-field"),
         (
-            r#""kind":"function","spec":{"fn_id":"merge"},"max_concurrency":2"#,
-            "/agents/0/max_concurrency unsupported-field",
+            r#""kind":"function","spec":{"fn_id":"merge"},"max_concurrency":0"#,
+            "/agents/0/max_concurrency wrong-type",
+        ),
+        (
+            r#""kind":"function","spec":{"fn_id":"merge"},"meta":{"ctx":{"a":1}}"#,
+            "/agents/0/meta/ctx unsupported-field",
+        ),
+        (
+            r#""kind":"function","spec":{"fn_id":"merge"},"meta":{"tags":[1]}"#,
+            "/agents/0/meta/tags/0 wrong-type",
+        ),
+        (
+            r#""kind":"function","spec":{"fn_id":"merge"},"lints":{"secrets":"deny"}"#,
+            "/agents/0/lints/secrets unknown-lint-kind",
         ),
         (r#""kind":"function","spec":{"fn_id":"merge"},"nick":2"#, "/agents/0/nick unknown-field"),
         (
@@ -203,7 +215,12 @@ fn what_is_wrong_around_the_agents_is_told_with_its_place() {
         (r#","default_operator_kind":"person""#, "/default_operator_kind unknown-operator-kind"),
         (r#","spawner_hints":{"layers":["main_ai","main_ai"]}"#, "/spawner_hints/layers/1 duplicate-layer"),
         (r#","spawner_hints":{"layers":["senior"]}"#, "/spawner_hints/layers/0 unknown-layer"),
-        (r#","strategy":{"strict_refs":false}"#, "/strategy unsupported-field"),
+        (r#","strategy":{"strict_refs":false}"#, "/strategy/strict_refs unsupported-value"),
+        (r#","strategy":{"strict_binding":true}"#, "/strategy/strict_binding unsupported-value"),
+        (r#","strategy":{"strict":true}"#, "/strategy/strict unknown-field"),
+        (r#","metas":[{"name":"m","ctx":{}}]"#, "/metas unsupported-field"),
+        (r#","default_agent_ctx":{"a":1}"#, "/default_agent_ctx unsupported-field"),
+        (r#","default_init_ctx":{"a":{"$file":"x"}}"#, "/default_init_ctx/a/$file unresolved-reference"),
         (r#","check_policy":"strict""#, "/check_policy unsupported-field"),
         (r#","schema_version":"1.0.0""#, "/schema_version schema-too-new"),
         (r#","schema_version":"0.1""#, "/schema_version invalid-version"),
@@ -214,7 +231,15 @@ fn what_is_wrong_around_the_agents_is_told_with_its_place() {
         (r#","metadata":{"default_run_ttl_secs":604801}"#, "/metadata/default_run_ttl_secs wrong-type"),
         (r#","metadata":{"tags":"x"}"#, "/metadata/tags wrong-type"),
         (r#","metadata":{"desc":"x"}"#, "/metadata/desc unknown-field"),
-        (r#","metadata":{"lints":{"all":"deny"}}"#, "/metadata/lints unsupported-field"),
+        (r#","metadata":{"lints":{"all":"loud"}}"#, "/metadata/lints/all unknown-level"),
+        (r#","metadata":{"lints":{"category:x":"deny"}}"#, "/metadata/lints/category:x unknown-lint-kind"),
+        (r#","metadata":{"lints":{"wrong-type":"allow"}}"#, "/metadata/lints/wrong-type unknown-lint-kind"),
+        (r#","metadata":{"origin":{"kind":"file"}}"#, "/metadata/origin missing-field"),
+        (r#","metadata":{"origin":{"kind":"web"}}"#, "/metadata/origin/kind unknown-kind"),
+        (
+            r#","metadata":{"strict_verdict_handling":true}"#,
+            "/metadata/strict_verdict_handling unsupported-field",
+        ),
         (r#","templates":[{"argv":["x"]}]"#, "/templates/0 missing-field"),
         (r#","templates":[{"name":"t"}]"#, "/templates/0 missing-field"),
         (r#","templates":[{"name":"","argv":["x"]}]"#, "/templates/0/name empty"),
@@ -337,12 +362,69 @@ fn what_looks_like_a_secret_is_a_warning() {
 }
 
 #[test]
+fn a_document_says_what_becomes_of_its_warnings() {
+    let idle = |metadata: &str, lints: &str| {
+        let function = r#""kind":"function","spec":{"fn_id":"merge"}"#;
+        let step = r#"{"kind":"step","ref":"a","in":{"op":"lit","value":1},"out":{"op":"lit","value":1}}"#;
+        json(&format!(
+            r#"{{"id":"x","flow":{step},"metadata":{{"lints":{metadata}}},
+                "agents":[{{"name":"a",{function}}},{{"name":"b","lints":{lints},{function}}}]}}"#
+        ))
+    };
+    let all = ["not-a-path", "unused-agent"];
+    for (metadata, agent, warnings, errors) in [
+        ("{}", "{}", &all[..], &[][..]),
+        (r#"{"all":"allow"}"#, "{}", &[], &[]),
+        (r#"{"all":"deny"}"#, "{}", &[], &all),
+        (r#"{"all":"allow","unused-agent":"warn"}"#, "{}", &all[1..], &[]),
+        (r#"{"all":"allow","category:correctness":"deny"}"#, "{}", &[], &all[..1]),
+        (r#"{"category:suspicious":"deny","unused-agent":"allow"}"#, "{}", &all[..1], &[]),
+        (r#"{"all":"deny"}"#, r#"{"all":"allow"}"#, &[], &all[..1]),
+        (r#"{"unused-agent":"allow"}"#, r#"{"all":"warn"}"#, &all, &[]),
+    ] {
+        let lints = match read(&idle(metadata, agent), &BUILTINS) {
+            Ok((_, lints)) | Err(lints) => lints,
+        };
+        let of = |error: bool| {
+            let found = lints.iter().filter(|lint| lint.is_error() == error);
+            found.map(|lint| lint.name).collect::<Vec<_>>()
+        };
+        assert_eq!((of(false), of(true)), (warnings.to_vec(), errors.to_vec()), "{metadata} {agent}");
+    }
+}
+
+#[test]
+fn what_is_refused_says_what_to_do_instead() {
+    let tables = [
+        ("", support::BLUEPRINT),
+        ("/metadata", support::METADATA),
+        ("/operators/0", support::OPERATOR),
+        ("/agents/0/profile", support::PROFILE),
+        ("/agents/0/spec", support::COMMAND),
+    ];
+    for (place, table) in tables {
+        for (field, instead) in table {
+            let mut whole: serde_json::Value = (&document(
+                r#""kind":"command","spec":{"program":"x"},"profile":{}"#,
+                r#","metadata":{},"operators":[{"name":"o"}]"#,
+            ))
+                .into();
+            whole.pointer_mut(place).expect("the place is there")[*field] = serde_json::json!("said");
+            let lints = read(&whole.into(), &BUILTINS).expect_err("it is refused");
+            let told = (lints[0].name, lints[0].pointer.as_str(), lints[0].hint.as_deref());
+            assert_eq!(told, ("unsupported-field", format!("{place}/{field}").as_str(), Some(*instead)));
+        }
+    }
+}
+
+#[test]
 fn a_command_is_read_whole() {
     let found = agent(
         r#""kind":"subprocess","spec":{"program":"sh","args":["-c","echo ${word} {prompt}"],"env":{"A":"b"},
         "cwd":"{work_dir}/sub","timeout_ms":5,"stdin":"s","use_stdin":false,
         "output":{"format":"stream_json","result_ptr":"/a~1b","ok_from":"/ok","stats":{"usage_ptr":"/u"}}},
-        "profile":{"system_prompt":"s","model":"m","tools":["t"]},"description":"d""#,
+        "profile":{"system_prompt":"s","model":"m","tools":["t"]},"description":"d",
+        "meta":{"description":"d","version":"2","tags":["t"]},"max_concurrency":3,"lints":{}"#,
     );
     let AgentSpec::Command(spec) = &found.spec else { panic!("{found:?}") };
     assert_eq!(spec.argv, ["sh", "-c", "echo ${word} {prompt}"]);
@@ -353,7 +435,7 @@ fn a_command_is_read_whole() {
         (OutputFormat::StreamJson, OkFrom::Pointer("/ok".to_owned()))
     );
     assert_eq!(found.profile.description.as_deref(), Some("d"));
-    assert_eq!(found.spec.kind(), "command");
+    assert_eq!((found.spec.kind(), found.max_concurrency), ("command", Some(3)));
 }
 
 #[test]

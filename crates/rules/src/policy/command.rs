@@ -25,6 +25,17 @@ const ADD_OPERANDS: [&str; 2] = ["xargs", "parallel"];
 /// Files that take a redirection and keep nothing.
 const SINKS: [&str; 4] = ["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
 
+/// Flags that mean the same, by program, as their manuals have them. A rule against one of them is against all.
+const SAME_FLAGS: [(&[&str], &[&str]); 7] = [
+    (&["rm", "cp"], &["-r", "-R", "--recursive"]),
+    (&["chmod", "chown", "chgrp"], &["-R", "--recursive"]),
+    (&["rm", "cp", "mv", "ln", "git"], &["-f", "--force"]),
+    (&["cp"], &["-a", "--archive"]),
+    (&["ln"], &["-s", "--symbolic"]),
+    (&["git"], &["-d", "--delete"]),
+    (&["sed"], &["-i", "--in-place"]),
+];
+
 /// A pattern that has been read.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct CommandPattern {
@@ -213,13 +224,16 @@ impl CommandPattern {
 
 impl FlagPattern {
     fn could_be_in(&self, command: &ShellCommand) -> bool {
-        let abbreviates =
-            |long: &str, flag: &str| flag.len() > 2 && flag.starts_with("--") && long.starts_with(flag);
+        let stands = |name: &str| command.flags.iter().any(|flag| flag == name || abbreviates(name, flag));
+        let could = |name: &str| stands(name) || same_flags(&command.program, name).any(stands);
         match self {
-            FlagPattern::Long(long) => {
-                self.is_exactly_in(command) || command.flags.iter().any(|flag| abbreviates(long, flag))
+            FlagPattern::Glob(_) => self.is_exactly_in(command),
+            FlagPattern::Long(long) => could(long),
+            FlagPattern::Short(short) => {
+                self.is_exactly_in(command)
+                    || could(short)
+                    || is_bundle(short) && letters(short).all(|letter| could(&letter))
             }
-            FlagPattern::Glob(_) | FlagPattern::Short(_) => self.is_exactly_in(command),
         }
     }
 
@@ -229,8 +243,7 @@ impl FlagPattern {
             FlagPattern::Glob(glob) => command.flags.iter().any(|flag| glob.is_match(flag)),
             FlagPattern::Long(long) => has(long),
             FlagPattern::Short(short) => {
-                let is_bundle = short.len() <= 1 + BUNDLE_MAX;
-                let bundled = is_bundle && letters(short).all(|letter| has(&letter));
+                let bundled = is_bundle(short) && letters(short).all(|letter| has(&letter));
                 has(short) || command.args.contains(short) || bundled
             }
         }
@@ -264,6 +277,24 @@ impl Word {
 fn first_word(text: &str) -> &str {
     let word = text.split_whitespace().next().unwrap_or_default();
     word.rsplit('/').next().unwrap_or_default()
+}
+
+/// Tells whether a flag with one hyphen may be several in one.
+fn is_bundle(short: &str) -> bool {
+    short.len() <= 1 + BUNDLE_MAX
+}
+
+/// Tells whether a flag may be the beginning of a longer one.
+fn abbreviates(long: &str, flag: &str) -> bool {
+    flag.len() > 2 && flag.starts_with("--") && long.starts_with(flag)
+}
+
+/// Gives the flags of a program that mean the same as one of them.
+fn same_flags<'a>(program: &'a str, flag: &'a str) -> impl Iterator<Item = &'static str> + 'a {
+    let same = SAME_FLAGS
+        .iter()
+        .filter(move |(programs, names)| programs.contains(&program) && names.contains(&flag));
+    same.flat_map(|(_, names)| names.iter().copied())
 }
 
 fn letters(short: &str) -> impl Iterator<Item = String> {

@@ -49,14 +49,27 @@ pub fn read_file(text: &str, places: &Places<'_>) -> Result<PolicyFile, Vec<Lint
 }
 
 /// Reads one rule of the wire: `{name?, rule, target, key, pattern, value}`, where `rule` is `deny_tool`,
-/// `deny_connector`, `deny_tool_param` or `require_state`. A field that the kind does not read must be absent, null
-/// or empty.
+/// `deny_connector`, `deny_tool_param` or `require_state`; or a rule as files have it, which says its `effect`. A field
+/// that the kind does not read must be absent, null or empty.
 ///
 /// # Errors
 /// Everything that is wrong: unknown kinds and fields, an empty target, key or pattern.
 pub fn read_wire(rule: &Value) -> Result<PolicyRule, Vec<Lint>> {
     let mut lints = Lints::default();
-    let found = wire_rule(&Cursor::root(rule), &mut lints);
+    let root = Cursor::root(rule);
+    let found = match root.member("effect") {
+        Some(_) => {
+            if rule.to_string().contains(DATA_FOLDER) {
+                lints.error(
+                    &root,
+                    "invalid-pattern",
+                    "`{data_folder}` stands for nothing here; it is for files",
+                );
+            }
+            file_rule(&root, &Places { data_folder: DATA_FOLDER }, &mut lints)
+        }
+        None => wire_rule(&root, &mut lints),
+    };
     match found {
         Some(rule) if !lints.has_error() => Ok(rule),
         Some(_) | None => Err(lints.into_vec()),

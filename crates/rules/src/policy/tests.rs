@@ -169,8 +169,24 @@ fn wire_rules_match_as_their_names_say() {
 }
 
 #[test]
+fn a_rule_as_files_have_it_comes_over_the_wire_too() {
+    let asks = r#"{"name": "push", "effect": "ask", "command": "git push", "when": "agent == 'a'", "reason": "people look"}"#;
+    let read = wire(asks).expect("the rule is valid");
+    let of_file = rules(
+        "[[rule]]\nname = 'push'\neffect = 'ask'\ncommand = 'git push'\nwhen = \"agent == 'a'\"\nreason = 'people look'",
+    );
+    assert_eq!(vec![read], of_file);
+}
+
+#[test]
 fn a_wire_rule_that_is_unclear_is_refused() {
     let rows = [
+        (r#"{"name": "n", "effect": "warn", "tool": "t"}"#, "unknown-effect", "/effect"),
+        (r#"{"name": "n", "effect": "deny"}"#, "missing-field", ""),
+        (r#"{"effect": "deny", "tool": "t"}"#, "missing-field", ""),
+        (r#"{"name": "n", "effect": "deny", "tool": "t", "rule": "deny_tool"}"#, "unknown-field", "/rule"),
+        (r#"{"name": "n", "effect": "deny", "when": "1 +"}"#, "invalid-condition", "/when"),
+        (r#"{"name": "n", "effect": "deny", "command": "cat {data_folder}"}"#, "invalid-pattern", ""),
         (r#"{"rule": "deny_all"}"#, "unknown-kind", "/rule"),
         (r#"{"rule": "deny_tool"}"#, "missing-field", ""),
         (r#"{"rule": "deny_tool", "target": ""}"#, "empty", "/target"),

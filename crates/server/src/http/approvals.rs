@@ -1,4 +1,4 @@
-//! `/v1/approvals` and `/v1/tokens`: what people answer, and who may ask.
+//! `/v1/approvals`: what people answer.
 
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf};
@@ -16,8 +16,6 @@ use serde::Deserialize;
 const LIST: usize = 100;
 /// A list has at most so many.
 const LIST_MAX: usize = 1000;
-/// A token lives so long when nothing is said, in seconds.
-const TOKEN_SECS: u64 = 3600;
 
 /// Which approvals.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -71,17 +69,4 @@ pub(crate) async fn answer(
     let answerer = Answerer { caller: &caller, connection: None, reason: &answer.reason };
     let approval = plane.approval_answer(&id, said, answerer).await?;
     Ok(Json(convert::approval(&approval)))
-}
-
-/// Makes a token that acts as an agent; its secret is in this answer and nowhere else.
-#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = http::TokenRequest, responses(
-    (status = 200, body = http::TokenView), (status = 400, body = ApiError), (status = 403, body = ApiError)))]
-pub(crate) async fn token(
-    State(plane): State<Plane>,
-    Extension(caller): Extension<Caller>,
-    JsonBody(request): JsonBody<http::TokenRequest>,
-) -> Answer<Json<http::TokenView>> {
-    let ttl_secs = request.ttl_secs.unwrap_or(TOKEN_SECS);
-    let secret = plane.agent_token_create(&caller, &request.agent_id, ttl_secs).await?;
-    Ok(Json(http::TokenView { token: secret.reveal().to_owned(), agent_id: request.agent_id, ttl_secs }))
 }

@@ -7,15 +7,18 @@ use crate::answer::{Answer, Refusal};
 use crate::body::QueryOf;
 use crate::convert;
 use adjutant_engine::Plane;
+use adjutant_model::action::Caller;
 use adjutant_model::event::JournalRow;
 use adjutant_protocol::{ApiError, http};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::Stream;
+use futures_util::{FutureExt, Stream};
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// How many rows are read at once.
@@ -42,6 +45,8 @@ struct Feed {
     subject: Option<String>,
     cursor: i64,
     page: VecDeque<JournalRow>,
+    /// Ends the feed with the token that it was opened with.
+    token_ended: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// Streams the journal as server-sent events: `id` is the `seq`, `event` the kind, `data` the row.
@@ -50,6 +55,7 @@ struct Feed {
     (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError)))]
 pub(crate) async fn stream(
     State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     QueryOf(query): QueryOf<EventsQuery>,
 ) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
@@ -61,7 +67,9 @@ pub(crate) async fn stream(
     };
     let committed = plane.committed();
     let cursor = last_seen.or(query.after).unwrap_or_else(|| *committed.borrow());
-    let feed = Feed { plane, committed, subject: query.subject, cursor, page: VecDeque::new() };
+    let watched = plane.clone();
+    let token_ended = Box::pin(async move { watched.token_ended(&caller).await });
+    let feed = Feed { plane, committed, subject: query.subject, cursor, page: VecDeque::new(), token_ended };
     let rows = futures_util::stream::unfold(feed, async |mut feed| feed.next().await.map(|row| (row, feed)));
     let events = futures_util::StreamExt::map(rows, |row| {
         let view = convert::event(&row);
@@ -72,13 +80,16 @@ pub(crate) async fn stream(
 }
 
 impl Feed {
-    /// Gives the next row, however long that takes; `None` when the plane stops or the store cannot be read, upon
-    /// which the client comes back with its cursor.
+    /// Gives the next row, however long that takes; `None` when the plane stops, the token lets nobody in any more, or
+    /// the store cannot be read, upon which the client comes back with its cursor.
     async fn next(&mut self) -> Option<JournalRow> {
         loop {
             if let Some(row) = self.page.pop_front() {
                 self.cursor = row.seq;
                 return Some(row);
+            }
+            if (&mut self.token_ended).now_or_never().is_some() {
+                return None;
             }
             self.committed.mark_unchanged();
             self.page = self.read().await?.into();
@@ -86,12 +97,13 @@ impl Feed {
                 tokio::select! {
                     changed = self.committed.changed() => changed.ok()?,
                     () = self.plane.stopping().cancelled_owned() => return None,
+                    () = &mut self.token_ended => return None,
                 }
             }
         }
     }
 
-    async fn read(&self) -> Option<Vec<JournalRow>> {
+    async fn read(&mut self) -> Option<Vec<JournalRow>> {
         let read = match &self.subject {
             Some(subject) => self.plane.events_of(subject, self.cursor, PAGE).await,
             None => self.plane.events(self.cursor, PAGE).await,

@@ -4,6 +4,7 @@ use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
 use adjutant_engine::Plane;
+use adjutant_engine::registry::VersionSelector;
 use adjutant_engine::tasks::{BlueprintRef, TaskParams, TaskStarted};
 use adjutant_model::action::Caller;
 use adjutant_model::run::{RunRecord, RunStatus};
@@ -29,7 +30,7 @@ const LIMIT_MAX: usize = 1000;
     (status = 200, description = "The run is done.", body = http::TaskDoneView),
     (status = 202, description = "The run is durable and goes on.", body = http::TaskDetachedView),
     (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError),
-    (status = 404, body = ApiError), (status = 409, description = "The run was cancelled.", body = ApiError),
+    (status = 404, body = ApiError), (status = 409, description = "The run was cancelled, or the blueprint is archived.", body = ApiError),
     (status = 413, body = ApiError), (status = 422, description = "The blueprint cannot run, or its flow failed.", body = ApiError),
     (status = 429, body = ApiError), (status = 503, body = ApiError), (status = 504, body = ApiError)))]
 pub(crate) async fn create(
@@ -63,11 +64,8 @@ fn sync_timeout(params: &http::TaskParams) -> Answer<Option<Duration>> {
 fn task_params(params: http::TaskParams) -> Answer<TaskParams> {
     let blueprint = match &params.blueprint {
         http::BlueprintRefParams::Inline { value } => BlueprintRef::Inline(Value::from(value.clone())),
-        http::BlueprintRefParams::Id { id, version: None | Some(http::VersionSelectorParams::Latest) } => {
-            BlueprintRef::Id(id.clone())
-        }
-        http::BlueprintRefParams::Id { version: Some(_), .. } => {
-            return Err(Refusal::invalid("built-in blueprints have no older versions; leave `version` out"));
+        http::BlueprintRefParams::Id { id, version } => {
+            BlueprintRef::Id { id: id.clone(), version: version.as_ref().map(selector).unwrap_or_default() }
         }
     };
     // Older clients say these in the context; what is said beside it goes before.
@@ -95,6 +93,14 @@ fn task_params(params: http::TaskParams) -> Answer<TaskParams> {
         agent: params.agent,
         rest: Value::from(rest),
     })
+}
+
+pub(super) fn selector(params: &http::VersionSelectorParams) -> VersionSelector {
+    match params {
+        http::VersionSelectorParams::Latest => VersionSelector::Latest,
+        http::VersionSelectorParams::Fixed { value } => VersionSelector::Fixed(value.clone()),
+        http::VersionSelectorParams::SemverReq { req } => VersionSelector::SemverReq(req.clone()),
+    }
 }
 
 fn detached(started: &TaskStarted) -> http::TaskDetachedView {

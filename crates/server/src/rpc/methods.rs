@@ -13,6 +13,7 @@ mod runs;
 use super::Session;
 use super::params::Params;
 use adjutant_engine::EngineError;
+use adjutant_model::action::Verb;
 use adjutant_model::run::ErrorClass;
 use adjutant_protocol::rpc::{RpcCode, RpcError};
 use serde_json::Value;
@@ -69,8 +70,28 @@ pub(super) const NAMES: [&str; 36] = [
     "verify",
 ];
 
+/// Tells whether a method drives a run of the client's own, or makes ready for it. The others look at what the client
+/// may see, or say who it is.
+fn drives(method: &str) -> bool {
+    let (family, name) = method.split_once('.').unwrap_or((method, ""));
+    match family {
+        "proposal" => true,
+        "session" => name != "auth",
+        "tools" => name != "list",
+        "policy" => name != "list",
+        "state" => name == "set",
+        "runs" => matches!(name, "start" | "complete" | "cancel" | "resume" | "record_turns"),
+        _ => false,
+    }
+}
+
 /// Begins a call: what must stand in the order of the frames is done when this returns.
 pub(super) async fn begin(session: &Arc<Session>, method: &str, params: Value) -> Doing {
+    let caller = session.connection.caller();
+    if drives(method) && !session.door.plane.may(caller, Verb::Drive) {
+        let error = format!("{method}: the role {} drives no runs", caller.role.as_str());
+        return ready(Err(RpcError::new(RpcCode::Forbidden, error)));
+    }
     match method {
         "proposal.submit" => return proposals::submit(session, params).await,
         "tools.register" => return ready(registry::tools_register(session, params)),
@@ -145,17 +166,22 @@ fn unknown(method: &str) -> RpcError {
 pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError {
     move |error| {
         let code = match &error {
-            EngineError::Invalid { .. } | EngineError::Blueprint { .. } => RpcCode::InvalidParams,
+            EngineError::Invalid { .. } | EngineError::Blueprint { .. } | EngineError::TooLarge { .. } => {
+                RpcCode::InvalidParams
+            }
             EngineError::NotFound { .. } => RpcCode::NotFound,
             EngineError::Forbidden(_) => RpcCode::Forbidden,
-            EngineError::Conflict { .. } | EngineError::Goal(_) | EngineError::GoalGate { .. } => {
-                RpcCode::Conflict
-            }
             EngineError::Over(_) | EngineError::Unfit(_) => RpcCode::InvalidParams,
-            EngineError::NoOperator(_) | EngineError::Busy(_) => RpcCode::Busy,
+            EngineError::NoOperator(_) => RpcCode::Busy,
+            EngineError::Conflict { .. }
+            | EngineError::BlueprintConflict { .. }
+            | EngineError::BlueprintArchived(_)
+            | EngineError::Goal(_)
+            | EngineError::GoalGate { .. } => RpcCode::Conflict,
+            EngineError::Busy(_) | EngineError::Crowded(_) => RpcCode::Busy,
             EngineError::Stopping => RpcCode::Stopping,
             EngineError::Write(error) if error.class() == ErrorClass::Bug => RpcCode::Internal,
-            EngineError::Write(_) => RpcCode::Store,
+            EngineError::Write(_) | EngineError::Body { .. } => RpcCode::Store,
             EngineError::Read(_) | EngineError::Workspace { .. } | EngineError::Defect(_) => {
                 RpcCode::Internal
             }

@@ -183,7 +183,12 @@ impl Daemon {
 
     /// Sends a request with the owner's token and a body.
     pub(crate) async fn send(&self, line: &str, body: &str) -> Raw {
-        let head = format!("host: {}\r\nauthorization: Bearer {}\r\n", self.host(), self.token);
+        self.send_headed(line, "", body).await
+    }
+
+    /// Sends a request with the owner's token, more lines of the head, and a body.
+    pub(crate) async fn send_headed(&self, line: &str, more: &str, body: &str) -> Raw {
+        let head = format!("host: {}\r\nauthorization: Bearer {}\r\n{more}", self.host(), self.token);
         exchange(self.connect().await, line, &head, body.as_bytes()).await
     }
 
@@ -196,6 +201,11 @@ impl Daemon {
     /// Sends a request with a head of one's own.
     pub(crate) async fn send_with(&self, line: &str, head: &str) -> Raw {
         exchange(self.connect().await, line, head, b"").await
+    }
+
+    /// Sends a request with a head and a body of one's own.
+    pub(crate) async fn send_body(&self, line: &str, head: &str, body: &[u8]) -> Raw {
+        exchange(self.connect().await, line, head, body).await
     }
 
     /// Sends a request through the Unix socket.

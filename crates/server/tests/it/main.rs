@@ -1,6 +1,9 @@
 //! The HTTP door over real sockets, with a real plane on a folder of its own.
 
 mod access;
+mod blueprints;
+mod data;
+mod enhance;
 mod events;
 mod explain;
 mod form;
@@ -12,5 +15,7 @@ mod operators;
 mod policies;
 mod rpc;
 mod runs;
+mod sessions;
+mod status;
 mod tasks;
 mod workspaces;

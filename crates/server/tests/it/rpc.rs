@@ -13,6 +13,7 @@ mod sessions;
 mod stream;
 mod trust;
 mod turns;
+mod typed;
 mod weaknesses;
 
 use crate::harness::Daemon;

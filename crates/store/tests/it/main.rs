@@ -6,9 +6,11 @@ mod fixtures;
 
 mod crash;
 mod disk;
+mod issues;
 mod lock;
 mod open;
 mod reads;
+mod registry;
 mod resources;
 mod verify;
 mod writes;

@@ -9,9 +9,10 @@ use adjutant_model::run::{
     ErrorClass, FlowError, FlowErrorCode, RunStatus, StepFailure, StepPath, TurnStatus, WorkspaceKind,
     WorkspaceRecord,
 };
-use adjutant_model::{GoalId, OperatorId, TokenId, Value};
+use adjutant_model::{GoalId, OperatorId, SessionId, TokenId, Value};
 use adjutant_store::{
-    Json, RunFilter, RunStatusChange, TURNS_MAX, TurnSettlement, WorkspaceEntry, Write, WriteError,
+    Json, RunFilter, RunStatusChange, TURNS_MAX, TokenFilter, TurnSettlement, WorkspaceEntry, Write,
+    WriteError,
 };
 
 fn workspace(path: &str) -> WorkspaceRecord {
@@ -294,6 +295,9 @@ async fn a_token_is_found_by_its_hash_and_taken_back_once() {
         created_at: at(0),
         expires_at: (n != 1).then(|| at(100)),
         revoked_at: None,
+        session_id: None,
+        uses: 0,
+        last_seen_at: None,
     };
     let step = StepBinding { run_id: run_id(1), path: StepPath::new("0"), attempt: 2 };
     let (owner, worker) = (token(1, None), token(2, Some(step)));
@@ -306,8 +310,11 @@ async fn a_token_is_found_by_its_hash_and_taken_back_once() {
 
     let mut write = Write::default();
     write.run_tokens_revoke(&run_id(1), at(5));
-    write.token_revoke(&owner.id, at(6)).token_revoke(&owner.id, at(7));
+    write.token_revoke(&owner.id, at(6));
     store.write(write).await.unwrap();
+    let mut again = Write::default();
+    again.token_revoke(&owner.id, at(7));
+    assert!(matches!(store.write(again).await, Err(WriteError::RowsUnexpected { .. })));
     assert_eq!(store.token_by_hash(&hash_of(1)).await.unwrap().unwrap().revoked_at, Some(at(6)));
     assert_eq!(store.token_by_hash(&hash_of(2)).await.unwrap().unwrap().revoked_at, Some(at(5)));
 
@@ -387,4 +394,48 @@ async fn seats_and_stages_are_kept_by_their_names_and_overwritten() {
     write.run_stages_forget(&run_id(1));
     store.write(write).await.unwrap();
     assert!(store.stages_of(step).await.unwrap().0.is_empty());
+}
+
+#[tokio::test]
+async fn sessions_and_uses_are_found_again() {
+    let (_folder, store) = fresh();
+    let session_id = SessionId::new(Uuid::from_u128(7));
+    let token = |n: u128| TokenRecord {
+        id: TokenId::new(Uuid::from_u128(n)),
+        hash: hash_of(n),
+        role: Role::Senior,
+        agent_id: Some("ann".into()),
+        session_id: (n == 1).then_some(session_id),
+        step: (n == 2).then(|| StepBinding { run_id: run_id(1), path: StepPath::new("0"), attempt: 1 }),
+        created_at: at(n as i64),
+        expires_at: (n != 3).then(|| at(100 * n as i64)),
+        revoked_at: None,
+        uses: 0,
+        last_seen_at: None,
+    };
+    let mut write = Write::default();
+    write.token_put(&token(1)).token_put(&token(2)).token_put(&token(3));
+    write.token_used(&token(1).id, 2, at(9)).token_used(&token(1).id, 3, at(8));
+    store.write(write).await.unwrap();
+    let used = TokenRecord { uses: 5, last_seen_at: Some(at(9)), ..token(1) };
+    assert_eq!(store.token_of_session(session_id).await.unwrap(), Some(used.clone()));
+    assert_eq!(store.token_get(&token(3).id).await.unwrap(), Some(token(3)));
+    for (role, instant, count) in
+        [(None, 99, 1), (None, 100, 0), (Some(Role::Senior), 99, 1), (Some(Role::Operator), 99, 0)]
+    {
+        assert_eq!(store.sessions_good(role, at(instant)).await.unwrap(), count, "{role:?} {instant}");
+    }
+    assert_eq!(store.tokens_ended(at(150)).await.unwrap(), 1);
+
+    let all = TokenFilter { limit: 9, ..TokenFilter::default() };
+    for (filter, found) in [
+        (all.clone(), vec![token(3), token(2), used.clone()]),
+        (TokenFilter { limit: 1, ..all.clone() }, vec![token(3)]),
+        (TokenFilter { sessions_only: true, ..all.clone() }, vec![used.clone()]),
+        (TokenFilter { without_steps: true, ..all.clone() }, vec![token(3), used]),
+        (TokenFilter { good_at: Some(at(100)), ..all.clone() }, vec![token(3), token(2)]),
+        (TokenFilter { good_at: Some(at(900)), ..all }, vec![token(3)]),
+    ] {
+        assert_eq!(store.tokens(filter.clone()).await.unwrap(), found, "{filter:?}");
+    }
 }

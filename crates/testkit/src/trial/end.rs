@@ -1,10 +1,12 @@
 //! How a scenario stands in the end, without what differs from one straight run to the next: ids, instants, places,
 //! and the order of what goes on side by side.
 
+use adjutant_engine::enhance::IssueFilter;
 use adjutant_engine::{Plane, RunFilter};
 use adjutant_model::Value;
 use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Evidence, Goal, GoalStatus, LinkState};
+use adjutant_model::issue::{EnhanceOutcome, Issue, IssueState};
 use adjutant_model::run::{
     FlowError, RunRecord, RunStatus, StepFailure, StepPath, TurnKind, TurnRecord, TurnStatus, WorkspaceKind,
 };
@@ -17,6 +19,19 @@ pub struct End {
     pub runs: Vec<RunEnd>,
     /// The goals, the oldest first.
     pub goals: Vec<GoalEnd>,
+    /// The issues, the oldest first.
+    pub issues: Vec<IssueEnd>,
+}
+
+/// How an issue stands, and what became of its blueprint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssueEnd {
+    /// Where it stands.
+    pub state: IssueState,
+    /// The versions of its blueprint, the newest first.
+    pub versions: Vec<String>,
+    /// How it was decided, the oldest first; there is at most one entry.
+    pub decided: Vec<(EnhanceOutcome, Vec<String>)>,
 }
 
 /// How a run ended.
@@ -97,7 +112,13 @@ impl End {
         }
         runs.reverse();
         let goals = plane.goal_list(None).await.expect("the goals are readable");
-        End { runs, goals: goals.iter().map(GoalEnd::of).collect() }
+        let filter = IssueFilter { limit: 1000, ..IssueFilter::default() };
+        let mut issues = Vec::new();
+        for issue in plane.issue_list(filter).await.expect("the issues are readable") {
+            issues.push(IssueEnd::read(plane, issue).await);
+        }
+        issues.reverse();
+        End { runs, goals: goals.iter().map(GoalEnd::of).collect(), issues }
     }
 
     /// Leaves of each step its last attempt only, as the first one.
@@ -157,6 +178,19 @@ impl StepEnd {
     }
 }
 
+impl IssueEnd {
+    async fn read(plane: &Plane, issue: Issue) -> IssueEnd {
+        let history = plane.blueprint_history(&issue.blueprint_id, None, 1000).await;
+        let log = plane.enhance_log(None, 1000).await.expect("the log is readable");
+        let of_it = log.into_iter().filter(|entry| entry.issue_id == issue.id);
+        IssueEnd {
+            state: issue.state,
+            versions: history.expect("it is readable").into_iter().map(|entry| entry.version).collect(),
+            decided: of_it.map(|entry| (entry.outcome, entry.reasons)).collect(),
+        }
+    }
+}
+
 impl GoalEnd {
     fn of(goal: &Goal) -> GoalEnd {
         let proof = |evidence: &Evidence| Proof { passed: evidence.passed, tree: evidence.tree.clone() };
@@ -177,11 +211,12 @@ impl GoalEnd {
     }
 }
 
-/// Gives a value without the members that say how long something took.
+/// Gives a value without the members that say how long something took, when it began, or which issue it is about.
 pub fn steady(value: &Value) -> Value {
     match value {
         Value::Object(object) => {
-            let members = object.iter().filter(|(key, _)| &***key != "duration_ms");
+            let differing = ["duration_ms", "started_at_ms", "issue_id"];
+            let members = object.iter().filter(|(key, _)| !differing.contains(&&***key));
             Value::Object(members.map(|(key, value)| (key.clone(), steady(value))).collect::<Object>())
         }
         Value::Array(_) => Value::array(value.as_array().into_iter().flatten().map(steady)),

@@ -1,5 +1,6 @@
 //! The generic trials, done to the machines of the engine.
 
+mod enhance;
 mod flows;
 mod goals;
 mod operators;

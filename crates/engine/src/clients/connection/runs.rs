@@ -341,11 +341,15 @@ impl Connection {
         handle.ask(|reply| RunCommand::Unsubscribe { connection, reply }).await.unwrap_or(false)
     }
 
-    /// Lists the runs of an agent, the newest first.
+    /// Lists the runs of an agent, or of all that the caller may see, the newest first.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`] for another agent than the token's.
-    pub async fn run_list(&self, agent_id: &str, limit: usize) -> Result<Vec<RunSummary>, EngineError> {
+    pub async fn run_list(
+        &self,
+        agent_id: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RunSummary>, EngineError> {
         read::list(&self.core, &self.caller, agent_id, limit).await
     }
 

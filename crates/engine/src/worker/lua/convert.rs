@@ -48,6 +48,16 @@ impl Converter {
         Ok(Converter { lua: lua.clone(), mark })
     }
 
+    /// Makes one more for a machine, with the mark that its arrays carry.
+    pub(super) fn with(lua: &Lua, mark: Table) -> Self {
+        Converter { lua: lua.clone(), mark }
+    }
+
+    /// Gives the mark that arrays carry.
+    pub(super) fn mark(&self) -> Table {
+        self.mark.clone()
+    }
+
     /// Gives `array`, which marks a table as an array.
     pub(super) fn array_function(&self) -> mlua::Result<Function> {
         let mark = self.mark.clone();

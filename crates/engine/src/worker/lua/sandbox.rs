@@ -6,6 +6,7 @@
 
 use super::super::Progress;
 use super::convert::Converter;
+use super::host;
 use adjutant_rules::limits;
 use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Lua, LuaOptions, MultiValue, StdLib};
@@ -13,7 +14,7 @@ use std::cell::Cell;
 use std::sync::LazyLock;
 use tokio::sync::mpsc;
 
-/// The globals of a chunk, besides `null`, `array` and `print`.
+/// The globals of a chunk, besides `null`, `array`, `print` and `host`.
 const GLOBALS: &[&str] = &[
     "_VERSION",
     "assert",
@@ -49,11 +50,7 @@ const PRINTED_MAX: u32 = 100;
 
 /// Bounds what cannot be stopped while it works: a plain search and a split compare up to text × pattern bytes, a
 /// sort without a function compares whole strings, and a repetition or move may count to billions without a check.
-static GUARDS: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    Compiler::new()
-        .compile(include_str!("guards.luau"))
-        .expect("the guards are part of the program and compile")
-});
+static GUARDS: LazyLock<Vec<u8>> = LazyLock::new(|| compiled(include_str!("guards.luau")));
 /// What the guards are called in a stack.
 pub(super) const GUARDS_LABEL: &str = "guards";
 
@@ -77,8 +74,14 @@ pub(super) fn machine(
     lua.globals().raw_set("null", mlua::Value::NULL)?;
     lua.globals().raw_set("array", converter.array_function()?)?;
     lua.globals().raw_set("print", print(&lua, progress.clone())?)?;
+    lua.globals().raw_set("host", host::table(&lua, &converter)?)?;
     lua.sandbox(true)?;
     Ok((lua, converter))
+}
+
+/// Compiles a chunk of the program's own.
+pub(super) fn compiled(source: &str) -> Vec<u8> {
+    Compiler::new().compile(source).expect("the chunk is part of the program and compiles")
 }
 
 fn keep_only(lua: &Lua, names: &[&str]) -> mlua::Result<()> {

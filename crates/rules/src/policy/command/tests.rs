@@ -17,7 +17,7 @@ type Row = (&'static str, &'static str, &'static [&'static str], &'static [&'sta
 
 #[test]
 fn a_pattern_is_about_a_program_with_its_flags_and_operands() {
-    let rows: [Row; 33] = [
+    let rows: [Row; 41] = [
         ("rm", "rm", &[], &["x"], true),
         ("rm", "rmdir", &[], &["x"], false),
         ("rm*", "rmdir", &[], &["x"], true),
@@ -51,6 +51,14 @@ fn a_pattern_is_about_a_program_with_its_flags_and_operands() {
         ("rm -r x", "rm", &[], &["$F", "x"], true),
         ("rm -r *", "rm", &[], &["x", "$F"], false),
         ("git push -f", "git", &[], &["push", "$F"], true),
+        ("rm -rf", "rm", &["--recursive", "--force"], &["x"], true),
+        ("rm -rf", "rm", &["-R", "--for"], &["x"], true),
+        ("rm -rf", "rm", &["--recursive"], &["x"], false),
+        ("rm -r", "ls", &["--recursive"], &["x"], false),
+        ("rm --recursive", "rm", &["-R"], &["x"], true),
+        ("git push --force", "git", &["-f"], &["push"], true),
+        ("git push -f", "git", &["--force"], &["push"], true),
+        ("chmod -R", "chmod", &["-r"], &["x"], false),
     ];
     for (pattern, program, flags, operands, expected) in rows {
         let read = CommandPattern::new(pattern).expect("the pattern is valid");

@@ -4,6 +4,7 @@ use super::{Answer, params, refused};
 use crate::rpc::Session;
 use crate::rpc::frame;
 use adjutant_engine::clients::{Dropped, RunEvent, RunStart, Subscriber};
+use adjutant_model::action::Role;
 use adjutant_model::client_run::ClientRunLimits;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -117,10 +118,13 @@ pub(super) async fn unsubscribe(session: &Arc<Session>, given: Value) -> Answer 
 pub(super) async fn list(session: &Arc<Session>, given: Value) -> Answer {
     let mut params = params("runs.list", given)?;
     let own = session.connection.caller().agent_id.as_deref().map(str::to_owned);
-    let agent_id = params.text("agent_id")?.or(own).ok_or_else(|| params.wrong("`agent_id` is missing"))?;
+    let agent_id = params.text("agent_id")?.or(own);
+    if agent_id.is_none() && session.connection.caller().role != Role::Host {
+        return Err(params.wrong("`agent_id` is missing; only a host may list the runs of all agents"));
+    }
     let limit = params.number("limit")?.unwrap_or(PAGE).clamp(1, PAGE_MAX);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let runs = session.connection.run_list(&agent_id, limit).await.map_err(refused("runs.list"))?;
+    let runs = session.connection.run_list(agent_id.as_deref(), limit).await.map_err(refused("runs.list"))?;
     let runs: Vec<Value> = runs
         .into_iter()
         .map(|run| {

@@ -213,7 +213,7 @@ async fn b7_a_run_needs_an_agent_and_a_name_makes_one() {
 }
 
 #[tokio::test]
-async fn b8_a_token_of_an_agent_starts_runs_of_that_agent_only() {
+async fn b8_c4_a_token_of_an_agent_starts_and_tells_of_runs_of_that_agent_only() {
     let daemon = Daemon::start().await;
     let door = Door::of_agent(&daemon, "agent-a", NoTools).await;
     assert_eq!(door.refused("runs.start", json!({"intent": "test", "agent_id": "agent-b"})).await.0, -32003);

@@ -31,7 +31,7 @@ async fn c1_c2_c18_turns_get_their_places_whatever_they_say() {
 }
 
 #[tokio::test]
-async fn c3_e1_e3_a_subscriber_gets_each_turn_and_the_end_with_their_cursors() {
+async fn c3_e1_e3_e10_a_subscriber_gets_each_turn_and_the_end_with_their_cursors() {
     let daemon = Daemon::start().await;
     let door = Door::of_agent(&daemon, "agent-a", NoTools).await;
     let run_id = door.start("agent-a").await;

@@ -154,6 +154,12 @@ async fn f1_runs_are_listed_the_newest_first_with_how_they_stand() {
             [json!(first), json!("completed"), json!("test"), json!(1)],
         ]
     );
+    let host = Door::open(&daemon, NoTools).await;
+    host.call("runs.start", json!({"agent_id": "agent-b", "intent": "another's"})).await;
+    let of_all = host.call("runs.list", json!({"limit": 2})).await;
+    let intents: Vec<_> =
+        of_all["runs"].as_array().expect("a list").iter().map(|run| &run["intent"]).collect();
+    assert_eq!(intents, ["another's", "the second"], "a host sees all agents' without naming one");
     daemon.stop().await;
 }
 
