@@ -1,5 +1,6 @@
 //! `adjutant bench`: what this machine does, beside what its disk allows, in the same run.
 
+mod operator;
 mod rpc;
 
 use crate::config;
@@ -47,6 +48,15 @@ pub(crate) enum BenchCommand {
         #[arg(long, default_value_t = 50)]
         connections: usize,
     },
+    /// Steps that an operator does over its socket and its worker over HTTP, one after another.
+    Operator {
+        /// Where the store is made.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// How many steps in a run.
+        #[arg(long, default_value_t = 1000)]
+        steps: usize,
+    },
 }
 
 /// A shape of flow that is measured.
@@ -86,6 +96,7 @@ pub(crate) async fn run(command: BenchCommand) -> Result<Code> {
         BenchCommand::Rpc { dir, proposals, connections } => {
             rpc::run(&parent_of(dir), proposals, connections).await
         }
+        BenchCommand::Operator { dir, steps } => operator::run(&parent_of(dir), steps).await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::faults::{self, EffectKey};
 use crate::identity;
+use crate::operators::{self, RunOperators};
 use crate::places::{self, Asked, Place};
 use crate::plane::Core;
 use crate::record;
@@ -11,7 +12,8 @@ use crate::worker::{self, GateAccess, Performed, Progress, WorkerContext};
 use adjutant_model::action::StepBinding;
 use adjutant_model::blueprint::{Agent, AgentSpec, Blueprint};
 use adjutant_model::run::{ErrorClass, StepFailure, StepOutcome, StepPath, WorkspaceRecord};
-use adjutant_model::{RunId, TaskId, Value};
+use adjutant_model::{RunId, TaskId, Timestamp, Value};
+use adjutant_rules::delivery;
 use adjutant_rules::flow::UnitId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -41,6 +43,11 @@ pub(crate) struct InFlight {
 pub(crate) struct StepJob {
     pub(crate) run_id: RunId,
     pub(crate) task_id: TaskId,
+    /// The run's owner and epoch, under which what is kept of the step stands.
+    pub(crate) owner: Arc<str>,
+    pub(crate) epoch: u64,
+    /// When the run's time to live is over.
+    pub(crate) deadline: Timestamp,
     pub(crate) agent_override: Option<String>,
     pub(crate) workspace: Option<WorkspaceRecord>,
     /// The blueprint that the agent is of.
@@ -51,6 +58,8 @@ pub(crate) struct StepJob {
     pub(crate) agent: Arc<str>,
     pub(crate) input: Value,
     pub(crate) timeout_ms: Option<u64>,
+    /// Who has to do with the step besides its agent.
+    pub(crate) operators: Option<Arc<RunOperators>>,
     /// What must have ended before this may begin.
     pub(crate) after: Vec<CancellationToken>,
     /// Ends it early.
@@ -63,9 +72,10 @@ pub(crate) fn marker(run_id: &RunId, path: &StepPath, attempt: u32) -> String {
     format!("{run_id}/{path}#{attempt}")
 }
 
-/// Calls a built-in function; a panic in it is a failure of the step.
-pub(crate) fn function(fn_id: &str, input: &Value) -> StepOutcome {
-    catch_unwind(AssertUnwindSafe(|| worker::function::call(fn_id, input))).unwrap_or_else(|_| panicked())
+/// Calls the built-in function of an agent; a panic in it is a failure of the step.
+pub(crate) fn function(agent: &Agent, fn_id: &str, input: &Value) -> StepOutcome {
+    let called = catch_unwind(AssertUnwindSafe(|| worker::function::call(fn_id, input)));
+    delivery::held_to(agent.verdict.as_ref(), called.unwrap_or_else(|_| panicked()))
 }
 
 /// Performs a step apart from its owner, who is told the outcome; a cancelled one tells nothing.
@@ -119,8 +129,9 @@ async fn perform(core: Arc<Core>, job: StepJob, cancel: CancellationToken) -> Pe
         Ok(ctx) => ctx,
         Err(failure) => return failure.into(),
     };
-    let working = worker::perform(&agent, &job.blueprint.templates, job.input, &ctx);
-    let Some(timeout_ms) = job.timeout_ms else { return working.await };
+    let timeout_ms = job.timeout_ms;
+    let working = work(&core, &job, &agent, &ctx);
+    let Some(timeout_ms) = timeout_ms else { return working.await };
     tokio::pin!(working);
     tokio::select! {
         performed = &mut working => performed,
@@ -139,6 +150,18 @@ async fn perform(core: Arc<Core>, job: StepJob, cancel: CancellationToken) -> Pe
             Performed { outcome, usage }
         }
     }
+}
+
+/// Does a step, with whoever has to do with it besides its agent; a result that breaks the agent's contract is a failure.
+async fn work(core: &Arc<Core>, job: &StepJob, agent: &Agent, ctx: &WorkerContext) -> Performed {
+    if let Some(operators) = &job.operators {
+        let plan = operators.plan(&job.blueprint, agent);
+        if !plan.is_plain() {
+            return operators::perform(core, job, (operators, plan), agent, ctx).await;
+        }
+    }
+    let performed = worker::perform(agent, &job.blueprint.templates, job.input.clone(), ctx).await;
+    Performed { outcome: delivery::held_to(agent.verdict.as_ref(), performed.outcome), ..performed }
 }
 
 /// Waits for a place of an agent that has a limit.

@@ -88,6 +88,15 @@ pub enum EngineError {
         /// What may be done about it.
         class: ErrorClass,
     },
+    /// It was about something that is over.
+    #[error("{0}")]
+    Over(String),
+    /// What was delivered is not what is taken.
+    #[error("{0}")]
+    Unfit(String),
+    /// Nobody is there who could do it.
+    #[error("{0}")]
+    NoOperator(String),
     /// Too much at once.
     #[error("{0} runs are open, and no more are taken at once")]
     Busy(usize),
@@ -137,6 +146,9 @@ impl EngineError {
     /// Gives what may be done about it.
     pub fn class(&self) -> ErrorClass {
         match self {
+            EngineError::NotFound { .. } | EngineError::Over(_) => ErrorClass::Gone,
+            EngineError::Unfit(_) => ErrorClass::User,
+            EngineError::NoOperator(_) => ErrorClass::Retry,
             EngineError::Invalid { .. }
             | EngineError::Blueprint { .. }
             | EngineError::Forbidden(_)
@@ -147,7 +159,6 @@ impl EngineError {
             | EngineError::BlueprintArchived(_)
             | EngineError::GoalGate { .. }
             | EngineError::Goal(_) => ErrorClass::User,
-            EngineError::NotFound { .. } => ErrorClass::Gone,
             EngineError::Defect(_) => ErrorClass::Bug,
             EngineError::Busy(_)
             | EngineError::Crowded(_)
@@ -175,6 +186,9 @@ impl EngineError {
                 ErrorClass::User | ErrorClass::Retry | ErrorClass::Bug => "goal_refused",
             },
             EngineError::Workspace { .. } => "workspace_failed",
+            EngineError::Over(_) => "gone",
+            EngineError::Unfit(_) => "delivery_invalid",
+            EngineError::NoOperator(_) => "no_operator",
             EngineError::Busy(_) | EngineError::Crowded(_) => "busy",
             EngineError::TooLarge { .. } => "too_large",
             EngineError::Body { source, .. } if source.kind() == ErrorKind::StorageFull => "store_full",
@@ -218,6 +232,11 @@ impl EngineError {
             EngineError::Write(_) | EngineError::Read(_) | EngineError::Body { .. } => {
                 Some("`adjutant doctor` looks at the store".to_owned())
             }
+            EngineError::NoOperator(_) => {
+                Some("`POST /v1/operators` joins; then name its sid as `operator_sid`".to_owned())
+            }
+            EngineError::Over(_) => Some("its run goes on without it, or has ended".to_owned()),
+            EngineError::Unfit(_) => Some("deliver again what the agent's contract takes".to_owned()),
             EngineError::Busy(_) | EngineError::Crowded(_) => {
                 Some("try again when some have ended".to_owned())
             }
@@ -254,6 +273,9 @@ impl EngineError {
             | EngineError::BlueprintArchived(_)
             | EngineError::Goal(_)
             | EngineError::Workspace { .. }
+            | EngineError::Over(_)
+            | EngineError::Unfit(_)
+            | EngineError::NoOperator(_)
             | EngineError::Busy(_)
             | EngineError::Crowded(_)
             | EngineError::TooLarge { .. }

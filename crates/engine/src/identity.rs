@@ -75,6 +75,22 @@ pub(crate) async fn worker_token_create(core: &Core, step: StepBinding) -> Resul
     Ok(secret)
 }
 
+/// Draws the token of an operator that is about to join; it lives as long as the operator is known.
+pub(crate) fn operator_token() -> (Secret, TokenRecord) {
+    mint(Role::Operator, Binding::default(), None)
+}
+
+/// Draws a token for the worker of one attempt of a step.
+pub(crate) fn step_token(step: StepBinding, lives_secs: u64) -> (Secret, TokenRecord) {
+    mint(Role::Worker, Binding { step: Some(step), ..Binding::default() }, Some(lives_secs))
+}
+
+/// Tells whether a secret was the token of a step's worker, whose run is over by now.
+pub(crate) async fn was_of_step(core: &Core, secret: &str) -> Result<bool, EngineError> {
+    let token = core.store.token_by_hash(&hash(secret)).await?;
+    Ok(token.is_some_and(|token| token.step.is_some() && token.revoked_at.is_some()))
+}
+
 /// Makes a token that acts as an agent and can do nothing but what an agent does.
 pub(crate) async fn agent_token_create(
     core: &Core,
@@ -208,9 +224,14 @@ pub(crate) async fn end(core: &Core, caller: &Caller, token: &TokenRecord) -> Re
         Err(WriteError::RowsUnexpected { .. }) => return Ok(false),
         Err(error) => return Err(error.into()),
     }
-    // Without anybody who was let in by it there is nobody to tell.
-    let _nobody_hears = core.tokens.revoked.send(token.id.clone());
+    tell_ended(core, &token.id);
     Ok(true)
+}
+
+/// Tells those who let somebody in by a token that it was taken back.
+pub(crate) fn tell_ended(core: &Core, token_id: &TokenId) {
+    // Without anybody who was let in by it there is nobody to tell.
+    let _nobody_hears = core.tokens.revoked.send(token_id.clone());
 }
 
 /// Returns when a caller's token lets nobody in any more.

@@ -18,6 +18,8 @@ pub mod clients;
 pub mod registry;
 mod runs;
 
+pub mod operators;
+
 mod dispatch;
 
 mod places;

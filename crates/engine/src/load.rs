@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::jobs::JobStatus;
+use crate::operators;
 use crate::plane::Core;
 use adjutant_model::action::Role;
 use adjutant_model::client_run::ApprovalStatus;
@@ -13,7 +14,7 @@ use adjutant_store::ReadError;
 pub struct PlaneLoad {
     /// How many runs have something in flight.
     pub runs_running: u64,
-    /// How many sessions of operators live.
+    /// How many operators are known: those that have joined, and sessions of the role.
     pub operators_attached: u64,
     /// The periodic jobs.
     pub jobs: Vec<JobStatus>,
@@ -43,7 +44,7 @@ pub(crate) async fn of(core: &Core) -> PlaneLoad {
     let sizes = store.sizes();
     PlaneLoad {
         runs_running: or_none(runs),
-        operators_attached: or_none(operators),
+        operators_attached: or_none(operators) + operators::list(core).len() as u64,
         jobs: core.jobs.statuses(),
         tables_bytes: sizes.tables,
         wal_bytes: sizes.wal,

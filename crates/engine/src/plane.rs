@@ -14,6 +14,10 @@ use crate::goals::{self, GoalParams, Goals, SignOff};
 use crate::identity::{self, Tokens};
 use crate::jobs::{self, JobStatus, Jobs};
 use crate::load::{self, PlaneLoad};
+use crate::operators::{
+    self, Assignees, Delivery, Handover, JoinParams, Material, OperatorInfo, OperatorLink, Operators,
+    WorkerPrompt,
+};
 use crate::places::Places;
 use crate::record;
 use crate::registry::{
@@ -33,13 +37,15 @@ use adjutant_model::data::OutputRecord;
 use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Goal, GoalStatus};
 use adjutant_model::issue::{EnhanceEntry, EnhanceSetting, Issue};
+use adjutant_model::operator::Operator;
 use adjutant_model::policy::ToolCall;
 use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TurnRecord, Usage};
-use adjutant_model::{GoalId, IssueId, RunId, SessionId, TaskId, Timestamp, TokenId, Value};
+use adjutant_model::{GoalId, IssueId, RunId, SessionId, StepId, TaskId, Timestamp, TokenId, Value};
 use adjutant_rules::access;
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
+use adjutant_rules::operator::Acquired;
 use adjutant_rules::policy::{self, PolicyFile};
 use adjutant_sessions::git::Git;
 use adjutant_sessions::worktree::RemoveMode;
@@ -100,6 +106,7 @@ pub(crate) struct Core {
     pub(crate) places: Places,
     pub(crate) clients: Clients,
     pub(crate) approvals: Approvals,
+    pub(crate) operators: Operators,
     pub(crate) enhance: Enhance,
     pub(crate) runs: RunDirectory,
     pub(crate) tokens: Tokens,
@@ -186,6 +193,7 @@ impl Plane {
             places: Places::default(),
             clients: Clients::default(),
             approvals: Approvals::default(),
+            operators: Operators::default(),
             enhance: Enhance::default(),
             git: Git::new(&settings.env),
             gate,
@@ -220,6 +228,7 @@ impl Plane {
             Event::DaemonStarted { version: self.core.settings.version.clone(), pid: std::process::id() };
         self.note(event).await.map_err(StartError::Resume)?;
         approvals::withdraw_left_over(&self.core).await.map_err(StartError::Resume)?;
+        operators::load(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
         self.start_jobs();
@@ -228,9 +237,12 @@ impl Plane {
 
     fn start_jobs(&self) {
         let core = &self.core;
-        let Settings { token_uses_ms, token_forget_ms, data_collect_ms, enhance_ms, .. } = core.settings;
+        let Settings {
+            token_uses_ms, token_forget_ms, data_collect_ms, enhance_ms, operator_sweep_ms, ..
+        } = core.settings;
         jobs::start(core, "token_uses", Duration::from_millis(token_uses_ms), identity::uses_keep);
         jobs::start(core, "token_forget", Duration::from_millis(token_forget_ms), identity::forget_old);
+        jobs::start(core, "operators", Duration::from_millis(operator_sweep_ms), operators::sweep);
         jobs::start(core, "data_collect", Duration::from_millis(data_collect_ms), data::collect);
         jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
         core.jobs.nudge("data_sweep");
@@ -471,6 +483,118 @@ impl Plane {
     /// Takes up a client's connection.
     pub fn connect(&self, params: ConnectionParams) -> Arc<Connection> {
         Connection::new(self.core.clone(), params)
+    }
+
+    /// Tells whether a token that is not good any more was a step's worker's.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn was_of_step(&self, secret: &str) -> Result<bool, EngineError> {
+        identity::was_of_step(&self.core, secret).await
+    }
+
+    /// Takes an operator in; gives it with the token that opens its socket.
+    ///
+    /// # Errors
+    /// [`EngineError::Conflict`] when a role is another live operator's.
+    pub async fn operator_join(
+        &self,
+        caller: &Caller,
+        params: JoinParams,
+    ) -> Result<(Operator, Secret), EngineError> {
+        operators::join(&self.core, caller, params).await
+    }
+
+    /// Lists the operators that are known, the newest first.
+    pub fn operator_list(&self) -> Vec<OperatorInfo> {
+        operators::list(&self.core)
+    }
+
+    /// Gives an operator, to itself and to whoever reads everything.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Forbidden`]
+    pub fn operator_get(&self, caller: &Caller, sid: &str) -> Result<OperatorInfo, EngineError> {
+        operators::get(&self.core, caller, sid)
+    }
+
+    /// Lets an operator go: its socket closes and its seats are vacant.
+    ///
+    /// # Errors
+    /// As [`Plane::operator_get`].
+    pub async fn operator_leave(&self, caller: &Caller, sid: &str) -> Result<(), EngineError> {
+        operators::leave(&self.core, caller, sid).await
+    }
+
+    /// Takes up an operator's socket; one that it had before is over.
+    ///
+    /// # Errors
+    /// As [`Plane::operator_get`].
+    pub fn operator_attach(&self, caller: &Caller, sid: &str) -> Result<OperatorLink, EngineError> {
+        operators::attach(&self.core, caller, sid)
+    }
+
+    /// Lets an operator take a seat of a run over; durable when this returns.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`] when an operator takes it for another, [`EngineError::Invalid`] for a seat that is
+    /// not there.
+    pub async fn seat_acquire(
+        &self,
+        caller: &Caller,
+        run_id: &RunId,
+        (op, desc, slot): (&str, &str, Option<String>),
+    ) -> Result<Acquired, EngineError> {
+        operators::acquire(&self.core, caller, run_id, (op, desc, slot)).await
+    }
+
+    /// Gives who holds the seats of a run.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn assignees(&self, run_id: &RunId) -> Result<Assignees, EngineError> {
+        operators::assignees(&self.core, run_id).await
+    }
+
+    /// Gives what a new holder of a run's seats has to know.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn handover(&self, run_id: &RunId) -> Result<Handover, EngineError> {
+        operators::handover(&self.core, run_id).await
+    }
+
+    /// Gives what the worker of an open step is told.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn material(&self, run_id: &RunId, step: &StepId) -> Result<Material, EngineError> {
+        operators::material(&self.core, run_id, step).await
+    }
+
+    /// Gives what the bearer of a worker's token is to do.
+    ///
+    /// # Errors
+    /// [`EngineError::Over`] when the step has ended, [`EngineError::Conflict`] when its seat has changed hands.
+    pub async fn worker_prompt(
+        &self,
+        caller: &Caller,
+        step: Option<&StepId>,
+    ) -> Result<WorkerPrompt, EngineError> {
+        operators::prompt(&self.core, caller, step).await
+    }
+
+    /// Takes what the bearer of a worker's token delivers; durable when this returns.
+    ///
+    /// # Errors
+    /// As [`Plane::worker_prompt`], and [`EngineError::Unfit`] when it breaks the agent's contract.
+    pub async fn worker_deliver(
+        &self,
+        caller: &Caller,
+        step: Option<&StepId>,
+        delivery: Delivery,
+    ) -> Result<(), EngineError> {
+        operators::deliver(&self.core, caller, step, delivery).await
     }
 
     /// Gives approvals, those of one status or all, the newest first.

@@ -22,6 +22,7 @@ pub(crate) fn value(value: &Value) -> Value {
 pub(crate) fn outcome(outcome: StepOutcome) -> StepOutcome {
     match outcome {
         StepOutcome::Done(value) => StepOutcome::Done(redact_value(&value).unwrap_or(value)),
+        StepOutcome::Skipped(value) => StepOutcome::Skipped(redact_value(&value).unwrap_or(value)),
         StepOutcome::Failed(failure) => StepOutcome::Failed(StepFailure {
             message: text(&failure.message),
             value: failure.value.as_ref().map(without_secrets),

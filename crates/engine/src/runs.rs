@@ -40,6 +40,7 @@ pub(crate) use rerun::rerun;
 
 use crate::error::EngineError;
 use crate::gate::ToolJudged;
+use crate::operators::AcquireQuestion;
 use crate::worker::{Performed, Progress};
 use adjutant_model::action::{Caller, StepBinding};
 use adjutant_model::client_run::Approval;
@@ -78,6 +79,8 @@ pub(crate) enum RunCommand {
         approval: Box<Approval>,
         reply: oneshot::Sender<Result<ToolJudged, EngineError>>,
     },
+    /// Somebody takes a seat of the run over.
+    Acquire { question: AcquireQuestion, by: String },
     /// A tool call that was allowed has ended.
     ToolSettled {
         binding: StepBinding,

@@ -37,6 +37,14 @@ pub struct Settings {
     pub client_lease_ms: u64,
     /// How long a person has to answer an approval, in milliseconds.
     pub approval_ms: u64,
+    /// An operator that was not heard of for so long is away, in milliseconds.
+    pub operator_lost_ms: u64,
+    /// An operator that was away for so long is known no more, in milliseconds.
+    pub operator_forget_ms: u64,
+    /// How often operators that were away for too long are forgotten, in milliseconds; 0 leaves it to the start.
+    pub operator_sweep_ms: u64,
+    /// How long a step whose result is there waits for its operator, who is away, in milliseconds.
+    pub operator_grace_ms: u64,
     /// How often what is counted of tokens is kept, in milliseconds.
     pub token_uses_ms: u64,
     /// How often ended tokens are forgotten, in milliseconds.
@@ -76,6 +84,10 @@ impl Settings {
             client_batch_max: 256,
             client_lease_ms: 10_000,
             approval_ms: 300_000,
+            operator_lost_ms: 150_000,
+            operator_forget_ms: 86_400_000,
+            operator_sweep_ms: 300_000,
+            operator_grace_ms: 10_000,
             token_uses_ms: 5_000,
             token_forget_ms: 3_600_000,
             data_body_bytes_max: 64 << 20,

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::data;
 use crate::error::EngineError;
 use crate::goals;
+use crate::operators;
 use crate::plane::Core;
 use crate::policies::{self, PolicyOwners};
 use crate::record;
@@ -274,15 +275,17 @@ async fn accept(
         warnings: ready.warnings.clone(),
     };
     let mut creation = creation(caller, &linked, &asked, &run);
+    let launched = operators::launch(core, &linked, &run.id, &given.request)?;
+    creation.append(launched.write);
     creation.append(with(&run)?);
-    for event in policies.events() {
+    for event in policies.events().chain(launched.events) {
         creation.journal(Draft { at: now, actor: "plane".into(), subject: (&run.id).into(), event });
     }
     data::refer(&mut creation, &run.id, &given.input);
     let state = FlowState::new(linked.program.clone(), ctx);
     let (accepted, answer) = oneshot::channel();
     let origin = Origin::New { creation, workspace, accepted };
-    runs::start(core, Launch { run, linked, state, policies, origin });
+    runs::start(core, Launch { run, linked, state, policies, operators: launched.operators, origin });
     // An owner that left without an answer was told to stop before the run was durable.
     answer.await.map_err(|_| EngineError::Stopping)??;
     Ok(started)
@@ -395,7 +398,7 @@ pub(crate) fn workspace_plan(linked: &Linked, request: &Value) -> Result<Option<
     }
     let starts_programs = linked.agents().any(|agent| match agent.spec {
         AgentSpec::Command(_) | AgentSpec::Check(_) => true,
-        AgentSpec::Function { .. } | AgentSpec::Lua(_) => false,
+        AgentSpec::Function { .. } | AgentSpec::Lua(_) | AgentSpec::Operator(_) => false,
     });
     Ok(starts_programs.then_some(WorkspacePlan::Scratch))
 }

@@ -150,6 +150,7 @@ pub async fn perform(
         AgentSpec::Lua(spec) => lua::call(spec, input, ctx).await.into(),
         AgentSpec::Command(_) => command::run(agent, templates, &input, ctx).await,
         AgentSpec::Check(spec) => check::run(spec, ctx).await.into(),
+        AgentSpec::Operator(_) => failed(ErrorClass::Bug, "an operator's step was not handed to it").into(),
     }
 }
 

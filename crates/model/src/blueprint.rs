@@ -1,6 +1,7 @@
 //! Blueprints: a flow, the agents it needs, and what is said about them.
 
 use crate::flow::Node;
+use crate::operator::OperatorKind;
 use crate::value::Value;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,47 @@ pub struct Blueprint {
     pub metadata: Metadata,
     /// Merged under the context that a task brings.
     pub default_init_ctx: Option<Value>,
+    /// The seats of operators that a run of it has, by name.
+    pub operators: BTreeMap<String, OperatorSeat>,
+    /// The kind of agents for which nothing else says one.
+    pub default_operator_kind: Option<OperatorKind>,
+    /// What stands around steps, from the inside out.
+    pub layers: Vec<StepLayer>,
+}
+
+/// A seat that an operator holds in a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OperatorSeat {
+    /// What people call it.
+    pub display_name: Option<String>,
+    /// The kind of the agents that are done from this seat.
+    pub kind: Option<OperatorKind>,
+}
+
+/// What stands around a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepLayer {
+    /// An operator lets the step begin and hears how it ended.
+    MainAi,
+    /// An operator is asked when the step did not go well.
+    SeniorEscalation,
+    /// The step goes to an operator instead of its agent.
+    OperatorDelegate,
+}
+
+impl StepLayer {
+    /// All layers.
+    pub const ALL: [StepLayer; 3] =
+        [StepLayer::MainAi, StepLayer::SeniorEscalation, StepLayer::OperatorDelegate];
+
+    /// Gives the layer's name in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StepLayer::MainAi => "main_ai",
+            StepLayer::SeniorEscalation => "senior_escalation",
+            StepLayer::OperatorDelegate => "operator_delegate",
+        }
+    }
 }
 
 /// What is said about a blueprint.
@@ -44,8 +86,47 @@ pub struct Agent {
     pub spec: AgentSpec,
     /// What a program that drives a model is told.
     pub profile: Profile,
+    /// What an operator is told to start for it.
+    pub runner: Option<Runner>,
+    /// What its results must be.
+    pub verdict: Option<VerdictContract>,
     /// How many of its steps may be done at once, over all runs of the blueprint.
     pub max_concurrency: Option<u32>,
+}
+
+impl Agent {
+    /// Makes an agent of which nothing more is said.
+    pub fn new(name: impl Into<String>, spec: AgentSpec) -> Self {
+        let profile = Profile::default();
+        Agent { name: name.into(), spec, profile, runner: None, verdict: None, max_concurrency: None }
+    }
+}
+
+/// What an operator starts to do a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runner {
+    /// Which of the operator's workers.
+    pub variant: String,
+    /// The tools that it may use.
+    pub tools: Vec<String>,
+}
+
+/// The only results that an agent may give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictContract {
+    /// Where the verdict stands.
+    pub channel: VerdictChannel,
+    /// What it may be.
+    pub values: Vec<String>,
+}
+
+/// Where a verdict stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerdictChannel {
+    /// The result itself.
+    Body,
+    /// The part of the result that is called `verdict`.
+    Part,
 }
 
 /// What a program that drives a model is told.
@@ -75,6 +156,8 @@ pub enum AgentSpec {
     Command(CommandSpec),
     /// A program whose end is judged.
     Check(CheckSpec),
+    /// A connected client.
+    Operator(OperatorSpec),
 }
 
 impl AgentSpec {
@@ -85,8 +168,30 @@ impl AgentSpec {
             AgentSpec::Lua(_) => "lua",
             AgentSpec::Command(_) => "command",
             AgentSpec::Check(_) => "check",
+            AgentSpec::Operator(_) => "operator",
         }
     }
+}
+
+/// A connected client that does the step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorSpec {
+    /// The seat whose holder does it.
+    pub operator_ref: String,
+    /// How what the worker gives is read.
+    pub submit_format: SubmitFormat,
+}
+
+/// How a body that a worker gives is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SubmitFormat {
+    /// An object or array when it is one, in a fence of Markdown too; else text.
+    #[default]
+    Auto,
+    /// JSON; anything else is refused.
+    Json,
+    /// Text.
+    Text,
 }
 
 /// A Luau chunk and its limits.

@@ -6,7 +6,7 @@
 use crate::action::Role;
 use crate::client_run::ApprovalStatus;
 use crate::goal::{Evidence, GoalStatus, LinkState};
-use crate::id::{GoalId, OutputId, RunId, TaskId};
+use crate::id::{GoalId, OperatorId, OutputId, RunId, TaskId};
 use crate::issue::{EnhanceOutcome, IssueStatus};
 use crate::policy::{Judgement, PolicyScope};
 use crate::run::{ErrorClass, FlowError, RunStatus, StepPath, TurnStatus, WorkspaceRecord};
@@ -176,6 +176,57 @@ pub enum Event {
         what: String,
         /// The words, cut to 2 KiB.
         text: String,
+    },
+    /// An operator has joined.
+    OperatorJoined {
+        /// What it says of itself.
+        desc: String,
+        /// Other names that it may be called by.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        roles: Vec<String>,
+    },
+    /// An operator is known no more.
+    OperatorLeft {
+        /// Why.
+        reason: String,
+    },
+    /// Seats of a run have a holder.
+    SeatsTaken {
+        /// The slots.
+        slots: Vec<String>,
+        /// Who holds them.
+        op: OperatorId,
+        /// Why, in the words of whoever assigned them.
+        desc: String,
+        /// Their generation.
+        generation: u64,
+        /// Who held the first of them before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<OperatorId>,
+    },
+    /// An operator has answered about a step.
+    OperatorAnswered {
+        /// The step.
+        path: StepPath,
+        /// Which attempt of it.
+        attempt: u32,
+        /// What it was asked: `hook_before`, `spawn`, `ask`.
+        request: String,
+        /// Who answered.
+        op: OperatorId,
+        /// SHA-256 of the answer's JSON.
+        hash: String,
+    },
+    /// A worker has delivered something for its step.
+    WorkerDelivered {
+        /// The step.
+        path: StepPath,
+        /// Which attempt of it.
+        attempt: u32,
+        /// What: `final`, `part:<name>`, `stats`, `degradation:<number>`.
+        stage: String,
+        /// SHA-256 of its JSON.
+        hash: String,
     },
     /// A client started a run.
     ClientRunStarted {
@@ -415,6 +466,11 @@ impl Event {
             Event::ToolJudged { .. } => "tool_judged",
             Event::ToolSettled { .. } => "tool_settled",
             Event::AgentProgress { .. } => "agent_progress",
+            Event::OperatorJoined { .. } => "operator_joined",
+            Event::OperatorLeft { .. } => "operator_left",
+            Event::SeatsTaken { .. } => "seats_taken",
+            Event::OperatorAnswered { .. } => "operator_answered",
+            Event::WorkerDelivered { .. } => "worker_delivered",
             Event::ClientRunStarted { .. } => "client_run_started",
             Event::ClientRunAdopted { .. } => "client_run_adopted",
             Event::ClientRunInterrupted { .. } => "client_run_interrupted",

@@ -2,6 +2,7 @@
 //!
 //! Ids are arguments everywhere: whoever may draw randomness makes a [`Uuid`] and passes it in.
 
+use crate::run::StepPath;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -113,6 +114,10 @@ typed_id!(
     GoalId, "g-", 16
 );
 typed_id!(
+    /// A connected client that does steps and answers.
+    OperatorId, "op_", 32
+);
+typed_id!(
     /// A request to change a blueprint.
     IssueId, "h-", 32
 );
@@ -120,6 +125,90 @@ typed_id!(
     /// The public name of a token; the secret itself is stored only as a hash.
     TokenId, "token_", 32
 );
+
+/// Names one attempt of a step where wires have one word for it: `ST-<run>-<attempt>-<path>`.
+///
+/// It follows from what it names and can be read back; it needs no escaping in a URL, so the path stands in it with `.`
+/// for `/` and `_` for `#`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StepId(Arc<str>);
+
+impl StepId {
+    /// What every id of this kind starts with.
+    pub const PREFIX: &'static str = "ST-";
+
+    /// Names an attempt of a step.
+    pub fn of(run_id: &RunId, path: &StepPath, attempt: u32) -> Self {
+        let run = &run_id.as_str()[RunId::PREFIX.len()..];
+        let path = match path.as_str() {
+            // The root is the one path that has a dot.
+            "." => "root".to_owned(),
+            path => path.replace('/', ".").replace('#', "_"),
+        };
+        Self(format!("{}{run}-{attempt}-{path}", Self::PREFIX).into())
+    }
+
+    /// Gives what it names: the run, the step in it, and which attempt.
+    pub fn names(&self) -> (RunId, StepPath, u32) {
+        read_step_id(&self.0).expect("it was read when it was made")
+    }
+
+    /// Gives the id as it is shown.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn read_step_id(text: &str) -> Option<(RunId, StepPath, u32)> {
+    let mut parts = text.strip_prefix(StepId::PREFIX)?.splitn(3, '-');
+    let run_id = format!("{}{}", RunId::PREFIX, parts.next()?).parse().ok()?;
+    let attempt = parts.next()?.parse().ok()?;
+    let path = parts.next().filter(|path| !path.is_empty() && path.len() <= 4096)?;
+    let is_plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"._".contains(&b));
+    let path = if path == "root" { ".".to_owned() } else { path.replace('.', "/").replace('_', "#") };
+    is_plain.then(|| (run_id, StepPath::new(path), attempt))
+}
+
+impl FromStr for StepId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        match read_step_id(text) {
+            Some((run_id, path, attempt)) => Ok(StepId::of(&run_id, &path, attempt)),
+            None => Err(InvalidId {
+                expected: "ST-, 32 hex digits, an attempt and a path",
+                given: text.chars().take(80).collect(),
+            }),
+        }
+    }
+}
+
+impl TryFrom<String> for StepId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<StepId> for String {
+    fn from(id: StepId) -> String {
+        id.0.as_ref().to_owned()
+    }
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 typed_id!(
     /// Something that a step or a person has put on the data path.
@@ -159,6 +248,27 @@ impl fmt::Display for SessionId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_is_named_in_one_word_that_is_read_back() {
+        let run = RunId::new(Uuid::from_u128(0xab));
+        for (path, attempt, shown) in [(".", 1, "1-root"), ("0/2/body#3/1", 2, "2-0.2.body_3.1")] {
+            let path = StepPath::new(path);
+            let id = StepId::of(&run, &path, attempt);
+            assert_eq!(id.as_str(), format!("ST-000000000000000000000000000000ab-{shown}"));
+            assert_eq!(id.as_str().parse(), Ok(id.clone()));
+            assert_eq!(id.names(), (run.clone(), path, attempt));
+        }
+        for wrong in [
+            "",
+            "ST-",
+            "ST-00-1-0",
+            "ST-000000000000000000000000000000ab-x-0",
+            "ST-000000000000000000000000000000ab-1-../x",
+        ] {
+            assert!(wrong.parse::<StepId>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn ids_print_parse_and_refuse_what_is_not_theirs() {

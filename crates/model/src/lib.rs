@@ -14,6 +14,7 @@ pub mod registry;
 
 pub mod action;
 pub mod client_run;
+pub mod operator;
 pub mod policy;
 pub mod proposal;
 pub mod run;
@@ -26,6 +27,6 @@ pub mod issue;
 
 pub mod event;
 
-pub use id::{GoalId, IssueId, OutputId, RunId, SessionId, TaskId, TokenId};
+pub use id::{GoalId, IssueId, OperatorId, OutputId, RunId, SessionId, StepId, TaskId, TokenId};
 pub use time::Timestamp;
 pub use value::Value;

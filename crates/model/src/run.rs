@@ -138,6 +138,8 @@ pub struct StepFailure {
 pub enum StepOutcome {
     /// With a value, which is written at the step's `out`.
     Done(Value),
+    /// With a value too, but whoever did it says that there was nothing to do.
+    Skipped(Value),
     /// With an error, which `retry` and `try` may handle.
     Failed(StepFailure),
 }
@@ -341,6 +343,8 @@ pub enum TurnStatus {
     Started,
     /// Settled well.
     Succeeded,
+    /// Settled well, with nothing to do.
+    Skipped,
     /// Settled with an error.
     Failed,
     /// Refused by the gate; nothing was done.
@@ -351,9 +355,10 @@ pub enum TurnStatus {
 
 impl TurnStatus {
     /// All states.
-    pub const ALL: [TurnStatus; 5] = [
+    pub const ALL: [TurnStatus; 6] = [
         TurnStatus::Started,
         TurnStatus::Succeeded,
+        TurnStatus::Skipped,
         TurnStatus::Failed,
         TurnStatus::Rejected,
         TurnStatus::Cancelled,
@@ -364,6 +369,7 @@ impl TurnStatus {
         match self {
             TurnStatus::Started => "started",
             TurnStatus::Succeeded => "succeeded",
+            TurnStatus::Skipped => "skipped",
             TurnStatus::Failed => "failed",
             TurnStatus::Rejected => "rejected",
             TurnStatus::Cancelled => "cancelled",

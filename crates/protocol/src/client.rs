@@ -673,6 +673,83 @@ impl Client {
         self.post("/v1/tokens", request).await
     }
 
+    /// Joins as an operator.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn operator_join(
+        &self,
+        params: &http::OperatorJoinParams,
+    ) -> Result<http::OperatorJoinedView, ClientError> {
+        self.post("/v1/operators", params).await
+    }
+
+    /// Lists the operators, the newest first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn operators(&self) -> Result<http::OperatorsView, ClientError> {
+        self.get("/v1/operators").await
+    }
+
+    /// Lets an operator go.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn operator_leave(&self, sid: &str) -> Result<(), ClientError> {
+        self.send(self.request(Method::DELETE, &format!("/v1/operators/{}", id(sid)?))).await.map(drop)
+    }
+
+    /// Takes a seat of a run over.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn seat_acquire(
+        &self,
+        run_id: &str,
+        params: &http::AcquireParams,
+    ) -> Result<http::AcquiredView, ClientError> {
+        self.post(&format!("/v1/runs/{}/acquire", id(run_id)?), params).await
+    }
+
+    /// Gives who holds the seats of a run.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn assignees(&self, run_id: &str) -> Result<http::AssigneesView, ClientError> {
+        self.get(&format!("/v1/runs/{}/assignees", id(run_id)?)).await
+    }
+
+    /// Gives what a new holder of a run's seats has to know.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn handover(&self, run_id: &str) -> Result<http::HandoverView, ClientError> {
+        self.get(&format!("/v1/runs/{}/handover", id(run_id)?)).await
+    }
+
+    /// Gives what the worker of this client's token is to do.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn worker_prompt(&self) -> Result<http::WorkerPromptView, ClientError> {
+        self.get("/v1/worker/prompt").await
+    }
+
+    /// Delivers the result of a step, as the worker of this client's token.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn worker_submit(&self, body: String) -> Result<(), ClientError> {
+        self.send(self.request(Method::POST, "/v1/worker/submit").body(body)).await.map(drop)
+    }
+
+    /// Gives a client of the same daemon that shows another token, over the same connections.
+    #[must_use]
+    pub fn with_token(&self, token: impl Into<String>) -> Self {
+        Client { token: token.into(), ..self.clone() }
+    }
+
     /// Lists the tokens that let somebody in, but for those of steps.
     ///
     /// # Errors

@@ -124,6 +124,12 @@ codes! {
     GoalNotProved = "goal_not_proved", 409, Failed;
     /// The goal does not take this.
     GoalRefused = "goal_refused", 409, Failed;
+    /// It was about something that is over.
+    Gone = "gone", 410, NotFound;
+    /// What was delivered is not what is taken.
+    DeliveryInvalid = "delivery_invalid", 422, Failed;
+    /// Nobody is there who could do it.
+    NoOperator = "no_operator", 503, Failed;
     /// The body is too large.
     TooLarge = "too_large", 413, Usage;
     /// The body has nothing of the range.

@@ -7,6 +7,7 @@ mod enhance;
 mod events;
 mod gate;
 mod goals;
+mod operators;
 mod runs;
 mod sessions;
 mod status;
@@ -30,6 +31,12 @@ pub use gate::{
 pub use goals::{
     CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView,
     GoalsView, LinkParams, LinkView, NoteParams,
+};
+pub use operators::{
+    AcquireParams, AcquiredView, AssigneesView, DegradationParams, HandoverTraceView, HandoverView,
+    MaterialView, OperatorJoinParams, OperatorJoinedView, OperatorView, OperatorsView, SeatHolderView,
+    SeatView, SystemRefView, UnansweredView, WorkerContextView, WorkerPromptView, WorkerResultParams,
+    WorkerStatsParams, WorkerUsageParams,
 };
 pub use runs::{
     BindingView, BindingsView, CallPinView, CancelParams, FlowErrorView, RerunParams, RerunView, ResumedView,

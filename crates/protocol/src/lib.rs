@@ -8,6 +8,7 @@ pub mod http;
 
 pub mod discovery;
 
+pub mod operator;
 pub mod rpc;
 
 pub mod client;

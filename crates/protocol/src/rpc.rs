@@ -4,7 +4,7 @@
 //! of the reason and a hint, empty when there is none.
 
 mod calls;
-mod client;
+pub(crate) mod client;
 
 pub use calls::{
     Action, ActionKind, ActionResult, BoundPolicy, Decision, EventsFrom, FailureBehavior, Issue, Permission,

@@ -11,9 +11,11 @@ mod diff;
 mod fields;
 mod fill;
 mod levels;
+mod operators;
 mod refs;
 pub mod registry;
 mod support;
+mod verdicts;
 mod version;
 
 pub use diff::{changed_lines, patch};
@@ -106,6 +108,12 @@ fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Opt
         "subprocesses",
         "metadata",
         "default_init_ctx",
+        "operators",
+        "default_operator_kind",
+        "default_agent_kind",
+        "spawner_hints",
+        "runners",
+        "default_runner",
         "strategy",
     ];
     fields(at, KNOWN, support::BLUEPRINT, lints)?;
@@ -120,12 +128,14 @@ fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Opt
     let templates = command::templates(at, lints);
     let template_names: Vec<&str> =
         templates.names.iter().map(String::as_str).chain(builtins.templates.iter().copied()).collect();
-    let known = agent::Known { builtins, templates: &template_names };
+    let operators = operators::operators(at, lints);
+    let known = agent::Known { builtins, templates: &template_names, operators: &operators };
     let agents = agent::agents(at, &known, lints);
     if let Some(flow) = &flow {
         refs::check(flow, &agents.names, lints);
         refs::check_calls(flow, lints);
         refs::warn_unused(flow, at, lints);
+        verdicts::check(flow, &agents.read, lints);
     }
     let metadata = match optional(at, "metadata") {
         Some(metadata) => read_metadata(&metadata, lints),
@@ -144,6 +154,9 @@ fn blueprint(at: &Cursor<'_>, builtins: &Builtins<'_>, lints: &mut Lints) -> Opt
         templates: templates.read,
         metadata,
         default_init_ctx,
+        operators: operators.seats,
+        default_operator_kind: operators.default_kind,
+        layers: operators.layers,
     })
 }
 

@@ -19,6 +19,10 @@ pub mod policy;
 
 pub mod approval;
 
+pub mod operator;
+
+pub mod delivery;
+
 pub mod proposal;
 
 pub mod shell;

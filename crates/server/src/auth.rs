@@ -33,11 +33,13 @@ pub(crate) async fn caller(
     mut request: Request,
     next: Next,
 ) -> Response {
+    // The worker of a step is known by its token alone, whoever else needs none.
+    let is_of_workers = is_of_workers(request.uri().path());
     // Whoever leaves shows the session that is to end, and its handler looks at that.
     if request.method() == Method::DELETE && request.uri().path() == "/v1/sessions" {
         return next.run(request).await;
     }
-    if authentication == Authentication::Off {
+    if authentication == Authentication::Off && !is_of_workers {
         request.extensions_mut().insert(plane.unauthenticated_owner());
         return next.run(request).await;
     }
@@ -50,7 +52,9 @@ pub(crate) async fn caller(
     };
     let caller = match plane.authenticate(secret).await {
         Ok(Some(caller)) => caller,
-        Ok(None) => return bad_token(),
+        Ok(None) => {
+            return if is_of_workers { over_or_bad(&plane, secret).await } else { bad_token() };
+        }
         Err(error) => return Refusal::from(error).into_response(),
     };
     if !plane.may(&caller, verb(request.method(), request.uri().path())) {
@@ -59,6 +63,22 @@ pub(crate) async fn caller(
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// Refuses a token that is not good; the worker of a step that is over is told so.
+async fn over_or_bad(plane: &Plane, secret: &str) -> Response {
+    match plane.was_of_step(secret).await {
+        Ok(true) => {
+            let error = ApiError::new(ErrorCode::Gone, "the step is over, and its run too");
+            Refusal::from(error.hinted("nothing is taken for it any more")).into_response()
+        }
+        Ok(false) => bad_token(),
+        Err(error) => Refusal::from(error).into_response(),
+    }
+}
+
+fn is_of_workers(path: &str) -> bool {
+    path.starts_with("/v1/worker/")
 }
 
 /// Refuses a token that is not good.
@@ -157,6 +177,9 @@ mod tests {
             (Method::DELETE, "/v1/workspaces/x", Verb::Operate),
             (Method::POST, "/v1/gate/judge", Verb::Work),
             (Method::GET, "/v1/worker/prompt", Verb::Work),
+            (Method::POST, "/v1/worker/submit", Verb::Work),
+            (Method::POST, "/v1/operators", Verb::Operate),
+            (Method::GET, "/v1/operators/x/ws", Verb::Read),
             (Method::POST, "/v1/gateway", Verb::Operate),
             (Method::GET, "/v1/approvals", Verb::Read),
             (Method::POST, "/v1/approvals/x", Verb::Answer),

@@ -33,6 +33,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
+/// A body that is taken as text, whatever its type says; what is no UTF-8 in it is replaced.
+#[derive(Debug)]
+pub(crate) struct TextBody(pub(crate) String);
+
+impl<S: Send + Sync> FromRequest<S> for TextBody {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Answer<Self> {
+        let bytes = Bytes::from_request(request, state).await.map_err(too_large)?;
+        Ok(TextBody(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+}
+
 fn too_large(rejection: BytesRejection) -> Refusal {
     match rejection.status().as_u16() {
         413 => Refusal::new(ErrorCode::TooLarge, "the body is larger than 2 MiB"),

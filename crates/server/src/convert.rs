@@ -1,5 +1,9 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
+mod operators;
+
+pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
+
 use adjutant_engine::data;
 use adjutant_engine::doctor::{Finding, Grade};
 use adjutant_engine::jobs::JobStatus;
@@ -324,6 +328,7 @@ fn step_status(turn: &TurnRecord) -> &'static str {
     match (turn.status, value) {
         (TurnStatus::Started, _) => "running",
         (TurnStatus::Succeeded, _) => "passed",
+        (TurnStatus::Skipped, _) => "skipped",
         (TurnStatus::Rejected, _) => "blocked",
         (TurnStatus::Cancelled, _) => "cancelled",
         (TurnStatus::Failed, Some(value)) if value.get("timed_out").is_some() => "timeout",

@@ -7,11 +7,13 @@ pub(crate) mod enhance;
 pub(crate) mod events;
 pub(crate) mod gate;
 pub(crate) mod goals;
+pub(crate) mod operators;
 pub(crate) mod runs;
 pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod steps;
 pub(crate) mod tasks;
+pub(crate) mod workers;
 pub(crate) mod workspaces;
 
 mod range;

@@ -13,6 +13,10 @@ mod convert;
 
 mod http;
 
+mod socket;
+
+mod operator;
+
 mod rpc;
 
 mod serve;

@@ -17,13 +17,10 @@ mod journal;
 
 mod methods;
 
-mod outbound;
-
 mod params;
 
-mod parting;
-
 use crate::auth::ThroughSocket;
+use crate::socket::{self, LOST, Outbound, Parting, READ_BUFFER_BYTES, WRITE_MAX};
 use adjutant_engine::Plane;
 use adjutant_engine::clients::{Connection, ConnectionParams};
 use adjutant_model::action::Caller;
@@ -33,10 +30,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use callbacks::Callbacks;
 use frame::{Frame, Message};
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
-use outbound::{Outbound, Outgoing};
-use parting::Parting;
+use futures_util::StreamExt;
+use futures_util::stream::SplitStream;
 use serde_json::Value;
 use std::ops::ControlFlow;
 use std::pin::Pin;
@@ -49,16 +44,8 @@ use tokio_util::task::TaskTracker;
 
 /// A message is at most so large.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
-/// What a connection buffers of what it reads; an idle one holds it.
-const READ_BUFFER_BYTES: usize = 16 << 10;
 /// The first call must come within this time.
 const KNOCK: Duration = Duration::from_secs(10);
-/// How often a client is asked whether it is there.
-const PING: Duration = Duration::from_secs(30);
-/// A client that said nothing for so long is lost.
-const LOST: Duration = Duration::from_secs(150);
-/// A client that takes nothing for so long is let go.
-const WRITE_MAX: Duration = Duration::from_secs(10);
 /// So many calls of a connection may be under way.
 const CALLS_MAX: usize = 512;
 /// How long the calls of a connection that is gone may still take.
@@ -109,9 +96,9 @@ struct Door {
 impl Door {
     async fn serve(self, socket: WebSocket, caller: Option<Caller>) {
         let (sink, mut stream) = socket.split();
-        let (closing, parting) = (CancellationToken::new(), Parting::default());
-        let (outbound, outgoing) = outbound::queue(closing.clone());
-        let writer = tokio::spawn(write(sink, outgoing, closing.clone(), parting.clone()));
+        let (closing, parting) = (CancellationToken::new(), Parting::new(MESSAGE_BYTES_MAX));
+        let (outbound, outgoing) = socket::queue(closing.clone());
+        let writer = tokio::spawn(socket::write(sink, outgoing, closing.clone(), parting.clone()));
         let line = Line { outbound, closing: closing.clone(), parting };
         if let Some(caller) = self.known(caller, &mut stream, &line).await {
             self.open(caller, stream, &line).await;
@@ -355,36 +342,4 @@ async fn next_text(stream: &mut SplitStream<WebSocket>, parting: &Parting) -> Op
             }
         }
     }
-}
-
-/// Writes what is queued, and asks now and then whether the client is there.
-async fn write(
-    mut sink: SplitSink<WebSocket, Wire>,
-    mut outgoing: Outgoing,
-    closing: CancellationToken,
-    parting: Parting,
-) {
-    let mut ping = tokio::time::interval_at(Instant::now() + PING, PING);
-    loop {
-        let message = tokio::select! {
-            biased;
-            () = closing.cancelled() => break,
-            text = outgoing.next() => match text {
-                Some(text) => Wire::Text(text.into()),
-                None => break,
-            },
-            _ = ping.tick() => Wire::Ping(axum::body::Bytes::new()),
-        };
-        let sent = tokio::select! {
-            sent = sink.send(message) => sent.is_ok(),
-            () = tokio::time::sleep(WRITE_MAX) => false,
-        };
-        if !sent {
-            closing.cancel();
-            return;
-        }
-    }
-    let close = Wire::Close(Some(parting.frame(closing.is_cancelled())));
-    // The client may be gone; then nobody hears it.
-    drop(tokio::time::timeout(Duration::from_secs(1), sink.send(close)).await);
 }

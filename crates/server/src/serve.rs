@@ -3,9 +3,10 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, data, enhance, events, gate, goals, runs, sessions, status, steps, tasks,
-    workspaces,
+    approvals, blueprints, data, enhance, events, gate, goals, operators, runs, sessions, status, steps,
+    tasks, workers, workspaces,
 };
+use crate::operator;
 use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
 use adjutant_protocol::ErrorCode;
@@ -116,6 +117,20 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(workspaces::list))
         .routes(routes!(workspaces::diff))
         .routes(routes!(workspaces::remove))
+        .routes(routes!(operators::join, operators::list))
+        .routes(routes!(operators::get, operators::leave))
+        .routes(routes!(operator::upgrade))
+        .routes(routes!(operators::acquire))
+        .routes(routes!(operators::assignees))
+        .routes(routes!(operators::handover))
+        .routes(routes!(operators::material))
+        .routes(routes!(workers::prompt))
+        .routes(routes!(workers::system))
+        .routes(routes!(workers::submit))
+        .routes(routes!(workers::result))
+        .routes(routes!(workers::artifact))
+        .routes(routes!(workers::degradation))
+        .routes(routes!(workers::stats))
         .routes(routes!(approvals::list))
         .routes(routes!(approvals::answer))
         .routes(routes!(enhance::open, enhance::list))

@@ -20,6 +20,7 @@ pub mod fault;
 pub mod goals;
 pub mod issues;
 pub mod journal;
+pub mod operators;
 pub mod outputs;
 pub mod registry;
 pub mod runs;

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 19] = [
+pub(crate) const MIGRATIONS: [Migration; 20] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -335,6 +335,42 @@ CREATE INDEX output_runs_by_output ON output_runs (output);",
     input TEXT NOT NULL,
     request TEXT NOT NULL
 );",
+    },
+    Migration {
+        name: "operators, the seats of runs, and the stages of steps that operators have to do with",
+        sql: "CREATE TABLE operators (
+    sid TEXT PRIMARY KEY,
+    token_id TEXT NOT NULL,
+    description TEXT NOT NULL,
+    manifest TEXT,
+    roles TEXT NOT NULL,
+    joined_at INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL
+);
+CREATE TABLE seats (
+    run_id TEXT NOT NULL,
+    slot TEXT NOT NULL,
+    op TEXT,
+    description TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    PRIMARY KEY (run_id, slot)
+) WITHOUT ROWID;
+CREATE TABLE step_stages (
+    run_id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    stage TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (run_id, path, attempt, stage)
+) WITHOUT ROWID;
+CREATE TABLE spawn_tokens (
+    run_id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    token_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    PRIMARY KEY (run_id, path, attempt, token_id)
+) WITHOUT ROWID;",
     },
 ];
 

@@ -117,6 +117,9 @@ impl Write {
         self.push("DELETE FROM tokens WHERE run_id = ?1", ExpectedRows::Any, id());
         self.push("DELETE FROM approvals WHERE run_id = ?1", ExpectedRows::Any, id());
         self.push("DELETE FROM output_runs WHERE run_id = ?1", ExpectedRows::Any, id());
+        self.push("DELETE FROM seats WHERE run_id = ?1", ExpectedRows::Any, id());
+        self.push("DELETE FROM step_stages WHERE run_id = ?1", ExpectedRows::Any, id());
+        self.push("DELETE FROM spawn_tokens WHERE run_id = ?1", ExpectedRows::Any, id());
         self.push("DELETE FROM run_inputs WHERE run = ?1", ExpectedRows::Any, run());
         self.push("DELETE FROM workspaces WHERE run = ?1 AND kind = 'given'", ExpectedRows::Any, run());
         let turns = vec![

@@ -179,6 +179,40 @@ CREATE TABLE approvals (
 , chosen TEXT);
 CREATE INDEX approvals_by_status ON approvals (status, number);
 
+-- Operators, the seats of runs, and the stages of steps that operators have to do with.
+CREATE TABLE operators (
+    sid TEXT PRIMARY KEY,
+    token_id TEXT NOT NULL,
+    description TEXT NOT NULL,
+    manifest TEXT,
+    roles TEXT NOT NULL,
+    joined_at INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL
+);
+CREATE TABLE seats (
+    run_id TEXT NOT NULL,
+    slot TEXT NOT NULL,
+    op TEXT,
+    description TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    PRIMARY KEY (run_id, slot)
+) WITHOUT ROWID;
+CREATE TABLE step_stages (
+    run_id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    stage TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (run_id, path, attempt, stage)
+) WITHOUT ROWID;
+CREATE TABLE spawn_tokens (
+    run_id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    token_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    PRIMARY KEY (run_id, path, attempt, token_id)
+) WITHOUT ROWID;
 -- The versions of registered blueprints, and which of them is each one's head.
 CREATE TABLE blueprint_versions (
     id TEXT NOT NULL,

@@ -59,6 +59,15 @@ impl Write {
         )
     }
 
+    /// Takes a token back, when it is there.
+    pub fn token_end(&mut self, token_id: &TokenId, at: Timestamp) -> &mut Self {
+        self.push(
+            "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
+            ExpectedRows::Any,
+            vec![Param::text(token_id.as_str()), at.into()],
+        )
+    }
+
     /// Takes back every token that is bound to a step of the run.
     pub fn run_tokens_revoke(&mut self, run_id: &RunId, at: Timestamp) -> &mut Self {
         self.push(

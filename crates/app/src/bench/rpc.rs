@@ -27,11 +27,11 @@ impl Tools for AtOnce {
 }
 
 /// A daemon in this process, and a way in.
-struct Door {
-    plane: Plane,
-    address: String,
-    token: String,
-    shutdown: CancellationToken,
+pub(super) struct Door {
+    pub(super) plane: Plane,
+    pub(super) address: String,
+    pub(super) token: String,
+    pub(super) shutdown: CancellationToken,
 }
 
 pub(super) async fn run(parent: &Path, proposals: usize, connections: usize) -> Result<Code> {
@@ -71,13 +71,15 @@ pub(super) async fn run(parent: &Path, proposals: usize, connections: usize) -> 
     Ok(Code::Ok)
 }
 
-async fn open(folder: &Path) -> Result<Door> {
+/// Opens a daemon in this process over a folder.
+pub(super) async fn open(folder: &Path) -> Result<Door> {
     let plane = Plane::open(Settings::new(folder.to_owned(), PathBuf::from("adjutant"))).await?;
+    let tcp = TcpListener::bind("127.0.0.1:0").await?;
+    let address = format!("http://{}", tcp.local_addr()?);
+    plane.endpoint_set(address.clone());
     plane.resume().await?;
     let token = plane.owner_token_create().await?.reveal().to_owned();
-    let tcp = TcpListener::bind("127.0.0.1:0").await?;
     let unix = UnixListener::bind(folder.join("socket"))?;
-    let address = format!("http://{}", tcp.local_addr()?);
     let shutdown = CancellationToken::new();
     let router = adjutant_server::router(plane.clone(), Authentication::Required);
     tokio::spawn(adjutant_server::serve(Listeners { tcp, unix }, router, shutdown.clone()));

@@ -6,9 +6,7 @@ use crate::progress::visible_lines;
 use adjutant_engine::clock;
 use adjutant_engine::templates;
 use adjutant_engine::worker::{self, Performed, Progress, WorkerContext, WorkerSettings};
-use adjutant_model::blueprint::{
-    Agent, AgentSpec, CheckCommand, CheckSpec, CommandSpec, OutputSpec, Profile,
-};
+use adjutant_model::blueprint::{Agent, AgentSpec, CheckCommand, CheckSpec, CommandSpec, OutputSpec};
 use adjutant_model::run::{StepFailure, StepOutcome, StepPath, Usage};
 use adjutant_model::{RunId, TaskId, Value};
 use adjutant_protocol::rpc::{ToolAnswer, ToolRequest, ToolSpec, Tools};
@@ -89,12 +87,7 @@ impl Hands {
         cancel: CancellationToken,
     ) -> Result<serde_json::Value, String> {
         let ctx = self.context(attempt, cancel).map_err(|error| format!("{error:#}"))?;
-        let agent = Agent {
-            name: self.cli.clone(),
-            spec: AgentSpec::Command(command(&self.cli, self.timeout)),
-            profile: Profile::default(),
-            max_concurrency: None,
-        };
+        let agent = Agent::new(self.cli.as_str(), AgentSpec::Command(command(&self.cli, self.timeout)));
         let performed = worker::perform(&agent, &BTreeMap::new(), Value::from(prompt), &ctx).await;
         driven(&self.cli, performed)
     }
@@ -107,14 +100,9 @@ impl Hands {
             output_contains: None,
             timeout_secs: Some(self.check_timeout.as_secs()),
         };
-        let agent = Agent {
-            name: CHECK.to_owned(),
-            spec: AgentSpec::Check(spec),
-            profile: Profile::default(),
-            max_concurrency: None,
-        };
+        let agent = Agent::new(CHECK, AgentSpec::Check(spec));
         match worker::perform(&agent, &BTreeMap::new(), Value::Null, &ctx).await.outcome {
-            StepOutcome::Done(report) => Ok((&report).into()),
+            StepOutcome::Done(report) | StepOutcome::Skipped(report) => Ok((&report).into()),
             StepOutcome::Failed(failure) => Err(failure.message),
         }
     }
@@ -170,7 +158,7 @@ fn command(cli: &str, timeout: Duration) -> CommandSpec {
 fn driven(cli: &str, performed: Performed) -> Result<serde_json::Value, String> {
     let Performed { outcome, usage } = performed;
     let mut answer = match outcome {
-        StepOutcome::Done(value) => {
+        StepOutcome::Done(value) | StepOutcome::Skipped(value) => {
             let said = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             json!({"cli": cli, "exit_code": 0, "timed_out": false, "output_tail": tail(&said)})
         }

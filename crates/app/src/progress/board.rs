@@ -58,7 +58,7 @@ struct Crowd {
 impl Board {
     /// Gives the listed turns that an event settles well: what came out of them is worth a look.
     pub(super) fn outputs_of_interest(&self, event: &EventView) -> Vec<u64> {
-        let turns = settled(event).filter(|input| text(input, "/status") == "succeeded");
+        let turns = settled(event).filter(|input| went_well(input));
         let listed = |turn: &u64| self.steps.get(turn).is_some_and(|step| step.crowd.is_none());
         turns.map(|input| number(input, "/turn")).filter(listed).collect()
     }
@@ -134,7 +134,7 @@ impl Board {
         for input in settled(event) {
             let turn = number(input, "/turn");
             let Some(step) = self.steps.remove(&turn) else { continue };
-            let succeeded = text(input, "/status") == "succeeded";
+            let succeeded = went_well(input);
             let took = at.ms_since(step.since);
             match step.crowd.as_ref().and_then(|node| Some((node, self.crowds.get_mut(node)?))) {
                 Some((node, crowd)) => lines.extend(crowd.settle(node, succeeded)),
@@ -251,6 +251,11 @@ fn workspace(payload: &Value) -> String {
 fn node_of(path: &str) -> Option<&str> {
     let (node, _) = path.split_once("body#")?;
     Some(node.trim_end_matches('/'))
+}
+
+/// Tells whether a turn settled well; one with nothing to do did.
+fn went_well(input: &Value) -> bool {
+    ["succeeded", "skipped"].contains(&text(input, "/status"))
 }
 
 fn settled(event: &EventView) -> impl Iterator<Item = &Value> {

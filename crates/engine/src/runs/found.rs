@@ -228,7 +228,12 @@ fn outcome(turn: &TurnRecord, output_hash: Option<&str>) -> Result<StepOutcome, 
         (TurnStatus::Succeeded, Some(output), _) if output_hash == Some(&Json::of(output).sha256()) => {
             Ok(StepOutcome::Done(output.clone()))
         }
-        (TurnStatus::Succeeded, ..) => Err(damaged("its output is not the one that was journalled")),
+        (TurnStatus::Skipped, Some(output), _) if output_hash == Some(&Json::of(output).sha256()) => {
+            Ok(StepOutcome::Skipped(output.clone()))
+        }
+        (TurnStatus::Succeeded | TurnStatus::Skipped, ..) => {
+            Err(damaged("its output is not the one that was journalled"))
+        }
         (TurnStatus::Failed | TurnStatus::Rejected, _, Some(error)) => Ok(StepOutcome::Failed(error.clone())),
         (TurnStatus::Failed | TurnStatus::Rejected | TurnStatus::Started | TurnStatus::Cancelled, ..) => {
             Err(damaged("the journal says that it settled"))

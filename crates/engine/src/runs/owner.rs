@@ -13,6 +13,7 @@ use crate::dispatch::{self, InFlight, StepJob};
 use crate::error::EngineError;
 use crate::faults::{self, EffectKey};
 use crate::goals;
+use crate::operators::RunOperators;
 use crate::plane::Core;
 use crate::policies::RunPolicies;
 use crate::workspaces::{self, WorkspacePlan};
@@ -37,6 +38,8 @@ pub(crate) struct Launch {
     pub(crate) state: FlowState,
     /// The policies of files that hold in it.
     pub(crate) policies: RunPolicies,
+    /// Who has to do with its steps besides its agents.
+    pub(crate) operators: Option<Arc<RunOperators>>,
     pub(crate) origin: Origin,
 }
 
@@ -95,6 +98,7 @@ struct Owner {
     linked: Arc<Linked>,
     state: FlowState,
     policies: RunPolicies,
+    operators: Option<Arc<RunOperators>>,
     turns: TurnBook,
     /// What must be durable before or with the next transition.
     prefix: Write,
@@ -162,6 +166,7 @@ impl Owner {
             linked: launch.linked,
             state: launch.state,
             policies: launch.policies,
+            operators: launch.operators,
             turns: TurnBook::default(),
             prefix: Write::default(),
             exists: true,
@@ -375,6 +380,7 @@ impl Owner {
             policies: &self.policies,
             linked: &self.linked,
             run: &self.run,
+            operators: self.operators.as_ref(),
             approval_ms: self.core.settings.approval_ms,
         };
         let mut turn = Transition::new(&self.run.id, now, &mut self.state, &mut self.turns, write);
@@ -453,6 +459,9 @@ impl Owner {
             RunStatusChange { status, error: error.as_ref(), result: result.as_ref(), ended_at: Some(now) };
         write.run_status_set(&self.run.id, change);
         write.run_tokens_revoke(&self.run.id, now);
+        if self.operators.is_some() {
+            write.run_stages_forget(&self.run.id);
+        }
         let event = Event::RunStatusChanged {
             from: self.run.status,
             to: status,
@@ -512,12 +521,16 @@ impl Owner {
         }
         for dispatch in dispatches {
             let agent = self.linked.agent(dispatch.unit, &dispatch.agent);
-            // One with a limit may have to wait, which is done apart.
-            if let (AgentSpec::Function { fn_id }, None) = (&agent.spec, agent.max_concurrency) {
+            let blueprint = self.linked.blueprint(dispatch.unit);
+            let is_plain = |operators: &Arc<RunOperators>| operators.plan(blueprint, agent).is_plain();
+            // One with a limit may have to wait, which is done apart, as what has to do with operators is.
+            if let (AgentSpec::Function { fn_id }, None) = (&agent.spec, agent.max_concurrency)
+                && self.operators.as_ref().is_none_or(is_plain)
+            {
                 let Dispatch { path, attempt, input, .. } = dispatch;
                 let key = || EffectKey { run_id: self.run.id.clone(), path: path.clone(), attempt };
                 let fault = self.core.settings.faults.of_effect(key);
-                let outcomes = faults::perform_now(fault, || dispatch::function(fn_id, &input));
+                let outcomes = faults::perform_now(fault, || dispatch::function(agent, fn_id, &input));
                 let settled = |outcome| FlowEvent::Settled { path: path.clone(), attempt, outcome };
                 self.waiting.extend(outcomes.map(settled));
             } else {
@@ -531,6 +544,9 @@ impl Owner {
         let job = StepJob {
             run_id: self.run.id.clone(),
             task_id: self.run.task_id.clone(),
+            owner: self.owner.clone(),
+            epoch: self.run.epoch,
+            deadline: self.clock_from.plus_ms(self.run.ttl_ms),
             agent_override: self.run.agent_override.clone(),
             workspace: self.run.workspace.clone(),
             blueprint: self.linked.blueprint(dispatch.unit).clone(),
@@ -540,6 +556,7 @@ impl Owner {
             agent: dispatch.agent,
             input: dispatch.input,
             timeout_ms: dispatch.timeout_ms,
+            operators: self.operators.clone(),
             after: after.to_vec(),
             cancel: self.works.child_token(),
             commands: self.commands.clone(),

@@ -11,6 +11,7 @@ use super::turn_book::TurnBook;
 use crate::approvals;
 use crate::clock;
 use crate::error::EngineError;
+use crate::operators;
 use crate::plane::Core;
 use crate::record;
 use crate::tasks;
@@ -97,7 +98,7 @@ async fn try_resume(core: &Arc<Core>, run: RunRecord, asked: &[String]) -> Resul
         approvals::withdraw(core, id, "the daemon's start").await;
     }
     let clock_from = if status.is_some() { now } else { found.clock_from() };
-    launch(core, found, status, Resume { book, state, clock_from })?;
+    launch(core, found, status, Resume { book, state, clock_from }).await?;
     Ok(resumed)
 }
 
@@ -110,7 +111,7 @@ pub(super) struct Resume {
 
 /// Starts the next owner of a run, whose record says by now that it is ours; `status` is where it stands when that is
 /// news.
-pub(super) fn launch(
+pub(super) async fn launch(
     core: &Arc<Core>,
     found: Found,
     status: Option<RunStatus>,
@@ -121,11 +122,12 @@ pub(super) fn launch(
         Some(_) => None,
         None => tasks::workspace_plan(&linked, &given.request)?,
     };
+    let operators = operators::resume(core, &linked, &run.id, &given.request).await?;
     let Resume { book, state, clock_from } = resume;
     let run =
         RunRecord { error: None, result: None, ended_at: None, status: status.unwrap_or(run.status), ..run };
     let origin = Origin::Resumed { turns: book, workspace, clock_from };
-    owner::start(core, Launch { run, linked, state, policies, origin });
+    owner::start(core, Launch { run, linked, state, policies, operators, origin });
     Ok(())
 }
 

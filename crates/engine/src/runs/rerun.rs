@@ -84,7 +84,7 @@ pub(crate) async fn rerun(
     };
     let book = TurnBook::resume(found.turns.len() as u64, found.rerun_count() + 1);
     let resume = Resume { book, state: folded.state, clock_from: now };
-    recover::launch(core, Found { run: ours, ..found }, Some(status), resume)?;
+    recover::launch(core, Found { run: ours, ..found }, Some(status), resume).await?;
     Ok(rerun)
 }
 

@@ -4,11 +4,13 @@ use super::transition::Dispatch;
 use crate::blueprints::Linked;
 use crate::dispatch::InFlight;
 use crate::gate::{CallOrigin, Gate, StepCall};
+use crate::operators::RunOperators;
 use crate::policies::{RunPolicies, names_of};
 use adjutant_model::action::Caller;
 use adjutant_model::blueprint::Agent;
 use adjutant_model::policy::{Judgement, ToolCall};
 use adjutant_model::run::RunRecord;
+use std::sync::Arc;
 
 /// The gate, with what it has to know of the run.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +19,8 @@ pub(super) struct RunGate<'a> {
     pub(super) policies: &'a RunPolicies,
     pub(super) linked: &'a Linked,
     pub(super) run: &'a RunRecord,
+    /// Who holds the run's seats.
+    pub(super) operators: Option<&'a Arc<RunOperators>>,
     /// How long a person has to answer, in milliseconds.
     pub(super) approval_ms: u64,
 }

@@ -7,6 +7,7 @@ use super::transition::Transition;
 use super::{RunCommand, ToolQuestion};
 use crate::dispatch::InFlight;
 use crate::error::EngineError;
+use crate::operators::AcquireQuestion;
 use crate::worker::Performed;
 use adjutant_model::policy::PolicyEffect;
 use adjutant_model::run::StepPath;
@@ -48,11 +49,33 @@ pub(super) fn take_command(
             let answer = turn.tool_answered(&asked, &approval).ok_or_else(gone);
             replies.push(Box::new(move || drop(reply.send(answer))));
         }
+        RunCommand::Acquire { question, by } => acquire(question, by, turn, gate, replies),
         RunCommand::ToolSettled { binding, turn: index, end, reply } => {
             let settled = turn.tool_settled((&binding.path, binding.attempt), index, end.went, &end.output);
             let answer = if settled { Ok(()) } else { Err(EngineError::not_found("open tool call", index)) };
             replies.push(Box::new(move || drop(reply.send(answer))));
         }
+    }
+}
+
+/// Lets somebody take a seat over; everybody who waits hears of it when it is durable.
+fn acquire(
+    question: AcquireQuestion,
+    by: String,
+    turn: &mut Transition<'_>,
+    gate: &RunGate<'_>,
+    replies: &mut Vec<Reply>,
+) {
+    let Some(operators) = gate.operators.cloned() else {
+        let none = EngineError::invalid("the run has no seats");
+        return drop(question.reply.send(Err(none)));
+    };
+    match turn.acquire(&operators, &question, by) {
+        Err(error) => drop(question.reply.send(Err(error))),
+        Ok(acquired) => replies.push(Box::new(move || {
+            operators.publish();
+            drop(question.reply.send(Ok(acquired)));
+        })),
     }
 }
 

@@ -9,7 +9,9 @@ use super::ToolWent;
 use super::questions::Asked;
 use super::run_gate::RunGate;
 use super::turn_book::TurnBook;
+use crate::error::EngineError;
 use crate::gate::ToolJudged;
+use crate::operators::{AcquireQuestion, RunOperators};
 use crate::record;
 use crate::worker::Progress;
 use adjutant_model::event::{Event, FlowInput, TimerSet, TurnStarted};
@@ -20,6 +22,7 @@ use adjutant_model::run::{
 use adjutant_model::{RunId, Timestamp, Value};
 use adjutant_rules::approval::ASK;
 use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState, UnitId};
+use adjutant_rules::operator::Acquired;
 use adjutant_store::{Draft, Json, TurnSettlement, Write};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -213,6 +216,25 @@ impl<'a> Transition<'a> {
         }
     }
 
+    /// Lets somebody take a seat over.
+    pub(super) fn acquire(
+        &mut self,
+        operators: &RunOperators,
+        question: &AcquireQuestion,
+        by: String,
+    ) -> Result<Acquired, EngineError> {
+        let acquired = operators.acquire(self.run_id, question, &mut self.follows.write)?;
+        let event = Event::SeatsTaken {
+            slots: acquired.moved.clone(),
+            op: question.op.clone(),
+            desc: question.desc.clone(),
+            generation: acquired.generation,
+            previous: acquired.previous.clone(),
+        };
+        self.journal(by, event);
+        Ok(acquired)
+    }
+
     /// Records what the model of a step used, when the step is still in flight.
     pub(super) fn used(&mut self, path: &StepPath, attempt: u32, usage: Option<&Usage>) {
         if let (Some(usage), Some(turn)) = (usage, self.turns.step(path, attempt)) {
@@ -245,11 +267,15 @@ impl<'a> Transition<'a> {
         let (turn, left) = self.turns.close_step(path, attempt)?;
         self.cancel_tools(&left);
         let (status, class, output_hash) = match outcome {
-            StepOutcome::Done(value) => {
+            StepOutcome::Done(value) | StepOutcome::Skipped(value) => {
+                let status = match outcome {
+                    StepOutcome::Skipped(_) => TurnStatus::Skipped,
+                    StepOutcome::Done(_) | StepOutcome::Failed(_) => TurnStatus::Succeeded,
+                };
                 let output = Json::of(value);
                 let hash = output.sha256();
-                self.turn_settle(turn, TurnStatus::Succeeded, Some(output), None);
-                (TurnStatus::Succeeded, None, Some(hash))
+                self.turn_settle(turn, status, Some(output), None);
+                (status, None, Some(hash))
             }
             StepOutcome::Failed(failure) => {
                 self.turn_settle(turn, TurnStatus::Failed, None, Some(failure));

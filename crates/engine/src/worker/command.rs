@@ -162,7 +162,7 @@ impl Texts {
 }
 
 /// A prompt is the input when that is a text, else its member `prompt`, else its JSON.
-fn prompt(input: &Value) -> String {
+pub(crate) fn prompt(input: &Value) -> String {
     match input.as_str().or_else(|| input.get("prompt").and_then(Value::as_str)) {
         Some(text) => text.to_owned(),
         None => input.to_string(),

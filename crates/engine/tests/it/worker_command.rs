@@ -364,12 +364,7 @@ async fn a_rehearsal_is_played_by_our_own_program_and_asks_the_gate() {
     fixture.ctx.adjutant_exe = fixture.root.path().join("bin/player");
     let told = done(fixture.command(template("rehearsal"), Value::from("fix")).await);
     assert_eq!(told, Value::from("rehearsal --prompt fix"));
-    let agent = |name: &str| Agent {
-        name: "a".to_owned(),
-        spec: AgentSpec::Command(template(name)),
-        profile: Profile::default(),
-        max_concurrency: None,
-    };
+    let agent = |name: &str| Agent::new("a", AgentSpec::Command(template(name)));
     assert!(templates::asks_gate(&agent("rehearsal")));
     assert!(!templates::asks_gate(&agent("claude")));
 }

@@ -51,8 +51,7 @@ impl Fixture {
     }
 
     pub(crate) async fn perform(&self, spec: AgentSpec, input: Value) -> Performed {
-        let agent =
-            Agent { name: "worker".to_owned(), spec, profile: self.profile.clone(), max_concurrency: None };
+        let agent = Agent { profile: self.profile.clone(), ..Agent::new("worker", spec) };
         worker::perform(&agent, &self.templates, input, &self.ctx).await
     }
 
@@ -78,7 +77,7 @@ pub(crate) fn json(text: &str) -> Value {
 #[track_caller]
 pub(crate) fn done(outcome: StepOutcome) -> Value {
     match outcome {
-        StepOutcome::Done(value) => value,
+        StepOutcome::Done(value) | StepOutcome::Skipped(value) => value,
         StepOutcome::Failed(failure) => panic!("the step failed: {failure:?}"),
     }
 }
@@ -86,7 +85,7 @@ pub(crate) fn done(outcome: StepOutcome) -> Value {
 #[track_caller]
 pub(crate) fn failure(outcome: StepOutcome) -> StepFailure {
     match outcome {
-        StepOutcome::Done(value) => panic!("the step gave {value}"),
+        StepOutcome::Done(value) | StepOutcome::Skipped(value) => panic!("the step gave {value}"),
         StepOutcome::Failed(failure) => failure,
     }
 }

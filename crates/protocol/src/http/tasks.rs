@@ -26,16 +26,16 @@ pub struct TaskParams {
     /// How long the run may take, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_secs: Option<u64>,
-    /// Who operates the run; kept with the task.
+    /// Who decides in the run, beside the operator who holds its seats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<OperatorParams>,
-    /// A connected operator; there is none yet, so naming one is an error.
+    /// The operator who holds the run's seats, by its sid or a role; goes before `operator.operator_backend_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_sid: Option<String>,
-    /// Kept with the task.
+    /// Why that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_desc: Option<String>,
-    /// Kept with the task.
+    /// The seat that is meant; it need not be said when the blueprint declares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_slot: Option<String>,
     /// How long the request waits for the run, in seconds; 3600 unless said otherwise. The run is cancelled then, so that
@@ -127,16 +127,16 @@ pub struct OperatorParams {
     /// How it decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<OperatorKindParams>,
-    /// A name for the journal.
+    /// Why these hold the run's seats, when `operator_desc` says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Kept with the task.
+    /// The operator who lets steps begin and hears how they ended: layer `main_ai`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spawn_hook_id: Option<String>,
-    /// Kept with the task.
+    /// The operator who is asked when a step did not go well: layer `senior_escalation`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub senior_bridge_id: Option<String>,
-    /// Kept with the task.
+    /// The operator whom steps are delegated to: layer `operator_delegate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_backend_id: Option<String>,
     /// Kinds by agent.

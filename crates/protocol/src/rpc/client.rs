@@ -25,7 +25,7 @@ const READ_BUFFER_BYTES: usize = 8 << 10;
 #[derive(Debug, Error)]
 pub enum RpcClientError {
     /// The door could not be reached, or did not let us in.
-    #[error("the runtime door at {address} cannot be reached")]
+    #[error("the door at {address} cannot be reached")]
     Unreachable {
         /// Where.
         address: String,
@@ -80,7 +80,8 @@ pub enum Notice {
     },
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// An open WebSocket.
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 type Answer = Result<Value, RpcError>;
 
 /// A connection to the runtime door; clone it to call from several places. It ends with the last clone.
@@ -96,6 +97,20 @@ struct Outgoing {
     waits: Option<(String, oneshot::Sender<Answer>)>,
 }
 
+/// Opens a WebSocket of a daemon, such as `http://127.0.0.1:4100`, and shows a token.
+pub(crate) async fn open(address: &str, path: &str, token: &str) -> Result<Socket, RpcClientError> {
+    let wrong = || RpcClientError::Address(address.to_owned());
+    let rest = address.strip_prefix("http://").ok_or_else(wrong)?;
+    let mut request = format!("ws://{rest}{path}").into_client_request().map_err(|_| wrong())?;
+    let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| wrong())?;
+    request.headers_mut().insert("authorization", bearer);
+    let unreachable =
+        |source| RpcClientError::Unreachable { address: address.to_owned(), source: Box::new(source) };
+    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+    let opened = tokio_tungstenite::connect_async_with_config(request, Some(config), true).await;
+    opened.map(|(socket, _)| socket).map_err(unreachable)
+}
+
 impl RpcClient {
     /// Connects to a daemon's address, such as `http://127.0.0.1:4100`, and shows a token.
     ///
@@ -106,17 +121,7 @@ impl RpcClient {
         token: &str,
         tools: impl Tools,
     ) -> Result<(Self, mpsc::UnboundedReceiver<Notice>), RpcClientError> {
-        let wrong = || RpcClientError::Address(address.to_owned());
-        let rest = address.strip_prefix("http://").ok_or_else(wrong)?;
-        let mut request = format!("ws://{rest}/rpc").into_client_request().map_err(|_| wrong())?;
-        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| wrong())?;
-        request.headers_mut().insert("authorization", bearer);
-        let unreachable =
-            |source| RpcClientError::Unreachable { address: address.to_owned(), source: Box::new(source) };
-        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
-        let (socket, _) = tokio_tungstenite::connect_async_with_config(request, Some(config), true)
-            .await
-            .map_err(unreachable)?;
+        let socket = open(address, "/rpc", token).await?;
         let (outgoing, queue) = mpsc::channel(256);
         let (notices, noticed) = mpsc::unbounded_channel();
         let owner = Owner {

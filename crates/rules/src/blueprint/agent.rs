@@ -3,9 +3,13 @@
 use super::Builtins;
 use super::command::{agent_command, arguments};
 use super::fields::{argument, closest, fields, optional, text, texts};
+use super::operators::Operators;
 use super::support;
+use super::verdicts;
 use crate::document::{Cursor, Lints};
-use adjutant_model::blueprint::{Agent, AgentSpec, CheckCommand, CheckSpec, LuaSpec, Profile};
+use adjutant_model::blueprint::{
+    Agent, AgentSpec, CheckCommand, CheckSpec, LuaSpec, Profile, StepLayer, VerdictChannel,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A chunk may hold between 1 MiB and 4 GiB.
@@ -19,14 +23,26 @@ const CONCURRENCY_MAX: u64 = 10_000;
 /// An agent's name is at most so many characters.
 const NAME_MAX: usize = 128;
 
-const FIELDS: &[&str] =
-    &["name", "kind", "spec", "profile", "description", "meta", "lints", "max_concurrency"];
-const KINDS: &str = "kinds: function, lua, command, check";
+const FIELDS: &[&str] = &[
+    "name",
+    "kind",
+    "spec",
+    "profile",
+    "description",
+    "meta",
+    "lints",
+    "max_concurrency",
+    "runner",
+    "runner_ref",
+    "verdict",
+];
+const KINDS: &str = "kinds: function, lua, command, check, operator";
 
 /// What agents may name.
 pub(super) struct Known<'k> {
     pub(super) builtins: &'k Builtins<'k>,
     pub(super) templates: &'k [&'k str],
+    pub(super) operators: &'k Operators,
 }
 
 /// The agents of a document.
@@ -42,11 +58,21 @@ pub(super) fn agents(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> A
     let mut agents = Agents { read: BTreeMap::new(), names: BTreeSet::new() };
     let Some(list) = optional(at, "agents") else { return agents };
     for entry in list.elements(lints) {
-        let spec =
-            fields(&entry, FIELDS, support::AGENT, lints).and_then(|()| agent_spec(&entry, known, lints));
+        let spec = fields(&entry, FIELDS, &[], lints).and_then(|()| agent_spec(&entry, known, lints));
         let profile = profile(&entry, lints);
         if let Some(meta) = optional(&entry, "meta") {
             support::agent_meta(&meta, lints);
+        }
+        let kind = spec.as_ref().map(AgentSpec::kind);
+        let runner = known.operators.runner_of(&entry, kind, lints);
+        let verdict = verdicts::contract(&entry, lints);
+        if let (Some(verdict), Some(kind)) = (&verdict, kind) {
+            let is_delegated = known.operators.layers.contains(&StepLayer::OperatorDelegate);
+            if verdict.channel == VerdictChannel::Part && kind != "operator" && !is_delegated {
+                let message =
+                    format!("an agent of kind `{kind}` gives no parts, so its verdict is its `body`");
+                lints.error(&entry, "verdict-channel-mismatch", message);
+            }
         }
         let max_concurrency = optional(&entry, "max_concurrency")
             .and_then(|max| max.whole(1, CONCURRENCY_MAX, lints))
@@ -59,9 +85,8 @@ pub(super) fn agents(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> A
         } else if !agents.names.insert(name.to_owned()) {
             lints.error(&name_at, "duplicate-agent-name", format!("a second agent is called `{name}`"));
         } else if let Some(spec) = spec {
-            agents
-                .read
-                .insert(name.to_owned(), Agent { name: name.to_owned(), spec, profile, max_concurrency });
+            let agent = Agent { profile, runner, verdict, max_concurrency, ..Agent::new(name, spec) };
+            agents.read.insert(name.to_owned(), agent);
         }
     }
     agents
@@ -115,10 +140,16 @@ fn profile(at: &Cursor<'_>, lints: &mut Lints) -> Profile {
 }
 
 fn agent_spec(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Option<AgentSpec> {
-    let kind_at = at.required("kind", lints)?;
-    let kind = kind_at.string(lints)?;
+    let said = optional(at, "kind");
+    let default = known.operators.default_agent_kind.as_deref();
+    let (kind_at, kind) = match (said, default) {
+        (Some(said), _) => (said, said.string(lints)?),
+        (None, Some(default)) => (*at, default),
+        (None, None) => return at.required("kind", lints).and(None),
+    };
     match kind {
         "function" | "rust_fn" | "lua" | "command" | "subprocess" | "check" => {}
+        "operator" => return known.operators.spec(at, lints).map(AgentSpec::Operator),
         "agent_block" => {
             let hint = "an agent that is hosted is of kind `session`";
             lints.error_with_hint(
@@ -129,7 +160,7 @@ fn agent_spec(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Option<A
             );
             return None;
         }
-        "session" | "operator" => {
+        "session" => {
             let message = format!("agents of kind `{kind}` cannot do steps yet");
             let hint = "a `command` with a template starts an agent program in print mode";
             lints.error_with_hint(&kind_at, "unsupported-kind", message, hint);

@@ -16,7 +16,11 @@
 //! | `metadata.project_name_alias`, `strict_verdict_handling` | refused |
 //! | `metas`, `hints`, `default_agent_ctx`, `default_context_policy`, `$step_meta` | refused: an agent gets its step's input and no more |
 //! | `projection_placement`, `audits`, `degradation_policy`, `check_policy`, `blueprint_ref_includes` | refused |
-//! | `operators`, `spawner_hints`, `default_agent_kind`, `default_operator_kind`, `runners`, `default_runner` | refused unless they say nothing |
+//! | `operators` (`name`, `display_name`, `kind`) | enforced: the seats of a run; `spec`, `profile` and `meta` refused |
+//! | `spawner_hints.layers`, `default_operator_kind` | enforced: who stands around which steps |
+//! | `default_agent_kind` | enforced: the kind of agents that say none |
+//! | `runners`, `default_runner`, agent `runner`, `runner_ref` | enforced: what an operator is told to start; other backends refused |
+//! | agent `verdict` | enforced: compared with conditions, and with results before they are kept |
 //! | agent `name`, `kind`, `spec`, `description` | enforced; the description is shown |
 //! | agent `max_concurrency` | enforced over all runs of the daemon |
 //! | agent `profile.system_prompt`, `model`, `tools` | enforced: they fill placeholders |
@@ -24,7 +28,6 @@
 //! | agent `profile.effort`, `extras`, `version_hash`, `worker_binding` | refused |
 //! | agent `meta.description`, `version`, `tags` | kept, shown |
 //! | agent `meta.ctx`, `context_policy`, `meta_ref`, `projection_name` | refused |
-//! | agent `runner`, `runner_ref`, `verdict` | refused |
 //! | command and template `stream_mode` | refused: `output.format` says how output is read |
 //! | `$file`, `$agent_md` | resolved by the command line; refused in a document |
 
@@ -37,16 +40,9 @@ pub(super) type Unsupported = (&'static str, &'static str);
 
 const INPUT_ONLY: &str =
     "an agent gets its step's input and no more; write what it needs into the step's `in`";
-const NO_CONNECTION: &str = "remove it: it would change nothing";
 
 /// Fields of the document itself.
 pub(super) const BLUEPRINT: &[Unsupported] = &[
-    ("operators", NO_CONNECTION),
-    ("spawner_hints", NO_CONNECTION),
-    ("default_agent_kind", "say the `kind` of each agent"),
-    ("default_operator_kind", NO_CONNECTION),
-    ("runners", NO_CONNECTION),
-    ("default_runner", NO_CONNECTION),
     ("metas", INPUT_ONLY),
     ("hints", INPUT_ONLY),
     ("default_agent_ctx", "put it into `default_init_ctx`, and hand it over in a step's `in`"),
@@ -64,9 +60,12 @@ pub(super) const METADATA: &[Unsupported] = &[
     ("strict_verdict_handling", "warnings become errors by `metadata.lints`, such as `{all: deny}`"),
 ];
 
-/// Fields of an agent.
-pub(super) const AGENT: &[Unsupported] =
-    &[("runner", NO_CONNECTION), ("runner_ref", NO_CONNECTION), ("verdict", NO_CONNECTION)];
+/// Fields of an entry of `operators`.
+pub(super) const OPERATOR: &[Unsupported] = &[
+    ("spec", "who does the steps says so when it joins"),
+    ("profile", "say it in the `profile` of the agents that the operator does"),
+    ("meta", "say it in `display_name`"),
+];
 
 /// Fields of an agent's `profile`.
 pub(super) const PROFILE: &[Unsupported] = &[

@@ -1,6 +1,9 @@
 use super::*;
 use crate::document::LintLevel;
-use adjutant_model::blueprint::{Agent, AgentSpec, CheckCommand, CommandSpec, OkFrom, OutputFormat};
+use adjutant_model::blueprint::{
+    Agent, AgentSpec, CheckCommand, CommandSpec, OkFrom, OutputFormat, StepLayer,
+};
+use adjutant_model::operator::OperatorKind;
 
 const BUILTINS: Builtins<'static> = Builtins {
     functions: &["identity", "merge"],
@@ -136,7 +139,27 @@ fn what_is_wrong_with_an_agent_is_told_with_its_place() {
         ),
         (r#""kind":"agent_block","spec":{}"#, "/agents/0/kind unsupported-kind"),
         (r#""kind":"session","spec":{}"#, "/agents/0/kind unsupported-kind"),
-        (r#""kind":"operator","spec":{}"#, "/agents/0/kind unsupported-kind"),
+        (r#""kind":"operator","spec":{}"#, "/agents/0/spec unresolved-operator-ref"),
+        (
+            r#""kind":"function","spec":{"fn_id":"merge"},"runner":{"backend":"ws_operator"}"#,
+            "/agents/0/runner unused-runner",
+        ),
+        (
+            r#""kind":"function","spec":{"fn_id":"merge"},"verdict":{"channel":"head","values":["a"]}"#,
+            "/agents/0/verdict/channel unknown-channel",
+        ),
+        (
+            r#""kind":"function","spec":{"fn_id":"merge"},"verdict":{"channel":"body","values":[]}"#,
+            "/agents/0/verdict/values invalid-verdict",
+        ),
+        (
+            r#""kind":"function","spec":{"fn_id":"merge"},"verdict":{"channel":"body","values":["a ","b"]}"#,
+            "/agents/0/verdict/values/0 invalid-verdict",
+        ),
+        (
+            r#""kind":"function","spec":{"fn_id":"merge"},"verdict":{"channel":"part","values":["a"]}"#,
+            "/agents/0 verdict-channel-mismatch",
+        ),
         (r#""kind":"wizard","spec":{}"#, "/agents/0/kind unknown-kind"),
         (r#""spec":{}"#, "/agents/0 missing-field"),
         (
@@ -176,7 +199,22 @@ fn what_is_wrong_around_the_agents_is_told_with_its_place() {
     let rows = [
         (r#","agent":[]"#, "/agent unknown-field"),
         (r#","audits":[{"agent":"a"}]"#, "/audits unsupported-field"),
-        (r#","runners":[{}]"#, "/runners unsupported-field"),
+        (
+            r#","runners":[{"name":"r","runner":{"backend":"subprocess"}}]"#,
+            "/runners/0/runner/backend unsupported-runner",
+        ),
+        (
+            r#","runners":[{"name":"r","runner":{"backend":"agent_block_in_process"}}]"#,
+            "/runners/0/runner/backend unsupported-runner",
+        ),
+        (r#","default_runner":"r""#, "/default_runner unresolved-runner-ref"),
+        (r#","operators":[{"name":"$hook"}]"#, "/operators/0/name invalid-name"),
+        (r#","operators":[{"name":"x"},{"name":"x"}]"#, "/operators/1/name duplicate-operator-name"),
+        (r#","operators":[{"name":"x","kind":"person"}]"#, "/operators/0/kind unknown-operator-kind"),
+        (r#","operators":[{"name":"x","spec":{"a":1}}]"#, "/operators/0/spec unsupported-field"),
+        (r#","default_operator_kind":"person""#, "/default_operator_kind unknown-operator-kind"),
+        (r#","spawner_hints":{"layers":["main_ai","main_ai"]}"#, "/spawner_hints/layers/1 duplicate-layer"),
+        (r#","spawner_hints":{"layers":["senior"]}"#, "/spawner_hints/layers/0 unknown-layer"),
         (r#","strategy":{"strict_refs":false}"#, "/strategy/strict_refs unsupported-value"),
         (r#","strategy":{"strict_binding":true}"#, "/strategy/strict_binding unsupported-value"),
         (r#","strategy":{"strict":true}"#, "/strategy/strict unknown-field"),
@@ -360,15 +398,17 @@ fn what_is_refused_says_what_to_do_instead() {
     let tables = [
         ("", support::BLUEPRINT),
         ("/metadata", support::METADATA),
-        ("/agents/0", support::AGENT),
+        ("/operators/0", support::OPERATOR),
         ("/agents/0/profile", support::PROFILE),
         ("/agents/0/spec", support::COMMAND),
     ];
     for (place, table) in tables {
         for (field, instead) in table {
-            let mut whole: serde_json::Value =
-                (&document(r#""kind":"command","spec":{"program":"x"},"profile":{}"#, r#","metadata":{}"#))
-                    .into();
+            let mut whole: serde_json::Value = (&document(
+                r#""kind":"command","spec":{"program":"x"},"profile":{}"#,
+                r#","metadata":{},"operators":[{"name":"o"}]"#,
+            ))
+                .into();
             whole.pointer_mut(place).expect("the place is there")[*field] = serde_json::json!("said");
             let lints = read(&whole.into(), &BUILTINS).expect_err("it is refused");
             let told = (lints[0].name, lints[0].pointer.as_str(), lints[0].hint.as_deref());
@@ -529,4 +569,78 @@ fn semantic_versions_and_ids_are_told_from_other_texts() {
         assert_eq!(fields::is_id(text), expected, "{text}");
     }
     assert!(!fields::is_id(&"a".repeat(65)));
+}
+
+#[test]
+fn an_operator_is_read_with_its_seat_its_runner_and_its_contract() {
+    let agent = r#""kind":"operator","runner_ref":"r","verdict":{"channel":"part","values":["PASS","STOP"]}"#;
+    let more = r#","operators":[{"name":"x","display_name":"X","kind":"composite"}],
+        "runners":[{"name":"r","runner":{"backend":"ws_claude_code","variant":"v","tools":["Read"]}}],
+        "default_operator_kind":"main_ai","spawner_hints":{"layers":["senior_escalation","main_ai"]}"#;
+    let (blueprint, lints) = read(&document(agent, more), &BUILTINS).expect("the blueprint is valid");
+    assert_eq!(lints, []);
+    let found = &blueprint.agents["a"];
+    let AgentSpec::Operator(spec) = &found.spec else { panic!("{found:?}") };
+    assert_eq!(spec.operator_ref, "x");
+    let runner = found.runner.as_ref().expect("it has a runner");
+    assert_eq!((runner.variant.as_str(), runner.tools.as_slice()), ("v", &["Read".to_owned()][..]));
+    assert_eq!(found.verdict.as_ref().map(|verdict| verdict.values.len()), Some(2));
+    assert_eq!(blueprint.operators["x"].kind, Some(OperatorKind::Composite));
+    assert_eq!(blueprint.default_operator_kind, Some(OperatorKind::MainAi));
+    assert_eq!(blueprint.layers, [StepLayer::SeniorEscalation, StepLayer::MainAi]);
+}
+
+#[test]
+fn an_operator_of_several_must_be_named_and_may_be_the_default_kind() {
+    let two = r#","operators":[{"name":"x"},{"name":"y"}]"#;
+    for (agent, more, expected) in [
+        (r#""kind":"operator""#, two, Err("/agents/0 unresolved-operator-ref")),
+        (
+            r#""kind":"operator","spec":{"operator_ref":"z"}"#,
+            two,
+            Err("/agents/0/spec/operator_ref unresolved-operator-ref"),
+        ),
+        (r#""kind":"operator","spec":{"operator_ref":"y"}"#, two, Ok("y")),
+        (r#""description":"d""#, r#","operators":[{"name":"x"}],"default_agent_kind":"operator""#, Ok("x")),
+    ] {
+        let document = document(agent, more);
+        match expected {
+            Err(error) => assert_eq!(errors(&document), [error], "{agent}"),
+            Ok(seat) => {
+                let (blueprint, _) = read(&document, &BUILTINS).expect("the blueprint is valid");
+                let AgentSpec::Operator(spec) = &blueprint.agents["a"].spec else { panic!("{agent}") };
+                assert_eq!(spec.operator_ref, seat);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_condition_looks_for_what_an_agent_may_say_where_it_says_it() {
+    let check = |channel: &str, at: &str, literal: &str| {
+        let agent =
+            format!(r#""kind":"operator","verdict":{{"channel":"{channel}","values":["PASS","STOP"]}}"#);
+        let mut document: serde_json::Value = (&document(&agent, r#","operators":[{"name":"x"}]"#)).into();
+        let nothing = serde_json::json!({"kind": "seq", "children": []});
+        let cond = serde_json::json!({"op": "eq", "lhs": {"op": "path", "at": at}, "rhs": {"op": "lit", "value": literal}});
+        let branch = serde_json::json!({"kind": "branch", "cond": cond, "then": nothing, "else": nothing});
+        document["flow"] = serde_json::json!({"kind": "seq", "children": [document["flow"], branch]});
+        match read(&Value::from(document), &BUILTINS) {
+            Ok(_) => String::new(),
+            Err(lints) => lints.iter().map(|lint| format!("{} {}", lint.pointer, lint.name)).collect(),
+        }
+    };
+    let place = "/flow/children/1/cond";
+    for (channel, at, literal, expected) in [
+        ("body", "$.o", "PASS", String::new()),
+        ("body", "$.o", "MAYBE", format!("{place} verdict-value-not-in-contract")),
+        ("body", "$.o.out", "STOP", String::new()),
+        ("body", "$.o.parts.verdict", "PASS", format!("{place} verdict-channel-mismatch")),
+        ("part", "$.o.parts.verdict", "PASS", String::new()),
+        ("part", "$.o.parts.verdict", "MAYBE", format!("{place} verdict-value-not-in-contract")),
+        ("part", "$.o", "PASS", format!("{place} verdict-channel-mismatch")),
+        ("body", "$.other", "MAYBE", String::new()),
+    ] {
+        assert_eq!(check(channel, at, literal), expected, "{channel} {at} {literal}");
+    }
 }

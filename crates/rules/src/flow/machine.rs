@@ -360,7 +360,7 @@ impl Turn<'_> {
     fn settled(&mut self, path: &StepPath, attempt: u32, outcome: StepOutcome) {
         let Some(thread) = self.resting(path, attempt, Rest::InFlight) else { return };
         match outcome {
-            StepOutcome::Done(value) => self.step_done(thread, value),
+            StepOutcome::Done(value) | StepOutcome::Skipped(value) => self.step_done(thread, value),
             StepOutcome::Failed(failure) => self.step_failed(thread, failure),
         }
     }

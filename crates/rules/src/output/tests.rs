@@ -16,7 +16,7 @@ fn spec(format: OutputFormat) -> OutputSpec {
 /// Shows an outcome as its value, or as `!` and its message.
 fn shown(outcome: &StepOutcome) -> String {
     match outcome {
-        StepOutcome::Done(value) => value.to_string(),
+        StepOutcome::Done(value) | StepOutcome::Skipped(value) => value.to_string(),
         StepOutcome::Failed(failure) => format!("!{}", failure.message),
     }
 }

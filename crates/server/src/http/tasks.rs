@@ -38,7 +38,7 @@ pub(crate) async fn create(
     Extension(caller): Extension<Caller>,
     JsonBody(params): JsonBody<http::TaskParams>,
 ) -> Answer<Response> {
-    let wait = wait(&params.operator_sid, params.detach, params.timeout_secs)?;
+    let wait = wait(params.detach, params.timeout_secs)?;
     let started = plane.task_start(&caller, task_params(params)?).await?;
     answer(&plane, &caller, started, (wait, StatusCode::OK)).await
 }
@@ -59,7 +59,7 @@ pub(crate) async fn rekick(
     PathPart(text): PathPart,
     JsonBody(params): JsonBody<http::RekickParams>,
 ) -> Answer<Response> {
-    let wait = wait(&params.operator_sid, params.detach, params.timeout_secs)?;
+    let wait = wait(params.detach, params.timeout_secs)?;
     let started = plane.task_rekick(&caller, &id(&text)?, rekick_params(params)?).await?;
     answer(&plane, &caller, started, (wait, StatusCode::CREATED)).await
 }
@@ -87,10 +87,7 @@ async fn answer(
 }
 
 /// Gives how long a request waits for its run; `None` when it does not.
-fn wait(operator_sid: &Option<String>, detach: bool, timeout_secs: Option<u64>) -> Answer<Option<Duration>> {
-    if let Some(sid) = operator_sid {
-        return Err(Refusal::invalid(format!("no operator `{sid}` is known")));
-    }
+fn wait(detach: bool, timeout_secs: Option<u64>) -> Answer<Option<Duration>> {
     match (detach, timeout_secs) {
         (true, Some(_)) => Err(Refusal::invalid("`timeout_secs` does not go with `detach`")),
         (true, None) => Ok(None),
@@ -141,7 +138,8 @@ fn task_params(params: http::TaskParams) -> Answer<TaskParams> {
     let task_metadata =
         params.task_metadata.or_else(|| in_context("task_metadata").filter(serde_json::Value::is_object));
     let rest = json!({
-        "blueprint": blueprint_ref(&params.blueprint), "task_metadata": task_metadata, "operator": params.operator, "operator_desc": params.operator_desc,
+        "blueprint": blueprint_ref(&params.blueprint), "task_metadata": task_metadata, "operator": params.operator,
+        "operator_desc": params.operator_desc, "operator_sid": params.operator_sid,
         "operator_slot": params.operator_slot, "check_policy": params.check_policy,
     });
     Ok(TaskParams {

@@ -1,7 +1,7 @@
 //! Calls of the client's own tools, and whoever waits for their answers.
 
 use super::frame;
-use super::outbound::Outbound;
+use crate::socket::Outbound;
 use adjutant_engine::clients::{ToolExecution, ToolExecutor};
 use adjutant_model::Value;
 use serde_json::json;

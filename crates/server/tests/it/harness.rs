@@ -93,7 +93,12 @@ impl Daemon {
 
     /// Opens a WebSocket of the runtime door, with a token in the header or without.
     pub(crate) async fn web_socket(&self, token: Option<&str>) -> WebSocket {
-        let mut request = format!("ws://{}/rpc", self.address).into_client_request().expect("an address");
+        self.web_socket_at("/rpc", token).await
+    }
+
+    /// Opens a WebSocket, with a token in the header or without.
+    pub(crate) async fn web_socket_at(&self, path: &str, token: Option<&str>) -> WebSocket {
+        let mut request = format!("ws://{}{path}", self.address).into_client_request().expect("an address");
         if let Some(token) = token {
             let bearer = format!("Bearer {token}").parse().expect("a header");
             request.headers_mut().insert("authorization", bearer);
@@ -138,7 +143,7 @@ impl Daemon {
 
     /// Stops it and starts another over the same data folder.
     pub(crate) async fn restarted(self) -> Self {
-        Self::over(self.stopped().await, |_| {}).await
+        self.restarted_with(|_| {}).await
     }
 
     /// Stops it and starts another with settings of its own.
@@ -184,6 +189,12 @@ impl Daemon {
     /// Sends a request with the owner's token, more lines of the head, and a body.
     pub(crate) async fn send_headed(&self, line: &str, more: &str, body: &str) -> Raw {
         let head = format!("host: {}\r\nauthorization: Bearer {}\r\n{more}", self.host(), self.token);
+        exchange(self.connect().await, line, &head, body.as_bytes()).await
+    }
+
+    /// Sends a request with a token and a body.
+    pub(crate) async fn send_as(&self, token: &str, line: &str, body: &str) -> Raw {
+        let head = format!("host: {}\r\nauthorization: Bearer {token}\r\n", self.host());
         exchange(self.connect().await, line, &head, body.as_bytes()).await
     }
 

@@ -12,6 +12,7 @@ mod gate;
 mod goals;
 mod harness;
 mod openapi;
+mod operators;
 mod policies;
 mod reruns;
 mod rpc;

@@ -2,6 +2,7 @@
 
 use crate::gate::{Agent, started};
 use crate::harness::Daemon;
+use crate::rpc::eventually;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]

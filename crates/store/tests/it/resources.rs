@@ -6,11 +6,12 @@ use crate::fixtures::{
 use adjutant_model::action::{Role, StepBinding, TokenRecord};
 use adjutant_model::goal::{Criterion, Evidence, EvidenceSource, Goal, GoalLink, GoalStatus, LinkState};
 use adjutant_model::id::Uuid;
+use adjutant_model::operator::{Operator, Seat, SpawnToken, StageRecord, StepStage};
 use adjutant_model::run::{
     ErrorClass, FlowError, FlowErrorCode, RunInput, RunStatus, StepFailure, StepPath, TurnStatus,
     WorkspaceKind, WorkspaceRecord,
 };
-use adjutant_model::{GoalId, SessionId, TokenId, Value};
+use adjutant_model::{GoalId, OperatorId, SessionId, TokenId, Value};
 use adjutant_store::{
     Json, RunFilter, RunStatusChange, StoreOptions, Superseded, TURNS_MAX, TokenFilter, TurnFilter,
     TurnSettlement, WorkspaceEntry, Write, WriteError, journal,
@@ -367,6 +368,74 @@ async fn a_token_is_found_by_its_hash_and_taken_back_once() {
     let mut write = Write::default();
     write.token_revoke(&TokenId::new(Uuid::from_u128(9)), at(1));
     assert!(matches!(store.write(write).await, Err(WriteError::RowsUnexpected { .. })));
+}
+
+#[tokio::test]
+async fn an_operator_is_kept_with_its_names_until_it_is_removed() {
+    let (_folder, store) = fresh();
+    let operator = |n: u128, roles: &[&str]| Operator {
+        sid: OperatorId::new(Uuid::from_u128(n)),
+        token_id: TokenId::new(Uuid::from_u128(n)),
+        desc: "an operator".to_owned(),
+        capability_manifest: (n == 1).then(|| Value::object([("a", Value::from(1u64))])),
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        joined_at: at(n as i64),
+        seen_at: at(n as i64),
+    };
+    let (first, second) = (operator(1, &["lead"]), operator(2, &[]));
+    let mut write = Write::default();
+    write.operator_put(&first).operator_put(&second);
+    store.write(write.clone()).await.unwrap();
+    assert!(matches!(store.write(write).await, Err(WriteError::Constraint(_))));
+    assert_eq!(store.operators().await.unwrap(), [first.clone(), second.clone()]);
+    let mut write = Write::default();
+    write
+        .operator_seen(&first.sid, at(9))
+        .operator_seen(&first.sid, at(7))
+        .operator_roles_set(&first.sid, &[]);
+    write.operator_remove(&second.sid).operator_remove(&second.sid).operator_seen(&second.sid, at(9));
+    store.write(write).await.unwrap();
+    assert_eq!(store.operators().await.unwrap(), [Operator { seen_at: at(9), roles: vec![], ..first }]);
+}
+
+#[tokio::test]
+async fn seats_and_stages_are_kept_by_their_names_and_overwritten() {
+    let (_folder, store) = fresh();
+    let op = OperatorId::new(Uuid::from_u128(1));
+    let vacant = Seat { op: None, desc: String::new(), generation: 1 };
+    let taken = Seat { op: Some(op), desc: "why".to_owned(), generation: 2 };
+    let mut write = Write::default();
+    write.seat_put(&run_id(1), "a", &vacant).seat_put(&run_id(1), "a", &taken).seat_put(
+        &run_id(2),
+        "a",
+        &vacant,
+    );
+    let path = StepPath::new("0/body#1");
+    let stage = |stage: StepStage, value: Value| StageRecord { stage, value };
+    let large = Value::from("x".repeat(100_000));
+    let step = (&run_id(1), &path, 1);
+    write.stage_put(step, &stage(StepStage::Final, Value::Null));
+    write.stage_put(step, &stage(StepStage::Final, large.clone()));
+    write.stage_put(step, &stage(StepStage::Part("verdict".to_owned()), Value::from("PASS")));
+    write.stage_put((&run_id(1), &path, 2), &stage(StepStage::Final, Value::Null));
+    let token = SpawnToken {
+        token_id: TokenId::new(Uuid::from_u128(7)),
+        run_id: run_id(1),
+        path: path.clone(),
+        attempt: 1,
+        generation: 2,
+    };
+    write.spawn_token_put(&token);
+    store.write(write).await.unwrap();
+    let seats = store.seats_of(&run_id(1)).await.unwrap();
+    assert_eq!(seats.by_slot.into_iter().collect::<Vec<_>>(), [("a".to_owned(), taken)]);
+    let (stages, tokens) = store.stages_of(step).await.unwrap();
+    let part = stage(StepStage::Part("verdict".to_owned()), Value::from("PASS"));
+    assert_eq!((stages, tokens), (vec![stage(StepStage::Final, large), part], vec![token]));
+    let mut write = Write::default();
+    write.run_stages_forget(&run_id(1));
+    store.write(write).await.unwrap();
+    assert!(store.stages_of(step).await.unwrap().0.is_empty());
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ impl Scenario for FlowCase {
 }
 
 /// Gives every step of a flow a retry, unless it has one.
-fn retry_steps(node: &mut Value) {
+pub(crate) fn retry_steps(node: &mut Value) {
     if node["kind"] == "step" && node.get("retry").is_none() {
         node["retry"] = json!({"max": 2, "backoff_ms": 1});
     }

@@ -3,4 +3,5 @@
 mod enhance;
 mod flows;
 mod goals;
+mod operators;
 mod trials;

@@ -1,6 +1,6 @@
 //! Each trial over all scenarios; `--nocapture` shows the counts.
 
-use crate::{enhance, flows, goals};
+use crate::{enhance, flows, goals, operators};
 use adjutant_testkit::trial::{self, Reference, Scenario};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
@@ -14,7 +14,8 @@ type Trial = fn(Reference) -> BoxFuture<'static, u64>;
 fn scenarios() -> Vec<Arc<dyn Scenario>> {
     let flows = flows::without_programs().into_iter().chain(flows::with_programs());
     let flows = flows.map(|case| Arc::new(case) as Arc<dyn Scenario>);
-    let others: [Arc<dyn Scenario>; 2] = [Arc::new(goals::GoalCase), Arc::new(enhance::EnhanceCase)];
+    let others: [Arc<dyn Scenario>; 3] =
+        [Arc::new(goals::GoalCase), Arc::new(enhance::EnhanceCase), Arc::new(operators::OperatorCase::new())];
     flows.chain(others).collect()
 }
 

@@ -11,7 +11,7 @@ const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// The way to a client. One that lets too much wait is let go.
 #[derive(Debug, Clone)]
-pub(super) struct Outbound {
+pub(crate) struct Outbound {
     queue: mpsc::Sender<String>,
     room: Arc<Semaphore>,
     too_slow: CancellationToken,
@@ -19,13 +19,13 @@ pub(super) struct Outbound {
 
 /// The other end.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     queue: mpsc::Receiver<String>,
     room: Arc<Semaphore>,
 }
 
 /// Makes a queue; `too_slow` is cancelled when it overflows.
-pub(super) fn queue(too_slow: CancellationToken) -> (Outbound, Outgoing) {
+pub(crate) fn queue(too_slow: CancellationToken) -> (Outbound, Outgoing) {
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
     let outgoing = Outgoing { queue: receiver, room: room.clone() };
@@ -39,7 +39,7 @@ fn bytes_of(text: &str) -> u32 {
 
 impl Outbound {
     /// Queues a message; false when the client is gone or let go.
-    pub(super) fn offer(&self, text: String) -> bool {
+    pub(crate) fn offer(&self, text: String) -> bool {
         if let Ok(taken) = self.room.try_acquire_many(bytes_of(&text))
             && self.queue.try_send(text).is_ok()
         {
@@ -52,7 +52,7 @@ impl Outbound {
     }
 
     /// Queues a message when there is room, however long that takes; false when the client is gone.
-    pub(super) async fn send(&self, text: String) -> bool {
+    pub(crate) async fn send(&self, text: String) -> bool {
         let Ok(taken) = self.room.acquire_many(bytes_of(&text)).await else { return false };
         let is_sent = self.queue.send(text).await.is_ok();
         if is_sent {
@@ -64,7 +64,7 @@ impl Outbound {
 
 impl Outgoing {
     /// Gives the next message; nothing when no more can come.
-    pub(super) async fn next(&mut self) -> Option<String> {
+    pub(crate) async fn next(&mut self) -> Option<String> {
         let text = self.queue.recv().await?;
         self.room.add_permits(bytes_of(&text) as usize);
         Some(text)
