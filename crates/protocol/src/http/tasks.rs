@@ -269,13 +269,13 @@ pub struct RekickParams {
     /// Answer as soon as the run is durable.
     #[serde(default)]
     pub detach: bool,
-    /// A connected operator; there is none yet, so naming one is an error.
+    /// The operator that holds the run's seats, by its sid or a role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_sid: Option<String>,
-    /// Kept with the run.
+    /// What it is there for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_desc: Option<String>,
-    /// Kept with the run.
+    /// Which of several seats it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_slot: Option<String>,
 }

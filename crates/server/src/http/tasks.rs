@@ -105,6 +105,7 @@ fn rekick_params(params: http::RekickParams) -> Answer<RekickParams> {
         ("project_root", text(over.project_root)),
         ("work_dir", text(over.work_dir)),
         ("task_metadata", over.task_metadata.map(Value::from)),
+        ("operator_sid", text(params.operator_sid)),
         ("operator_desc", text(params.operator_desc)),
         ("operator_slot", text(params.operator_slot)),
     ];
