@@ -110,7 +110,7 @@ impl Session {
     async fn take(&self, text: &str) {
         let frame = match read(text) {
             Ok(frame) => frame,
-            Err((req_id, error)) => return self.refuse(req_id, error).await,
+            Err(Unread { req_id, why }) => return self.refuse(req_id, unreadable(why)).await,
         };
         let (req_id, reply): (String, OperatorReply) = convert::operator_reply(frame);
         if let Err(error) = self.link.reply(&req_id, reply).await {
@@ -140,13 +140,21 @@ fn unreadable(what: impl Into<String>) -> ApiError {
         .hinted("send `answer`, `hook_ack`, `spawn_ack` or `spawn_halt` with the `req_id` that came")
 }
 
-/// Reads a frame; a mistake names its place, and the request that the frame was about when it says one.
-fn read(text: &str) -> Result<ReplyFrame, (Option<String>, ApiError)> {
+/// A frame that is none.
+struct Unread {
+    /// The request that it was about, when it says one.
+    req_id: Option<String>,
+    /// What is wrong, and where.
+    why: String,
+}
+
+/// Reads a frame; a mistake names its place.
+fn read(text: &str) -> Result<ReplyFrame, Unread> {
     let wrong = |error: String| {
         let named = serde_json::from_str::<serde_json::Value>(text).ok();
         let req_id = named.as_ref().and_then(|frame| frame.get("req_id")?.as_str().map(str::to_owned));
         let req_id = req_id.filter(|id| id.len() <= 8192);
-        (req_id, unreadable(format!("the frame cannot be read{error}")))
+        Unread { req_id, why: format!("the frame cannot be read{error}") }
     };
     let mut frame = serde_json::Deserializer::from_str(text);
     let read: ReplyFrame = serde_path_to_error::deserialize(&mut frame).map_err(|error| {

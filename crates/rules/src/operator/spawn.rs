@@ -151,6 +151,9 @@ mod tests {
         StepOutcome::Done(value(n))
     }
 
+    /// What happens at which millisecond, and how the step ends by it.
+    type Row = (Vec<(u64, SpawnEvent)>, Option<StepOutcome>);
+
     #[test]
     fn a_step_ends_by_its_operator_or_by_a_result_whose_operator_stays_away() {
         use SpawnEvent::{Acked, Given, Looked, OperatorBack, OperatorGone};
@@ -158,7 +161,7 @@ mod tests {
         let halt = || Acked(Ack::Halted { reason: None, value: value(1) });
         let halted =
             StepOutcome::Done(Value::from(serde_json::json!({"halted": true, "reason": null, "value": 1})));
-        let rows: Vec<(Vec<(u64, SpawnEvent)>, Option<StepOutcome>)> = vec![
+        let rows: Vec<Row> = vec![
             (vec![(0, ack(1))], Some(done(1))),
             (vec![(0, Given(done(2))), (1, ack(1))], Some(done(2))),
             (vec![(0, Given(done(2))), (1, halt())], Some(done(2))),
