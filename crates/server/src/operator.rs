@@ -32,7 +32,8 @@ const FRAME_BYTES_MAX: usize = 2 << 20;
 #[utoipa::path(get, path = "/v1/operators/{sid}/ws", tag = "operators",
     params(("sid" = String, Path, description = "The operator.")), responses(
     (status = 101, description = "The socket is open."), (status = 400, body = ApiError),
-    (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError)))]
+    (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError),
+    (status = 503, body = ApiError)))]
 pub(crate) async fn upgrade(
     State(plane): State<Plane>,
     Extension(caller): Extension<Caller>,

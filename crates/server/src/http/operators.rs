@@ -50,7 +50,7 @@ pub(crate) struct OperatorsQuery {
 /// Lists the operators, the newest first.
 #[utoipa::path(get, path = "/v1/operators", tag = "operators", params(OperatorsQuery), responses(
     (status = 200, body = http::OperatorsView), (status = 400, body = ApiError), (status = 401, body = ApiError),
-    (status = 403, body = ApiError)))]
+    (status = 403, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn list(
     State(plane): State<Plane>,
     QueryOf(query): QueryOf<OperatorsQuery>,
@@ -68,8 +68,8 @@ pub(crate) async fn list(
 /// Gives an operator, to itself and to the owner.
 #[utoipa::path(get, path = "/v1/operators/{sid}", tag = "operators",
     params(("sid" = String, Path, description = "The operator.")), responses(
-    (status = 200, body = http::OperatorView), (status = 401, body = ApiError), (status = 403, body = ApiError),
-    (status = 404, body = ApiError)))]
+    (status = 200, body = http::OperatorView), (status = 400, body = ApiError), (status = 401, body = ApiError),
+    (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn get(
     State(plane): State<Plane>,
     Extension(caller): Extension<Caller>,
@@ -81,8 +81,8 @@ pub(crate) async fn get(
 /// Lets an operator go: its token ends, its socket closes, and its seats are vacant.
 #[utoipa::path(delete, path = "/v1/operators/{sid}", tag = "operators",
     params(("sid" = String, Path, description = "The operator.")), responses(
-    (status = 204), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError),
-    (status = 503, body = ApiError)))]
+    (status = 204), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError),
+    (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn leave(
     State(plane): State<Plane>,
     Extension(caller): Extension<Caller>,
