@@ -13,6 +13,8 @@ mod convert;
 
 mod http;
 
+mod leftover;
+
 mod socket;
 
 mod operator;

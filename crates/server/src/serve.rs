@@ -6,6 +6,7 @@ use crate::http::{
     approvals, blueprints, data, enhance, events, gate, goals, operators, runs, sessions, status, steps,
     tasks, workers, workspaces,
 };
+use crate::leftover;
 use crate::operator;
 use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
@@ -73,6 +74,7 @@ pub fn router(plane: Plane, authentication: Authentication) -> Router {
         .merge(runtime.with_state((plane.clone(), authentication)))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(contained))
+        .layer(middleware::from_fn(leftover::read_away))
         .layer(middleware::from_fn(auth::own_origin))
         .with_state(plane)
 }

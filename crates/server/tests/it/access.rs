@@ -123,3 +123,13 @@ async fn a_daemon_that_stops_does_not_wait_for_who_follows_its_journal() {
     tokio::time::timeout(std::time::Duration::from_secs(20), daemon.stop()).await.expect("it stops");
     drop(follower);
 }
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_answered_while_its_client_still_sends() {
+    let daemon = Daemon::start().await;
+    for (line, mib) in [("POST /v1/tasks", 10), ("POST /v1/data/huge", 65), ("POST /v1/worker/submit", 20)] {
+        let answer = daemon.send(line, &"x".repeat(mib << 20)).await;
+        assert_eq!((answer.status, answer.error().code.as_str()), (413, "too_large"), "{line}");
+    }
+    daemon.stop().await;
+}
