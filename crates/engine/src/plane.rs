@@ -1,7 +1,7 @@
 //! The plane: the one object that doors hold.
 
 use crate::approvals::{self, Answer, Answerer, Approvals};
-use crate::blueprints::Blueprints;
+use crate::blueprints::{self, Blueprints, Callees};
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::data::{self, Data, EmitParams, OutputParams, Upload};
@@ -636,10 +636,19 @@ impl Plane {
     }
 
     /// Says everything that is wrong with a document, and keeps nothing.
-    pub fn blueprint_lint(&self, document: &Value) -> Vec<Lint> {
-        match self.core.blueprints.ready(document) {
-            Ok(ready) => ready.warnings.clone(),
-            Err(lints) => lints,
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn blueprint_lint(&self, document: &Value) -> Result<Vec<Lint>, EngineError> {
+        let ready = match self.core.blueprints.ready(document) {
+            Ok(ready) => ready,
+            Err(lints) => return Ok(lints),
+        };
+        let warnings = ready.warnings.clone();
+        match blueprints::link(&self.core, ready, Callees::Now).await {
+            Ok(_) => Ok(warnings),
+            Err(EngineError::Blueprint { lints }) => Ok(lints.into_iter().chain(warnings).collect()),
+            Err(error) => Err(error),
         }
     }
 

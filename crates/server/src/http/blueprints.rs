@@ -94,14 +94,14 @@ fn base(in_query: Option<String>, headers: &HeaderMap) -> Answer<BlueprintBase> 
 pub(crate) async fn lint(
     State(plane): State<Plane>,
     JsonBody(document): JsonBody<serde_json::Value>,
-) -> Json<http::BlueprintLintsView> {
-    let lints = plane.blueprint_lint(&Value::from(document));
+) -> Answer<Json<http::BlueprintLintsView>> {
+    let lints = plane.blueprint_lint(&Value::from(document)).await?;
     let (errors, warnings): (Vec<Lint>, Vec<Lint>) = lints.into_iter().partition(Lint::is_error);
-    Json(http::BlueprintLintsView {
+    Ok(Json(http::BlueprintLintsView {
         can_run: errors.is_empty(),
         errors: errors.iter().map(convert::lint).collect(),
         warnings: warnings.iter().map(convert::lint).collect(),
-    })
+    }))
 }
 
 /// Which blueprints.

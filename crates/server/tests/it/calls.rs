@@ -123,6 +123,10 @@ async fn calls_that_lead_nowhere_back_or_too_deep_are_refused_with_their_place()
     ] {
         let flow = seq(&[json!({"kind": "seq", "children": []}), call(callee, at("$"), "$.x")]);
         let blueprint = json!({"id": "own", "agents": [], "flow": flow});
+        for line in ["POST /v1/blueprints:lint", "POST /v1/blueprints/own"] {
+            let told = daemon.send(line, &blueprint.to_string()).await;
+            assert!(told.status < 500 && told.body.contains(name), "{line} says it as well: {told:?}");
+        }
         let (status, error) = refused(daemon.client.task_run(&task(blueprint, json!({}))).await);
         assert_eq!((status, error.code.as_str()), (422, "blueprint_invalid"), "{callee}");
         let lint = &error.details.expect("details")["lints"][0];

@@ -88,3 +88,28 @@ async fn a_request_whose_run_is_cancelled_says_so() {
     assert_eq!(error.details.expect("details")["run_id"], json!(run_id));
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_cancelled_in_its_first_step_never_begins_its_second() {
+    let daemon = Daemon::start().await;
+    let log = daemon.path("log").display().to_string();
+    let hold = format!("echo \"$0\" >> '{log}'; exec sleep 600");
+    let step = |out: &str| json!({"kind": "step", "ref": "hold", "in": {"op": "lit", "value": 1}, "out": {"op": "path", "at": out}});
+    let blueprint = json!({"id": "test", "agents": [{"name": "hold", "kind": "command", "spec": {"argv": ["sh", "-c", hold]}}],
+        "flow": {"kind": "seq", "children": [step("$.a"), step("$.b")]}});
+    let run_id = daemon.client.task_start(&task(blueprint, json!({}))).await.expect("it is accepted").run_id;
+    let began = std::time::Instant::now();
+    while std::fs::read_to_string(&log).unwrap_or_default().is_empty() {
+        assert!(began.elapsed().as_secs() < 20, "the first step does not begin");
+        tokio::task::yield_now().await;
+    }
+    daemon.client.run_cancel(&run_id, None).await.expect("it is cancelled");
+    let ended = daemon.plane.run_ended(&run_id.parse().expect("an id")).await.expect("it is over");
+    let run = daemon.client.run(&run_id).await.expect("it is there");
+    assert_eq!((run.status.as_str(), ended.status.as_str()), ("cancelled", "cancelled"));
+    let trace = daemon.client.trace(&run_id, None).await.expect("the trace");
+    let told: Vec<_> = trace.iter().map(|turn| (turn.path.as_str(), turn.status.as_str())).collect();
+    assert_eq!(told, [("0", "cancelled")], "nothing follows, now or later");
+    assert_eq!(std::fs::read_to_string(&log).expect("it began").lines().count(), 1);
+    daemon.stop().await;
+}
