@@ -60,6 +60,9 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// How often a waiting request looks whether the store takes writes.
+const STORE_LOOK: Duration = Duration::from_secs(1);
+
 /// Why the plane did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -645,7 +648,7 @@ impl Plane {
             Err(lints) => return Ok(lints),
         };
         let warnings = ready.warnings.clone();
-        match blueprints::link(&self.core, ready, Callees::Now).await {
+        match blueprints::link(&self.core, ready.clone(), Callees::With(&ready)).await {
             Ok(_) => Ok(warnings),
             Err(EngineError::Blueprint { lints }) => Ok(lints.into_iter().chain(warnings).collect()),
             Err(error) => Err(error),
@@ -909,6 +912,19 @@ impl Plane {
         let run = self.run_get(run_id).await?;
         let is_over = run.status.is_terminal() || run.status == RunStatus::Interrupted;
         if is_over { Ok(Arc::new(run)) } else { Err(EngineError::Stopping) }
+    }
+
+    /// Waits until the store has refused every write for so long; gives what it says. Looks once a second.
+    pub async fn store_stays_shut(&self, patience: Duration) -> EngineError {
+        let mut shut_for = Duration::ZERO;
+        loop {
+            tokio::time::sleep(STORE_LOOK).await;
+            match self.core.store.health().writes_failing {
+                Some(failure) if shut_for >= patience => return EngineError::Write(failure.error),
+                Some(_) => shut_for += STORE_LOOK,
+                None => shut_for = Duration::ZERO,
+            }
+        }
     }
 
     /// Cancels a run: what it has in flight is ended. One that is over already is a conflict.

@@ -116,7 +116,7 @@ pub(crate) async fn write(
     let base = write.base.clone();
     let candidate = Candidate::checked(core, author, write)?;
     // What it calls must be there and come to an end as things stand; each run looks again.
-    blueprints::link(core, candidate.ready.clone(), Callees::Now).await?;
+    blueprints::link(core, candidate.ready.clone(), Callees::With(&candidate.ready)).await?;
     let written = |created| BlueprintWritten {
         version: candidate.version.clone(),
         created,

@@ -10,6 +10,7 @@ use crate::tasks;
 use adjutant_model::blueprint::{Agent, Blueprint};
 use adjutant_model::event::{CallPin, Event, JournalRow};
 use adjutant_model::flow::CallTarget;
+use adjutant_model::registry::VersionSelector;
 use adjutant_model::run::{ErrorClass, StepPath};
 use adjutant_rules::document::{Lint, LintLevel};
 use adjutant_rules::flow::calls::{self, CallRefusal, CallUnit};
@@ -36,6 +37,8 @@ pub(crate) struct Linked {
 pub(crate) enum Callees<'a> {
     /// As it is now.
     Now,
+    /// As it will be when this one is the head of its id.
+    With(&'a Arc<Ready>),
     /// As it was when the run was accepted.
     Pinned(&'a [JournalRow]),
 }
@@ -168,7 +171,12 @@ impl Linking {
 impl Callees<'_> {
     async fn find(self, core: &Core, target: &CallTarget) -> Result<Arc<Ready>, EngineError> {
         match self {
-            Callees::Now => {
+            Callees::With(head)
+                if target.blueprint == head.blueprint.id && target.version == VersionSelector::Latest =>
+            {
+                Ok(head.clone())
+            }
+            Callees::Now | Callees::With(_) => {
                 let document = tasks::callee_document(core, target).await?;
                 core.blueprints.ready(&document).map_err(|lints| EngineError::Blueprint { lints })
             }

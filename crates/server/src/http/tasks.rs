@@ -5,7 +5,7 @@ use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
 use adjutant_engine::registry::VersionSelector;
 use adjutant_engine::tasks::{BlueprintRef, RekickParams, TaskParams, TaskStarted};
-use adjutant_engine::{Plane, TaskEntry};
+use adjutant_engine::{EngineError, Plane, TaskEntry};
 use adjutant_model::action::Caller;
 use adjutant_model::run::{RunRecord, RunStatus};
 use adjutant_model::{RunId, TaskId, Value};
@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// A request waits so long for its run unless it says otherwise.
 const SYNC_TIMEOUT_SECS: u64 = 3600;
+/// A request waits so long for a run that the store keeps from going on.
+const STORE_PATIENCE: Duration = Duration::from_secs(3);
 /// A page has at most so many entries.
 const LIMIT_MAX: usize = 1000;
 
@@ -75,7 +77,13 @@ async fn answer(
         return Ok((StatusCode::ACCEPTED, Json(detached(&started))).into_response());
     };
     // The run has an owner of its own: a client that goes away ends this wait and nothing else.
-    let ended = match tokio::time::timeout(timeout, plane.run_ended(&started.run_id)).await {
+    let waiting = async {
+        tokio::select! {
+            ended = plane.run_ended(&started.run_id) => Ok(ended?),
+            error = plane.store_stays_shut(STORE_PATIENCE) => Err(held_up(error, &started)),
+        }
+    };
+    let ended = match tokio::time::timeout(timeout, waiting).await {
         Ok(ended) => ended?,
         Err(_) => match plane.run_cancel(caller, &started.run_id, &waited(timeout)).await {
             Ok(run) if run.status == RunStatus::Cancelled => return Err(timed_out(&run, timeout).into()),
@@ -247,6 +255,16 @@ fn waited(timeout: Duration) -> String {
 
 /// Says that a run was cancelled because its request waited long enough: whoever asked with a limit gets an answer about
 /// a run that is over, and may ask again without two of them at work in one place.
+/// Says why a run that was accepted does not go on now.
+fn held_up(error: EngineError, started: &TaskStarted) -> Refusal {
+    let ids = with_ids(json!({"status": "running"}), &started.task_id, &started.run_id);
+    let told = ApiError::new(ErrorCode::StoreFull, format!("the run is accepted and waits: {error}"));
+    let code = error.code().to_owned();
+    let hint =
+        "it goes on by itself when the store takes writes again: free space on the disk of the data folder";
+    Refusal::from(ApiError { code, details: Some(ids), ..told.hinted(hint) })
+}
+
 fn timed_out(run: &RunRecord, timeout: Duration) -> ApiError {
     ApiError {
         error: format!("the run took longer than {} s and was cancelled", timeout.as_secs()),

@@ -178,3 +178,23 @@ async fn an_error_in_a_callee_says_where_and_a_cancel_reaches_into_it() {
     assert_eq!(turns.iter().map(|turn| turn.status.as_str()).collect::<Vec<_>>(), ["cancelled"]);
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_would_call_itself_once_it_is_the_head_is_refused() {
+    let daemon = daemon([]).await;
+    let calls = |id: &str, callee: &str| {
+        json!({"id": id, "agents": [], "flow": call(callee, at("$"), "$.x")}).to_string()
+    };
+    let first = daemon.send("POST /v1/blueprints/a", &speaker("a", "a").to_string()).await;
+    let head: Value = serde_json::from_str(&first.body).expect("JSON");
+    assert_eq!(daemon.send("POST /v1/blueprints/b", &calls("b", "a")).await.status, 201);
+    let line = format!("POST /v1/blueprints/a?base={}", head["version"].as_str().expect("a version"));
+    for (callee, way) in [("a", "a → a"), ("b", "a → b → a")] {
+        for line in [&line, "POST /v1/blueprints:lint"] {
+            let told = daemon.send(line, &calls("a", callee)).await;
+            assert!(told.body.contains("call-cycle") && told.body.contains(way), "{line}: {told:?}");
+        }
+    }
+    assert_eq!(daemon.send("GET /v1/blueprints/a/history", "").await.body.matches("\"number\"").count(), 1);
+    daemon.stop().await;
+}
