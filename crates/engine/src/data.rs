@@ -205,8 +205,8 @@ pub(crate) async fn emit(
         return Err(EngineError::Forbidden("only the token of a step emits".to_owned()));
     };
     let run = run_of(core, step).await?;
-    if !data::names_step(&params.task_id, &run) {
-        return Err(EngineError::Forbidden("the token is of another task than `task_id`".to_owned()));
+    if !data::names_step(&params.task_id, &run, step) {
+        return Err(EngineError::Forbidden("the token is of another step than `task_id`".to_owned()));
     }
     if params.attempt != step.attempt {
         let error = format!("the token is of attempt {}, not {}", step.attempt, params.attempt);

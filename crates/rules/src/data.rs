@@ -8,9 +8,10 @@
 //!
 //! An object whose only member is `$output` with such an id is a reference; whatever else looks like one is a value.
 
+use adjutant_model::action::StepBinding;
 use adjutant_model::data::{OutputRecord, OutputStanding, RunStanding};
 use adjutant_model::run::RunRecord;
-use adjutant_model::{OutputId, Timestamp, Value};
+use adjutant_model::{OutputId, StepId, Timestamp, Value};
 
 /// The member that makes an object a reference.
 const MARK: &str = "$output";
@@ -63,11 +64,9 @@ pub fn content_type_read(text: Option<&str>) -> Result<&str, String> {
     Err(format!("a content type is like `text/plain` and has at most {CONTENT_TYPE_BYTES_MAX} bytes"))
 }
 
-/// Tells whether what a producer names is the step that its token is bound to: the run's task, or a step of it. The
-/// token alone says which step that is, so the name is a label.
-pub fn names_step(task_id: &str, run: &RunRecord) -> bool {
-    let is_step = |rest: &str| !rest.is_empty() && rest.len() <= 128 && !rest.contains(char::is_control);
-    task_id == run.task_id.as_str() || task_id.strip_prefix("ST-").is_some_and(is_step)
+/// Tells whether what a producer names is the step that its token is bound to, or the run's task.
+pub fn names_step(task_id: &str, run: &RunRecord, step: &StepBinding) -> bool {
+    task_id == run.task_id.as_str() || task_id == StepId::of(&step.run_id, &step.path, step.attempt).as_str()
 }
 
 /// Gives the reference that stands for an output in a context.

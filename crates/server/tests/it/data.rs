@@ -2,7 +2,8 @@
 
 use crate::gate::{Agent, started};
 use crate::harness::{Daemon, Raw, identity, refused, request, task};
-use adjutant_model::OutputId;
+use adjutant_model::run::StepPath;
+use adjutant_model::{OutputId, StepId};
 use adjutant_protocol::http::{EmitParams, OutputView};
 use adjutant_protocol::{Client, ClientError};
 use futures_util::StreamExt;
@@ -257,19 +258,22 @@ async fn what_is_emitted_is_found_by_its_id_as_a_record() {
     let (daemon, run_id, worker) = in_step(&agent).await;
     let task_id = daemon.client.run(&run_id).await.expect("a run").task_id;
     let first = worker.data_emit(&emission(&task_id, vec![])).await.expect("it is kept").out_id;
-    let second = worker.data_emit(&emission("ST-0", vec![first.clone()])).await.expect("it is kept").out_id;
+    let step = StepId::of(&run_id.parse().expect("an id"), &StepPath::new("."), 1).to_string();
+    let second = worker.data_emit(&emission(&step, vec![first.clone()])).await.expect("it is kept").out_id;
     assert!(second.parse::<OutputId>().is_ok());
     let record: Value =
         serde_json::from_slice(&got(&worker, &second).await.expect("a record")).expect("JSON");
     assert_eq!(
         record,
-        json!({"id": second, "task_id": "ST-0", "attempt": 1, "producer_agent": "scout",
+        json!({"id": second, "task_id": step, "attempt": 1, "producer_agent": "scout",
             "event": {"kind": "note", "text": "found"}, "parent_refs": [first]})
     );
     let unknown = vec!["out_0123456789abcdef0123456789abcdef".to_owned()];
     for (params, status) in [
         (emission("task_0123456789abcdef0123456789abcdef", vec![]), 403),
         (emission("", vec![]), 403),
+        (emission("ST-0", vec![]), 403),
+        (emission(&step.replace("-1-root", "-2-root"), vec![]), 403),
         (EmitParams { attempt: 2, ..emission(&task_id, vec![]) }, 403),
         (emission(&task_id, unknown), 400),
         (emission(&task_id, vec!["../x".to_owned()]), 400),
