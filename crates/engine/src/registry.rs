@@ -6,6 +6,7 @@
 
 use crate::blueprints::{self, Callees, Ready};
 use crate::clock;
+use crate::enhance;
 use crate::error::EngineError;
 use crate::plane::Core;
 use crate::record;
@@ -137,7 +138,11 @@ pub(crate) async fn write(
         let mut all = extra.clone().unwrap_or_default();
         all.append(candidate.put(known.as_ref(), clock::now()));
         match core.store.write(all).await {
-            Ok(_) => return Ok(written(true)),
+            Ok(_) => {
+                // An issue may have waited for it.
+                core.jobs.nudge(enhance::JOB);
+                return Ok(written(true));
+            }
             Err(error @ WriteError::RowsUnexpected { .. }) => {
                 let now = core.store.blueprint_head(&candidate.id).await?;
                 // Where the head stands as it stood, it was not the head that refused the write.
@@ -593,7 +598,11 @@ pub(crate) async fn archive(
         match core.store.write(write).await {
             // Somebody else was faster; what they left is looked at.
             Err(WriteError::RowsUnexpected { .. }) => {}
-            written => return Ok(written.map(drop)?),
+            written => {
+                written?;
+                core.jobs.nudge(enhance::JOB);
+                return Ok(());
+            }
         }
     }
 }

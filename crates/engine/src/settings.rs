@@ -95,7 +95,7 @@ impl Settings {
             data_uploads_max: 64,
             data_idle_ms: 30_000,
             data_collect_ms: 60_000,
-            enhance_ms: 1_000,
+            enhance_ms: 10_000,
             data_unused_ms: 24 * 3_600_000,
             faults: Faults::default(),
         }
