@@ -215,7 +215,7 @@ typed_id!(
     OutputId, "out_", 32
 );
 
-/// The public name of an attached session: a UUID. Its secret is a token's.
+/// The name of a session: a UUID. An attached session's secret is a token's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(Uuid);
 

@@ -16,8 +16,10 @@ pub mod action;
 pub mod client_run;
 pub mod operator;
 pub mod policy;
+pub mod profile;
 pub mod proposal;
 pub mod run;
+pub mod session;
 pub mod shell;
 
 pub mod data;

@@ -10,6 +10,8 @@ pub mod process;
 
 pub mod git;
 
+pub mod driver;
+
 pub mod history;
 
 pub mod worktree;

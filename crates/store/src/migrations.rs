@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 20] = [
+pub(crate) const MIGRATIONS: [Migration; 21] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -371,6 +371,11 @@ CREATE TABLE spawn_tokens (
     generation INTEGER NOT NULL,
     PRIMARY KEY (run_id, path, attempt, token_id)
 ) WITHOUT ROWID;",
+    },
+    Migration {
+        name: "tokens that the agents of managed sessions bear",
+        sql: "ALTER TABLE tokens ADD COLUMN of_session TEXT;
+CREATE INDEX tokens_of_session ON tokens (of_session);",
     },
 ];
 

@@ -129,7 +129,8 @@ CREATE TABLE tokens (
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     revoked_at INTEGER
-, agent_id TEXT, session_id TEXT, uses INTEGER NOT NULL DEFAULT 0, last_seen_at INTEGER);
+, agent_id TEXT, session_id TEXT, uses INTEGER NOT NULL DEFAULT 0, last_seen_at INTEGER, of_session TEXT);
+CREATE INDEX tokens_of_session ON tokens (of_session);
 CREATE INDEX tokens_by_run ON tokens (run_id);
 CREATE UNIQUE INDEX tokens_by_session ON tokens (session_id);
 
