@@ -29,6 +29,8 @@ pub mod shell;
 
 pub mod run;
 
+pub mod session;
+
 pub mod enhance;
 
 pub mod goal;
