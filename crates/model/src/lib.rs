@@ -19,6 +19,7 @@ pub mod policy;
 pub mod proposal;
 pub mod run;
 pub mod shell;
+pub mod workspace;
 
 pub mod data;
 pub mod goal;
@@ -30,3 +31,4 @@ pub mod event;
 pub use id::{GoalId, IssueId, OperatorId, OutputId, RunId, SessionId, StepId, TaskId, TokenId};
 pub use time::Timestamp;
 pub use value::Value;
+pub use workspace::Holder;

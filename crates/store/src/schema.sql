@@ -20,7 +20,7 @@ CREATE TABLE blueprints (
 );
 CREATE INDEX blueprints_by_id ON blueprints (id);
 
--- Tasks and runs; a run has an owner and an epoch, its workspace a node.
+-- Tasks and runs; a run has an owner and an epoch.
 CREATE TABLE tasks (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -51,15 +51,6 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_by_task ON runs (task_id);
 CREATE INDEX runs_by_status ON runs (status, number);
-CREATE TABLE workspaces (
-    run INTEGER PRIMARY KEY REFERENCES runs (number),
-    kind TEXT NOT NULL,
-    path TEXT NOT NULL,
-    project TEXT,
-    branch TEXT,
-    base TEXT,
-    node TEXT NOT NULL
-);
 
 -- Turns: the key is the run's number above the turn's index.
 CREATE TABLE turns (
@@ -315,4 +306,17 @@ CREATE TABLE run_inputs (
     run INTEGER PRIMARY KEY REFERENCES runs (number),
     input TEXT NOT NULL,
     request TEXT NOT NULL
+);
+
+-- The directory that a run or a session works in, and the node it is on; known when the directory is gone, too.
+CREATE TABLE workspaces (
+    number INTEGER PRIMARY KEY,
+    holder TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,
+    project TEXT,
+    branch TEXT,
+    base TEXT,
+    node TEXT NOT NULL,
+    removed INTEGER NOT NULL
 );
