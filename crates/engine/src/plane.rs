@@ -41,7 +41,7 @@ use adjutant_model::operator::Operator;
 use adjutant_model::policy::ToolCall;
 use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TurnRecord, Usage};
-use adjutant_model::{GoalId, IssueId, RunId, SessionId, StepId, TaskId, Timestamp, TokenId, Value};
+use adjutant_model::{GoalId, Holder, IssueId, RunId, SessionId, StepId, TaskId, Timestamp, TokenId, Value};
 use adjutant_rules::access;
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
@@ -1225,24 +1225,24 @@ impl Plane {
         workspaces::list(&self.core).await
     }
 
-    /// Gives what a run's worktree changed since its base.
+    /// Gives what a worktree changed since its base.
     ///
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::Workspace`]
-    pub async fn workspace_diff(&self, run_id: &RunId) -> Result<String, EngineError> {
-        workspaces::diff(&self.core, run_id).await
+    pub async fn workspace_diff(&self, holder: &Holder) -> Result<String, EngineError> {
+        workspaces::diff(&self.core, holder).await
     }
 
-    /// Removes a run's directory, a worktree only behind a snapshot; gives the snapshot's ref.
+    /// Removes the directory of a run that is over, a worktree only behind a snapshot; gives the snapshot's ref.
     ///
     /// # Errors
     /// [`EngineError::Workspace`] when it holds unsaved work and is not forced.
     pub async fn workspace_remove(
         &self,
-        run_id: &RunId,
+        holder: &Holder,
         mode: RemoveMode,
     ) -> Result<Option<String>, EngineError> {
-        workspaces::remove(&self.core, run_id, mode).await
+        workspaces::remove(&self.core, holder, mode).await
     }
 
     async fn tell(&self, binding: &StepBinding, command: RunCommand) -> Result<(), EngineError> {

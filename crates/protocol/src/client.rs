@@ -498,12 +498,12 @@ impl Client {
         self.get("/v1/workspaces").await
     }
 
-    /// Gives what a run's worktree changed.
+    /// Gives what the worktree of a run or a session changed.
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn workspace_diff(&self, run_id: &str) -> Result<String, ClientError> {
-        self.text(&format!("/v1/workspaces/{}/diff", id(run_id)?)).await
+    pub async fn workspace_diff(&self, holder: &str) -> Result<String, ClientError> {
+        self.text(&format!("/v1/workspaces/{}/diff", id(holder)?)).await
     }
 
     /// Opens an issue.
@@ -606,17 +606,17 @@ impl Client {
         self.get(&format!("/v1/enhance/log/{}", id(issue_id)?)).await
     }
 
-    /// Removes a run's workspace.
+    /// Removes the workspace of a run that is over.
     ///
     /// # Errors
     /// [`ClientError`], also when unsaved work keeps it.
     pub async fn workspace_remove(
         &self,
-        run_id: &str,
+        holder: &str,
         unsaved: UnsavedWork,
     ) -> Result<http::RemovedView, ClientError> {
         let force = unsaved == UnsavedWork::GivenUp;
-        let request = self.request(Method::DELETE, &format!("/v1/workspaces/{}?force={force}", id(run_id)?));
+        let request = self.request(Method::DELETE, &format!("/v1/workspaces/{}?force={force}", id(holder)?));
         self.answer(request).await
     }
 

@@ -30,7 +30,7 @@ pub struct SessionEntry {
 }
 
 impl Write {
-    /// Adds a session. A name that another live session has fails with [`crate::WriteError::Duplicate`].
+    /// Adds a session. A name that another live session has fails with [`crate::WriteError::Constraint`].
     pub fn session_create(&mut self, session: &Session) -> &mut Self {
         let params = vec![
             Param::from(session.id.to_string()),
