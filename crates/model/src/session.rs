@@ -5,6 +5,7 @@
 
 use crate::id::{GoalId, RunId, SessionId, TokenId};
 use crate::time::Timestamp;
+use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -372,7 +373,7 @@ impl fmt::Display for AgentExit {
 }
 
 /// What an agent asks a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentQuestion {
     /// By what it is answered; unique in its session.
     pub ask_id: String,
@@ -383,6 +384,9 @@ pub struct AgentQuestion {
     /// The tool that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
+    /// What the tool is to be called with, for the gate; it is not kept.
+    #[serde(skip)]
+    pub input: Option<Value>,
     /// The answers that there are; a free text when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<AskOption>,

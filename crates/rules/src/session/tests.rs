@@ -98,6 +98,7 @@ fn question(ask_id: &str, tool: &str) -> AgentSignal {
         what: WaitingFor::Permission,
         text: "may I?".to_owned(),
         tool: Some(tool.to_owned()),
+        input: None,
         options: Vec::new(),
         subagent: None,
         asked_at: at(0),
