@@ -644,6 +644,111 @@ impl Client {
         self.post(&format!("/v1/gate/turns/{turn}/settle"), params).await
     }
 
+    /// Begins a managed session.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_host(&self, params: &http::HostParams) -> Result<http::ManagedView, ClientError> {
+        self.post("/v1/sessions/managed", params).await
+    }
+
+    /// Lists managed sessions: those of a state, `all`, or those that are not decommissioned.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn sessions_managed(&self, state: Option<&str>) -> Result<http::ManagedList, ClientError> {
+        let state = state.map(|state| format!("?state={}", escaped(state))).unwrap_or_default();
+        self.get(&format!("/v1/sessions/managed{state}")).await
+    }
+
+    /// Gives a managed session, by its id or its name.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_managed(&self, id: &str) -> Result<http::ManagedView, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}", escaped(id))).await
+    }
+
+    /// Has something done to a managed session: `stop`, `resume` or `interrupt`.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_command(&self, id: &str, command: &str) -> Result<http::ManagedView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/{command}", escaped(id)), &serde_json::json!({})).await
+    }
+
+    /// Ends a managed session for good.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_decommission(
+        &self,
+        id: &str,
+        params: &http::DecommissionParams,
+    ) -> Result<http::ManagedView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/decommission", escaped(id)), params).await
+    }
+
+    /// Tells a session's agent something.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_send(
+        &self,
+        id: &str,
+        params: &http::SendParams,
+    ) -> Result<http::SentView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/send", escaped(id)), params).await
+    }
+
+    /// Answers what a session's agent asks.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_answer(
+        &self,
+        id: &str,
+        params: &http::AnswerParams,
+    ) -> Result<http::AnsweredView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/answer", escaped(id)), params).await
+    }
+
+    /// Gives what a session does and shows.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_activity(
+        &self,
+        id: &str,
+        lines: usize,
+    ) -> Result<http::ManagedActivityView, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}/activity?lines={lines}", escaped(id))).await
+    }
+
+    /// Gives what a session's terminal shows.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_screen(&self, id: &str, lines: usize) -> Result<http::ScreenView, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}/screen?lines={lines}", escaped(id))).await
+    }
+
+    /// Gives how a person attaches to a session's terminal.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_attach(&self, id: &str) -> Result<http::AttachView, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}/attach-cmd", escaped(id))).await
+    }
+
+    /// Gives what waits for a person.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn inbox(&self) -> Result<http::InboxView, ClientError> {
+        self.get("/v1/inbox").await
+    }
+
     /// Lists approvals: those of a status, `all`, or the pending ones.
     ///
     /// # Errors

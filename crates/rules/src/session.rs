@@ -23,6 +23,7 @@
 mod activity;
 mod budget;
 mod lifecycle;
+pub mod name;
 #[cfg(test)]
 mod tests;
 
