@@ -19,6 +19,8 @@ pub mod policy;
 
 pub mod approval;
 
+pub mod profile;
+
 pub mod operator;
 
 pub mod delivery;
