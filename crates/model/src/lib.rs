@@ -13,6 +13,7 @@ pub mod blueprint;
 pub mod registry;
 
 pub mod action;
+pub mod breaker;
 pub mod client_run;
 pub mod operator;
 pub mod policy;
@@ -25,6 +26,7 @@ pub mod workspace;
 
 pub mod data;
 pub mod goal;
+pub mod hook;
 
 pub mod issue;
 
