@@ -174,9 +174,8 @@ pub(crate) async fn take_away(
         WorkspaceKind::Given => None,
         WorkspaceKind::Scratch | WorkspaceKind::Worktree => {
             let folder = folder(core);
-            let snapshot_ref = format!("refs/adjutant/snapshots/{holder}/final");
-            let params =
-                RemoveParams { record: &workspace, workspaces: &folder, mode, snapshot_ref: &snapshot_ref };
+            let name = holder.to_string();
+            let params = RemoveParams { record: &workspace, workspaces: &folder, mode, name: &name };
             let removal = worktree::remove(&core.git, params).await.map_err(remove_refused)?;
             removal.snapshot.map(|snapshot| snapshot.refname)
         }
