@@ -194,7 +194,7 @@ async fn workspace_of(core: &Core, holder: &Holder) -> Result<WorkspaceRecord, E
     workspace.ok_or_else(|| EngineError::not_found("workspace", holder))
 }
 
-fn folder(core: &Core) -> PathBuf {
+pub(crate) fn folder(core: &Core) -> PathBuf {
     core.settings.folder.join("workspaces")
 }
 
@@ -207,7 +207,7 @@ pub(crate) async fn tree(git: &adjutant_sessions::Git, dir: &Path) -> Result<Opt
     }
 }
 
-fn refused(error: WorktreeError) -> EngineError {
+pub(crate) fn refused(error: WorktreeError) -> EngineError {
     EngineError::Workspace { message: told(&error), hint: error.hint(), class: error.class() }
 }
 
@@ -220,7 +220,7 @@ pub(crate) fn git_refused(error: GitError) -> EngineError {
 }
 
 /// Gives an error with its causes.
-fn told(error: &dyn std::error::Error) -> String {
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

@@ -69,6 +69,15 @@ pub struct Ended {
     pub swept: Swept,
 }
 
+/// What was found of an agent that an earlier daemon has started.
+#[derive(Debug)]
+pub enum Adopted<A> {
+    /// It is there, and its signals follow.
+    Living(A),
+    /// It has ended.
+    Ended(AgentExit),
+}
+
 /// Why a driver could not do what it was told.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
