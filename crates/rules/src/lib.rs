@@ -1,7 +1,8 @@
 //! The decisions of Adjutant: given what is and what happened, what follows.
 //!
 //! Everything here is a function of its arguments: no async, no I/O, no clock, no randomness. A rule module
-//! imports `model` only, and [`document`], which says what is wrong in what a person wrote.
+//! imports `model` only, and the shared readers: [`document`], which says what is wrong in what a person wrote, and
+//! [`quota`], which says what an agent's error says of its quota.
 
 pub mod access;
 
@@ -31,6 +32,8 @@ pub mod shell;
 
 pub mod run;
 
+pub mod session;
+
 pub mod enhance;
 
 pub mod goal;
@@ -42,3 +45,10 @@ pub mod data;
 pub mod limits;
 
 pub mod redact;
+
+pub mod hook;
+pub mod quota;
+
+pub mod breaker;
+pub mod compress;
+pub mod pressure;

@@ -79,12 +79,12 @@ pub struct Ended {
     pub swept: Swept,
 }
 
-/// What was found of an agent after a restart of the daemon.
+/// What was found of an agent that an earlier daemon has started.
 #[derive(Debug)]
 pub enum Adopted<A> {
-    /// It is there, and signals come again.
+    /// It is there, and its signals follow.
     Living(A),
-    /// It has ended, and this is how.
+    /// It has ended.
     Ended(AgentExit),
 }
 

@@ -71,25 +71,26 @@ impl Tools {
     }
 
     /// Runs a command line by `sh -c` and gives what it printed.
-    pub(super) async fn run(&self, command: &str, timeout_ms: u64) -> Result<String, String> {
+    pub(super) async fn run(
+        &self,
+        command: &str,
+        timeout_ms: u64,
+        cancel: &CancellationToken,
+    ) -> Result<String, String> {
         let argv = ["sh", "-c", command].map(str::to_owned).to_vec();
         let spec = ProcessSpec {
             timeout: Some(Duration::from_millis(timeout_ms)),
             env: self.env.clone(),
             ..ProcessSpec::new(argv, self.root.clone())
         };
-        let outcome =
-            process::run(spec, CancellationToken::new(), None).await.map_err(|error| error.to_string())?;
+        let outcome = process::run(spec, cancel.clone(), None).await.map_err(|error| error.to_string())?;
         let printed = printed(&outcome);
         match (outcome.ended_by, outcome.exit) {
             (EndedBy::Timeout, _) => Err(format!("ended after {timeout_ms} ms\n{printed}")),
-            (EndedBy::Itself | EndedBy::Cancelled, Exit::Code(0)) => Ok(printed),
-            (EndedBy::Itself | EndedBy::Cancelled, Exit::Code(code)) => {
-                Err(format!("exit code {code}\n{printed}"))
-            }
-            (EndedBy::Itself | EndedBy::Cancelled, Exit::Signal(signal)) => {
-                Err(format!("ended by signal {signal}\n{printed}"))
-            }
+            (EndedBy::Cancelled, _) => Err(format!("interrupted\n{printed}")),
+            (EndedBy::Itself, Exit::Code(0)) => Ok(printed),
+            (EndedBy::Itself, Exit::Code(code)) => Err(format!("exit code {code}\n{printed}")),
+            (EndedBy::Itself, Exit::Signal(signal)) => Err(format!("ended by signal {signal}\n{printed}")),
         }
     }
 
@@ -136,6 +137,10 @@ mod tests {
         (folder, tools)
     }
 
+    async fn ran(tools: &Tools, command: &str, timeout_ms: u64) -> Result<String, String> {
+        tools.run(command, timeout_ms, &CancellationToken::new()).await
+    }
+
     #[test]
     fn a_patch_needs_exactly_one_occurrence() {
         let (_folder, tools) = tools();
@@ -154,11 +159,11 @@ mod tests {
     #[tokio::test]
     async fn a_command_tells_its_output_and_how_it_ended() {
         let (_folder, tools) = tools();
-        assert_eq!(tools.run("printf out; echo err >&2", 10_000).await, Ok("out\nerr\n".to_owned()));
-        assert_eq!(tools.run("echo no; exit 3", 10_000).await, Err("exit code 3\nno\n".to_owned()));
-        assert_eq!(tools.run("exec tail -f /dev/null", 50).await, Err("ended after 50 ms\n".to_owned()));
+        assert_eq!(ran(&tools, "printf out; echo err >&2", 10_000).await, Ok("out\nerr\n".to_owned()));
+        assert_eq!(ran(&tools, "echo no; exit 3", 10_000).await, Err("exit code 3\nno\n".to_owned()));
+        assert_eq!(ran(&tools, "exec tail -f /dev/null", 50).await, Err("ended after 50 ms\n".to_owned()));
         assert_eq!(
-            tools.run("kill -SEGV $$", 10_000).await.unwrap_err().lines().next(),
+            ran(&tools, "kill -SEGV $$", 10_000).await.unwrap_err().lines().next(),
             Some("ended by signal 11")
         );
     }
@@ -167,7 +172,7 @@ mod tests {
     async fn a_command_does_not_get_the_agents_token() {
         let (_folder, tools) = tools();
         assert_eq!(
-            tools.run("echo \"${ADJUTANT_TOKEN-none} $KEPT\"", 10_000).await,
+            ran(&tools, "echo \"${ADJUTANT_TOKEN-none} $KEPT\"", 10_000).await,
             Ok("none yes\n".to_owned())
         );
     }
