@@ -7,7 +7,7 @@
 
 use crate::driver::DriverError;
 use crate::driver::heard::{
-    Call, Calls, Heard, Meter, call_line, count_at, is_quota, quota_until, shown, text_at,
+    Call, Calls, Heard, Meter, call_line, count_at, gated, is_quota, quota_until, shown, text_at,
 };
 use adjutant_model::Timestamp;
 use adjutant_model::session::{
@@ -385,6 +385,7 @@ impl Asker<'_> {
             what: WaitingFor::Permission,
             text: call_line(self.tool, input),
             tool: Some(self.tool.to_owned()),
+            input: gated(input),
             options: vec![
                 option("allow", "allow", AskOptionKind::AllowOnce),
                 option("deny", "deny", AskOptionKind::RejectOnce),
@@ -413,6 +414,7 @@ impl Asker<'_> {
             what: WaitingFor::Question,
             text,
             tool: Some(self.tool.to_owned()),
+            input: None,
             options,
             subagent: self.subagent.clone(),
             asked_at: self.asked_at,
