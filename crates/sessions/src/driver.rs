@@ -82,9 +82,9 @@ pub struct Ended {
 /// What was found of an agent that an earlier daemon has started.
 #[derive(Debug)]
 pub enum Adopted<A> {
-    /// It is there, and signals come again.
+    /// It is there, and its signals follow.
     Living(A),
-    /// It has ended, and this is how.
+    /// It has ended.
     Ended(AgentExit),
 }
 
