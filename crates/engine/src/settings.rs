@@ -4,6 +4,8 @@ use crate::enhance;
 use crate::faults::Faults;
 use crate::worker::WorkerSettings;
 use adjutant_model::Value;
+use adjutant_rules::breaker::BreakerConfig;
+use adjutant_rules::compress::CompressConfig;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,6 +65,16 @@ pub struct Settings {
     pub data_unused_ms: u64,
     /// How often the enhance loop looks for what nobody told it of, in milliseconds.
     pub enhance_ms: u64,
+    /// When an agent that fails is left alone.
+    pub breaker: BreakerConfig,
+    /// What is kept of tools' outputs.
+    pub compress: CompressConfig,
+    /// How long what hooks told is kept, in milliseconds.
+    pub hook_keep_ms: u64,
+    /// So much of what hooks told is kept.
+    pub hook_events_max: u64,
+    /// How often what hooks told is looked through for what is to be forgotten, in milliseconds.
+    pub hook_forget_ms: u64,
     /// What a trial puts in its way; none otherwise.
     pub faults: Faults,
 }
@@ -97,6 +109,11 @@ impl Settings {
             data_collect_ms: 60_000,
             enhance_ms: 10_000,
             data_unused_ms: 24 * 3_600_000,
+            breaker: BreakerConfig::default(),
+            compress: CompressConfig::default(),
+            hook_keep_ms: 30 * 24 * 3_600_000,
+            hook_events_max: 500_000,
+            hook_forget_ms: 3_600_000,
             faults: Faults::default(),
         }
     }

@@ -7,6 +7,7 @@ mod enhance;
 mod events;
 mod gate;
 mod goals;
+mod hooks;
 mod operators;
 mod runs;
 mod sessions;
@@ -32,6 +33,7 @@ pub use goals::{
     CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView,
     GoalsView, LinkParams, LinkView, NoteParams,
 };
+pub use hooks::{BreakerView, BreakersView, HookAnswerView, HookDecisionView};
 pub use operators::{
     AcquireParams, AcquiredView, AssigneesView, DegradationParams, HandoverTraceView, HandoverView,
     MaterialView, OperatorJoinParams, OperatorJoinedView, OperatorView, OperatorsView, SeatHolderView,

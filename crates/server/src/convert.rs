@@ -1,7 +1,9 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
+mod hooks;
 mod operators;
 
+pub(crate) use hooks::{breaker, hook_answer};
 pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
 
 use adjutant_engine::data;

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 21] = [
+pub(crate) const MIGRATIONS: [Migration; 22] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -376,6 +376,29 @@ CREATE TABLE spawn_tokens (
         name: "tokens that the agents of managed sessions bear",
         sql: "ALTER TABLE tokens ADD COLUMN of_session TEXT;
 CREATE INDEX tokens_of_session ON tokens (of_session);",
+    },
+    Migration {
+        name: "what hooks told, which may be forgotten, and the breakers of agents",
+        sql: "CREATE TABLE hook_events (
+    number INTEGER PRIMARY KEY,
+    session_id TEXT NOT NULL,
+    event TEXT NOT NULL,
+    tool TEXT,
+    size INTEGER NOT NULL,
+    decision TEXT,
+    payload TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX hook_events_by_session ON hook_events (session_id, number);
+CREATE INDEX hook_events_by_time ON hook_events (at);
+CREATE TABLE breakers (
+    agent TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    since INTEGER,
+    failures INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);",
     },
 ];
 
