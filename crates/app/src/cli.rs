@@ -2,6 +2,7 @@
 
 mod approvals;
 mod blueprint;
+mod breakers;
 mod client_trace;
 mod data;
 pub(crate) mod demo;
@@ -19,7 +20,7 @@ mod tokens;
 mod workspaces;
 
 use crate::commands::Commands;
-use crate::{bench, config, daemon, drive, exit, launch, rehearsal};
+use crate::{bench, config, daemon, drive, exit, hook, launch, rehearsal};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
 use blueprint::BlueprintCommand;
@@ -87,6 +88,10 @@ enum Command {
     Journal(journal::JournalCommand),
     /// What agents wait for: questions that a person answers.
     Approvals(approvals::ApprovalsArgs),
+    /// Breakers: which agents are left alone because they failed again and again.
+    Breakers(breakers::BreakersArgs),
+    /// Hand on what an agent gives its hooks, and print what it is told; agents call this.
+    Hook(hook::HookArgs),
     /// Tokens: made for agents that connect from outside, listed, taken back.
     #[command(subcommand)]
     Token(tokens::TokenCommand),
@@ -159,6 +164,12 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Data(command) => data::run(&data::client(&folder()?).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
+        Command::Breakers(args) => breakers::run(&connect(&cli.home).await?, args).await,
+        Command::Hook(args) => {
+            // Nothing but its answer is its own, so it ends like any other command.
+            let _always_well = hook::run(cli.home, args);
+            Ok(Code::Ok)
+        }
         Command::Token(command) => tokens::run(&connect(&cli.home).await?, command).await,
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&folder()?, args),
         Command::Policy(PolicyCommand::Explain(args)) => {

@@ -30,6 +30,9 @@ pub mod gate;
 
 mod explain;
 
+pub mod breakers;
+pub mod hooks;
+
 pub mod steps;
 
 mod policies;

@@ -387,6 +387,31 @@ pub enum Event {
     },
     /// A token was taken back before its time.
     TokenRevoked {},
+    /// An agent has called a hook; what it told stands elsewhere and may be forgotten.
+    HookReceived {
+        /// The event's name, as it came.
+        event: String,
+        /// How large the payload was, in bytes.
+        bytes: u64,
+    },
+    /// The gate had something to say about a tool that an agent wants to use.
+    HookJudged {
+        /// The event that asked.
+        event: String,
+        /// The tool.
+        tool: String,
+        /// What it said.
+        judgement: Judgement,
+    },
+    /// An agent's breaker stands elsewhere than before.
+    BreakerChanged {
+        /// Where it stood: `closed`, `open` or `half_open`.
+        from: String,
+        /// Where it stands.
+        to: String,
+        /// How often the agent has failed in a row.
+        failures: u32,
+    },
     /// Something was put on the data path.
     OutputStored {
         /// What.
@@ -548,6 +573,9 @@ impl Event {
             Event::SessionSnapshot { .. } => "session_snapshot",
             Event::SessionTold { .. } => "session_told",
             Event::TokenRevoked {} => "token_revoked",
+            Event::HookReceived { .. } => "hook_received",
+            Event::HookJudged { .. } => "hook_judged",
+            Event::BreakerChanged { .. } => "breaker_changed",
             Event::OutputStored { .. } => "output_stored",
             Event::OutputsCollected { .. } => "outputs_collected",
             Event::GoalCreated { .. } => "goal_created",
