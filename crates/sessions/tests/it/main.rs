@@ -9,8 +9,11 @@ mod fixtures;
 
 mod descendants;
 mod git;
+mod lost;
+mod merge;
 mod process;
 mod remove;
+mod repository;
 mod snapshot;
 mod tree;
 mod worktree;
