@@ -27,7 +27,7 @@ pub use snapshot::{
     KeepLimits, LeftOut, LeftOutWhy, Snapshot, SnapshotContent, SnapshotError, SnapshotParams, snapshot_next,
     snapshots, snapshots_count,
 };
-pub use status::{Diff, Unsaved, WorkspaceStatus, diff, head, status, unsaved};
+pub use status::{Diff, Unsaved, WorkspaceStatus, branch_tip, diff, head, status, unsaved};
 pub use submodules::{SubmoduleTrouble, fill_submodules};
 pub use tree::tree_hash;
 pub use usage::{artefacts, artefacts_remove, disk_bytes};

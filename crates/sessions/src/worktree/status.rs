@@ -146,6 +146,14 @@ pub async fn head(git: &Git, dir: &Path) -> Result<String, GitError> {
     git.line(&Call::new(dir, &["rev-parse", "--verify", "HEAD^{commit}"])).await
 }
 
+/// Gives the commit that a branch is at; `None` when there is no such branch.
+///
+/// # Errors
+/// [`GitError`]
+pub async fn branch_tip(git: &Git, project: &Path, branch: &str) -> Result<Option<String>, GitError> {
+    git.commit_of(project, &format!("refs/heads/{branch}")).await
+}
+
 /// Says what a worktree holds that is nowhere else. Of one whose directory is gone only the branch is left to look at.
 ///
 /// # Errors
