@@ -62,7 +62,7 @@ pub mod templates;
 pub mod worker;
 
 pub use adjutant_rules::document::Lint;
-pub use adjutant_sessions::worktree::RemoveMode;
+pub use adjutant_sessions::worktree::{LeftOut, LeftOutWhy, RemoveMode, Snapshot};
 pub use adjutant_store::{RunFilter, Superseded, TaskEntry, TurnFilter, TurnPart};
 pub use error::EngineError;
 pub use explain::{ExplainedKind, Explanation};

@@ -33,7 +33,9 @@ use crate::settings::Settings;
 use crate::steps::{self, Bindings, Content, OutputInfo, StepInfo};
 use crate::tasks::{self, RekickParams, TaskParams, TaskStarted};
 use crate::worker::{Progress, Secret};
-use crate::workspaces::{self, WorkspaceInfo};
+use crate::workspaces::{
+    self, MergeRequest, MergedInfo, RemovedInfo, RestoreRequest, RestoredInfo, UsageInfo, WorkspaceInfo,
+};
 use adjutant_model::action::{Caller, StepBinding, TokenRecord, Verb};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::data::OutputRecord;
@@ -53,7 +55,7 @@ use adjutant_rules::goal::GoalCommand;
 use adjutant_rules::operator::Acquired;
 use adjutant_rules::policy::{self, PolicyFile};
 use adjutant_sessions::git::Git;
-use adjutant_sessions::worktree::RemoveMode;
+use adjutant_sessions::worktree::{RemoveMode, Snapshot};
 use adjutant_store::{
     Bodies, Draft, OpenError, RunFilter, Store, StoreOptions, TaskEntry, TokenFilter, TurnFilter, Write,
 };
@@ -260,6 +262,7 @@ impl Plane {
             enhance_ms,
             operator_sweep_ms,
             hook_forget_ms,
+            workspace_collect_ms,
             ..
         } = core.settings;
         jobs::start(core, "token_uses", Duration::from_millis(token_uses_ms), identity::uses_keep);
@@ -269,6 +272,7 @@ impl Plane {
         jobs::start(core, "hook_forget", Duration::from_millis(hook_forget_ms), hooks::forget_old);
         jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
         core.jobs.nudge("data_sweep");
+        jobs::start(core, "workspaces", Duration::from_millis(workspace_collect_ms), workspaces::collect);
         jobs::start(core, enhance::JOB, Duration::from_millis(enhance_ms), enhance::round);
         core.jobs.nudge(enhance::JOB);
     }
@@ -1311,7 +1315,56 @@ impl Plane {
         workspaces::diff(&self.core, holder).await
     }
 
-    /// Removes the directory of a run that is over, a worktree only behind a snapshot; gives the snapshot's ref.
+    /// Keeps a worktree as it is now; `None` when its last snapshot is the same.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Workspace`]
+    pub async fn workspace_snapshot(&self, holder: &Holder) -> Result<Option<Snapshot>, EngineError> {
+        workspaces::snapshot(&self.core, holder).await
+    }
+
+    /// Lists the snapshots of a workspace that is or was there, the first one first.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Workspace`]
+    pub async fn workspace_snapshots(&self, holder: &Holder) -> Result<Vec<Snapshot>, EngineError> {
+        workspaces::snapshots(&self.core, holder).await
+    }
+
+    /// Puts a snapshot back: in place, behind a snapshot of what is there, while the workspace is; else where it was,
+    /// or into another directory.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Workspace`], [`EngineError::Conflict`] while somebody works there.
+    pub async fn workspace_restore(
+        &self,
+        holder: &Holder,
+        request: RestoreRequest,
+    ) -> Result<RestoredInfo, EngineError> {
+        workspaces::restore(&self.core, holder, request).await
+    }
+
+    /// Merges what was committed in a workspace into a branch when the checks pass on the merged tree.
+    ///
+    /// # Errors
+    /// [`EngineError::Conflict`], [`EngineError::Workspace`]; the branch is where it was then.
+    pub async fn workspace_merge(
+        &self,
+        holder: &Holder,
+        request: MergeRequest,
+    ) -> Result<MergedInfo, EngineError> {
+        workspaces::merge(&self.core, holder, request).await
+    }
+
+    /// Counts what all workspaces take.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn workspaces_usage(&self) -> Result<UsageInfo, EngineError> {
+        workspaces::usage(&self.core).await
+    }
+
+    /// Removes the directory of a run that is over, a worktree only behind a snapshot.
     ///
     /// # Errors
     /// [`EngineError::Workspace`] when it holds unsaved work and is not forced.
@@ -1319,7 +1372,7 @@ impl Plane {
         &self,
         holder: &Holder,
         mode: RemoveMode,
-    ) -> Result<Option<String>, EngineError> {
+    ) -> Result<RemovedInfo, EngineError> {
         workspaces::remove(&self.core, holder, mode).await
     }
 
