@@ -221,6 +221,7 @@ async fn run_flow(plane: &Plane, blueprint: Value, ctx: serde_json::Value) -> Re
         role: Role::Host,
         step: None,
         agent_id: None,
+        of_session: None,
         name: None,
     };
     let params = TaskParams {

@@ -12,6 +12,7 @@ mod exit;
 mod launch;
 mod progress;
 mod rehearsal;
+mod settings_file;
 
 use std::process::ExitCode;
 

@@ -225,6 +225,7 @@ mod tests {
             role,
             step: None,
             agent_id: None,
+            of_session: None,
             name: None,
         };
         let call = |tool: &str, command: &str| ToolCall {

@@ -11,6 +11,7 @@ use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
+use crate::hosting::{self, Drivers, Hosting};
 use crate::identity::{self, Tokens};
 use crate::jobs::{self, JobStatus, Jobs};
 use crate::load::{self, PlaneLoad};
@@ -41,7 +42,7 @@ use adjutant_model::operator::Operator;
 use adjutant_model::policy::ToolCall;
 use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TurnRecord, Usage};
-use adjutant_model::{GoalId, IssueId, RunId, SessionId, StepId, TaskId, Timestamp, TokenId, Value};
+use adjutant_model::{GoalId, Holder, IssueId, RunId, SessionId, StepId, TaskId, Timestamp, TokenId, Value};
 use adjutant_rules::access;
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
@@ -112,6 +113,7 @@ pub(crate) struct Core {
     pub(crate) operators: Operators,
     pub(crate) enhance: Enhance,
     pub(crate) runs: RunDirectory,
+    pub(crate) hosting: Hosting,
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
     pub(crate) data: Data,
@@ -202,6 +204,7 @@ impl Plane {
             gate,
             goals,
             runs: RunDirectory::default(),
+            hosting: Hosting::new(Drivers::new(&settings)),
             tokens: Tokens::default(),
             jobs: Jobs::default(),
             data,
@@ -234,6 +237,7 @@ impl Plane {
         operators::load(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        hosting::resume_open(&self.core).await.map_err(StartError::Resume)?;
         self.start_jobs();
         Ok(())
     }
@@ -1225,24 +1229,24 @@ impl Plane {
         workspaces::list(&self.core).await
     }
 
-    /// Gives what a run's worktree changed since its base.
+    /// Gives what a worktree changed since its base.
     ///
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::Workspace`]
-    pub async fn workspace_diff(&self, run_id: &RunId) -> Result<String, EngineError> {
-        workspaces::diff(&self.core, run_id).await
+    pub async fn workspace_diff(&self, holder: &Holder) -> Result<String, EngineError> {
+        workspaces::diff(&self.core, holder).await
     }
 
-    /// Removes a run's directory, a worktree only behind a snapshot; gives the snapshot's ref.
+    /// Removes the directory of a run that is over, a worktree only behind a snapshot; gives the snapshot's ref.
     ///
     /// # Errors
     /// [`EngineError::Workspace`] when it holds unsaved work and is not forced.
     pub async fn workspace_remove(
         &self,
-        run_id: &RunId,
+        holder: &Holder,
         mode: RemoveMode,
     ) -> Result<Option<String>, EngineError> {
-        workspaces::remove(&self.core, run_id, mode).await
+        workspaces::remove(&self.core, holder, mode).await
     }
 
     async fn tell(&self, binding: &StepBinding, command: RunCommand) -> Result<(), EngineError> {

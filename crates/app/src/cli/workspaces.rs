@@ -69,6 +69,9 @@ fn line(entry: &WorkspaceEntryView) -> String {
     };
     format!(
         "{}  {:<9} {:<10} {}  {unsaved}",
-        entry.run_id, entry.run_status, entry.workspace.kind, entry.workspace.path
+        entry.id,
+        entry.run_status.as_deref().unwrap_or("session"),
+        entry.workspace.kind,
+        entry.workspace.path
     )
 }

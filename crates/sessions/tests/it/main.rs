@@ -6,9 +6,11 @@
 )]
 
 mod fixtures;
+mod hosted;
 
 mod descendants;
 mod git;
+mod headless;
 mod process;
 mod remove;
 mod snapshot;
