@@ -171,16 +171,33 @@ mod tests {
         assert_eq!(
             shown(None),
             [
-                "NAME  DOES                                        SINCE  AGENT        GOAL             SPENT         BRANCH",
-                "漢字  errored: no git␛[2J                         2 min  claude/tmux                                 adjutant/api",
+                "NAME  DOES                                              SINCE  AGENT        GOAL             SPENT         BRANCH",
+                "漢字  errored: no git␛[2J                               2 min  claude/tmux                                 adjutant/api",
                 "docs  waits: permission Bash: May it run `cargo test`?  2 min  codex/acp                     $0.42         adjutant/docs",
+                "web   working                                           3 min  claude/tmux  Slugs are clean  12.3k tokens  adjutant/web",
+                "calm  idle                                              2 h    claude/tmux                   12.3k tokens  adjutant/api",
+                "old   stopped                                           2 min  claude/tmux                   12.3k tokens",
+                "1 working, 1 idle, 1 stopped",
+                "2 wait for you: `adjutant inbox`",
             ]
         );
     }
 
     #[test]
     fn a_narrow_terminal_keeps_names_and_what_they_do() {
-        assert_eq!(shown(Some(40)), [""; 0]);
+        assert_eq!(
+            shown(Some(40)),
+            [
+                "NAME  DOES                         SINCE",
+                "漢字  errored: no git␛[2J          2 min",
+                "docs  waits: permission Bash: Ma…  2 min",
+                "web   working                      3 min",
+                "calm  idle                         2 h",
+                "old   stopped                      2 min",
+                "1 working, 1 idle, 1 stopped",
+                "2 wait for you: `adjutant inbox`",
+            ]
+        );
         for columns in 20..150 {
             for line in shown(Some(columns)) {
                 assert!(width(&line) <= columns, "{columns}: {line}");

@@ -124,7 +124,7 @@ fn agent(session: &ManagedView) -> Rows {
     rows.extend((!model.is_empty()).then_some(("model", model)));
     rows.extend(session.agent_session.iter().map(|id| ("its session", id.clone())));
     rows.extend(session.pid.iter().map(|pid| ("process", pid.to_string())));
-    rows.push(("started", format!("{} times; {} turns ended", session.launches, session.turns)));
+    rows.push(("starts", format!("{} (turns ended: {})", session.launches, session.turns)));
     rows.push(match &session.delivered_at {
         Some(at) => ("task", format!("arrived {}", clock(at))),
         None => ("task", "not seen to arrive yet".to_owned()),
@@ -206,7 +206,7 @@ pub(super) fn next(session: &ManagedView) -> Vec<(&'static str, String)> {
     }
 }
 
-/// Says what a session has used, and the command that shows it; for where it begins.
+/// Says in one line what a session is.
 pub(super) fn told(session: &ManagedView) -> String {
     let branch = session.branch.as_deref().map(|branch| format!(", branch {}", visible(branch)));
     let spent =
@@ -240,7 +240,40 @@ mod tests {
             "tier": "sonnet", "model": "m-1", "pid": 77, "usage": {"cost_usd": 0.5, "context_used": 50, "context_window": 200},
             "budget": {"max_cost_usd": 2.0, "max_minutes": 30}, "task": "Fix it.\n\x1b[2JThen test.",
         });
-        assert_eq!(shown(&over, &[]), [""; 0]);
+        let expected = "\
+api  working
+  since       3 min (2026-01-31 11:57:00)
+  known by    PreToolUse (hook)
+  heard of    1 min ago
+
+  id          01890000-0000-7000-8000-00000000abcd
+  state       active, running; wanted running
+  asked for   2026-01-31 11:00:00
+
+  agent       claude by tmux
+  model       m-1, tier sonnet
+  process     77
+  starts      1 (turns ended: 2)
+  task        not seen to arrive yet
+  terminal    tmux attach -t api
+
+  project     /p/api
+  branch      adjutant/api
+  workspace   /w/api
+
+  cost        $0.50 of $2.00
+  tokens      12.3k: 12k read, 345 written, 0 put into the cache; 0 read from it
+  context     50 of 200 (25 %)
+  time        at most 30 minutes
+
+  | Fix it.
+  | ␛[2JThen test.
+
+  take part   adjutant session attach api
+  tell it     adjutant session send api TEXT
+  look        adjutant session diff api
+  end it      adjutant session stop api";
+        assert_eq!(shown(&over, &[]).join("\n"), expected);
     }
 
     #[test]
