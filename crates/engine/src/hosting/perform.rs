@@ -235,6 +235,7 @@ async fn spec(
         name: session.name.clone(),
         launch: number,
         argv,
+        fillings,
         env: Vec::new(),
         cwd: PathBuf::from(&workspace.path),
         folder,
