@@ -438,8 +438,20 @@ impl Client {
     /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
     pub async fn events(&self, after: i64, subject: Option<&str>) -> Result<EventStream, ClientError> {
         let subject = subject.map_or_else(String::new, |subject| format!("&subject={}", escaped(subject)));
-        let response =
-            self.send(self.request(Method::GET, &format!("/v1/events?after={after}{subject}"))).await?;
+        self.event_stream(&format!("/v1/events?after={after}{subject}")).await
+    }
+
+    /// Gives what the journal has of a subject behind a cursor; the stream ends there.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
+    pub async fn events_so_far(&self, after: i64, subject: &str) -> Result<EventStream, ClientError> {
+        let subject = escaped(subject);
+        self.event_stream(&format!("/v1/events?after={after}&subject={subject}&follow=false")).await
+    }
+
+    async fn event_stream(&self, path: &str) -> Result<EventStream, ClientError> {
+        let response = self.send(self.request(Method::GET, path)).await?;
         let address = self.address.clone();
         let mut parser = SseParser::default();
         let events = response.bytes_stream().flat_map(move |chunk| {
@@ -657,8 +669,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn sessions_managed(&self, state: Option<&str>) -> Result<http::ManagedList, ClientError> {
-        let state = state.map(|state| format!("?state={}", escaped(state))).unwrap_or_default();
-        self.get(&format!("/v1/sessions/managed{state}")).await
+        let state = state.map(|state| format!("&state={}", escaped(state))).unwrap_or_default();
+        self.get(&format!("/v1/sessions/managed?limit=1000{state}")).await
     }
 
     /// Gives a managed session, by its id or its name.
