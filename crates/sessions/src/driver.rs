@@ -4,6 +4,12 @@
 //! `headless`. A driver hosts one start of one agent. It tells what becomes known as [`Signal`]s on the channel that
 //! it was given, in order, and the last one is [`AgentSignal::Exited`]; it decides nothing.
 
+pub mod tmux;
+
+mod terminal;
+
+pub use terminal::TYPED_BYTES_MAX;
+
 use crate::process::Swept;
 use adjutant_model::profile::{AgentProfile, DriverSpec};
 use adjutant_model::run::ErrorClass;
@@ -67,6 +73,15 @@ pub struct Ended {
     pub exit: AgentExit,
     /// What became of its descendants.
     pub swept: Swept,
+}
+
+/// What became of an agent while the daemon was away.
+#[derive(Debug)]
+pub enum Adopted<A> {
+    /// It is there.
+    Living(A),
+    /// It has ended so, and nothing is left of it.
+    Ended(AgentExit),
 }
 
 /// Why a driver could not do what it was told.

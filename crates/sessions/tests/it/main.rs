@@ -6,11 +6,13 @@
 )]
 
 mod fixtures;
+mod hosted;
 
 mod descendants;
 mod git;
 mod process;
 mod remove;
 mod snapshot;
+mod tmux;
 mod tree;
 mod worktree;
