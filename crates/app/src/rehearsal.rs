@@ -49,6 +49,7 @@ use cast::Cast;
 use clap::{Args, ValueEnum};
 use fork::ChildArgs;
 use gate::Gate;
+use headless::Asking;
 use play::End;
 use script::{Crash, Hang, OnTerm, Script};
 use session::{Opening, SessionError};
@@ -144,7 +145,7 @@ pub(crate) async fn run(args: RehearsalArgs) -> Result<Code> {
     }
     let cast = cast(&args)?;
     if args.acp {
-        return acp::run(cast).await;
+        return end_as(acp::run(cast).await?).await;
     }
     let opening = match (&args.resume, &args.session_id) {
         (Some(id), _) => Opening::Resumed(id.clone()),
@@ -155,7 +156,11 @@ pub(crate) async fn run(args: RehearsalArgs) -> Result<Code> {
     let end = if args.interactive {
         terminal::run(&cast, session, args.prompt).await?
     } else if args.input_format == InputFormat::StreamJson {
-        headless::run(&cast, session, args.permission_prompt_tool.is_some()).await?
+        let asking = match args.permission_prompt_tool {
+            Some(PermissionPromptTool::Stdio) => Asking::Host,
+            None => Asking::Nobody,
+        };
+        headless::run(&cast, session, asking).await?
     } else {
         let gate = Gate::from_access(config::var("ADJUTANT_URL"), config::var("ADJUTANT_TOKEN"))?;
         let stream = Stream::new(io::stdout(), session.id().to_owned());

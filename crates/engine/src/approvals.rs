@@ -135,6 +135,11 @@ pub(crate) fn raise(
     write.journal(Draft { at: now, actor: "plane".into(), subject: approval.id.as_str().into(), event });
 }
 
+/// Tells whether a text is the id of an approval.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.starts_with("approval-")
+}
+
 /// Raises an approval and waits for it; gives the reason when it is not approved.
 pub(crate) async fn ask(core: &Arc<Core>, asker: Asker, question: Question) -> Result<(), String> {
     let id = format!("approval-{}", &clock::fresh_id().simple().to_string()[20..]);

@@ -38,6 +38,10 @@ pub mod identity;
 
 pub mod sessions;
 
+mod agents;
+pub mod hosting;
+pub mod inbox;
+
 pub mod data;
 
 pub mod jobs;

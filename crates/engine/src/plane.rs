@@ -11,6 +11,7 @@ use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
+use crate::hosting::{self, Drivers, Hosting};
 use crate::identity::{self, Tokens};
 use crate::jobs::{self, JobStatus, Jobs};
 use crate::load::{self, PlaneLoad};
@@ -112,6 +113,7 @@ pub(crate) struct Core {
     pub(crate) operators: Operators,
     pub(crate) enhance: Enhance,
     pub(crate) runs: RunDirectory,
+    pub(crate) hosting: Hosting,
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
     pub(crate) data: Data,
@@ -202,6 +204,7 @@ impl Plane {
             gate,
             goals,
             runs: RunDirectory::default(),
+            hosting: Hosting::new(Drivers::new(&settings)),
             tokens: Tokens::default(),
             jobs: Jobs::default(),
             data,
@@ -234,6 +237,7 @@ impl Plane {
         operators::load(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        hosting::resume_open(&self.core).await.map_err(StartError::Resume)?;
         self.start_jobs();
         Ok(())
     }

@@ -63,6 +63,14 @@ pub struct Settings {
     pub data_unused_ms: u64,
     /// How often the enhance loop looks for what nobody told it of, in milliseconds.
     pub enhance_ms: u64,
+    /// So many managed sessions may be alive at once.
+    pub sessions_alive_max: usize,
+    /// Whether agents that died by themselves are started again.
+    pub sessions_auto_resume: bool,
+    /// The daemon's Unix socket, for hooks.
+    pub socket: Option<PathBuf>,
+    /// The socket of the tmux server that hosts terminals; in the data folder when nothing is said.
+    pub tmux_socket: Option<PathBuf>,
     /// What a trial puts in its way; none otherwise.
     pub faults: Faults,
 }
@@ -97,6 +105,10 @@ impl Settings {
             data_collect_ms: 60_000,
             enhance_ms: 10_000,
             data_unused_ms: 24 * 3_600_000,
+            sessions_alive_max: 16,
+            sessions_auto_resume: true,
+            socket: None,
+            tmux_socket: None,
             faults: Faults::default(),
         }
     }

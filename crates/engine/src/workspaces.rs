@@ -174,9 +174,8 @@ pub(crate) async fn take_away(
         WorkspaceKind::Given => None,
         WorkspaceKind::Scratch | WorkspaceKind::Worktree => {
             let folder = folder(core);
-            let snapshot_ref = format!("refs/adjutant/snapshots/{holder}/final");
-            let params =
-                RemoveParams { record: &workspace, workspaces: &folder, mode, snapshot_ref: &snapshot_ref };
+            let name = holder.to_string();
+            let params = RemoveParams { record: &workspace, workspaces: &folder, mode, name: &name };
             let removal = worktree::remove(&core.git, params).await.map_err(remove_refused)?;
             removal.snapshot.map(|snapshot| snapshot.refname)
         }
@@ -195,7 +194,7 @@ async fn workspace_of(core: &Core, holder: &Holder) -> Result<WorkspaceRecord, E
     workspace.ok_or_else(|| EngineError::not_found("workspace", holder))
 }
 
-fn folder(core: &Core) -> PathBuf {
+pub(crate) fn folder(core: &Core) -> PathBuf {
     core.settings.folder.join("workspaces")
 }
 
@@ -208,7 +207,7 @@ pub(crate) async fn tree(git: &adjutant_sessions::Git, dir: &Path) -> Result<Opt
     }
 }
 
-fn refused(error: WorktreeError) -> EngineError {
+pub(crate) fn refused(error: WorktreeError) -> EngineError {
     EngineError::Workspace { message: told(&error), hint: error.hint(), class: error.class() }
 }
 
@@ -221,7 +220,7 @@ pub(crate) fn git_refused(error: GitError) -> EngineError {
 }
 
 /// Gives an error with its causes.
-fn told(error: &dyn std::error::Error) -> String {
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

@@ -31,7 +31,7 @@ pub use budget::over as over_budget;
 
 use adjutant_model::event::Event;
 use adjutant_model::session::{AgentExit, Desired, HostHandle, Session, SessionPhase, SessionState, Signal};
-use adjutant_model::{SessionId, Timestamp};
+use adjutant_model::{SessionId, Timestamp, TokenId};
 use thiserror::Error;
 
 /// An agent that died so often by itself within [`STORM_WINDOW_MS`] is not started again until a person says so.
@@ -71,6 +71,8 @@ pub enum SessionEvent {
         handle: HostHandle,
         /// Whether it goes on with its own session.
         resumed: bool,
+        /// The token that it and its hooks show.
+        token_id: Option<TokenId>,
     },
     /// The agent cannot be started.
     LaunchFailed {

@@ -6,6 +6,7 @@
 
 mod create;
 mod remove;
+mod restore;
 mod snapshot;
 mod status;
 
@@ -13,8 +14,14 @@ mod place;
 mod registry;
 mod tree;
 
+pub(crate) use place::PlaceLock;
+
 pub use create::{WorktreeError, WorktreeParams, create, project_check};
 pub use remove::{BranchFate, Removal, RemoveError, RemoveMode, RemoveParams, remove};
-pub use snapshot::{Snapshot, SnapshotParams, snapshot};
+pub use restore::{RestoreError, RestoreParams, Restored, restore_beside, restore_in_place};
+pub use snapshot::{
+    KeepLimits, LeftOut, LeftOutWhy, Snapshot, SnapshotContent, SnapshotError, SnapshotParams, snapshot_next,
+    snapshots, snapshots_count,
+};
 pub use status::{Diff, Unsaved, WorkspaceStatus, diff, head, status, unsaved};
 pub use tree::tree_hash;

@@ -23,7 +23,8 @@ pub(super) async fn play<W: Write>(player: &mut Player<Stream<W>>, prompt: &str)
     Ok(end)
 }
 
-fn head<W>(player: &Player<Stream<W>>) -> Head {
+/// Gives how a player's stream opens.
+pub(super) fn head<S>(player: &Player<S>) -> Head {
     Head {
         cwd: player.session.cwd(),
         gate: player.gate.describe(),

@@ -32,11 +32,6 @@ impl Tools {
         Tools { root, env: environment(&names, env.iter().cloned(), &BTreeMap::new()) }
     }
 
-    /// Gives the directory.
-    pub(super) fn root(&self) -> String {
-        self.root.display().to_string()
-    }
-
     /// Gives a file's text.
     pub(super) fn read(&self, path: &str) -> Result<String, String> {
         let bytes = fs::read(self.place(path)?).map_err(|error| about(path, error))?;
@@ -57,15 +52,7 @@ impl Tools {
     pub(super) fn patch(&self, path: &str, find: &str, replace: &str) -> Result<String, String> {
         let place = self.place(path)?;
         let text = fs::read_to_string(&place).map_err(|error| about(path, error))?;
-        // Overlapping occurrences count: which of them is meant is not said either.
-        let mut found = text.char_indices().filter(|(at, _)| text[*at..].starts_with(find)).map(|(at, _)| at);
-        let (Some(at), second) = (found.next(), found.next()) else {
-            return Err(format!("{path}: the text to replace does not occur"));
-        };
-        if second.is_some() {
-            return Err(format!("{path}: the text to replace occurs more than once"));
-        }
-        let patched = [&text[..at], replace, &text[at + find.len()..]].concat();
+        let patched = patched(path, &text, find, replace)?;
         fs::write(&place, patched).map_err(|error| about(path, error))?;
         Ok(format!("patched {path}"))
     }
@@ -97,6 +84,19 @@ impl Tools {
     fn place(&self, path: &str) -> Result<PathBuf, String> {
         confine(&self.root, path).map_err(|error| error.to_string())
     }
+}
+
+/// Replaces the one occurrence of a text in another one, which stands at `path`.
+pub(super) fn patched(path: &str, text: &str, find: &str, replace: &str) -> Result<String, String> {
+    // Overlapping occurrences count: which of them is meant is not said either.
+    let mut found = text.char_indices().filter(|(at, _)| text[*at..].starts_with(find)).map(|(at, _)| at);
+    let (Some(at), second) = (found.next(), found.next()) else {
+        return Err(format!("{path}: the text to replace does not occur"));
+    };
+    if second.is_some() {
+        return Err(format!("{path}: the text to replace occurs more than once"));
+    }
+    Ok([&text[..at], replace, &text[at + find.len()..]].concat())
 }
 
 fn about(path: &str, error: impl Display) -> String {

@@ -46,7 +46,10 @@ impl<'a> Machine<'a> {
             SessionEvent::WorkspaceFailed { message } => {
                 self.could_not_begin(SessionPhase::Provisioning, &message)
             }
-            SessionEvent::Launched { handle, resumed } => self.launched(handle, resumed),
+            SessionEvent::Launched { handle, resumed, token_id } => {
+                self.session.token_id = token_id.or(self.session.token_id.take());
+                self.launched(handle, resumed);
+            }
             SessionEvent::LaunchFailed { message, may_pass } => self.launch_failed(&message, may_pass),
             SessionEvent::Ended { exit } => self.ended(exit),
             SessionEvent::Removed { snapshot_ref } => self.removed(snapshot_ref),

@@ -62,7 +62,7 @@ fn handle(launch: u32) -> HostHandle {
 }
 
 fn launched() -> SessionEvent {
-    SessionEvent::Launched { handle: handle(1), resumed: false }
+    SessionEvent::Launched { handle: handle(1), resumed: false, token_id: None }
 }
 
 fn hook(evidence: &str, what: AgentSignal) -> SessionEvent {

@@ -1,6 +1,7 @@
 //! What a repository knows of its worktrees.
 
 use crate::git::{Call, Git, GitError};
+use crate::repository;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,6 +61,18 @@ pub(super) async fn is_linked(git: &Git, project: &Path, path: &Path) -> Result<
 pub(super) async fn top_of(git: &Git, dir: &Path) -> Option<PathBuf> {
     let top = git.line(&Call::new(dir, &["rev-parse", "--show-toplevel"])).await.ok()?;
     PathBuf::from(top).canonicalize().ok()
+}
+
+/// Gives the top of the working tree that a project is in, or the project itself when it is a cache of ours; `None`
+/// when it is neither.
+pub(super) async fn repository_of(git: &Git, project: &Path) -> Option<PathBuf> {
+    match top_of(git, project).await {
+        Some(top) => Some(top),
+        None => {
+            let is_cache = repository::is_cache(git, project).await.unwrap_or(false);
+            if is_cache { project.canonicalize().ok() } else { None }
+        }
+    }
 }
 
 /// Lists the worktrees: blocks of lines, each with the path first. Not `-z`, which older versions of git lack: a path

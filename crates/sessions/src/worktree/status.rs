@@ -51,6 +51,8 @@ pub struct Unsaved {
     pub untracked: usize,
     /// How many commits are on no other branch, tag or remote.
     pub commits: usize,
+    /// How many ignored files or folders are too large to be kept and are no artefacts; counted before a removal only.
+    pub ignored: usize,
 }
 
 impl Unsaved {
@@ -66,6 +68,11 @@ impl fmt::Display for Unsaved {
             counted(self.changed, "changed file", "changed files"),
             counted(self.untracked, "untracked file", "untracked files"),
             counted(self.commits, "commit that is on no other branch", "commits that are on no other branch"),
+            counted(
+                self.ignored,
+                "ignored file that no snapshot can hold",
+                "ignored files that no snapshot can hold",
+            ),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(if parts.is_empty() { "nothing unsaved" } else { "" })?;
@@ -147,7 +154,8 @@ pub async fn unsaved(git: &Git, record: &WorkspaceRecord) -> Result<Unsaved, Git
     if dir.is_dir() {
         let status = status(git, dir, None).await?;
         let commits = commits_only_here(git, dir, &["HEAD"], record).await?;
-        return Ok(Unsaved { changed: status.changed, untracked: status.untracked, commits });
+        let (changed, untracked) = (status.changed, status.untracked);
+        return Ok(Unsaved { changed, untracked, commits, ignored: 0 });
     }
     let project = Path::new(record.project.as_deref().unwrap_or(&record.path));
     let commits = commits_only_here(git, project, &[], record).await?;
@@ -255,8 +263,9 @@ mod tests {
     #[test]
     fn unsaved_work_is_said_in_words() {
         let table = [
-            (Unsaved { changed: 1, untracked: 2, commits: 0 }, "1 changed file, 2 untracked files"),
-            (Unsaved { changed: 0, untracked: 0, commits: 1 }, "1 commit that is on no other branch"),
+            (Unsaved { changed: 1, untracked: 2, ..Unsaved::default() }, "1 changed file, 2 untracked files"),
+            (Unsaved { commits: 1, ..Unsaved::default() }, "1 commit that is on no other branch"),
+            (Unsaved { ignored: 2, ..Unsaved::default() }, "2 ignored files that no snapshot can hold"),
             (Unsaved::default(), "nothing unsaved"),
         ];
         for (unsaved, expected) in table {

@@ -1,7 +1,7 @@
 //! What the tests of drivers share: agents that are small programs, and waiting for their signals.
 
 use adjutant_model::profile::{
-    AgentProfile, DriverSpec, HookFlavour, OnUnreachable, PromptDelivery, StreamFlavour, TerminalSpec,
+    AgentProfile, DriverSpec, Fillings, HookFlavour, OnUnreachable, PromptDelivery, StreamFlavour, TerminalSpec,
     VersionProbe,
 };
 use adjutant_model::session::{AgentExit, AgentSignal, DriverKind, Signal};
@@ -72,6 +72,7 @@ pub(crate) fn agent(dir: &Path, driver: DriverKind, name: &str, argv: &[&str]) -
         cwd: dir.to_owned(),
         folder,
         size: (100, 30),
+        fillings: Fillings::default(),
         prompt: None,
         resume: None,
         scrollback_bytes_max: 1 << 20,
