@@ -11,13 +11,17 @@ mod enhance;
 mod goals;
 mod hooks;
 mod ids;
+mod inbox;
 mod journal;
 mod policy;
 mod rerun;
 mod run;
 mod runs;
+mod session;
 mod steps;
+mod table;
 mod tokens;
+mod watch;
 mod workspaces;
 
 use crate::commands::Commands;
@@ -67,6 +71,11 @@ enum Command {
     Resume(rerun::ResumeArgs),
     /// Cancel a run: what it has in flight is ended.
     Cancel(runs::CancelArgs),
+    /// Sessions: agents that the daemon hosts, each in a workspace of its own.
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// Everything that waits for a person, and how it is answered.
+    Inbox(inbox::InboxArgs),
     /// Goals: made, checked, closed by proof.
     Goal(goals::GoalArgs),
     /// Blueprints: checked, registered, compared, exported.
@@ -159,6 +168,8 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Rerun(args) => rerun::rerun(&folder()?, args).await,
         Command::Resume(args) => rerun::resume(&folder()?, args).await,
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
+        Command::Session(command) => session::run(&folder()?, command).await,
+        Command::Inbox(args) => inbox::run(&folder()?, args).await,
         Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
         Command::Blueprint(BlueprintCommand::Lint { file }) => blueprint::lint(&file),
         Command::Blueprint(command) => blueprint::run(&folder()?, command).await,

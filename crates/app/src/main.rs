@@ -13,6 +13,7 @@ mod hook;
 mod launch;
 mod progress;
 mod rehearsal;
+mod settings_file;
 
 use std::process::ExitCode;
 

@@ -135,6 +135,11 @@ pub(crate) fn raise(
     write.journal(Draft { at: now, actor: "plane".into(), subject: approval.id.as_str().into(), event });
 }
 
+/// Tells whether a text is the id of an approval.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.starts_with("approval-")
+}
+
 /// Draws the id of an approval that is raised once.
 pub(crate) fn fresh_id() -> String {
     format!("approval-{}", &clock::fresh_id().simple().to_string()[20..])

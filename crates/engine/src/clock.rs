@@ -15,6 +15,11 @@ pub fn fresh_id() -> Uuid {
     Uuid::now_v7()
 }
 
+/// Draws an id that tells nothing of when it was drawn.
+pub(crate) fn fresh_random_id() -> Uuid {
+    Uuid::new_v4()
+}
+
 /// Draws 256 random bits as 64 hex digits: a secret.
 pub fn fresh_secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())

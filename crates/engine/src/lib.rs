@@ -42,6 +42,10 @@ pub mod identity;
 
 pub mod sessions;
 
+mod agents;
+pub mod hosting;
+pub mod inbox;
+
 pub mod data;
 
 pub mod jobs;
@@ -59,7 +63,7 @@ pub mod templates;
 pub mod worker;
 
 pub use adjutant_rules::document::Lint;
-pub use adjutant_sessions::worktree::RemoveMode;
+pub use adjutant_sessions::worktree::{LeftOut, LeftOutWhy, RemoveMode, Snapshot};
 pub use adjutant_store::{RunFilter, Superseded, TaskEntry, TurnFilter, TurnPart};
 pub use error::EngineError;
 pub use explain::{ExplainedKind, Explanation};

@@ -13,6 +13,7 @@ use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
 use crate::hooks::{self, HookAnswered, HookParams, Hooks};
+use crate::hosting::{self, Drivers, Hosting};
 use crate::identity::{self, Tokens};
 use crate::jobs::{self, JobStatus, Jobs};
 use crate::load::{self, PlaneLoad};
@@ -32,7 +33,9 @@ use crate::settings::Settings;
 use crate::steps::{self, Bindings, Content, OutputInfo, StepInfo};
 use crate::tasks::{self, RekickParams, TaskParams, TaskStarted};
 use crate::worker::{Progress, Secret};
-use crate::workspaces::{self, WorkspaceInfo};
+use crate::workspaces::{
+    self, MergeRequest, MergedInfo, RemovedInfo, RestoreRequest, RestoredInfo, UsageInfo, WorkspaceInfo,
+};
 use adjutant_model::action::{Caller, StepBinding, TokenRecord, Verb};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::data::OutputRecord;
@@ -44,7 +47,7 @@ use adjutant_model::operator::Operator;
 use adjutant_model::policy::ToolCall;
 use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TurnRecord, Usage};
-use adjutant_model::{GoalId, IssueId, RunId, SessionId, StepId, TaskId, Timestamp, TokenId, Value};
+use adjutant_model::{GoalId, Holder, IssueId, RunId, SessionId, StepId, TaskId, Timestamp, TokenId, Value};
 use adjutant_rules::access;
 use adjutant_rules::compress::CompressStats;
 use adjutant_rules::document::Lint;
@@ -52,7 +55,7 @@ use adjutant_rules::goal::GoalCommand;
 use adjutant_rules::operator::Acquired;
 use adjutant_rules::policy::{self, PolicyFile};
 use adjutant_sessions::git::Git;
-use adjutant_sessions::worktree::RemoveMode;
+use adjutant_sessions::worktree::{RemoveMode, Snapshot};
 use adjutant_store::{
     Bodies, Draft, OpenError, RunFilter, Store, StoreOptions, TaskEntry, TokenFilter, TurnFilter, Write,
 };
@@ -117,6 +120,7 @@ pub(crate) struct Core {
     pub(crate) enhance: Enhance,
     pub(crate) hooks: Hooks,
     pub(crate) runs: RunDirectory,
+    pub(crate) hosting: Hosting,
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
     pub(crate) data: Data,
@@ -209,6 +213,7 @@ impl Plane {
             goals,
             hooks,
             runs: RunDirectory::default(),
+            hosting: Hosting::new(Drivers::new(&settings)),
             tokens: Tokens::default(),
             jobs: Jobs::default(),
             data,
@@ -243,6 +248,7 @@ impl Plane {
         operators::load(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        hosting::resume_open(&self.core).await.map_err(StartError::Resume)?;
         self.start_jobs();
         Ok(())
     }
@@ -256,6 +262,7 @@ impl Plane {
             enhance_ms,
             operator_sweep_ms,
             hook_forget_ms,
+            workspace_collect_ms,
             ..
         } = core.settings;
         jobs::start(core, "token_uses", Duration::from_millis(token_uses_ms), identity::uses_keep);
@@ -265,6 +272,7 @@ impl Plane {
         jobs::start(core, "hook_forget", Duration::from_millis(hook_forget_ms), hooks::forget_old);
         jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
         core.jobs.nudge("data_sweep");
+        jobs::start(core, "workspaces", Duration::from_millis(workspace_collect_ms), workspaces::collect);
         jobs::start(core, enhance::JOB, Duration::from_millis(enhance_ms), enhance::round);
         core.jobs.nudge(enhance::JOB);
     }
@@ -1299,24 +1307,73 @@ impl Plane {
         workspaces::list(&self.core).await
     }
 
-    /// Gives what a run's worktree changed since its base.
+    /// Gives what a worktree changed since its base.
     ///
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::Workspace`]
-    pub async fn workspace_diff(&self, run_id: &RunId) -> Result<String, EngineError> {
-        workspaces::diff(&self.core, run_id).await
+    pub async fn workspace_diff(&self, holder: &Holder) -> Result<String, EngineError> {
+        workspaces::diff(&self.core, holder).await
     }
 
-    /// Removes a run's directory, a worktree only behind a snapshot; gives the snapshot's ref.
+    /// Keeps a worktree as it is now; `None` when its last snapshot is the same.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Workspace`]
+    pub async fn workspace_snapshot(&self, holder: &Holder) -> Result<Option<Snapshot>, EngineError> {
+        workspaces::snapshot(&self.core, holder).await
+    }
+
+    /// Lists the snapshots of a workspace that is or was there, the first one first.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Workspace`]
+    pub async fn workspace_snapshots(&self, holder: &Holder) -> Result<Vec<Snapshot>, EngineError> {
+        workspaces::snapshots(&self.core, holder).await
+    }
+
+    /// Puts a snapshot back: in place, behind a snapshot of what is there, while the workspace is; else where it was,
+    /// or into another directory.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Workspace`], [`EngineError::Conflict`] while somebody works there.
+    pub async fn workspace_restore(
+        &self,
+        holder: &Holder,
+        request: RestoreRequest,
+    ) -> Result<RestoredInfo, EngineError> {
+        workspaces::restore(&self.core, holder, request).await
+    }
+
+    /// Merges what was committed in a workspace into a branch when the checks pass on the merged tree.
+    ///
+    /// # Errors
+    /// [`EngineError::Conflict`], [`EngineError::Workspace`]; the branch is where it was then.
+    pub async fn workspace_merge(
+        &self,
+        holder: &Holder,
+        request: MergeRequest,
+    ) -> Result<MergedInfo, EngineError> {
+        workspaces::merge(&self.core, holder, request).await
+    }
+
+    /// Counts what all workspaces take.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn workspaces_usage(&self) -> Result<UsageInfo, EngineError> {
+        workspaces::usage(&self.core).await
+    }
+
+    /// Removes the directory of a run that is over, a worktree only behind a snapshot.
     ///
     /// # Errors
     /// [`EngineError::Workspace`] when it holds unsaved work and is not forced.
     pub async fn workspace_remove(
         &self,
-        run_id: &RunId,
+        holder: &Holder,
         mode: RemoveMode,
-    ) -> Result<Option<String>, EngineError> {
-        workspaces::remove(&self.core, run_id, mode).await
+    ) -> Result<RemovedInfo, EngineError> {
+        workspaces::remove(&self.core, holder, mode).await
     }
 
     async fn tell(&self, binding: &StepBinding, command: RunCommand) -> Result<(), EngineError> {

@@ -1,18 +1,34 @@
-//! Workspaces: the directory each run works in, made before its first step and kept until somebody removes it.
+//! Workspaces: the directory each run and each session works in, made before it works and kept until somebody removes it.
+
+mod merge;
+mod restore;
+mod room;
+
+pub use merge::{CheckedInfo, MergeChecks, MergeRequest, MergedInfo};
+pub use restore::{RestoreRequest, RestoredInfo};
+pub use room::{RepositoryUsage, UsageInfo, WorkspaceUsage};
+
+pub(crate) use merge::merge;
+pub(crate) use restore::{restore, snapshot, snapshots};
+pub(crate) use room::{check_room, collect, usage};
 
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
-use adjutant_model::RunId;
 use adjutant_model::event::Event;
 use adjutant_model::run::{ErrorClass, RunRecord, RunStatus, WorkspaceKind, WorkspaceRecord};
+use adjutant_model::{Holder, RunId};
 use adjutant_sessions::git::Git;
 use adjutant_sessions::worktree::{
-    self, RemoveError, RemoveMode, RemoveParams, Unsaved, WorktreeError, WorktreeParams,
+    self, LeftOut, Removal, RemoveError, RemoveMode, RemoveParams, Unsaved, WorktreeError, WorktreeParams,
 };
 use adjutant_sessions::{GitError, process};
-use adjutant_store::{Draft, Write};
+use adjutant_store::{Draft, WorkspaceEntry, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How many of the files that no snapshot holds an event names.
+const LEFT_OUT_NAMED_MAX: usize = 100;
 
 /// The directory that a run asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,15 +69,23 @@ impl WorkspacePlan {
             }),
         }
     }
+
+    /// Refuses a directory of ours when those that are there take more room than they may.
+    pub(crate) async fn check_room(&self, core: &Core) -> Result<(), EngineError> {
+        match self {
+            WorkspacePlan::Worktree { .. } | WorkspacePlan::Scratch => check_room(core).await,
+            WorkspacePlan::Given { .. } => Ok(()),
+        }
+    }
 }
 
 /// A workspace as people see it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkspaceInfo {
-    /// The run.
-    pub run_id: RunId,
-    /// Where the run stands.
-    pub run_status: RunStatus,
+    /// Whose it is.
+    pub holder: Holder,
+    /// Where the run stands, when it is one's.
+    pub run_status: Option<RunStatus>,
     /// The directory.
     pub workspace: WorkspaceRecord,
     /// What it holds that stands nowhere else; `None` when it is not a worktree or is gone.
@@ -119,62 +143,109 @@ pub(crate) async fn list(core: &Core) -> Result<Vec<WorkspaceInfo>, EngineError>
             WorkspaceKind::Worktree => worktree::unsaved(&core.git, &entry.workspace).await.ok(),
             WorkspaceKind::Scratch | WorkspaceKind::Given => None,
         };
-        let (run_id, run_status, workspace) = (entry.run_id, entry.run_status, entry.workspace);
-        infos.push(WorkspaceInfo { run_id, run_status, workspace, unsaved });
+        let WorkspaceEntry { holder, run_status, workspace, is_removed: _ } = entry;
+        infos.push(WorkspaceInfo { holder, run_status, workspace, unsaved });
     }
     Ok(infos)
 }
 
-/// Gives what a run's worktree changed since its base.
-pub(crate) async fn diff(core: &Core, run_id: &RunId) -> Result<String, EngineError> {
-    let (workspace, _) = workspace_of(core, run_id).await?;
+/// Gives what a worktree changed since its base.
+pub(crate) async fn diff(core: &Core, holder: &Holder) -> Result<String, EngineError> {
+    let workspace = workspace_of(core, holder).await?;
     let base = workspace.base.as_deref().unwrap_or("HEAD");
     let diff = worktree::diff(&core.git, Path::new(&workspace.path), base).await.map_err(git_refused)?;
     let end = if diff.truncated { "\n…[truncated]\n" } else { "" };
     Ok(diff.text + end)
 }
 
-/// Removes a run's directory; a worktree only behind a snapshot, whose ref it gives.
+/// Removes a directory that nobody works in any more; a worktree only behind a snapshot.
 pub(crate) async fn remove(
     core: &Core,
-    run_id: &RunId,
+    holder: &Holder,
     mode: RemoveMode,
-) -> Result<Option<String>, EngineError> {
-    let (workspace, status) = workspace_of(core, run_id).await?;
-    if !status.is_terminal() {
-        return Err(EngineError::Conflict {
-            message: format!("{run_id} is {status} and works in its workspace"),
-            hint: Some(format!("`adjutant cancel {run_id}` ends it")),
-        });
+) -> Result<RemovedInfo, EngineError> {
+    check_left(core, holder).await?;
+    take_away(core, holder, mode).await
+}
+
+/// Refuses while somebody may work in the directory.
+async fn check_left(core: &Core, holder: &Holder) -> Result<(), EngineError> {
+    let at_work = |message, hint| Err(EngineError::Conflict { message, hint: Some(hint) });
+    match holder {
+        Holder::Run(run_id) => match core.store.run_get(run_id).await?.map(|run| run.status) {
+            Some(status) if !status.is_terminal() => at_work(
+                format!("{run_id} is {status} and works in its workspace"),
+                format!("`adjutant cancel {run_id}` ends it"),
+            ),
+            Some(_) | None => Ok(()),
+        },
+        Holder::Session(id) => at_work(
+            format!("the workspace is the session {id}'s"),
+            format!("`adjutant session rm {id}` ends the session and removes it"),
+        ),
     }
-    let kept = match workspace.kind {
+}
+
+/// What became of a directory that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedInfo {
+    /// Where its last state is kept.
+    pub snapshot_ref: Option<String>,
+    /// What of it no snapshot holds.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Removes a directory whose holder has ended; a worktree only behind a snapshot.
+pub(crate) async fn take_away(
+    core: &Core,
+    holder: &Holder,
+    mode: RemoveMode,
+) -> Result<RemovedInfo, EngineError> {
+    let workspace = workspace_of(core, holder).await?;
+    let removal = match workspace.kind {
         // It is the user's own directory: only our note of it goes.
         WorkspaceKind::Given => None,
         WorkspaceKind::Scratch | WorkspaceKind::Worktree => {
-            let folder = folder(core);
-            let snapshot_ref = format!("refs/adjutant/snapshots/{run_id}/final");
-            let params =
-                RemoveParams { record: &workspace, workspaces: &folder, mode, snapshot_ref: &snapshot_ref };
-            let removal = worktree::remove(&core.git, params).await.map_err(remove_refused)?;
-            removal.snapshot.map(|snapshot| snapshot.refname)
+            Some(removed(core, holder, &workspace, mode).await.map_err(remove_refused)?)
         }
     };
+    note_removed(core, holder, workspace.path, removal).await
+}
+
+async fn removed(
+    core: &Core,
+    holder: &Holder,
+    workspace: &WorkspaceRecord,
+    mode: RemoveMode,
+) -> Result<Removal, RemoveError> {
+    let (folder, name) = (folder(core), holder.to_string());
+    let params = RemoveParams { record: workspace, workspaces: &folder, mode, name: &name };
+    worktree::remove(&core.git, params).await
+}
+
+async fn note_removed(
+    core: &Core,
+    holder: &Holder,
+    path: String,
+    removal: Option<Removal>,
+) -> Result<RemovedInfo, EngineError> {
+    let (snapshot, left_out) = removal.map_or((None, Vec::new()), |gone| (gone.snapshot, gone.left_out));
+    let snapshot_ref = snapshot.map(|snapshot| snapshot.refname);
     let mut write = Write::default();
-    write.run_workspace_remove(run_id);
-    let event = Event::WorkspaceRemoved { path: workspace.path, snapshot_ref: kept.clone() };
-    let subject = run_id.into();
-    write.journal(Draft { at: clock::now(), actor: "host".into(), subject, event });
+    write.workspace_remove(holder);
+    let named = left_out.iter().take(LEFT_OUT_NAMED_MAX).map(|out| out.path.clone()).collect();
+    let event = Event::WorkspaceRemoved { path, snapshot_ref: snapshot_ref.clone(), left_out: named };
+    write.journal(Draft { at: clock::now(), actor: "host".into(), subject: holder.into(), event });
     core.store.write(write).await?;
-    Ok(kept)
+    Ok(RemovedInfo { snapshot_ref, left_out })
 }
 
-async fn workspace_of(core: &Core, run_id: &RunId) -> Result<(WorkspaceRecord, RunStatus), EngineError> {
-    let run = core.store.run_get(run_id).await?.ok_or_else(|| EngineError::not_found("run", run_id))?;
-    let workspace = run.workspace.ok_or_else(|| EngineError::not_found("workspace", run_id))?;
-    Ok((workspace, run.status))
+async fn workspace_of(core: &Core, holder: &Holder) -> Result<WorkspaceRecord, EngineError> {
+    let workspace = core.store.workspace_of(holder).await?;
+    workspace.ok_or_else(|| EngineError::not_found("workspace", holder))
 }
 
-fn folder(core: &Core) -> PathBuf {
+pub(crate) fn folder(core: &Core) -> PathBuf {
     core.settings.folder.join("workspaces")
 }
 
@@ -187,7 +258,16 @@ pub(crate) async fn tree(git: &adjutant_sessions::Git, dir: &Path) -> Result<Opt
     }
 }
 
-fn refused(error: WorktreeError) -> EngineError {
+/// Does something that must not be cut off apart from whoever has asked for it.
+async fn apart<T: Send + 'static>(
+    core: &Arc<Core>,
+    work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
+) -> Result<T, EngineError> {
+    let done = core.tasks.spawn(work).await;
+    done.map_err(|_| EngineError::Defect("the work on a workspace has panicked"))?
+}
+
+pub(crate) fn refused(error: WorktreeError) -> EngineError {
     EngineError::Workspace { message: told(&error), hint: error.hint(), class: error.class() }
 }
 
@@ -200,7 +280,7 @@ pub(crate) fn git_refused(error: GitError) -> EngineError {
 }
 
 /// Gives an error with its causes.
-fn told(error: &dyn std::error::Error) -> String {
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

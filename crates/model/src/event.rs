@@ -6,10 +6,11 @@
 use crate::action::Role;
 use crate::client_run::ApprovalStatus;
 use crate::goal::{Evidence, GoalStatus, LinkState};
-use crate::id::{GoalId, OperatorId, OutputId, RunId, TaskId};
+use crate::id::{GoalId, OperatorId, OutputId, RunId, SessionId, TaskId};
 use crate::issue::{EnhanceOutcome, IssueStatus};
 use crate::policy::{Judgement, PolicyScope};
 use crate::run::{ErrorClass, FlowError, RunStatus, StepPath, TurnStatus, WorkspaceRecord};
+use crate::session::{ActivityReport, AgentExit, DriverKind, SessionState};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -122,6 +123,50 @@ pub enum Event {
         /// The snapshot, when there was something to keep.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         snapshot_ref: Option<String>,
+        /// Ignored files and folders that no snapshot holds, the first hundred of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_out: Vec<String>,
+    },
+    /// The directory that a run or a session works in was kept under a ref.
+    WorkspaceSnapshotted {
+        /// The snapshot.
+        snapshot_ref: String,
+        /// How many ignored files and folders it does not hold.
+        left_out: u64,
+    },
+    /// A snapshot was put back.
+    WorkspaceRestored {
+        /// The snapshot.
+        snapshot_ref: String,
+        /// Where to.
+        path: String,
+        /// What was there before, when that was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before_ref: Option<String>,
+    },
+    /// What was done in a directory was merged into a branch.
+    WorkspaceMerged {
+        /// The branch.
+        into: String,
+        /// Where the branch is now.
+        commit: String,
+        /// The checks that passed on it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checks: Vec<String>,
+    },
+    /// What a build makes again was removed from a directory that nobody works in any more.
+    WorkspaceCleared {
+        /// Where the directory is.
+        path: String,
+        /// The folders that were removed, as paths in it.
+        artefacts: Vec<String>,
+    },
+    /// New work was refused because the workspaces take more room than they may.
+    WorkspacesFull {
+        /// How many bytes they take.
+        bytes: u64,
+        /// How many they may.
+        bytes_max: u64,
     },
     /// The machine of a run took events and asked for effects, in this order.
     RunAdvanced {
@@ -331,6 +376,59 @@ pub enum Event {
     },
     /// A session was ended before its time.
     SessionDetached {},
+    /// A managed session was asked for; its task stands in its row.
+    SessionCreated {
+        /// Its name.
+        name: String,
+        /// The profile of its agent.
+        agent: String,
+        /// How it is hosted.
+        driver: DriverKind,
+        /// The session that starts it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<SessionId>,
+        /// The goal that it serves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        goal_id: Option<GoalId>,
+        /// SHA-256 of its task.
+        task_hash: String,
+    },
+    /// The agent of a session was started.
+    SessionLaunched {
+        /// Which start it is, from 1.
+        launch: u32,
+        /// Whether it goes on with its own session.
+        resumed: bool,
+    },
+    /// The agent of a session is not there any more.
+    SessionExited {
+        /// Which start it was.
+        launch: u32,
+        /// How it ended.
+        exit: AgentExit,
+    },
+    /// A session went from one state to another.
+    SessionStateChanged {
+        /// Where it was.
+        from: SessionState,
+        /// Where it is.
+        to: SessionState,
+        /// Why, when it is not plain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The agent of a session does something else.
+    SessionActivityChanged(ActivityReport),
+    /// A session's workspace was kept under a ref.
+    SessionSnapshot {
+        /// The ref.
+        refname: String,
+    },
+    /// Somebody told a session's agent something; what it was stands nowhere.
+    SessionTold {
+        /// How many bytes.
+        bytes: u64,
+    },
     /// A token was taken back before its time.
     TokenRevoked {},
     /// An agent has called a hook; what it told stands elsewhere and may be forgotten.
@@ -486,6 +584,11 @@ impl Event {
             Event::CallsPinned { .. } => "calls_pinned",
             Event::WorkspaceReady(_) => "workspace_ready",
             Event::WorkspaceRemoved { .. } => "workspace_removed",
+            Event::WorkspaceSnapshotted { .. } => "workspace_snapshotted",
+            Event::WorkspaceRestored { .. } => "workspace_restored",
+            Event::WorkspaceMerged { .. } => "workspace_merged",
+            Event::WorkspaceCleared { .. } => "workspace_cleared",
+            Event::WorkspacesFull { .. } => "workspaces_full",
             Event::RunAdvanced { .. } => "run_advanced",
             Event::PolicyBound { .. } => "policy_bound",
             Event::ToolJudged { .. } => "tool_judged",
@@ -511,6 +614,13 @@ impl Event {
             Event::BlueprintUnarchived { .. } => "blueprint_unarchived",
             Event::SessionAttached { .. } => "session_attached",
             Event::SessionDetached {} => "session_detached",
+            Event::SessionCreated { .. } => "session_created",
+            Event::SessionLaunched { .. } => "session_launched",
+            Event::SessionExited { .. } => "session_exited",
+            Event::SessionStateChanged { .. } => "session_state_changed",
+            Event::SessionActivityChanged(_) => "session_activity_changed",
+            Event::SessionSnapshot { .. } => "session_snapshot",
+            Event::SessionTold { .. } => "session_told",
             Event::TokenRevoked {} => "token_revoked",
             Event::HookReceived { .. } => "hook_received",
             Event::HookJudged { .. } => "hook_judged",

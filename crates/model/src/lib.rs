@@ -22,6 +22,7 @@ pub mod proposal;
 pub mod run;
 pub mod session;
 pub mod shell;
+pub mod workspace;
 
 pub mod data;
 pub mod goal;
@@ -34,3 +35,4 @@ pub mod event;
 pub use id::{GoalId, IssueId, OperatorId, OutputId, RunId, SessionId, StepId, TaskId, TokenId};
 pub use time::Timestamp;
 pub use value::Value;
+pub use workspace::Holder;

@@ -5,6 +5,7 @@
 
 use crate::id::{GoalId, RunId, SessionId, TokenId};
 use crate::time::Timestamp;
+use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -372,7 +373,7 @@ impl fmt::Display for AgentExit {
 }
 
 /// What an agent asks a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentQuestion {
     /// By what it is answered; unique in its session.
     pub ask_id: String,
@@ -383,6 +384,9 @@ pub struct AgentQuestion {
     /// The tool that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
+    /// What the tool is to be called with, for the gate; it is not kept.
+    #[serde(skip)]
+    pub input: Option<Value>,
     /// The answers that there are; a free text when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<AskOption>,
@@ -553,8 +557,8 @@ pub enum SessionSource {
     },
 }
 
-/// A managed session.
-#[derive(Debug, Clone, PartialEq)]
+/// A managed session, as it is stored too: the store keeps what it selects by in columns beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
@@ -582,6 +586,8 @@ pub struct Session {
     pub goal_id: Option<GoalId>,
     /// What people want of it.
     pub desired: Desired,
+    /// Whether its workspace may go although its work stands nowhere else but in snapshots.
+    pub force: bool,
     /// Where it stands.
     pub state: SessionState,
     /// What is being done to it.
@@ -604,18 +610,26 @@ pub struct Session {
     pub handle: Option<HostHandle>,
     /// The token of its agent, hooks and children.
     pub token_id: Option<TokenId>,
+    /// Whether its agent died in the middle of its work: the next start is told to go on.
+    pub was_working: bool,
     /// When its agent died by itself of late, the oldest first; see the storm breaker.
     pub deaths: Vec<Timestamp>,
     /// Until when it is left alone.
     pub parked_until: Option<Timestamp>,
-    /// What it used.
+    /// What it used, over all starts of its agent.
     pub usage: SessionUsage,
+    /// What its agent has told of this start, when it counts from its start.
+    pub usage_of_launch: SessionUsage,
+    /// The most that one step of it has used: what the next may use.
+    pub usage_step: SessionUsage,
     /// What it may spend.
     pub budget: SessionBudget,
     /// For how long its agent was there, launches before this one together, in milliseconds.
     pub active_ms: u64,
     /// When its agent was started last.
     pub launched_at: Option<Timestamp>,
+    /// How many turns its agent has ended.
+    pub turns: u64,
     /// The ref of the last snapshot of its workspace.
     pub snapshot_ref: Option<String>,
     /// Whether its workspace is there.

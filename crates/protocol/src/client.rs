@@ -438,8 +438,20 @@ impl Client {
     /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
     pub async fn events(&self, after: i64, subject: Option<&str>) -> Result<EventStream, ClientError> {
         let subject = subject.map_or_else(String::new, |subject| format!("&subject={}", escaped(subject)));
-        let response =
-            self.send(self.request(Method::GET, &format!("/v1/events?after={after}{subject}"))).await?;
+        self.event_stream(&format!("/v1/events?after={after}{subject}")).await
+    }
+
+    /// Gives what the journal has of a subject behind a cursor; the stream ends there.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
+    pub async fn events_so_far(&self, after: i64, subject: &str) -> Result<EventStream, ClientError> {
+        let subject = escaped(subject);
+        self.event_stream(&format!("/v1/events?after={after}&subject={subject}&follow=false")).await
+    }
+
+    async fn event_stream(&self, path: &str) -> Result<EventStream, ClientError> {
+        let response = self.send(self.request(Method::GET, path)).await?;
         let address = self.address.clone();
         let mut parser = SseParser::default();
         let events = response.bytes_stream().flat_map(move |chunk| {
@@ -498,12 +510,12 @@ impl Client {
         self.get("/v1/workspaces").await
     }
 
-    /// Gives what a run's worktree changed.
+    /// Gives what the worktree of a run or a session changed.
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn workspace_diff(&self, run_id: &str) -> Result<String, ClientError> {
-        self.text(&format!("/v1/workspaces/{}/diff", id(run_id)?)).await
+    pub async fn workspace_diff(&self, holder: &str) -> Result<String, ClientError> {
+        self.text(&format!("/v1/workspaces/{}/diff", id(holder)?)).await
     }
 
     /// Opens an issue.
@@ -606,17 +618,17 @@ impl Client {
         self.get(&format!("/v1/enhance/log/{}", id(issue_id)?)).await
     }
 
-    /// Removes a run's workspace.
+    /// Removes the workspace of a run that is over.
     ///
     /// # Errors
     /// [`ClientError`], also when unsaved work keeps it.
     pub async fn workspace_remove(
         &self,
-        run_id: &str,
+        holder: &str,
         unsaved: UnsavedWork,
     ) -> Result<http::RemovedView, ClientError> {
         let force = unsaved == UnsavedWork::GivenUp;
-        let request = self.request(Method::DELETE, &format!("/v1/workspaces/{}?force={force}", id(run_id)?));
+        let request = self.request(Method::DELETE, &format!("/v1/workspaces/{}?force={force}", id(holder)?));
         self.answer(request).await
     }
 
@@ -642,6 +654,111 @@ impl Client {
     /// [`ClientError`]
     pub async fn gate_settle(&self, turn: u64, params: &http::SettleParams) -> Result<Value, ClientError> {
         self.post(&format!("/v1/gate/turns/{turn}/settle"), params).await
+    }
+
+    /// Begins a managed session.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_host(&self, params: &http::HostParams) -> Result<http::ManagedView, ClientError> {
+        self.post("/v1/sessions/managed", params).await
+    }
+
+    /// Lists managed sessions: those of a state, `all`, or those that are not decommissioned.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn sessions_managed(&self, state: Option<&str>) -> Result<http::ManagedList, ClientError> {
+        let state = state.map(|state| format!("&state={}", escaped(state))).unwrap_or_default();
+        self.get(&format!("/v1/sessions/managed?limit=1000{state}")).await
+    }
+
+    /// Gives a managed session, by its id or its name.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_managed(&self, id: &str) -> Result<http::ManagedView, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}", escaped(id))).await
+    }
+
+    /// Has something done to a managed session: `stop`, `resume` or `interrupt`.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_command(&self, id: &str, command: &str) -> Result<http::ManagedView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/{command}", escaped(id)), &serde_json::json!({})).await
+    }
+
+    /// Ends a managed session for good.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_decommission(
+        &self,
+        id: &str,
+        params: &http::DecommissionParams,
+    ) -> Result<http::ManagedView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/decommission", escaped(id)), params).await
+    }
+
+    /// Tells a session's agent something.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_send(
+        &self,
+        id: &str,
+        params: &http::SendParams,
+    ) -> Result<http::SentView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/send", escaped(id)), params).await
+    }
+
+    /// Answers what a session's agent asks.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_answer(
+        &self,
+        id: &str,
+        params: &http::AnswerParams,
+    ) -> Result<http::AnsweredView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/answer", escaped(id)), params).await
+    }
+
+    /// Gives what a session does and shows.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_activity(
+        &self,
+        id: &str,
+        lines: usize,
+    ) -> Result<http::ManagedActivityView, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}/activity?lines={lines}", escaped(id))).await
+    }
+
+    /// Gives what a session's terminal shows.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_screen(&self, id: &str, lines: usize) -> Result<http::ScreenView, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}/screen?lines={lines}", escaped(id))).await
+    }
+
+    /// Gives how a person attaches to a session's terminal.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_attach(&self, id: &str) -> Result<http::AttachView, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}/attach-cmd", escaped(id))).await
+    }
+
+    /// Gives what waits for a person.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn inbox(&self) -> Result<http::InboxView, ClientError> {
+        self.get("/v1/inbox").await
     }
 
     /// Lists approvals: those of a status, `all`, or the pending ones.

@@ -8,6 +8,7 @@ mod events;
 mod gate;
 mod goals;
 mod hooks;
+mod managed;
 mod operators;
 mod runs;
 mod sessions;
@@ -34,6 +35,11 @@ pub use goals::{
     GoalsView, LinkParams, LinkView, NoteParams,
 };
 pub use hooks::{BreakerView, BreakersView, HookAnswerView, HookDecisionView};
+pub use managed::{
+    ActivityView, AnswerParams, AnsweredView, AttachView, BudgetView, DecommissionParams, HostParams,
+    InboxItem, InboxView, ManagedActivityView, ManagedList, ManagedView, QuestionView, ScreenView,
+    SendParams, SentView, SessionUsageView,
+};
 pub use operators::{
     AcquireParams, AcquiredView, AssigneesView, DegradationParams, HandoverTraceView, HandoverView,
     MaterialView, OperatorJoinParams, OperatorJoinedView, OperatorView, OperatorsView, SeatHolderView,

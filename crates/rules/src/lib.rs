@@ -20,6 +20,8 @@ pub mod policy;
 
 pub mod approval;
 
+pub mod profile;
+
 pub mod operator;
 
 pub mod delivery;
@@ -29,6 +31,8 @@ pub mod proposal;
 pub mod shell;
 
 pub mod run;
+
+pub mod session;
 
 pub mod enhance;
 

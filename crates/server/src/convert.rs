@@ -1,9 +1,11 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
 mod hooks;
+mod managed;
 mod operators;
 
 pub(crate) use hooks::{breaker, hook_answer};
+pub(crate) use managed::{inbox, managed, managed_activity, screen, shell_line};
 pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
 
 use adjutant_engine::data;
@@ -25,7 +27,7 @@ use adjutant_model::run::{
     ErrorClass, FlowError, RunRecord, StepFailure, TtlSource, TurnKind, TurnRecord, TurnStatus, Usage,
     WorkspaceKind, WorkspaceRecord,
 };
-use adjutant_model::{RunId, TaskId};
+use adjutant_model::{Holder, RunId, TaskId};
 use adjutant_protocol::http;
 use serde_json::{Value, json};
 
@@ -254,10 +256,18 @@ pub(crate) fn workspace(workspace: &WorkspaceRecord) -> http::WorkspaceView {
     }
 }
 
+fn holder_name(holder: &Holder) -> &'static str {
+    match holder {
+        Holder::Run(_) => "run",
+        Holder::Session(_) => "session",
+    }
+}
+
 pub(crate) fn workspace_entry(info: &WorkspaceInfo) -> http::WorkspaceEntryView {
     http::WorkspaceEntryView {
-        run_id: info.run_id.to_string(),
-        run_status: info.run_status.as_str().to_owned(),
+        id: info.holder.to_string(),
+        holder: holder_name(&info.holder).to_owned(),
+        run_status: info.run_status.map(|status| status.as_str().to_owned()),
         workspace: workspace(&info.workspace),
         changed_files: info.unsaved.as_ref().map(|unsaved| (unsaved.changed + unsaved.untracked) as u64),
         unmerged_commits: info.unsaved.as_ref().map(|unsaved| unsaved.commits as u64),

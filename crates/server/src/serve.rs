@@ -3,8 +3,8 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, data, enhance, events, gate, goals, hooks, operators, runs, sessions, status,
-    steps, tasks, workers, workspaces,
+    approvals, blueprints, data, enhance, events, gate, goals, hooks, managed, operators, runs, sessions,
+    status, steps, tasks, workers, workspaces,
 };
 use crate::leftover;
 use crate::operator;
@@ -148,6 +148,19 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(data::list))
         .routes(routes!(data::emit))
         .routes(routes!(data::get, data::put))
+        .routes(routes!(managed::create, managed::list))
+        .routes(routes!(managed::get, managed::delete))
+        .routes(routes!(managed::stop))
+        .routes(routes!(managed::runtime_stop))
+        .routes(routes!(managed::resume))
+        .routes(routes!(managed::decommission))
+        .routes(routes!(managed::interrupt))
+        .routes(routes!(managed::send))
+        .routes(routes!(managed::answer))
+        .routes(routes!(managed::activity))
+        .routes(routes!(managed::screen))
+        .routes(routes!(managed::attach))
+        .routes(routes!(managed::inbox))
         .routes(routes!(sessions::create, sessions::list, sessions::leave))
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::token_create, sessions::tokens))

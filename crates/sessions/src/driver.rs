@@ -4,8 +4,16 @@
 //! `headless`. A driver hosts one start of one agent. It tells what becomes known as [`Signal`]s on the channel that
 //! it was given, in order, and the last one is [`AgentSignal::Exited`]; it decides nothing.
 
-use crate::process::Swept;
-use adjutant_model::profile::{AgentProfile, DriverSpec};
+mod clock;
+pub mod headless;
+mod heard;
+mod lines;
+mod piped;
+mod said;
+mod usage_kept;
+
+use crate::process::{self, Swept};
+use adjutant_model::profile::{AgentProfile, DriverSpec, Fillings};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{AgentExit, AskAnswer, HostHandle, Signal};
 use futures_util::future::BoxFuture;
@@ -30,6 +38,8 @@ pub struct LaunchSpec {
     pub driver: DriverSpec,
     /// Program and arguments, all placeholders filled.
     pub argv: Vec<String>,
+    /// What filled them, for drivers that start the program for each prompt.
+    pub fillings: Fillings,
     /// Its whole environment; nothing else is inherited.
     pub env: Vec<(String, String)>,
     /// The workspace.
@@ -67,6 +77,15 @@ pub struct Ended {
     pub exit: AgentExit,
     /// What became of its descendants.
     pub swept: Swept,
+}
+
+/// What was found of an agent that an earlier daemon has started.
+#[derive(Debug)]
+pub enum Adopted<A> {
+    /// It is there, and its signals follow.
+    Living(A),
+    /// It has ended.
+    Ended(AgentExit),
 }
 
 /// Why a driver could not do what it was told.
@@ -145,4 +164,17 @@ pub trait AgentDriver: Debug + Send + Sync {
 
     /// Ends the agent and every descendant: asked first, TERM, after the grace KILL. Doing it again is fine.
     fn end(&self, grace: Duration) -> BoxFuture<'_, Result<Ended, DriverError>>;
+}
+
+/// Ends what an earlier try of the same start left behind.
+async fn end_leftovers(spec: &LaunchSpec) -> Result<(), DriverError> {
+    let swept = process::sweep(&spec.marker).await;
+    if swept.alive == 0 {
+        return Ok(());
+    }
+    Err(DriverError::Start {
+        what: format!("{} processes of an earlier try do not end", swept.alive),
+        hint: Some("end them by hand; they carry the session's marker in their environment".to_owned()),
+        class: ErrorClass::Retry,
+    })
 }

@@ -1,8 +1,9 @@
 //! The one way to call the `git` program.
 //!
 //! Arguments are arrays, the environment is pinned, and what the project or its user configured to happen beside the
-//! point does not: no hooks, no pager, no prompt, no background maintenance, no file monitor. No `GIT_…` variable
-//! gets through from outside, so a plane that was started from a git hook works on the repository it is told.
+//! point does not: no hooks, no pager, no prompt, no background maintenance, no file monitor, and no transport that
+//! is a command, such as `ext::`. No `GIT_…` variable gets through from outside, so a plane that was started from a git
+//! hook works on the repository it is told.
 
 use crate::process::{self, EndedBy, Exit, Outcome, ProcessSpec, SpawnError};
 use adjutant_model::run::ErrorClass;
@@ -19,30 +20,41 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 const OUTPUT_BYTES_MAX: usize = 256 << 20;
 
 /// What is set whatever the environment says.
-const PINNED_ENV: [(&str, &str); 4] = [
+const PINNED_ENV: [(&str, &str); 5] = [
     ("LC_ALL", "C"),
     ("GIT_CONFIG_NOSYSTEM", "1"),
     ("GIT_TERMINAL_PROMPT", "0"),
+    // Whatever is configured, nothing else is spoken, not by a fetch of missing objects either.
+    ("GIT_ALLOW_PROTOCOL", "https:ssh:file"),
     // Reading must not take the index lock from under an agent.
     ("GIT_OPTIONAL_LOCKS", "0"),
 ];
 
 /// What is configured whatever the repository and the user say.
-const PINNED_CONFIG: [&str; 8] = [
+const PINNED_CONFIG: [&str; 10] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.quotePath=false",
     "core.safecrlf=false",
+    // What is cached of a file is believed only while all of its stamps are the same.
+    "core.trustctime=true",
+    "core.checkStat=default",
     "color.ui=false",
     "gc.auto=0",
     "maintenance.auto=false",
     "advice.addEmbeddedRepo=false",
 ];
 
+/// What is configured where git-lfs is not installed: its files stay the pointers that they are, and git does not fail
+/// of a filter that the user's configuration requires.
+const WITHOUT_LFS: [&str; 4] =
+    ["filter.lfs.required=false", "filter.lfs.clean=", "filter.lfs.smudge=", "filter.lfs.process="];
+
 /// How git is called; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Git {
     env: Arc<[(String, String)]>,
+    has_lfs: bool,
     marker: Option<String>,
     timeout: Duration,
     cancel: CancellationToken,
@@ -188,6 +200,7 @@ fn failure_hint(stderr: &str, dir: &Path) -> Option<String> {
 pub(crate) struct Call<'a> {
     dir: &'a Path,
     args: Vec<String>,
+    config: Vec<String>,
     env: Vec<(String, String)>,
     stdin: Vec<u8>,
 }
@@ -196,12 +209,18 @@ impl<'a> Call<'a> {
     /// Takes the directory and the arguments, the subcommand first.
     pub(crate) fn new(dir: &'a Path, args: &[&str]) -> Self {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Call { dir, args, env: Vec::new(), stdin: Vec::new() }
+        Call { dir, args, config: Vec::new(), env: Vec::new(), stdin: Vec::new() }
     }
 
     /// Sets a variable for this call.
     pub(crate) fn with_env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Configures something for this call, as `name=value`.
+    pub(crate) fn with_config(mut self, config: impl Into<String>) -> Self {
+        self.config.push(config.into());
         self
     }
 
@@ -230,6 +249,7 @@ impl Git {
         });
         let pinned = PINNED_ENV.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Self {
+            has_lfs: env.iter().any(|(name, path)| name == "PATH" && holds_lfs(path)),
             env: inherited.cloned().chain(pinned).collect(),
             marker: None,
             timeout: TIMEOUT,
@@ -307,7 +327,10 @@ impl Git {
 
     async fn run(&self, call: &Call<'_>) -> Result<Outcome, GitError> {
         let mut argv = vec!["git".to_owned()];
-        argv.extend(PINNED_CONFIG.iter().flat_map(|config| ["-c".to_owned(), (*config).to_owned()]));
+        let without_lfs: &[&str] = if self.has_lfs { &[] } else { &WITHOUT_LFS };
+        let pinned = PINNED_CONFIG.iter().chain(without_lfs).copied();
+        let config = pinned.chain(call.config.iter().map(String::as_str));
+        argv.extend(config.flat_map(|config| ["-c".to_owned(), config.to_owned()]));
         argv.extend(call.args.iter().cloned());
         let spec = ProcessSpec {
             env: self.env.iter().chain(&call.env).cloned().collect(),
@@ -325,6 +348,10 @@ impl Git {
             EndedBy::Cancelled => Err(GitError::Cancelled { command: call.command() }),
         }
     }
+}
+
+fn holds_lfs(path: &str) -> bool {
+    path.split(':').any(|folder| Path::new(folder).join("git-lfs").is_file())
 }
 
 fn failed(call: &Call<'_>, outcome: &Outcome) -> GitError {

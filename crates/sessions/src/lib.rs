@@ -1,8 +1,8 @@
 //! The hands of Adjutant: processes and git worktrees.
 //!
 //! Only this crate starts processes. [`process::run`] takes a program to its end and tells the truth about it;
-//! [`git::Git`] is the one way to call git; [`worktree`] makes, reads, keeps and removes the directories that runs
-//! work in. Nothing here reads the environment, knows of runs or decides what happens next: it is told.
+//! [`git::Git`] is the one way to call git; [`repository`] caches remotes; [`worktree`] makes, reads, keeps and removes
+//! the directories that runs and sessions work in. Nothing here reads the environment, knows of runs or decides what happens next: it is told.
 
 pub mod environment;
 
@@ -12,7 +12,11 @@ pub mod git;
 
 pub mod driver;
 
+pub mod probe;
+
 pub mod history;
+
+pub mod repository;
 
 pub mod worktree;
 

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 22] = [
+pub(crate) const MIGRATIONS: [Migration; 24] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -378,6 +378,40 @@ CREATE TABLE spawn_tokens (
 CREATE INDEX tokens_of_session ON tokens (of_session);",
     },
     Migration {
+        name: "a workspace is a run's or a session's, and is known when its directory is gone",
+        sql: "ALTER TABLE workspaces RENAME TO run_workspaces;
+CREATE TABLE workspaces (
+    number INTEGER PRIMARY KEY,
+    holder TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,
+    project TEXT,
+    branch TEXT,
+    base TEXT,
+    node TEXT NOT NULL,
+    removed INTEGER NOT NULL
+);
+INSERT INTO workspaces (holder, kind, path, project, branch, base, node, removed)
+    SELECT r.id, w.kind, w.path, w.project, w.branch, w.base, w.node, 0
+    FROM run_workspaces w JOIN runs r ON r.number = w.run ORDER BY w.run;
+DROP TABLE run_workspaces;",
+    },
+    Migration {
+        name: "managed sessions",
+        sql: "CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    parent TEXT,
+    state TEXT NOT NULL,
+    node TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX sessions_by_name ON sessions (name) WHERE state <> 'decommissioned';
+CREATE INDEX sessions_by_parent ON sessions (parent);",
+    },
+    Migration {
         name: "what hooks told, which may be forgotten, and the breakers of agents",
         sql: "CREATE TABLE hook_events (
     number INTEGER PRIMARY KEY,
@@ -416,6 +450,33 @@ mod tests {
             db.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn the_workspaces_of_runs_stay_known_in_their_order() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+        let (before, behind) = MIGRATIONS.split_at(20);
+        before.iter().for_each(|step| db.execute_batch(step.sql).unwrap());
+        db.execute_batch(
+            "INSERT INTO blueprints (hash, id, document) VALUES ('h', 'b', '{}');
+             INSERT INTO tasks (id, blueprint_id, blueprint_hash, input, request, created_at)
+             VALUES ('t', 'b', 'h', '', '', 0);
+             INSERT INTO runs (number, id, task_id, status, owner, epoch, blueprint_id, blueprint_hash, ttl_ms,
+             ttl_source, created_at)
+             VALUES (1, 'run_b', 't', 'done', 'o', 1, 'b', 'h', 1, 'request_body', 0),
+             (2, 'run_a', 't', 'done', 'o', 1, 'b', 'h', 1, 'request_body', 0);
+             INSERT INTO workspaces VALUES (2, 'worktree', '/a', '/p', 'x', 'c', 'local'),
+             (1, 'given', '/b', NULL, NULL, NULL, 'local');",
+        )
+        .unwrap();
+        behind.iter().for_each(|step| db.execute_batch(step.sql).unwrap());
+        let mut statement =
+            db.prepare("SELECT holder, path, removed FROM workspaces ORDER BY number").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        let rows: Vec<(String, String, bool)> = rows.map(Result::unwrap).collect();
+        let expected = [("run_b", "/b", false), ("run_a", "/a", false)];
+        assert_eq!(rows, expected.map(|(holder, path, removed)| (holder.into(), path.into(), removed)));
     }
 
     #[test]

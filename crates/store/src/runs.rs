@@ -73,7 +73,7 @@ impl Write {
             params,
         );
         match &run.workspace {
-            Some(workspace) => self.run_workspace_set(&run.id, workspace),
+            Some(workspace) => self.workspace_set(&run.id.clone().into(), workspace),
             None => self,
         }
     }
@@ -121,7 +121,9 @@ impl Write {
         self.push("DELETE FROM step_stages WHERE run_id = ?1", ExpectedRows::Any, id());
         self.push("DELETE FROM spawn_tokens WHERE run_id = ?1", ExpectedRows::Any, id());
         self.push("DELETE FROM run_inputs WHERE run = ?1", ExpectedRows::Any, run());
-        self.push("DELETE FROM workspaces WHERE run = ?1 AND kind = 'given'", ExpectedRows::Any, run());
+        // Of a directory that was removed it stays known where its snapshots are.
+        let given = "DELETE FROM workspaces WHERE holder = ?1 AND kind = 'given'";
+        self.push(given, ExpectedRows::Any, id());
         let turns = vec![
             Param::Turn { run_id: run_id.clone(), index: 0 },
             Param::Turn { run_id: run_id.clone(), index: TURNS_MAX - 1 },
@@ -146,7 +148,7 @@ impl Write {
 const SELECT: &str = "SELECT r.id, r.task_id, r.status, r.owner, r.epoch, r.blueprint_id, r.blueprint_hash, r.ttl_ms, \
                       r.ttl_source, r.goal_id, r.agent_override, r.error, r.result, r.created_at, r.ended_at, \
                       w.kind, w.path, w.project, w.branch, w.base, w.node \
-                      FROM runs r LEFT JOIN workspaces w ON w.run = r.number";
+                      FROM runs r LEFT JOIN workspaces w ON w.holder = r.id AND w.removed = 0";
 
 impl Store {
     /// Counts the runs in a state.

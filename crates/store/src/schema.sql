@@ -20,7 +20,7 @@ CREATE TABLE blueprints (
 );
 CREATE INDEX blueprints_by_id ON blueprints (id);
 
--- Tasks and runs; a run has an owner and an epoch, its workspace a node.
+-- Tasks and runs; a run has an owner and an epoch.
 CREATE TABLE tasks (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -51,15 +51,6 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_by_task ON runs (task_id);
 CREATE INDEX runs_by_status ON runs (status, number);
-CREATE TABLE workspaces (
-    run INTEGER PRIMARY KEY REFERENCES runs (number),
-    kind TEXT NOT NULL,
-    path TEXT NOT NULL,
-    project TEXT,
-    branch TEXT,
-    base TEXT,
-    node TEXT NOT NULL
-);
 
 -- Turns: the key is the run's number above the turn's index.
 CREATE TABLE turns (
@@ -318,6 +309,32 @@ CREATE TABLE run_inputs (
     request TEXT NOT NULL
 );
 
+-- The directory that a run or a session works in, and the node it is on; known when the directory is gone, too.
+CREATE TABLE workspaces (
+    number INTEGER PRIMARY KEY,
+    holder TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,
+    project TEXT,
+    branch TEXT,
+    base TEXT,
+    node TEXT NOT NULL,
+    removed INTEGER NOT NULL
+);
+
+-- Managed sessions: the record as JSON, and what it is selected by.
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    parent TEXT,
+    state TEXT NOT NULL,
+    node TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX sessions_by_name ON sessions (name) WHERE state <> 'decommissioned';
+CREATE INDEX sessions_by_parent ON sessions (parent);
 -- What hooks told, which may be forgotten, and the breakers of agents.
 CREATE TABLE hook_events (
     number INTEGER PRIMARY KEY,

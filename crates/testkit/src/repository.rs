@@ -129,9 +129,9 @@ impl Repository {
 
     /// Gives the params of a removal.
     pub fn removal<'a>(&'a self, record: &'a WorkspaceRecord, mode: RemoveMode) -> RemoveParams<'a> {
-        RemoveParams { record, workspaces: &self.workspaces, mode, snapshot_ref: SNAPSHOT_REF }
+        RemoveParams { record, workspaces: &self.workspaces, mode, name: "run_1" }
     }
 }
 
-/// The ref that tests keep snapshots under.
+/// The ref of the first snapshot of `run_1`.
 pub const SNAPSHOT_REF: &str = "refs/adjutant/snapshots/run_1/1";

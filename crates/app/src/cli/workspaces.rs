@@ -42,14 +42,7 @@ pub(crate) async fn run(client: &Client, command: WorkspaceCommand) -> Result<Co
             }
             Ok(Code::Ok)
         }
-        WorkspaceCommand::Diff { run } => {
-            let diff = client.workspace_diff(&ids::run(client, &run).await?).await?;
-            if diff.is_empty() {
-                print("nothing changed")
-            } else {
-                print(&crate::progress::visible_lines(&diff))
-            }
-        }
+        WorkspaceCommand::Diff { run } => diff(client, &ids::run(client, &run).await?).await,
         WorkspaceCommand::Rm { run, force } => {
             let unsaved = if force { UnsavedWork::GivenUp } else { UnsavedWork::Keeps };
             let removed = client.workspace_remove(&ids::run(client, &run).await?, unsaved).await?;
@@ -61,6 +54,12 @@ pub(crate) async fn run(client: &Client, command: WorkspaceCommand) -> Result<Co
     }
 }
 
+/// Prints what the worktree of a run or a session changed.
+pub(super) async fn diff(client: &Client, holder: &str) -> Result<Code> {
+    let diff = client.workspace_diff(holder).await?;
+    if diff.is_empty() { print("nothing changed") } else { print(&crate::progress::visible_lines(&diff)) }
+}
+
 fn line(entry: &WorkspaceEntryView) -> String {
     let unsaved = match (entry.changed_files, entry.unmerged_commits) {
         (Some(0), Some(0)) => "nothing unsaved".to_owned(),
@@ -69,6 +68,9 @@ fn line(entry: &WorkspaceEntryView) -> String {
     };
     format!(
         "{}  {:<9} {:<10} {}  {unsaved}",
-        entry.run_id, entry.run_status, entry.workspace.kind, entry.workspace.path
+        entry.id,
+        entry.run_status.as_deref().unwrap_or("session"),
+        entry.workspace.kind,
+        entry.workspace.path
     )
 }

@@ -20,6 +20,7 @@ mod rehearsal;
 mod run;
 mod runtime;
 mod secrets;
+mod session;
 
 /// The program that these tests run.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_adjutant");

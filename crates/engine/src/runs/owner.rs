@@ -243,7 +243,7 @@ impl Owner {
             }
             match workspaces::provide(&self.core, &self.run, &plan).await {
                 Ok(workspace) => {
-                    self.prefix.run_workspace_set(&self.run.id, &workspace);
+                    self.prefix.workspace_set(&self.run.id.clone().into(), &workspace);
                     self.prefix.journal(self.draft(Event::WorkspaceReady(workspace.clone())));
                     self.run.workspace = Some(workspace);
                 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The directory that a run works in.
+/// The directory that a run or a session works in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WorkspaceView {
     /// `worktree`, `scratch` or `given`.
@@ -20,13 +20,15 @@ pub struct WorkspaceView {
     pub node: String,
 }
 
-/// A workspace and its run.
+/// A workspace, and whose it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WorkspaceEntryView {
-    /// The run.
-    pub run_id: String,
-    /// Where the run stands.
-    pub run_status: String,
+    /// Whose it is: the id of the run or the session.
+    pub id: String,
+    /// `run` or `session`.
+    pub holder: String,
+    /// Where the run stands; absent when it is a session's.
+    pub run_status: Option<String>,
     /// The directory.
     pub workspace: WorkspaceView,
     /// Files that differ from the last commit; absent when it is no worktree or is gone.
@@ -45,8 +47,8 @@ pub struct WorkspacesView {
 /// A workspace that was removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RemovedView {
-    /// The run.
-    pub run_id: String,
+    /// Whose it was.
+    pub id: String,
     /// Where its last state is kept, for a worktree.
     pub snapshot_ref: Option<String>,
 }

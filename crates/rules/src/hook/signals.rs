@@ -129,6 +129,7 @@ pub fn permission(call: &HookCall, now: Timestamp) -> AgentQuestion {
         what: WaitingFor::Permission,
         text: call.tool.as_ref().map_or_else(|| name.to_owned(), tool::in_words),
         tool: call.tool.as_ref().map(|tool| tool.name.to_string()),
+        input: None,
         options: Vec::new(),
         subagent: call.subagent.as_deref().map(str::to_owned),
         asked_at: now,
@@ -145,6 +146,7 @@ fn elicitation(call: &HookCall, now: Timestamp) -> AgentQuestion {
             .take(TEXT_CHARS_MAX)
             .collect(),
         tool: None,
+        input: None,
         options: Vec::new(),
         subagent: call.subagent.as_deref().map(str::to_owned),
         asked_at: now,

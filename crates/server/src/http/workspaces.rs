@@ -4,7 +4,7 @@ use crate::answer::Answer;
 use crate::body::{PathPart, QueryOf, id};
 use crate::convert;
 use adjutant_engine::{Plane, RemoveMode};
-use adjutant_model::RunId;
+use adjutant_model::Holder;
 use adjutant_protocol::{ApiError, http};
 use axum::Json;
 use axum::extract::State;
@@ -19,8 +19,8 @@ pub(crate) async fn list(State(plane): State<Plane>) -> Answer<Json<http::Worksp
     Ok(Json(http::WorkspacesView { workspaces: workspaces.iter().map(convert::workspace_entry).collect() }))
 }
 
-/// Gives what a run's worktree changed since its base, untracked files included.
-#[utoipa::path(get, path = "/v1/workspaces/{run}/diff", tag = "workspaces", params(("run" = String, Path, description = "The run's id.")), responses(
+/// Gives what a worktree changed since its base, untracked files included.
+#[utoipa::path(get, path = "/v1/workspaces/{id}/diff", tag = "workspaces", params(("id" = String, Path, description = "The run's id, or the session's.")), responses(
     (status = 200, body = String, content_type = "text/plain"), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 422, body = ApiError), (status = 500, body = ApiError),
     (status = 503, body = ApiError)))]
@@ -39,8 +39,8 @@ pub(crate) struct RemoveQuery {
 }
 
 /// Removes the workspace of a run that is over; a worktree only behind a snapshot.
-#[utoipa::path(delete, path = "/v1/workspaces/{run}", tag = "workspaces",
-    params(("run" = String, Path, description = "The run's id."), RemoveQuery), responses(
+#[utoipa::path(delete, path = "/v1/workspaces/{id}", tag = "workspaces",
+    params(("id" = String, Path, description = "The run's id, or the session's."), RemoveQuery), responses(
     (status = 200, body = http::RemovedView), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError),
     (status = 422, description = "It holds unsaved work.", body = ApiError), (status = 500, body = ApiError), (status = 503, body = ApiError)))]
@@ -49,8 +49,8 @@ pub(crate) async fn remove(
     PathPart(text): PathPart,
     QueryOf(query): QueryOf<RemoveQuery>,
 ) -> Answer<Json<http::RemovedView>> {
-    let run_id: RunId = id(&text)?;
+    let holder: Holder = id(&text)?;
     let mode = if query.force { RemoveMode::Force } else { RemoveMode::IfSaved };
-    let snapshot_ref = plane.workspace_remove(&run_id, mode).await?;
-    Ok(Json(http::RemovedView { run_id: run_id.to_string(), snapshot_ref }))
+    let snapshot_ref = plane.workspace_remove(&holder, mode).await?;
+    Ok(Json(http::RemovedView { id: holder.to_string(), snapshot_ref }))
 }

@@ -23,7 +23,7 @@ async fn a_worktree_is_listed_compared_and_removed_only_with_its_work_kept() {
 
     let listed = daemon.client.workspaces().await.expect("a list").workspaces;
     assert_eq!(
-        (listed.len(), listed[0].run_id.as_str(), listed[0].changed_files),
+        (listed.len(), listed[0].id.as_str(), listed[0].changed_files),
         (1, done.run_id.as_str(), Some(1))
     );
     let diff = daemon.client.workspace_diff(&done.run_id).await.expect("a diff");

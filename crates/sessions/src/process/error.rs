@@ -92,7 +92,7 @@ fn of_pid(pid: Option<u32>) -> String {
 
 impl SpawnError {
     /// Finds out what the system meant; it says "not found" of four different things.
-    pub(super) fn explain(spec: &ProcessSpec, source: io::Error) -> SpawnError {
+    pub(crate) fn explain(spec: &ProcessSpec, source: io::Error) -> SpawnError {
         let program = spec.argv.first().cloned().unwrap_or_default();
         if !spec.cwd.is_dir() {
             return SpawnError::CwdMissing { program, cwd: spec.cwd.clone() };

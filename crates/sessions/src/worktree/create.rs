@@ -1,8 +1,9 @@
 //! Making a worktree.
 
 use super::place::PlaceLock;
-use super::registry::{Entry, RETRY_PAUSE, TRIES, is_linked, registered, top_of, unregister};
+use super::registry::{Entry, RETRY_PAUSE, TRIES, is_linked, registered, repository_of, unregister};
 use crate::git::{Call, Git, GitError};
+use crate::repository;
 use adjutant_model::run::{ErrorClass, WorkspaceKind, WorkspaceRecord};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,13 +11,14 @@ use std::path::{Path, PathBuf};
 /// The worktree to make.
 #[derive(Debug, Clone, Copy)]
 pub struct WorktreeParams<'a> {
-    /// A directory of the project's repository, at its top or below.
+    /// A directory of the project's repository, at its top or below; or a cache that [`crate::repository::ensure`] gave.
     pub project: &'a Path,
     /// Where the worktree is to be; its parent is made when it is not there.
     pub path: &'a Path,
     /// The branch to make for it, for example `adjutant/run_0123`.
     pub branch: &'a str,
-    /// What the branch starts from: anything that names a commit; without it the project's `HEAD`.
+    /// What the branch starts from: anything that names a commit; without it the project's `HEAD`. Of a cache the
+    /// remote's branches and tags come first, and its default branch stands for `HEAD`.
     pub base: Option<&'a str>,
 }
 
@@ -197,15 +199,20 @@ impl Place<'_> {
         if self.branch_exists().await? {
             return Err(WorktreeError::BranchTaken { branch: self.branch.to_owned() });
         }
+        let is_cache = repository::is_cache(git, project).await?;
         let base = match wanted {
-            Some(wanted) => git.commit_of(project, wanted).await?.ok_or_else(|| {
-                WorktreeError::BaseUnknown { base: wanted.to_owned(), project: project.to_owned() }
-            })?,
-            None => git
-                .commit_of(project, "HEAD")
-                .await?
-                .ok_or_else(|| WorktreeError::NoCommit { project: project.to_owned() })?,
+            Some(wanted) if !repository::is_revision(wanted) => None,
+            Some(wanted) if is_cache => repository::commit_of(git, project, wanted).await?,
+            Some(wanted) => git.commit_of(project, wanted).await?,
+            None if is_cache => git.commit_of(project, repository::DEFAULT_BRANCH).await?,
+            None => git.commit_of(project, "HEAD").await?,
         };
+        let project = || project.to_owned();
+        let base = base.ok_or_else(|| match wanted {
+            Some(wanted) => WorktreeError::BaseUnknown { base: shown(wanted), project: project() },
+            None => WorktreeError::NoCommit { project: project() },
+        })?;
+        let project = self.project;
         self.check_beside_others().await?;
         git.output(&Call::new(project, &["update-ref", &refname, &base])).await?;
         Ok(base)
@@ -307,8 +314,8 @@ async fn project_top(git: &Git, project: &Path) -> Result<PathBuf, WorktreeError
     }
     let project =
         project.canonicalize().map_err(|_| WorktreeError::ProjectMissing { project: project.to_owned() })?;
-    if let Some(top) = top_of(git, &project).await {
-        return Ok(top);
+    if let Some(repository) = repository_of(git, &project).await {
+        return Ok(repository);
     }
     let bare = git.line(&Call::new(&project, &["rev-parse", "--is-bare-repository"])).await;
     match bare {
@@ -321,7 +328,12 @@ async fn project_top(git: &Git, project: &Path) -> Result<PathBuf, WorktreeError
     }
 }
 
-async fn check_branch_name(git: &Git, project: &Path, branch: &str) -> Result<(), WorktreeError> {
+/// Gives a text as it can be shown.
+fn shown(text: &str) -> String {
+    text.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+pub(super) async fn check_branch_name(git: &Git, project: &Path, branch: &str) -> Result<(), WorktreeError> {
     let refname = format!("refs/heads/{branch}");
     // As a whole ref `-x` and `HEAD` would pass, but no command could name them.
     let is_usable = !branch.starts_with('-') && branch != "HEAD" && !branch.contains('\0');
@@ -332,7 +344,7 @@ async fn check_branch_name(git: &Git, project: &Path, branch: &str) -> Result<()
 }
 
 /// Makes the parent and resolves links in it, so that the path is the one that git will print.
-fn settled_path(path: &Path) -> Result<PathBuf, WorktreeError> {
+pub(super) fn settled_path(path: &Path) -> Result<PathBuf, WorktreeError> {
     let wrong = |what: &str| WorktreeError::Path { path: path.to_owned(), what: what.to_owned() };
     if !path.is_absolute() {
         return Err(wrong("it is not absolute"));

@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 /// The ownership of a place; it ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct PlaceLock {
+pub(crate) struct PlaceLock {
     path: PathBuf,
     _file: File,
 }
 
 impl PlaceLock {
     /// Waits for the lock of the workspace at `place`, whose parent exists.
-    pub(super) async fn acquire(place: &Path) -> io::Result<PlaceLock> {
+    pub(crate) async fn acquire(place: &Path) -> io::Result<PlaceLock> {
         let path = beside(place, "lock")?;
         tokio::task::spawn_blocking(move || lock(path)).await.unwrap_or_else(|error| Err(error.into()))
     }
@@ -27,6 +27,33 @@ impl Drop for PlaceLock {
     fn drop(&mut self) {
         // Removed while it is held: whoever waits for it sees that it is gone and makes a new one.
         std::fs::remove_file(&self.path).ok();
+    }
+}
+
+/// The ownership of a folder that stays; it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Makes the folder, waits for its lock, and removes locks in it that a killed git has left.
+    pub(super) async fn acquire(folder: &Path) -> io::Result<FolderLock> {
+        let folder = folder.to_owned();
+        let take = move || {
+            std::fs::create_dir_all(&folder)?;
+            let path = folder.join("held");
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            flock(&file, FlockOperation::LockExclusive)?;
+            for entry in std::fs::read_dir(&folder)? {
+                let path = entry?.path();
+                if path.extension().is_some_and(|extension| extension == "lock") {
+                    std::fs::remove_file(path)?;
+                }
+            }
+            Ok(FolderLock { _file: file })
+        };
+        tokio::task::spawn_blocking(take).await.unwrap_or_else(|error| Err(error.into()))
     }
 }
 

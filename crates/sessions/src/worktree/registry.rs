@@ -1,6 +1,7 @@
 //! What a repository knows of its worktrees.
 
 use crate::git::{Call, Git, GitError};
+use crate::repository;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,8 +29,19 @@ pub(super) async fn registered(git: &Git, project: &Path, path: &Path) -> Result
 
 /// Tells whether any worktree of a repository is on a branch, given by its full ref name.
 pub(super) async fn is_checked_out(git: &Git, project: &Path, refname: &str) -> Result<bool, GitError> {
+    Ok(checked_out_at(git, project, refname).await?.is_some())
+}
+
+/// Gives the worktree that is on a branch, given by its full ref name.
+pub(super) async fn checked_out_at(
+    git: &Git,
+    project: &Path,
+    refname: &str,
+) -> Result<Option<PathBuf>, GitError> {
     let wanted = format!("branch {refname}");
-    Ok(list(git, project).await?.lines().any(|line| line == wanted))
+    let list = list(git, project).await?;
+    let block = list.split("\n\n").find(|block| block.lines().any(|line| line == wanted));
+    Ok(block.and_then(|block| block.lines().next()?.strip_prefix("worktree ")).map(PathBuf::from))
 }
 
 /// Makes a repository forget a worktree whose directory is gone.
@@ -60,6 +72,18 @@ pub(super) async fn is_linked(git: &Git, project: &Path, path: &Path) -> Result<
 pub(super) async fn top_of(git: &Git, dir: &Path) -> Option<PathBuf> {
     let top = git.line(&Call::new(dir, &["rev-parse", "--show-toplevel"])).await.ok()?;
     PathBuf::from(top).canonicalize().ok()
+}
+
+/// Gives the top of the working tree that a project is in, or the project itself when it is a cache of ours; `None`
+/// when it is neither.
+pub(super) async fn repository_of(git: &Git, project: &Path) -> Option<PathBuf> {
+    match top_of(git, project).await {
+        Some(top) => Some(top),
+        None => {
+            let is_cache = repository::is_cache(git, project).await.unwrap_or(false);
+            if is_cache { project.canonicalize().ok() } else { None }
+        }
+    }
 }
 
 /// Lists the worktrees: blocks of lines, each with the path first. Not `-z`, which older versions of git lack: a path

@@ -2,9 +2,13 @@
 
 use super::create::base_ref;
 use super::place::{PlaceLock, beside};
-use super::registry::{Entry, is_checked_out, is_linked, registered, top_of, unregister};
-use super::snapshot::{Snapshot, SnapshotParams, snapshot};
+use super::registry::{Entry, is_checked_out, is_linked, registered, repository_of, top_of, unregister};
+use super::snapshot;
+use super::snapshot::{
+    KeepLimits, LeftOut, LeftOutWhy, Snapshot, SnapshotError, SnapshotParams, Taken, snapshots, take,
+};
 use super::status::{Unsaved, ahead, status, unsaved};
+use super::tree::IndexCopy;
 use crate::git::{Call, Git, GitError};
 use adjutant_model::run::{ErrorClass, WorkspaceKind, WorkspaceRecord};
 use std::io;
@@ -19,8 +23,8 @@ pub struct RemoveParams<'a> {
     pub workspaces: &'a Path,
     /// What to do about unsaved work.
     pub mode: RemoveMode,
-    /// The ref to keep the tree under, for example `refs/adjutant/snapshots/run_0123/1`.
-    pub snapshot_ref: &'a str,
+    /// What its snapshots are named by: the id of a run or a session.
+    pub name: &'a str,
 }
 
 /// What to do about unsaved work.
@@ -38,6 +42,8 @@ pub enum RemoveMode {
 pub struct Removal {
     /// Where the tree is kept, when there was something to keep.
     pub snapshot: Option<Snapshot>,
+    /// What of it no snapshot holds.
+    pub left_out: Vec<LeftOut>,
     /// What became of the branch.
     pub branch: BranchFate,
 }
@@ -99,6 +105,9 @@ pub enum RemoveError {
         #[source]
         source: io::Error,
     },
+    /// Its tree could not be kept.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// git failed.
     #[error("the workspace could not be removed")]
     Git(#[from] GitError),
@@ -113,6 +122,7 @@ impl RemoveError {
             | RemoveError::NotOurs { .. } => ErrorClass::User,
             RemoveError::ProjectGone { .. } => ErrorClass::Gone,
             RemoveError::Io { .. } => ErrorClass::Retry,
+            RemoveError::Snapshot(error) => error.class(),
             RemoveError::Git(error) => error.class(),
         }
     }
@@ -131,6 +141,7 @@ impl RemoveError {
                 Some("put the project back in its place, or remove the directory yourself".to_owned())
             }
             RemoveError::Io { .. } => Some("see who owns the files, and try again".to_owned()),
+            RemoveError::Snapshot(error) => error.hint(),
             RemoveError::Git(error) => error.hint(),
         }
     }
@@ -151,13 +162,13 @@ fn unsaved_hint(record: &WorkspaceRecord, unsaved: &Unsaved, snapshot: Option<&S
 
 /// Removes a workspace, or finds it removed.
 ///
-/// A tree that differs from its commit is kept under `snapshot_ref` first, always. Then work that is not saved
-/// elsewhere is a reason to refuse, unless the mode is [`RemoveMode::Force`]. The branch stays when it has commits
-/// beyond the base. Files that git ignores go with the directory. A scratch folder has no git to keep it, so one with
-/// files in it needs force.
+/// It is kept by a snapshot first, always, ignored files as far as [`KeepLimits::LAST`] lets them. Then work that is not
+/// saved elsewhere is a reason to refuse, unless the mode is [`RemoveMode::Force`]. The branch stays when it has commits
+/// beyond the base. A scratch folder has no git to keep it, so one with files in it needs force.
 ///
 /// The directory goes out of its place by one rename before anything in it is removed, so a crash leaves all of it
-/// or nothing, and the next call finishes.
+/// or nothing, and the next call finishes. Where it is then it is looked at again: what somebody has written in between
+/// is kept as well, and when that has no end the directory goes back to its place.
 ///
 /// # Errors
 /// [`RemoveError`]; but for [`RemoveError::Io`] the directory is untouched then.
@@ -181,32 +192,31 @@ async fn remove_worktree(git: &Git, params: RemoveParams<'_>, place: &Place) -> 
     let Some(project) = params.record.project.as_deref().map(Path::new) else {
         return Err(place.not_ours("its record names no project"));
     };
-    if top_of(git, project).await.is_none() {
-        return if place.is_there {
-            Err(gone(project))
-        } else {
-            Ok(Removal { snapshot: None, branch: BranchFate::Absent })
-        };
+    if repository_of(git, project).await.is_none() {
+        return if place.is_there { Err(gone(project)) } else { Ok(Removal::of_nothing()) };
     }
-    let kept = match place.is_there {
-        true => keep(git, params, place, project).await?,
-        false => kept_before(git, params, project).await?,
+    place.keep_what_was_taken_away(git, params).await?;
+    if place.is_there {
+        keep(git, params, place, project).await?;
+    }
+    let kept = match place.take_away().await? {
+        Some(away) => place.keep_again(git, params, &away).await?,
+        None => kept_before(git, params, project).await?,
     };
-    place.take_away().await?;
-    if registered(git, project, &place.path).await? != Entry::Unknown {
-        unregister(git, project, &place.path).await?;
+    place.clear_away().await?;
+    // git itself may have noted where the directory was put.
+    for path in [&place.path, &place.away()?] {
+        if registered(git, project, path).await? != Entry::Unknown {
+            unregister(git, project, path).await?;
+        }
     }
     let branch = remove_branch(git, params.record, project).await?;
-    Ok(Removal { snapshot: kept, branch })
+    let Taken { snapshot, left_out, is_new: _ } = kept;
+    Ok(Removal { snapshot, left_out, branch })
 }
 
 /// Keeps what the worktree holds, and refuses when that is not enough.
-async fn keep(
-    git: &Git,
-    params: RemoveParams<'_>,
-    place: &Place,
-    project: &Path,
-) -> Result<Option<Snapshot>, RemoveError> {
+async fn keep(git: &Git, params: RemoveParams<'_>, place: &Place, project: &Path) -> Result<(), RemoveError> {
     let dir = place.path.as_path();
     if registered(git, project, dir).await? != Entry::Made {
         return Err(place.not_ours("its project does not know it"));
@@ -214,29 +224,27 @@ async fn keep(
     if !is_linked(git, project, dir).await? {
         return Err(place.not_ours("its link to the project is broken"));
     }
-    let kept = snapshot(git, SnapshotParams { dir, refname: params.snapshot_ref }).await?;
-    let nested = status(git, dir, None).await?.nested_repositories;
+    let kept = take(git, params.last_snapshot(params.record), snapshot::Place::Own).await?;
+    let mut nested = status(git, dir, None).await?.nested_repositories;
+    nested.extend(unpushed_submodules(git, dir).await?);
     if !nested.is_empty() {
         return Err(RemoveError::NestedRepositories { path: dir.to_owned(), nested });
     }
-    let unsaved = unsaved(git, params.record).await?;
+    let mut unsaved = unsaved(git, params.record).await?;
+    unsaved.ignored = kept.left_out.iter().filter(|out| out.why != LeftOutWhy::Artefact).count();
     match params.mode {
         RemoveMode::IfSaved if !unsaved.is_empty() => {
-            Err(RemoveError::Unsaved { record: Box::new(params.record.clone()), unsaved, snapshot: kept })
+            let record = Box::new(params.record.clone());
+            Err(RemoveError::Unsaved { record, unsaved, snapshot: kept.snapshot })
         }
-        RemoveMode::IfSaved | RemoveMode::Force => Ok(kept),
+        RemoveMode::IfSaved | RemoveMode::Force => Ok(()),
     }
 }
 
 /// Finds what an earlier call has kept, whose caller may never have heard of it.
-async fn kept_before(
-    git: &Git,
-    params: RemoveParams<'_>,
-    project: &Path,
-) -> Result<Option<Snapshot>, RemoveError> {
-    let refname = params.snapshot_ref;
-    let commit = git.commit_of(project, refname).await?;
-    Ok(commit.map(|commit| Snapshot { refname: refname.to_owned(), commit }))
+async fn kept_before(git: &Git, params: RemoveParams<'_>, project: &Path) -> Result<Taken, RemoveError> {
+    let snapshot = snapshots(git, project, params.name).await?.pop();
+    Ok(Taken { snapshot, is_new: false, left_out: Vec::new() })
 }
 
 /// Removes the branch when it has nothing of its own and nobody is on it.
@@ -269,8 +277,25 @@ async fn remove_scratch(params: RemoveParams<'_>, place: &Place) -> Result<Remov
         }),
         RemoveMode::IfSaved | RemoveMode::Force => {
             place.take_away().await?;
-            Ok(Removal { snapshot: None, branch: BranchFate::Absent })
+            place.clear_away().await?;
+            Ok(Removal::of_nothing())
         }
+    }
+}
+
+impl Removal {
+    fn of_nothing() -> Removal {
+        Removal { snapshot: None, left_out: Vec::new(), branch: BranchFate::Absent }
+    }
+}
+
+impl<'a> RemoveParams<'a> {
+    /// Gives what to keep of the worktree that is where `record` says.
+    fn last_snapshot<'r>(&self, record: &'r WorkspaceRecord) -> SnapshotParams<'r>
+    where
+        'a: 'r,
+    {
+        SnapshotParams { record, name: self.name, limits: KeepLimits::LAST }
     }
 }
 
@@ -311,17 +336,83 @@ impl Place {
         RemoveError::NotOurs { path: self.path.clone(), what }
     }
 
-    /// Takes the directory out of its place and removes it, what an earlier call had taken away included.
-    async fn take_away(&self) -> Result<(), RemoveError> {
-        let io_error = |source| RemoveError::Io { path: self.path.clone(), source };
-        let away = beside(&self.path, "removed").map_err(io_error)?;
-        remove_tree(&away).await.map_err(io_error)?;
-        if self.is_there {
-            tokio::fs::rename(&self.path, &away).await.map_err(io_error)?;
-            remove_tree(&away).await.map_err(io_error)?;
+    fn io_error(&self, source: io::Error) -> RemoveError {
+        RemoveError::Io { path: self.path.clone(), source }
+    }
+
+    /// Gives where the directory is put out of its place.
+    fn away(&self) -> Result<PathBuf, RemoveError> {
+        beside(&self.path, "removed").map_err(|error| self.io_error(error))
+    }
+
+    /// Takes the directory out of its place, and gives where it is now.
+    async fn take_away(&self) -> Result<Option<PathBuf>, RemoveError> {
+        if !self.is_there {
+            return Ok(None);
         }
+        let away = self.away()?;
+        remove_tree(&away).await.map_err(|error| self.io_error(error))?;
+        tokio::fs::rename(&self.path, &away).await.map_err(|error| self.io_error(error))?;
+        Ok(Some(away))
+    }
+
+    /// Removes what was taken out of its place. Its link to the project goes first, so that a later call does not
+    /// take what is left of it for a worktree that is to be kept.
+    async fn clear_away(&self) -> Result<(), RemoveError> {
+        let away = self.away()?;
+        match tokio::fs::remove_file(away.join(".git")).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+            removed => removed.map_err(|error| self.io_error(error))?,
+        }
+        remove_tree(&away).await.map_err(|error| self.io_error(error))
+    }
+
+    /// Keeps what somebody has written since it was kept, or puts the directory back when that has no end.
+    async fn keep_again(
+        &self,
+        git: &Git,
+        params: RemoveParams<'_>,
+        away: &Path,
+    ) -> Result<Taken, RemoveError> {
+        match take_moved(git, params, away).await {
+            Ok(taken) => Ok(taken),
+            Err(error) => {
+                tokio::fs::rename(away, &self.path).await.map_err(|error| self.io_error(error))?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Keeps what an earlier call had taken away when it was cut off, as far as it still is a worktree.
+    async fn keep_what_was_taken_away(&self, git: &Git, params: RemoveParams<'_>) -> Result<(), RemoveError> {
+        let away = self.away()?;
+        if top_of(git, &away).await.as_deref() != Some(&away) {
+            return Ok(());
+        }
+        take_moved(git, params, &away).await?;
         Ok(())
     }
+}
+
+/// Keeps a worktree that was taken out of its place.
+async fn take_moved(git: &Git, params: RemoveParams<'_>, away: &Path) -> Result<Taken, SnapshotError> {
+    let record = WorkspaceRecord { path: away.to_string_lossy().into_owned(), ..params.record.clone() };
+    take(git, params.last_snapshot(&record), snapshot::Place::Left).await
+}
+
+/// Lists the submodules with commits that none of their remotes has: their repositories go with the worktree.
+async fn unpushed_submodules(git: &Git, dir: &Path) -> Result<Vec<String>, GitError> {
+    let mut unpushed = Vec::new();
+    for path in IndexCopy::take(git, dir).await?.submodules {
+        let inner = dir.join(&path);
+        let args = ["rev-list", "--count", "--max-count=1", "HEAD", "--branches", "--not", "--remotes"];
+        let stashed = git.commit_of(&inner, "refs/stash").await?.is_some();
+        if stashed || git.count(&Call::new(&inner, &args)).await? > 0 {
+            unpushed.push(path);
+        }
+    }
+    Ok(unpushed)
 }
 
 /// Resolves the links of a path as far as it is there.

@@ -5,6 +5,7 @@
 //! tree that evidence is bound to, and a snapshot before a removal, must not leave such a file out.
 
 use crate::git::{Call, Git, GitError};
+use std::collections::BTreeSet;
 use std::fs::{File, FileTimes};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,13 @@ pub(super) struct IndexCopy {
     pub(super) top: PathBuf,
     /// Repositories that stand in the index by a commit and keep their objects inside the worktree.
     pub(super) embedded: Vec<String>,
+    /// Repositories that stand in the index by a commit and keep their objects beside the worktree's own.
+    pub(super) submodules: Vec<String>,
+    /// Paths that are not looked at; they stay as the index has them.
+    pub(super) passed_over: Vec<String>,
     file: String,
+    /// Whether entries stand in it that no file of the worktree tells.
+    is_sparse: bool,
     _folder: TempDir,
 }
 
@@ -53,9 +60,39 @@ impl IndexCopy {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(GitError::File { path: index, source }),
         }
-        let mut copy = IndexCopy { top, embedded: Vec::new(), file, _folder: folder };
+        let mut copy = IndexCopy {
+            top,
+            embedded: Vec::new(),
+            submodules: Vec::new(),
+            passed_over: Vec::new(),
+            file,
+            is_sparse: false,
+            _folder: folder,
+        };
         copy.unveil(git).await?;
         Ok(copy)
+    }
+
+    /// Gives an index that is kept in a file and knows what the worktree's index knows to be tracked, so that what was
+    /// read for it once is not read again.
+    pub(super) async fn kept_in(&self, git: &Git, file: &Path) -> Result<KeptIndex<'_>, GitError> {
+        let text = file.to_str().ok_or_else(|| GitError::File {
+            path: file.to_owned(),
+            source: io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8"),
+        })?;
+        let kept = KeptIndex { copy: self, file: text.to_owned() };
+        if self.is_sparse || !file.is_file() {
+            let (from, to) = (PathBuf::from(&self.file), file.to_owned());
+            return match tokio::task::spawn_blocking(move || copy(&from, &to)).await {
+                Ok(Ok(())) => Ok(kept),
+                // Nothing was ever added in this repository.
+                Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(kept),
+                Ok(Err(source)) => Err(GitError::File { path: file.to_owned(), source }),
+                Err(error) => Err(GitError::File { path: file.to_owned(), source: error.into() }),
+            };
+        }
+        kept.follow(git).await?;
+        Ok(kept)
     }
 
     /// Prepares a call that uses the copy.
@@ -65,13 +102,18 @@ impl IndexCopy {
 
     /// Adds all there is and writes the tree.
     pub(super) async fn write_tree(&self, git: &Git) -> Result<String, GitError> {
-        let excluded = self.unborn_repositories(git).await?;
-        let excluded: Vec<String> =
-            excluded.iter().map(|path| format!(":(top,exclude,literal){path}")).collect();
+        self.add_all(git, |args| self.call(args)).await
+    }
+
+    async fn add_all<'c>(&self, git: &Git, call: impl Fn(&[&str]) -> Call<'c>) -> Result<String, GitError> {
+        let list = call(&["ls-files", "--others", "--exclude-standard", "-z"]);
+        let excluded = self.unborn_repositories(git, &git.output(&list).await?).await?;
+        let excluded = excluded.iter().chain(&self.passed_over);
+        let excluded: Vec<String> = excluded.map(|path| format!(":(top,exclude,literal){path}")).collect();
         let mut args = vec!["add", "--all", "--sparse", "--", "."];
         args.extend(excluded.iter().map(String::as_str));
-        git.output(&self.call(&args)).await?;
-        git.line(&self.call(&["write-tree"])).await
+        git.output(&call(&args)).await?;
+        git.line(&call(&["write-tree"])).await
     }
 
     /// Takes off the marks that make git look away, and notes the embedded repositories.
@@ -89,8 +131,12 @@ impl IndexCopy {
                 skipped.extend_from_slice(entry.path);
                 skipped.push(0);
             }
-            if entry.is_repository && path.join(".git").is_dir() {
+            self.is_sparse |= entry.is_skipped || entry.is_repository;
+            let inner = path.join(".git");
+            if entry.is_repository && inner.is_dir() {
                 self.embedded.push(String::from_utf8_lossy(entry.path).into_owned());
+            } else if entry.is_repository && inner.is_file() {
+                self.submodules.push(String::from_utf8_lossy(entry.path).into_owned());
             }
         }
         for (option, paths) in [("--no-assume-unchanged", assumed), ("--no-skip-worktree", skipped)] {
@@ -102,8 +148,7 @@ impl IndexCopy {
     }
 
     /// Lists untracked repositories without a commit: git refuses to add them.
-    async fn unborn_repositories(&self, git: &Git) -> Result<Vec<String>, GitError> {
-        let list = git.output(&self.call(&["ls-files", "--others", "--exclude-standard", "-z"])).await?;
+    async fn unborn_repositories(&self, git: &Git, list: &[u8]) -> Result<Vec<String>, GitError> {
         let mut unborn = Vec::new();
         for path in list.split(|byte| *byte == 0).filter(|path| path.ends_with(b"/")) {
             if git.commit_of(&self.top.join(path_of(path)), "HEAD").await?.is_none() {
@@ -112,6 +157,58 @@ impl IndexCopy {
         }
         Ok(unborn)
     }
+}
+
+/// An index of ours that outlives a call.
+pub(super) struct KeptIndex<'a> {
+    copy: &'a IndexCopy,
+    file: String,
+}
+
+impl KeptIndex<'_> {
+    /// Gives the top of the worktree.
+    pub(super) fn top(&self) -> &Path {
+        &self.copy.top
+    }
+
+    /// Prepares a call that uses it.
+    pub(super) fn call(&self, args: &[&str]) -> Call<'_> {
+        Call::new(&self.copy.top, args).with_env("GIT_INDEX_FILE", &self.file)
+    }
+
+    /// Adds all there is and writes the tree.
+    pub(super) async fn write_tree(&self, git: &Git) -> Result<String, GitError> {
+        self.copy.add_all(git, |args| durable(self.call(args))).await
+    }
+
+    /// Takes over which ignored files the worktree's index tracks; of all others `git add` finds out by itself.
+    async fn follow(&self, git: &Git) -> Result<(), GitError> {
+        let list = ["ls-files", "--cached", "--ignored", "--exclude-standard", "-z"];
+        let tracked = paths(&git.output(&self.copy.call(&list)).await?);
+        let known = paths(&git.output(&self.call(&list)).await?);
+        for (option, paths) in [("--force-remove", &known - &tracked), ("--add", &tracked - &known)] {
+            if !paths.is_empty() {
+                let args = ["update-index", option, "--remove", "-z", "--stdin"];
+                git.output(&self.call(&args).with_stdin(joined(&paths))).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes what a call writes outlast a loss of power.
+pub(super) fn durable(call: Call<'_>) -> Call<'_> {
+    call.with_config("core.fsync=committed,loose-object").with_config("core.fsyncMethod=batch")
+}
+
+/// Gives the paths of a list of git's, each of which ends with NUL.
+pub(super) fn paths(list: &[u8]) -> BTreeSet<Vec<u8>> {
+    list.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
+/// Gives paths as git reads a list of them.
+pub(super) fn joined<'p>(paths: impl IntoIterator<Item = &'p Vec<u8>>) -> Vec<u8> {
+    paths.into_iter().flat_map(|path| path.iter().copied().chain([0])).collect()
 }
 
 /// A line of `git ls-files -v -s -z`: tag, mode, object and stage, a tab, and the path.
@@ -154,7 +251,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     File::options().write(true).open(to)?.set_times(FileTimes::new().set_modified(modified))
 }
 
-fn path_of(bytes: &[u8]) -> &Path {
+pub(super) fn path_of(bytes: &[u8]) -> &Path {
     use std::os::unix::ffi::OsStrExt;
     Path::new(std::ffi::OsStr::from_bytes(bytes))
 }

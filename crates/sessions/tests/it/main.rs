@@ -6,11 +6,16 @@
 )]
 
 mod fixtures;
+mod hosted;
 
 mod descendants;
 mod git;
+mod headless;
+mod lost;
+mod merge;
 mod process;
 mod remove;
+mod repository;
 mod snapshot;
 mod tree;
 mod worktree;

@@ -7,7 +7,10 @@ use adjutant_testkit::{Repository, SNAPSHOT_REF};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-const NOTHING: Removal = Removal { snapshot: None, branch: BranchFate::Deleted };
+/// What the removal of a workspace with nothing in it comes to.
+fn nothing(branch: BranchFate) -> Removal {
+    Removal { snapshot: None, left_out: Vec::new(), branch }
+}
 
 async fn removed(
     repository: &Repository,
@@ -29,15 +32,15 @@ fn assert_gone(repository: &Repository, record: &WorkspaceRecord) {
 async fn an_untouched_workspace_goes_without_a_trace() {
     let repository = Repository::new();
     let record = repository.workspace("run_1").await;
-    std::fs::write(Path::new(&record.path).join("build.ignored"), "b").unwrap();
-    assert_eq!(removed(&repository, &record, RemoveMode::IfSaved).await.unwrap(), NOTHING);
+    let removal = removed(&repository, &record, RemoveMode::IfSaved).await.unwrap();
+    assert_eq!(removal, nothing(BranchFate::Deleted));
     assert_gone(&repository, &record);
     assert_eq!(
         repository.sh(&repository.project, &["for-each-ref", "--format=%(refname)"]),
         "refs/heads/main"
     );
     let again = removed(&repository, &record, RemoveMode::IfSaved).await.unwrap();
-    assert_eq!(again, Removal { snapshot: None, branch: BranchFate::Absent });
+    assert_eq!(again, nothing(BranchFate::Absent));
     assert_eq!(repository.workspace("run_1").await, record, "it can be made again");
 }
 
@@ -53,7 +56,7 @@ async fn unsaved_work_is_refused_and_kept_all_the_same() {
 
     let error = removed(&repository, &record, RemoveMode::IfSaved).await.unwrap_err();
     let RemoveError::Unsaved { unsaved, snapshot: Some(kept), .. } = &error else { panic!("{error:?}") };
-    assert_eq!(*unsaved, Unsaved { changed: 1, untracked: 1, commits: 1 });
+    assert_eq!(*unsaved, Unsaved { changed: 1, untracked: 1, commits: 1, ignored: 0 });
     assert_eq!(worktree::unsaved(&repository.git, &record).await.unwrap(), *unsaved);
     assert!(
         error.to_string().ends_with("1 changed file, 1 untracked file, 1 commit that is on no other branch")
@@ -64,7 +67,8 @@ async fn unsaved_work_is_refused_and_kept_all_the_same() {
     assert_eq!(repository.sh(&repository.project, &["show", &format!("{}:new", kept.commit)]), "n");
 
     let removal = removed(&repository, &record, RemoveMode::Force).await.unwrap();
-    assert_eq!(removal, Removal { snapshot: Some(kept.clone()), branch: BranchFate::Kept });
+    let expected = Removal { snapshot: Some(kept.clone()), left_out: Vec::new(), branch: BranchFate::Kept };
+    assert_eq!(removal, expected);
     assert_gone(&repository, &record);
     assert_eq!(repository.sh(&repository.project, &["show", &format!("{SNAPSHOT_REF}:file")]), "two");
     assert_eq!(repository.sh(&repository.project, &["show", "adjutant/run_1:work"]), "w");
@@ -84,7 +88,7 @@ async fn commits_that_another_branch_or_a_remote_has_are_saved() {
             _ => repository.sh(dir, &["update-ref", "refs/remotes/origin/x", "HEAD"]),
         };
         let removal = removed(&repository, &record, RemoveMode::IfSaved).await.unwrap();
-        assert_eq!(removal, Removal { snapshot: None, branch: BranchFate::Kept }, "{place}");
+        assert_eq!(removal.branch, BranchFate::Kept, "{place}");
         assert_gone(&repository, &record);
     }
 }
@@ -176,7 +180,21 @@ async fn a_removal_that_a_crash_cut_short_is_finished() {
     let record = repository.workspace("run_1").await;
     // All that can be left: the directory out of its place, git's entry and the branch still there.
     std::fs::rename(&record.path, repository.workspaces.join(".run_1.removed")).unwrap();
-    assert_eq!(removed(&repository, &record, RemoveMode::IfSaved).await.unwrap(), NOTHING);
+    let removal = removed(&repository, &record, RemoveMode::IfSaved).await.unwrap();
+    assert_eq!(removal, nothing(BranchFate::Deleted));
+    assert_gone(&repository, &record);
+}
+
+#[tokio::test]
+async fn what_was_written_before_a_crash_cut_the_removal_short_is_kept() {
+    let repository = Repository::new();
+    let record = repository.workspace("run_1").await;
+    let away = repository.workspaces.join(".run_1.removed");
+    std::fs::rename(&record.path, &away).unwrap();
+    std::fs::write(away.join("late"), "l\n").unwrap();
+    let removal = removed(&repository, &record, RemoveMode::IfSaved).await.unwrap();
+    let kept = removal.snapshot.unwrap();
+    assert_eq!(repository.sh(&repository.project, &["show", &format!("{}:late", kept.commit)]), "l");
     assert_gone(&repository, &record);
 }
 
@@ -214,7 +232,7 @@ async fn a_branch_that_somebody_else_is_on_stays() {
     repository.sh(Path::new(&record.path), &["checkout", "--quiet", "--detach"]);
     repository.sh(&repository.project, &["checkout", "--quiet", "adjutant/run_1"]);
     let removal = removed(&repository, &record, RemoveMode::IfSaved).await.unwrap();
-    assert_eq!(removal, Removal { snapshot: None, branch: BranchFate::Kept });
+    assert_eq!(removal.branch, BranchFate::Kept);
     assert_eq!(repository.sh(&repository.project, &["symbolic-ref", "--short", "HEAD"]), "adjutant/run_1");
 }
 
@@ -234,7 +252,7 @@ async fn a_scratch_folder_with_files_needs_force() {
     std::fs::write(path.join("result"), "r").unwrap();
     let error = removed(&repository, &record, RemoveMode::IfSaved).await.unwrap_err();
     assert!(matches!(&error, RemoveError::Unsaved { unsaved, .. } if unsaved.untracked == 1), "{error:?}");
-    let expected = Removal { snapshot: None, branch: BranchFate::Absent };
+    let expected = nothing(BranchFate::Absent);
     assert_eq!(removed(&repository, &record, RemoveMode::Force).await.unwrap(), expected);
     assert!(!path.exists());
     assert_eq!(removed(&repository, &record, RemoveMode::IfSaved).await.unwrap(), expected, "again");

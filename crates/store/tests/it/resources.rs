@@ -11,7 +11,7 @@ use adjutant_model::run::{
     ErrorClass, FlowError, FlowErrorCode, RunInput, RunStatus, StepFailure, StepPath, TurnStatus,
     WorkspaceKind, WorkspaceRecord,
 };
-use adjutant_model::{GoalId, OperatorId, SessionId, TokenId, Value};
+use adjutant_model::{GoalId, Holder, OperatorId, SessionId, TokenId, Value};
 use adjutant_store::{
     Json, RunFilter, RunStatusChange, StoreOptions, Superseded, TURNS_MAX, TokenFilter, TurnFilter,
     TurnSettlement, WorkspaceEntry, Write, WriteError, journal,
@@ -261,21 +261,43 @@ async fn large_content_is_kept_once_and_read_back_whole() {
 #[tokio::test]
 async fn a_workspace_comes_moves_and_goes() {
     let (_folder, store) = fresh();
+    let holder = Holder::Run(run_id(1));
     store.write(run_write(1)).await.unwrap();
     for path in ["/w/1", "/w/2"] {
         let mut write = Write::default();
-        write.run_workspace_set(&run_id(1), &workspace(path));
+        write.workspace_set(&holder, &workspace(path));
         store.write(write).await.unwrap();
-        let entry =
-            WorkspaceEntry { run_id: run_id(1), run_status: RunStatus::Running, workspace: workspace(path) };
+        let entry = WorkspaceEntry {
+            holder: holder.clone(),
+            run_status: Some(RunStatus::Running),
+            workspace: workspace(path),
+            is_removed: false,
+        };
         assert_eq!(store.workspaces().await.unwrap(), [entry]);
+        assert_eq!(store.workspace_of(&holder).await.unwrap(), Some(workspace(path)));
     }
     let mut write = Write::default();
-    write.run_workspace_remove(&run_id(1));
+    write.workspace_remove(&holder);
     store.write(write.clone()).await.unwrap();
     assert!(store.workspaces().await.unwrap().is_empty());
+    assert_eq!(store.workspace_of(&holder).await.unwrap(), None);
+    let known = store.workspace_known(&holder).await.unwrap().unwrap();
+    assert!(known.is_removed && known.workspace == workspace("/w/2"), "{known:?}");
     assert_eq!(store.run_get(&run_id(1)).await.unwrap().unwrap().workspace, None);
     assert!(matches!(store.write(write).await, Err(WriteError::RowsUnexpected { .. })));
+}
+
+#[tokio::test]
+async fn a_workspace_of_a_session_stands_beside_those_of_runs() {
+    let (_folder, store) = fresh();
+    let holder = Holder::Session(SessionId::new(Uuid::from_u128(9)));
+    let mut write = run_write(1);
+    write.workspace_set(&Holder::Run(run_id(1)), &workspace("/w/1"));
+    write.workspace_set(&holder, &workspace("/w/2"));
+    store.write(write).await.unwrap();
+    let listed = store.workspaces().await.unwrap();
+    assert_eq!((listed.len(), &listed[0].holder, listed[0].run_status), (2, &holder, None));
+    assert_eq!(store.run_get(&run_id(1)).await.unwrap().unwrap().workspace, Some(workspace("/w/1")));
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ impl GoalCase {
 
     async fn clear(&self, life: &Life<'_>) -> Result<(), EngineError> {
         for workspace in life.plane.workspaces().await? {
-            life.plane.workspace_remove(&workspace.run_id, RemoveMode::Force).await?;
+            life.plane.workspace_remove(&workspace.holder, RemoveMode::Force).await?;
         }
         Ok(())
     }
