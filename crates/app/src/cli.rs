@@ -9,6 +9,7 @@ pub(crate) mod demo;
 mod doctor;
 mod enhance;
 mod goals;
+mod hooks;
 mod ids;
 mod inbox;
 mod journal;
@@ -101,6 +102,9 @@ enum Command {
     Breakers(breakers::BreakersArgs),
     /// Hand on what an agent gives its hooks, and print what it is told; agents call this.
     Hook(hook::HookArgs),
+    /// Hooks for agents that you start yourself: installed, removed, shown.
+    #[command(subcommand)]
+    Hooks(hooks::HooksCommand),
     /// Tokens: made for agents that connect from outside, listed, taken back.
     #[command(subcommand)]
     Token(tokens::TokenCommand),
@@ -181,6 +185,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
             let _always_well = hook::run(cli.home, args);
             Ok(Code::Ok)
         }
+        Command::Hooks(command) => hooks::run(command),
         Command::Token(command) => tokens::run(&connect(&cli.home).await?, command).await,
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&folder()?, args),
         Command::Policy(PolicyCommand::Explain(args)) => {

@@ -31,6 +31,7 @@ pub mod gate;
 mod explain;
 
 pub mod breakers;
+pub mod hook_settings;
 pub mod hooks;
 
 pub mod steps;
