@@ -54,7 +54,7 @@ fn new(env: &TestEnv, name: &str) -> String {
         ["session", "new", "--agent", "rehearsal", "--driver", "headless", "--task", "Begin.", "--name"];
     let mut command = env.command(&args);
     let made = env.finish(command.arg(name).current_dir(env.work("project/tests"))).expect(0).stdout;
-    assert!(made.starts_with(&format!("{name} is active: rehearsal by headless, branch ")), "{made}");
+    assert!(made.starts_with(&format!("{name} is active (rehearsal by headless, branch ")), "{made}");
     assert!(made.contains(&format!("follow it:   adjutant --home [HOME] session logs {name} -f")), "{made}");
     made
 }
@@ -91,8 +91,7 @@ fn a_session_is_begun_watched_told_stopped_gone_on_with_and_ended_behind_a_snaps
         stopped.stderr
     );
     let logs = env.run(&["session", "logs", "api", "-f"]).expect(0).stdout;
-    let last = logs.lines().last().unwrap();
-    assert!(last.ends_with("it is stopped: stopped by a person"), "{logs}");
+    assert!(logs.contains("  it is stopped: stopped by a person\n"), "{logs}");
     assert!(logs.contains("its agent is started (1.)") && logs.contains("it was told 13 bytes"), "{logs}");
 
     let resumed = env.run(&["session", "resume", "api", "--json"]).expect(0).stdout;
