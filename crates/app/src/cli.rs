@@ -2,12 +2,14 @@
 
 mod approvals;
 mod blueprint;
+mod breakers;
 mod client_trace;
 mod data;
 pub(crate) mod demo;
 mod doctor;
 mod enhance;
 mod goals;
+mod hooks;
 mod ids;
 mod inbox;
 mod journal;
@@ -23,7 +25,7 @@ mod watch;
 mod workspaces;
 
 use crate::commands::Commands;
-use crate::{bench, config, daemon, drive, exit, launch, rehearsal};
+use crate::{bench, config, daemon, drive, exit, hook, launch, rehearsal};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
 use blueprint::BlueprintCommand;
@@ -96,6 +98,13 @@ enum Command {
     Journal(journal::JournalCommand),
     /// What agents wait for: questions that a person answers.
     Approvals(approvals::ApprovalsArgs),
+    /// Breakers: which agents are left alone because they failed again and again.
+    Breakers(breakers::BreakersArgs),
+    /// Hand on what an agent gives its hooks, and print what it is told; agents call this.
+    Hook(hook::HookArgs),
+    /// Hooks for agents that you start yourself: installed, removed, shown.
+    #[command(subcommand)]
+    Hooks(hooks::HooksCommand),
     /// Tokens: made for agents that connect from outside, listed, taken back.
     #[command(subcommand)]
     Token(tokens::TokenCommand),
@@ -170,6 +179,13 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Data(command) => data::run(&data::client(&folder()?).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
+        Command::Breakers(args) => breakers::run(&connect(&cli.home).await?, args).await,
+        Command::Hook(args) => {
+            // Nothing but its answer is its own, so it ends like any other command.
+            let _always_well = hook::run(cli.home, args);
+            Ok(Code::Ok)
+        }
+        Command::Hooks(command) => hooks::run(command),
         Command::Token(command) => tokens::run(&connect(&cli.home).await?, command).await,
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&folder()?, args),
         Command::Policy(PolicyCommand::Explain(args)) => {

@@ -9,12 +9,18 @@ mod config;
 mod daemon;
 mod drive;
 mod exit;
+mod hook;
 mod launch;
 mod progress;
 mod rehearsal;
+mod settings_file;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Agents wait for it, so nothing comes before.
+    if let Some(args) = hook::called(std::env::args_os()) {
+        return hook::run(None, args);
+    }
     exit::report(cli::main())
 }

@@ -770,6 +770,22 @@ impl Client {
         self.get(&format!("/v1/approvals{status}")).await
     }
 
+    /// Lists the breakers of agents that are kept.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn breakers(&self) -> Result<http::BreakersView, ClientError> {
+        self.get("/v1/breakers").await
+    }
+
+    /// Closes an agent's breaker.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn breaker_reset(&self, agent: &str) -> Result<http::BreakerView, ClientError> {
+        self.post(&format!("/v1/breakers/{}/reset", id(agent)?), &serde_json::json!({})).await
+    }
+
     /// Answers an approval.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod enhance;
 mod events;
 mod gate;
 mod goals;
+mod hooks;
 mod managed;
 mod operators;
 mod runs;
@@ -33,6 +34,7 @@ pub use goals::{
     CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView,
     GoalsView, LinkParams, LinkView, NoteParams,
 };
+pub use hooks::{BreakerView, BreakersView, HookAnswerView, HookDecisionView};
 pub use managed::{
     ActivityView, AnswerParams, AnsweredView, AttachView, BudgetView, DecommissionParams, HostParams,
     InboxItem, InboxView, ManagedActivityView, ManagedList, ManagedView, QuestionView, ScreenView,

@@ -10,7 +10,11 @@ mod heard;
 mod lines;
 mod piped;
 mod said;
+mod terminal;
+pub mod tmux;
 mod usage_kept;
+
+pub use terminal::TYPED_BYTES_MAX;
 
 use crate::process::{self, Swept};
 use adjutant_model::profile::{AgentProfile, DriverSpec, Fillings};
@@ -82,9 +86,9 @@ pub struct Ended {
 /// What was found of an agent that an earlier daemon has started.
 #[derive(Debug)]
 pub enum Adopted<A> {
-    /// It is there, and signals come again.
+    /// It is there, and its signals follow.
     Living(A),
-    /// It has ended, and this is how.
+    /// It has ended.
     Ended(AgentExit),
 }
 

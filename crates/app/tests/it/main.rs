@@ -15,6 +15,7 @@ mod drive;
 mod enhance;
 mod errors;
 mod goals;
+mod hooks;
 mod rehearsal;
 mod run;
 mod runtime;

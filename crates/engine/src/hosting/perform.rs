@@ -65,7 +65,10 @@ pub(super) async fn perform(
         SessionEffect::Remove { force } => {
             let mode = if *force { RemoveMode::Force } else { RemoveMode::IfSaved };
             match workspaces::take_away(&core, &session.id.into(), mode).await {
-                Ok(snapshot_ref) => Performed::Event(SessionEvent::Removed { snapshot_ref }),
+                Ok(removed) => {
+                    let snapshot_ref = removed.snapshot_ref;
+                    Performed::Event(SessionEvent::Removed { snapshot_ref })
+                }
                 // It went before, and the daemon died before that was durable.
                 Err(EngineError::NotFound { .. }) => {
                     Performed::Event(SessionEvent::Removed { snapshot_ref: None })

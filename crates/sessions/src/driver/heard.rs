@@ -185,6 +185,11 @@ pub(super) fn call_line(tool: &str, input: &Value) -> String {
     if said.is_empty() { tool.to_owned() } else { shown(&format!("{tool}: {said}")) }
 }
 
+/// Gives what a tool is to be called with as the gate takes it.
+pub(super) fn gated(input: &Value) -> Option<adjutant_model::Value> {
+    serde_json::from_value(input.clone()).ok()
+}
+
 /// Finds out when a spent quota is filled again, from what people are told: seconds since the epoch behind a bar
 /// (`usage limit reached|1767225600`), or a span behind "try again in".
 pub(super) fn quota_until(text: &str, now: Timestamp) -> Option<Timestamp> {

@@ -7,7 +7,7 @@
 
 use crate::driver::DriverError;
 use crate::driver::heard::{
-    Call, Calls, Heard, Meter, call_line, count_at, is_quota, quota_until, shown, text_at,
+    Call, Calls, Heard, Meter, call_line, count_at, gated, is_quota, quota_until, shown, text_at,
 };
 use adjutant_model::Timestamp;
 use adjutant_model::session::{
@@ -385,7 +385,7 @@ impl Asker<'_> {
             what: WaitingFor::Permission,
             text: call_line(self.tool, input),
             tool: Some(self.tool.to_owned()),
-            input: Some(adjutant_model::Value::from(input.clone())),
+            input: gated(input),
             options: vec![
                 option("allow", "allow", AskOptionKind::AllowOnce),
                 option("deny", "deny", AskOptionKind::RejectOnce),

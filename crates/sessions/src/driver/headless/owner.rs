@@ -9,7 +9,7 @@ use super::codex::CodexStream;
 use crate::driver::clock::now;
 use crate::driver::heard::Heard;
 use crate::driver::lines::{Line, Lines};
-use crate::driver::piped::{Piped, Pipes, Start, Writer};
+use crate::driver::piped::{LINGER, Piped, Pipes, Start, Writer};
 use crate::driver::said::Scrollback;
 use crate::driver::{DriverError, Ended, LaunchSpec, Signals, usage_kept};
 use crate::process::Swept;
@@ -30,9 +30,6 @@ const PROMPTS_MAX: usize = 16;
 
 /// So many signals may wait before the agent's output is left unread.
 const OUTBOX_MAX: usize = 1024;
-
-/// How long what a program wrote last may take to arrive behind its end.
-const LINGER: Duration = Duration::from_millis(300);
 
 /// How long an interrupted process of one prompt may take to end.
 const INTERRUPT_PATIENCE: Duration = Duration::from_secs(5);
@@ -355,7 +352,7 @@ impl Owner {
             };
             timeout(LINGER, rest).await.ok();
         }
-        let complaint = process.piped.complaint();
+        let complaint = process.piped.complaint().await;
         let how = match complaint.filter(|_| exit != AgentExit::Code(0)) {
             Some(line) => format!("{exit}: {line}"),
             None => exit.to_string(),
