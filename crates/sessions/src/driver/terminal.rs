@@ -2,8 +2,8 @@
 
 use super::{DriverError, Signals};
 use crate::screen::Scrollback;
-use adjutant_model::session::{AgentExit, AgentSignal, AskAnswer, Signal, SignalSource};
 use adjutant_model::profile::TerminalSpec;
+use adjutant_model::session::{AgentExit, AgentSignal, AskAnswer, Signal, SignalSource};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -174,7 +174,11 @@ fn keep(scrollback: Option<&mut Scrollback>, pieces: &mut Vec<Vec<u8>>) {
 }
 
 fn seconds(span: Duration) -> String {
-    if span.subsec_millis() == 0 { format!("{} s", span.as_secs()) } else { format!("{} ms", span.as_millis()) }
+    if span.subsec_millis() == 0 {
+        format!("{} s", span.as_secs())
+    } else {
+        format!("{} ms", span.as_millis())
+    }
 }
 
 /// What is done with a terminal to answer what its agent asks.
@@ -205,7 +209,10 @@ pub(super) fn answered<'a>(spec: &'a TerminalSpec, answer: AskAnswer) -> Result<
 /// Gives what is typed of a text: nothing that could end the paste or steer the agent's interface.
 pub(super) fn typed(text: &str) -> Result<String, DriverError> {
     if text.len() > TYPED_BYTES_MAX {
-        let what = format!("a text of {} bytes is too long for a terminal; {TYPED_BYTES_MAX} can be typed", text.len());
+        let what = format!(
+            "a text of {} bytes is too long for a terminal; {TYPED_BYTES_MAX} can be typed",
+            text.len()
+        );
         return Err(DriverError::Unsupported { what });
     }
     Ok(crate::screen::plain(text))

@@ -264,8 +264,7 @@ mod system {
         for row in &rows {
             children.entry(row.parent).or_default().push(row.process);
         }
-        let mut open: Vec<ProcessId> =
-            rows.iter().filter(|row| row.is_hit).map(|row| row.process).collect();
+        let mut open: Vec<ProcessId> = rows.iter().filter(|row| row.is_hit).map(|row| row.process).collect();
         let mut found = HashSet::new();
         while let Some(process) = open.pop() {
             if process.pid != getpid() && found.insert(process) {
@@ -328,8 +327,7 @@ mod system {
             let environ = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
             Some(mark.is_in(&environ))
         };
-        let is_hit =
-            family.has(pid, &stat) || hunt.known.contains(&process) || is_marked().unwrap_or(false);
+        let is_hit = family.has(pid, &stat) || hunt.known.contains(&process) || is_marked().unwrap_or(false);
         Some(Row { process, parent: stat.parent, is_hit })
     }
 
@@ -373,9 +371,7 @@ mod system {
     //! Systems that do not show other processes' environments: only the group is known.
 
     use super::{Hunt, ProcessId};
-    use rustix::process::{
-        Pid, Signal, kill_process_group, test_kill_process, test_kill_process_group,
-    };
+    use rustix::process::{Pid, Signal, kill_process_group, test_kill_process, test_kill_process_group};
 
     /// Gives the process that has a pid; when it started is not known here.
     pub(super) fn process_of(pid: Pid) -> Option<ProcessId> {
@@ -401,7 +397,10 @@ mod tests {
     fn a_process_name_cannot_forge_the_fields() {
         let line = b"42 (a) R 1 7 (b) S 10 20 20 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987 1 1\n";
         let stat = Stat::parse(line).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.group, stat.session, stat.started_ticks), (b'S', 10, 20, 20, 987));
+        assert_eq!(
+            (stat.state, stat.parent, stat.group, stat.session, stat.started_ticks),
+            (b'S', 10, 20, 20, 987)
+        );
         assert!(Stat::parse(b"").is_none());
         assert!(Stat::parse(b"42 (x)").is_none());
     }

@@ -98,24 +98,35 @@ async fn a_start_that_was_made_is_found_and_a_later_one_takes_its_place() {
     let (later, _signals) = ground.launch(LaunchSpec { launch: 2, ..spec.clone() }).await;
     assert!(!is_alive(&first.handle().pid.to_string()));
     assert_ne!(later.handle().pid, first.handle().pid);
-    let names: Vec<_> =
-        ground.server.terminals().await.unwrap().into_iter().map(|found| (found.name, found.launch)).collect();
+    let names: Vec<_> = ground
+        .server
+        .terminals()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|found| (found.name, found.launch))
+        .collect();
     assert_eq!(names, [("adj-twice".to_owned(), 2)]);
 
     let other = ground.spec("twice", &["sh"]);
     let refused = tmux::launch(&ground.server, other, mpsc::channel(1).0).await.unwrap_err();
-    assert_eq!(refused.to_string(), "the agent could not be started: the terminal `adj-twice` is another session's");
+    assert_eq!(
+        refused.to_string(),
+        "the agent could not be started: the terminal `adj-twice` is another session's"
+    );
 }
 
 #[tokio::test]
 async fn what_cannot_be_started_is_refused_before_there_is_a_terminal() {
     let ground = Ground::new();
     let long = "a".repeat(41);
-    for name in ["", "a b", "x:0", "=x", "#(touch pwned)", "$(touch pwned)", "a'b", "A", "ü", long.as_str()] {
+    for name in ["", "a b", "x:0", "=x", "#(touch pwned)", "$(touch pwned)", "a'b", "A", "ü", long.as_str()]
+    {
         let refused = tmux::launch(&ground.server, ground.spec(name, &["sh"]), mpsc::channel(1).0).await;
         assert!(matches!(refused, Err(DriverError::Start { .. })), "{name:?}");
     }
-    let missing = tmux::launch(&ground.server, ground.spec("gone", &["no-such-program"]), mpsc::channel(1).0).await;
+    let missing =
+        tmux::launch(&ground.server, ground.spec("gone", &["no-such-program"]), mpsc::channel(1).0).await;
     assert_eq!(
         missing.unwrap_err().to_string(),
         "the agent could not be started: the program `no-such-program` was not found in PATH"
@@ -130,20 +141,29 @@ async fn what_cannot_be_started_is_refused_before_there_is_a_terminal() {
 #[tokio::test]
 async fn an_agent_has_its_environment_and_nothing_else_and_no_secret_is_seen() {
     let ground = Ground::new();
-    let mut spec = ground.spec("env", &["sh", "-c", "env | cut -d= -f1 | sort | tr '\\n' ' '; echo \"<$TOKEN>\"; exec sleep 1000"]);
+    let mut spec = ground.spec(
+        "env",
+        &["sh", "-c", "env | cut -d= -f1 | sort | tr '\\n' ' '; echo \"<$TOKEN>\"; exec sleep 1000"],
+    );
     spec.env.push(("TOKEN".to_owned(), "it's $ecret `x`".to_owned()));
     let folder = spec.folder.clone();
     let (agent, mut signals) = ground.launch(spec).await;
     let lines = shown(&agent, &mut signals, "<it's $ecret `x`>").await.concat();
     let names: Vec<&str> = lines.split(" <").next().unwrap().split(' ').collect();
-    let names: Vec<&str> = names.into_iter().filter(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name)).collect();
-    assert_eq!(names, ["ADJUTANT_EFFECT", "HOME", "PATH", "TERM", "TOKEN<it's"]
-        .map(|name| name.trim_end_matches("<it's")));
+    let names: Vec<&str> =
+        names.into_iter().filter(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name)).collect();
+    assert_eq!(
+        names,
+        ["ADJUTANT_EFFECT", "HOME", "PATH", "TERM", "TOKEN<it's"].map(|name| name.trim_end_matches("<it's"))
+    );
     assert!(std::fs::read_dir(folder).unwrap().all(|entry| entry.unwrap().file_name() == "scrollback"));
     let server_pid = ground.tmux(&["display-message", "-p", "#{pid}"]);
     let environ = std::fs::read(format!("/proc/{}/environ", server_pid.trim())).unwrap();
     assert!(!String::from_utf8_lossy(&environ).contains("ecret"));
-    assert!(!String::from_utf8_lossy(&environ).contains("CARGO"), "nothing of this process leaks into the server");
+    assert!(
+        !String::from_utf8_lossy(&environ).contains("CARGO"),
+        "nothing of this process leaks into the server"
+    );
 }
 
 /// Reads its terminal as an agent's interface does: it asks for bracketed paste and tells what it got.
@@ -204,11 +224,15 @@ async fn an_agent_is_told_answered_and_interrupted_by_its_keys() {
 #[tokio::test]
 async fn quiet_and_output_are_told_once_each_time() {
     let ground = Ground::new();
-    let (agent, mut signals) = ground.shell("turns", "echo up; while read -r line; do echo \"$line\"; done").await;
+    let (agent, mut signals) =
+        ground.shell("turns", "echo up; while read -r line; do echo \"$line\"; done").await;
     let is_quiet = |signal: &AgentSignal| matches!(signal, AgentSignal::Quiet { .. });
     for _ in 0..3 {
         let seen = until(&mut signals, is_quiet).await;
-        assert!(matches!(seen[..], [AgentSignal::Output, AgentSignal::Quiet { quiet_ms: 200.. }]), "{seen:?}");
+        assert!(
+            matches!(seen[..], [AgentSignal::Output, AgentSignal::Quiet { quiet_ms: 200.. }]),
+            "{seen:?}"
+        );
         ground.tmux(&["send-keys", "-t", "=adj-turns:", "x", "Enter"]);
     }
     drop(agent);
@@ -278,9 +302,14 @@ async fn a_flood_costs_neither_memory_nor_the_end_of_it() {
     let grown = resident_kib("self").saturating_sub(before);
     assert!(grown < 64 << 10, "this process grew by {grown} KiB");
     let server_pid = ground.tmux(&["display-message", "-p", "#{pid}"]);
-    assert!(resident_kib(server_pid.trim()) < 128 << 10, "the server has {} KiB", resident_kib(server_pid.trim()));
+    assert!(
+        resident_kib(server_pid.trim()) < 128 << 10,
+        "the server has {} KiB",
+        resident_kib(server_pid.trim())
+    );
     until_quiet(&mut signals).await;
-    let kept: u64 = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    let kept: u64 =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
     assert!(kept <= 1 << 20, "{kept} bytes are kept");
     assert!(scrollback_read(&folder, 100).unwrap().contains("done"));
 }
