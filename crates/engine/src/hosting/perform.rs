@@ -227,7 +227,7 @@ async fn spec(
         session: Some(clock::fresh_random_id().to_string()),
         agent_session: resume.clone(),
         prompt: prompt.clone().filter(|_| is_argument),
-        hook: hook.map(|path| path.to_string_lossy().into_owned()),
+        hook,
     };
     let argv = profile::argv(&profile, &driver, &fillings);
     Ok(LaunchSpec {
