@@ -10,6 +10,7 @@ mod daemon;
 mod drive;
 mod exit;
 mod hook;
+mod host_agent;
 mod launch;
 mod progress;
 mod rehearsal;
@@ -21,6 +22,9 @@ fn main() -> ExitCode {
     // Agents wait for it, so nothing comes before.
     if let Some(args) = hook::called(std::env::args_os()) {
         return hook::run(None, args);
+    }
+    if let Some(args) = host_agent::called(std::env::args_os()) {
+        return host_agent::become_agent(args);
     }
     exit::report(cli::main())
 }

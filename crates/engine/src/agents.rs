@@ -4,11 +4,11 @@
 //! with a mistake is left out as a whole, and whoever asks for its agent is told the mistake.
 
 use crate::error::EngineError;
-use crate::hook_settings::{self, ProjectHook};
 use crate::plane::Core;
 use crate::templates;
-use adjutant_model::profile::AgentProfile;
+use adjutant_model::profile::{AgentProfile, HookFlavour};
 use adjutant_model::run::ErrorClass;
+use adjutant_rules::hook::settings;
 use adjutant_rules::profile::{ProfileFile, ProfileProblem, Profiles};
 use std::fs;
 use std::io;
@@ -53,32 +53,30 @@ pub(crate) fn variables(core: &Core, profile: &AgentProfile) -> Vec<String> {
     templates::allowed_of(profile, &core.settings.env)
 }
 
-/// Gives what an agent is given so that it calls Adjutant's hooks: the path of a file outside of its workspace, or an
-/// override of its configuration. Says which hooks the workspace brings along.
-pub(crate) async fn hook_settings(
+/// Gives what tells an agent to call Adjutant's hooks, as its profile's `{hook}`; nothing for one that calls none.
+///
+/// Nothing is written into the workspace, so the project's own hooks stay as they are and its tree stays clean.
+pub(crate) fn hook_settings(
     core: &Core,
     profile: &AgentProfile,
     folder: &Path,
-    workspace: &Path,
 ) -> Result<Option<String>, EngineError> {
-    let (flavour, folder, workspace) = (profile.hooks, folder.to_owned(), workspace.to_owned());
-    let exe = core.settings.exe.clone();
-    let written = tokio::task::spawn_blocking(move || {
-        for ProjectHook { file, hook } in hook_settings::of_project(&workspace) {
-            let runs = hook.map_or_else(|| "what nobody can read".to_owned(), |hook| hook.runs);
-            tracing::warn!(workspace = %workspace.display(), file, runs, "a project brings hooks of its own along");
+    let program = core.settings.exe.to_string_lossy();
+    match profile.hooks {
+        HookFlavour::None => Ok(None),
+        HookFlavour::Codex => Ok(Some(settings::codex_override(&program))),
+        HookFlavour::Claude => {
+            let path = folder.join("hooks.json");
+            fs::write(&path, settings::fresh(profile.hooks, &program)).map_err(|error| {
+                EngineError::Workspace {
+                    message: format!("{} could not be written: {error}", path.display()),
+                    hint: None,
+                    class: ErrorClass::Retry,
+                }
+            })?;
+            Ok(Some(path.to_string_lossy().into_owned()))
         }
-        hook_settings::hosted(flavour, &folder, &exe)
-    });
-    let written = written.await.map_err(|_| EngineError::Defect("the writer of hook settings panicked"))?;
-    written.map_err(|error| EngineError::Workspace {
-        message: format!(
-            "{error}: {}",
-            std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default()
-        ),
-        hint: None,
-        class: ErrorClass::Retry,
-    })
+    }
 }
 
 fn texts(folder: &Path) -> io::Result<Vec<(String, String)>> {

@@ -162,7 +162,7 @@ async fn session_for(
 }
 
 /// Passes on what a hook tells, but for what is asked: whether somebody is asked is decided here.
-async fn tell(core: &Core, session: &HookedSession, call: &HookCall, at: Timestamp) {
+async fn tell(core: &Arc<Core>, session: &HookedSession, call: &HookCall, at: Timestamp) {
     let decides = call.event.is_some_and(HookEvent::decides);
     let clock = HookClock { now: at, offset_secs: clock::offset_secs() };
     let mut signals = hook::signals(call, clock);
@@ -376,7 +376,12 @@ fn verdict(session: &HookedSession, event: HookEvent, judgement: Judgement) -> O
 
 /// Tells what follows from a decision: a tool that is denied has ended, and where nothing was decided about a permission
 /// the agent shows a dialog of its own.
-async fn settle(core: &Core, session: &HookedSession, asked: &Asked<'_>, decision: Option<&HookDecision>) {
+async fn settle(
+    core: &Arc<Core>,
+    session: &HookedSession,
+    asked: &Asked<'_>,
+    decision: Option<&HookDecision>,
+) {
     let what = match decision.map(|decision| &decision.verdict) {
         Some(HookVerdict::Allow { .. }) => return,
         Some(HookVerdict::Deny { .. }) => match &asked.call.tool {

@@ -10,7 +10,11 @@ mod heard;
 mod lines;
 mod piped;
 mod said;
+mod terminal;
+pub mod tmux;
 mod usage_kept;
+
+pub use terminal::TYPED_BYTES_MAX;
 
 use crate::process::{self, Swept};
 use adjutant_model::profile::{AgentProfile, DriverSpec, Fillings};

@@ -16,6 +16,7 @@ use adjutant_model::session::{AgentExit, AgentSignal, AskAnswer, HostHandle, Ses
 use adjutant_model::{SessionId, TokenId};
 use adjutant_rules::profile;
 use adjutant_rules::session::{Launch, LaunchWith, SessionEffect, SessionEvent};
+use adjutant_sessions::driver::tmux::Terminal;
 use adjutant_sessions::driver::{Adopted, AgentDriver, DriverError, Ended, LaunchSpec};
 use adjutant_sessions::process::Swept;
 use adjutant_sessions::worktree::RemoveMode;
@@ -23,7 +24,7 @@ use adjutant_sessions::{environment, process};
 use adjutant_store::{Draft, Write};
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -65,7 +66,10 @@ pub(super) async fn perform(
         SessionEffect::Remove { force } => {
             let mode = if *force { RemoveMode::Force } else { RemoveMode::IfSaved };
             match workspaces::take_away(&core, &session.id.into(), mode).await {
-                Ok(snapshot_ref) => Performed::Event(SessionEvent::Removed { snapshot_ref }),
+                Ok(removed) => {
+                    let snapshot_ref = removed.snapshot_ref;
+                    Performed::Event(SessionEvent::Removed { snapshot_ref })
+                }
                 // It went before, and the daemon died before that was durable.
                 Err(EngineError::NotFound { .. }) => {
                     Performed::Event(SessionEvent::Removed { snapshot_ref: None })
@@ -134,9 +138,13 @@ async fn started(core: &Arc<Core>, session: &Session, launch: &Launch) -> Perfor
 }
 
 /// Finds the agent again that was there when the last daemon was.
-pub(super) async fn adopt(core: Arc<Core>, session: Session) -> Performed {
+pub(super) async fn adopt(
+    core: Arc<Core>,
+    session: Session,
+    terminals: Option<Arc<Vec<Terminal>>>,
+) -> Performed {
     let Some(handle) = session.handle.clone() else { return Performed::Event(vanished()) };
-    match found(&core, &session, handle).await {
+    match found(&core, &session, handle, terminals.as_deref().map(Vec::as_slice)).await {
         Ok(Adopted::Living(Hosted { agent, signals })) => Performed::Hosted { agent, signals, event: None },
         Ok(Adopted::Ended(exit)) => Performed::Event(exited(exit)),
         Err(error) => {
@@ -150,10 +158,11 @@ async fn found(
     core: &Arc<Core>,
     session: &Session,
     handle: HostHandle,
+    terminals: Option<&[Terminal]>,
 ) -> Result<Adopted<Hosted>, DriverError> {
     let spec = spec(core, session, None).await;
     let spec = spec.map_err(|error| DriverError::Failed { what: told(&error) })?;
-    core.hosting.drivers.adopt(handle, spec).await
+    core.hosting.drivers.adopt(handle, spec, terminals).await
 }
 
 fn vanished() -> SessionEvent {
@@ -170,7 +179,7 @@ async fn end(core: &Arc<Core>, session: &Session, agent: Option<Arc<dyn AgentDri
     let ended = match (agent, &session.handle) {
         (Some(agent), _) => agent.end(grace).await,
         // The last daemon was ended while it ended the agent.
-        (None, Some(handle)) => match found(core, session, handle.clone()).await {
+        (None, Some(handle)) => match found(core, session, handle.clone(), None).await {
             Ok(Adopted::Living(hosted)) => hosted.agent.end(grace).await,
             Ok(Adopted::Ended(exit)) => Ok(Ended { exit, swept: Swept::default() }),
             Err(error) => Err(error),
@@ -218,7 +227,7 @@ async fn spec(
     });
     let is_argument = driver.prompt == adjutant_model::profile::PromptDelivery::Argument;
     let hook = match launch {
-        Some(_) => agents::hook_settings(core, &profile, &folder, Path::new(&workspace.path)).await?,
+        Some(_) => agents::hook_settings(core, &profile, &folder)?,
         None => None,
     };
     let fillings = Fillings {

@@ -51,6 +51,6 @@ pub(crate) async fn remove(
 ) -> Answer<Json<http::RemovedView>> {
     let holder: Holder = id(&text)?;
     let mode = if query.force { RemoveMode::Force } else { RemoveMode::IfSaved };
-    let snapshot_ref = plane.workspace_remove(&holder, mode).await?;
-    Ok(Json(http::RemovedView { id: holder.to_string(), snapshot_ref }))
+    let removed = plane.workspace_remove(&holder, mode).await?;
+    Ok(Json(http::RemovedView { id: holder.to_string(), snapshot_ref: removed.snapshot_ref }))
 }

@@ -7,6 +7,7 @@
 
 mod fixtures;
 mod hosted;
+mod terminal_fixture;
 
 mod descendants;
 mod git;
@@ -17,5 +18,6 @@ mod process;
 mod remove;
 mod repository;
 mod snapshot;
+mod tmux;
 mod tree;
 mod worktree;
