@@ -83,7 +83,11 @@ fn a_hook_of_stop_sends_the_agent_on_and_one_of_the_prompt_holds_it_back() {
     assert_eq!(events.json("\"Stop\"")["stop_hook_active"], false);
     assert_eq!(events.json("\"Stop\"")["stop_hook_active"], true);
     let held = env.run(&["rehearsal", "script.yaml", "--prompt", "a secret"]).expect(0);
-    assert!(held.stdout.contains("no secrets") && !held.stdout.contains("\"text\":\"one\""), "{}", held.stdout);
+    assert!(
+        held.stdout.contains("no secrets") && !held.stdout.contains("\"text\":\"one\""),
+        "{}",
+        held.stdout
+    );
 }
 
 #[test]
