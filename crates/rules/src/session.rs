@@ -119,6 +119,8 @@ pub enum SessionEvent {
         /// Which.
         ask_id: String,
     },
+    /// The agent was found again after a restart of the daemon: what it told meanwhile may have reached nobody.
+    Found,
     /// The agent was interrupted: whatever was known of its activity may not hold any more.
     Interrupted,
     /// A person wants something.

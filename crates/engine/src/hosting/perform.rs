@@ -44,7 +44,7 @@ pub(super) enum Performed {
     /// The machine hears of it.
     Event(SessionEvent),
     /// An agent is there.
-    Hosted { agent: Arc<dyn AgentDriver>, signals: mpsc::Receiver<Signal>, event: Option<SessionEvent> },
+    Hosted { agent: Arc<dyn AgentDriver>, signals: mpsc::Receiver<Signal>, event: SessionEvent },
     /// The gate has answered what an agent asked.
     Judged { ask_id: String, answer: AskAnswer },
     /// Nothing that anybody has to hear of.
@@ -137,7 +137,7 @@ async fn started(core: &Arc<Core>, session: &Session, launch: &Launch) -> Perfor
         Ok(Hosted { agent, signals }) => {
             let token_id = Some(token_id);
             let event = SessionEvent::Launched { handle: agent.handle(), resumed, token_id, to_tell };
-            Performed::Hosted { agent, signals, event: Some(event) }
+            Performed::Hosted { agent, signals, event }
         }
         Err(error) => {
             let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
@@ -170,7 +170,9 @@ pub(super) async fn adopt(
 ) -> Performed {
     let Some(handle) = session.handle.clone() else { return Performed::Event(vanished()) };
     match found(&core, &session, handle, terminals.as_deref().map(Vec::as_slice)).await {
-        Ok(Adopted::Living(Hosted { agent, signals })) => Performed::Hosted { agent, signals, event: None },
+        Ok(Adopted::Living(Hosted { agent, signals })) => {
+            Performed::Hosted { agent, signals, event: SessionEvent::Found }
+        }
         Ok(Adopted::Ended(exit)) => Performed::Event(exited(exit)),
         Err(error) => {
             tracing::warn!(session = %session.id, %error, "an agent could not be looked for");

@@ -62,6 +62,7 @@ impl<'a> Machine<'a> {
             }
             SessionEvent::Signal(signal) => self.signal(signal),
             SessionEvent::Answered { ask_id } => activity::answered(&mut self.session, &ask_id, self.now),
+            SessionEvent::Found => activity::found(&mut self.session),
             SessionEvent::Interrupted => activity::interrupted(&mut self.session, self.now),
             SessionEvent::Woke => self.woke(),
         }
