@@ -88,7 +88,10 @@ impl Observed<'_> {
                 }
             }
             AgentSignal::TurnEnded { text: _, error } => {
-                self.session.turns += 1;
+                // A hook and the protocol may both tell of the same end.
+                if self.session.activity.activity != Activity::Idle {
+                    self.session.turns += 1;
+                }
                 self.session.questions.clear();
                 if let Some(error) = error {
                     self.evidence = format!("{}: {}", self.evidence, crate::limits::cut(&error, 200));

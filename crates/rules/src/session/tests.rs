@@ -418,7 +418,9 @@ fn since_is_when_it_began_and_evidence_says_what_told() {
 
 #[test]
 fn a_turn_that_ended_is_kept_in_a_snapshot() {
-    let (session, effects) = after(running(), vec![turn_ended(), turn_ended()]);
+    let prompted = || hook("UserPromptSubmit", AgentSignal::PromptTaken);
+    let told_twice = vec![prompted(), turn_ended(), turn_ended(), prompted(), turn_ended(), turn_ended()];
+    let (session, effects) = after(running(), told_twice);
     assert_eq!((session.turns, effects), (2, vec![SessionEffect::Snapshot; 2]));
 }
 
