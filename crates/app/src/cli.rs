@@ -88,8 +88,7 @@ enum Command {
     #[command(subcommand)]
     Enhance(enhance::EnhanceCommand),
     /// Workspaces: what agents worked in.
-    #[command(subcommand)]
-    Workspace(workspaces::WorkspaceCommand),
+    Workspace(workspaces::WorkspaceArgs),
     /// Large results beside a flow: put, fetched by steps, listed.
     #[command(subcommand)]
     Data(data::DataCommand),
@@ -175,7 +174,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Blueprint(command) => blueprint::run(&folder()?, command).await,
         Command::Issue(command) => enhance::issue(&connect(&cli.home).await?, command).await,
         Command::Enhance(command) => enhance::enhance(&connect(&cli.home).await?, command).await,
-        Command::Workspace(command) => workspaces::run(&connect(&cli.home).await?, command).await,
+        Command::Workspace(args) => workspaces::run(&connect(&cli.home).await?, args).await,
         Command::Data(command) => data::run(&data::client(&folder()?).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,

@@ -518,6 +518,54 @@ impl Client {
         self.text(&format!("/v1/workspaces/{}/diff", id(holder)?)).await
     }
 
+    /// Lists the snapshots of a workspace that is or was there.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn workspace_snapshots(&self, holder: &str) -> Result<http::SnapshotsView, ClientError> {
+        self.get(&format!("/v1/workspaces/{}/snapshots", id(holder)?)).await
+    }
+
+    /// Keeps a worktree as it is now; the list is empty when its last snapshot is the same.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn workspace_snapshot(&self, holder: &str) -> Result<http::SnapshotsView, ClientError> {
+        self.post(&format!("/v1/workspaces/{}/snapshots", id(holder)?), &()).await
+    }
+
+    /// Puts a snapshot back.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn workspace_restore(
+        &self,
+        holder: &str,
+        params: &http::RestoreParams,
+    ) -> Result<http::RestoredView, ClientError> {
+        self.post(&format!("/v1/workspaces/{}/restore", id(holder)?), params).await
+    }
+
+    /// Merges what was committed in a workspace into a branch.
+    ///
+    /// # Errors
+    /// [`ClientError`], also when a check does not pass.
+    pub async fn workspace_merge(
+        &self,
+        holder: &str,
+        params: &http::MergeParams,
+    ) -> Result<http::MergedView, ClientError> {
+        self.post(&format!("/v1/workspaces/{}/merge", id(holder)?), params).await
+    }
+
+    /// Tells how much room all workspaces take.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn workspaces_usage(&self) -> Result<http::RoomView, ClientError> {
+        self.get("/v1/workspaces/usage").await
+    }
+
     /// Opens an issue.
     ///
     /// # Errors

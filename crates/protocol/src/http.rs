@@ -58,4 +58,8 @@ pub use tasks::{
     TaskDetachedView, TaskDoneView, TaskInfoView, TaskInputParams, TaskParams, TaskRunsView, TaskView,
     VersionSelectorParams,
 };
-pub use workspaces::{RemovedView, WorkspaceEntryView, WorkspaceView, WorkspacesView};
+pub use workspaces::{
+    CheckedView, LeftOutView, MergeParams, MergedView, RemovedView, RepositoryUsageView, RestoreParams,
+    RestoredView, RoomView, SnapshotView, SnapshotsView, WorkspaceEntryView, WorkspaceUsageView,
+    WorkspaceView, WorkspacesView,
+};

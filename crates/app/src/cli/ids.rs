@@ -63,6 +63,19 @@ pub(crate) async fn run_of_anybody(client: &Client, given: &str) -> Result<Run> 
     Ok(if of_blueprint { Run::OfBlueprint(id) } else { Run::OfClient(id) })
 }
 
+/// Finds the run or the session whose workspace is meant; it may be gone.
+pub(crate) async fn holder(client: &Client, given: &str) -> Result<String> {
+    // A session's id is as long.
+    if given.len() == RUN_ID_LEN {
+        return Ok(given.to_owned());
+    }
+    let workspaces = client.workspaces().await?.workspaces;
+    let runs = client.runs(LOOK_AT).await?.runs;
+    let held = workspaces.iter().map(|entry| entry.id.as_str());
+    let ids: BTreeSet<&str> = held.chain(runs.iter().map(|run| run.id.as_str())).collect();
+    pick("workspace", given, ids.into_iter())
+}
+
 /// Finds the task that is meant.
 pub(crate) async fn task(client: &Client, given: &str) -> Result<String> {
     if given.len() == TASK_ID_LEN {
@@ -134,6 +147,7 @@ fn list_hint(kind: &str) -> String {
         "issue" => "`adjutant issue ls` lists them".to_owned(),
         "session" => "`adjutant session ls` lists them".to_owned(),
         "token" => "`adjutant token ls` lists them".to_owned(),
+        "workspace" => "`adjutant workspace ls` lists them".to_owned(),
         _ => "`adjutant runs` lists them".to_owned(),
     }
 }

@@ -199,7 +199,7 @@ pub(super) async fn run(folder: &Path, command: SessionCommand) -> Result<Code> 
         }
         SessionCommand::Diff { session } => {
             let (client, session) = find(session).await?;
-            super::workspaces::diff(&client, &session.id).await
+            super::workspaces::diff(&client, &session.id, false).await
         }
     }
 }

@@ -4,6 +4,7 @@ use super::restore::note;
 use super::{apart, folder, git_refused, told};
 use crate::error::EngineError;
 use crate::plane::Core;
+use crate::record;
 use crate::worker::check::{self, CheckPlace, CheckReport};
 use adjutant_model::Holder;
 use adjutant_model::blueprint::{CheckCommand, CheckSpec};
@@ -202,7 +203,8 @@ async fn run_checks(
         if !report.passed {
             return Err(failed(&command, &report));
         }
-        passed.push(CheckedInfo { command, summary: report.summary() });
+        passed
+            .push(CheckedInfo { command: record::text(&command), summary: record::text(&report.summary()) });
     }
     Ok(passed)
 }
@@ -211,11 +213,11 @@ fn failed(command: &str, report: &CheckReport) -> EngineError {
     let output = &report.output_tail;
     let from = output.ceil_char_boundary(output.len().saturating_sub(OUTPUT_SHOWN_BYTES));
     refusal(
-        format!(
+        record::text(&format!(
             "the check `{command}` does not pass on the merged tree: {}\n{}",
             report.summary(),
             &output[from..]
-        ),
+        )),
         "nothing was merged; go on in the workspace, and try again".to_owned(),
     )
 }
