@@ -106,6 +106,16 @@ impl Meter {
         (more != SessionUsage::default()).then_some(AgentSignal::UsedMore(more))
     }
 
+    /// Takes a cost that counts from some beginning, and gives what is new of it. One that is smaller than before counts
+    /// from nothing again.
+    pub(super) fn cost(&mut self, total: f64) -> Option<f64> {
+        let told = self.told.cost_usd.unwrap_or(0.0);
+        let more = if total < told { total } else { total - told };
+        let is_measure = !std::mem::replace(&mut self.is_set, true);
+        self.told.cost_usd = Some(total);
+        (more > 0.0 && !is_measure).then_some(more)
+    }
+
     /// Takes the numbers from the beginning of the session and tells what is new in them. Of `turn`, the present turn
     /// alone, the rest is told that was not, when nothing is known of the turns before.
     pub(super) fn total(&mut self, total: SessionUsage, turn: &SessionUsage) -> Option<AgentSignal> {

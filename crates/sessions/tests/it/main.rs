@@ -8,9 +8,11 @@
 mod fixtures;
 mod hosted;
 
+mod acp;
 mod descendants;
 mod git;
 mod headless;
+mod probe;
 mod process;
 mod remove;
 mod snapshot;
