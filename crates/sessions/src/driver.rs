@@ -7,7 +7,7 @@
 pub mod acp;
 mod clock;
 pub mod headless;
-mod heard;
+pub(crate) mod heard;
 mod lines;
 mod owned;
 mod piped;

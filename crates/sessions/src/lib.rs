@@ -14,6 +14,8 @@ pub mod driver;
 
 pub mod probe;
 
+pub mod transcript;
+
 pub mod history;
 
 pub mod repository;

@@ -137,7 +137,8 @@ impl Meter {
     }
 }
 
-fn minus(a: &SessionUsage, b: &SessionUsage) -> SessionUsage {
+/// Gives by how much `a` is more than `b`; the context's measures are those of `a`.
+pub(crate) fn minus(a: &SessionUsage, b: &SessionUsage) -> SessionUsage {
     SessionUsage {
         input_tokens: a.input_tokens.saturating_sub(b.input_tokens),
         output_tokens: a.output_tokens.saturating_sub(b.output_tokens),
@@ -173,12 +174,12 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// Gives a text of a message.
-pub(super) fn text_at<'a>(message: &'a Value, pointer: &str) -> Option<&'a str> {
+pub(crate) fn text_at<'a>(message: &'a Value, pointer: &str) -> Option<&'a str> {
     message.pointer(pointer).and_then(Value::as_str)
 }
 
 /// Gives a number of a message, 0 when there is none.
-pub(super) fn count_at(message: &Value, pointer: &str) -> u64 {
+pub(crate) fn count_at(message: &Value, pointer: &str) -> u64 {
     message.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
 }
 

@@ -203,9 +203,12 @@ async fn files_and_terminals_stay_in_the_workspace() {
     let output = r#"terminal/output {"terminalId": "terminal-1"}"#;
     let shown = answer_of(&agent, &mut told, output).await;
     assert!(shown.contains(r#""output": "hi\noh\n", "truncated": false"#), "{shown}");
-    let flood = r#"terminal/create {"command": "yes | head -c 100000; sleep 1000", "outputByteLimit": 10}"#;
+    let flood = r#"terminal/create {"command": "yes | head -c 100000; touch shown; sleep 1000", "outputByteLimit": 10}"#;
     assert_eq!(answer_of(&agent, &mut told, flood).await, r#"{"terminalId": "terminal-2"}"#);
     assert!(alive(&format!("{}/terminal-2", stage.marker)) > 0);
+    while !work.join("shown").exists() {
+        tokio::task::yield_now().await;
+    }
     let kill = r#"terminal/kill {"terminalId": "terminal-2"}"#;
     assert_eq!(answer_of(&agent, &mut told, kill).await, "{}");
     let wait = r#"terminal/wait_for_exit {"terminalId": "terminal-2"}"#;
@@ -258,7 +261,7 @@ async fn noise_is_passed_over_and_kept_for_people() {
 
 #[tokio::test]
 async fn an_agent_that_opens_no_session_ends_and_says_why() {
-    let rows = [("login", "Authentication required"), ("later", "speaks version 2")];
+    let rows = [("login", "Authentication required"), ("later", "version 1")];
     for (mode, why) in rows {
         let stage = Stage::new();
         let (agent, mut told) = start(spec(&stage, mode)).await;

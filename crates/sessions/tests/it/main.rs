@@ -14,6 +14,7 @@ mod git;
 mod headless;
 mod probe;
 mod process;
+mod real;
 mod remove;
 mod snapshot;
 mod tree;

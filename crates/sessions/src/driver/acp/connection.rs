@@ -226,12 +226,6 @@ async fn open(agent: &ConnectionTo<Agent>, wanted: &Wanted) -> Result<Opened, St
         .client_capabilities(ClientCapabilities::new().fs(files).terminal(true))
         .client_info(Implementation::new("adjutant", env!("CARGO_PKG_VERSION")));
     let found = agent.send_request(hello).block_task().await.map_err(|why| told("initialize", &why))?;
-    if found.protocol_version != ProtocolVersion::V1 {
-        return Err(format!(
-            "the agent speaks version {} of the protocol, and not 1",
-            serde_json::to_string(&found.protocol_version).unwrap_or_default()
-        ));
-    }
     let mut remarks = Vec::new();
     if let Some(info) = &found.agent_info {
         remarks.push(format!("{} {}", info.name, info.version));

@@ -207,36 +207,33 @@ async fn run(
             ended.exit
         }
     };
+    // What it left behind may hold the output open for ever.
+    timeout(LINGER, keep(&mut stdout, &output)).await.ok();
     ending.send_replace(Some(exit));
 }
 
-/// Keeps the output until the command has ended. What it left behind may hold the output open for ever.
+/// Keeps the output until the command has ended.
 async fn drained(
     piped: &mut Piped,
     stdout: &mut (impl AsyncRead + Unpin),
     output: &Mutex<Output>,
 ) -> AgentExit {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut keep = async || {
-        loop {
-            match stdout.read(&mut chunk).await {
-                Ok(len) if len > 0 => {
-                    output.lock().unwrap_or_else(PoisonError::into_inner).push(&chunk[..len]);
-                }
-                Ok(_) | Err(_) => return,
-            }
-        }
-    };
-    let early = tokio::select! {
+    tokio::select! {
         biased;
-        () = keep() => None,
-        exit = piped.wait() => Some(exit),
-    };
-    match early {
-        Some(exit) => {
-            timeout(LINGER, keep()).await.ok();
-            exit
+        () = keep(stdout, output) => {}
+        exit = piped.wait() => return exit,
+    }
+    piped.wait().await
+}
+
+async fn keep(stdout: &mut (impl AsyncRead + Unpin), output: &Mutex<Output>) {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        match stdout.read(&mut chunk).await {
+            Ok(len) if len > 0 => {
+                output.lock().unwrap_or_else(PoisonError::into_inner).push(&chunk[..len]);
+            }
+            Ok(_) | Err(_) => return,
         }
-        None => piped.wait().await,
     }
 }
