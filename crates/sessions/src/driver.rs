@@ -9,6 +9,7 @@ pub mod headless;
 mod heard;
 mod lines;
 mod piped;
+pub mod pty;
 mod said;
 mod terminal;
 pub mod tmux;

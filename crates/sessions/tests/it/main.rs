@@ -11,6 +11,7 @@ mod hosted;
 mod descendants;
 mod git;
 mod process;
+mod pty;
 mod remove;
 mod snapshot;
 mod tmux;
