@@ -114,14 +114,14 @@ pub(super) async fn ready(mut pulse: watch::Receiver<Pulse>, spec: &TerminalSpec
     quiet(pulse, since, Duration::from_millis(spec.ready_quiet_ms), deadline).await;
 }
 
-/// Tells a terminal's signals until its program has ended, and keeps its scrollback. Gives how it ended; that is not
-/// told yet.
+/// Tells a terminal's signals until its program has ended, and keeps its scrollback. Gives how it ended, which is not
+/// told yet; `None` when the terminal is watched no more and nothing is known of an end.
 async fn watch(
     mut tap: Tap,
     mut scrollback: Option<Scrollback>,
     idle_quiet: Duration,
     signals: Signals,
-) -> AgentExit {
+) -> Option<AgentExit> {
     let mut is_quiet = false;
     let mut changed_at = Instant::now();
     let mut pieces = Vec::new();
@@ -132,7 +132,7 @@ async fn watch(
             count = tap.pieces.recv_many(&mut pieces, PIECES_MAX) => {
                 keep(scrollback.as_mut(), &mut pieces);
                 if count == 0 {
-                    return exit_of(&mut tap.ended).await;
+                    return *tap.ended.borrow();
                 }
                 let pulse = *tap.pulse.borrow();
                 changed_at = pulse.at;
@@ -142,7 +142,7 @@ async fn watch(
                 }
                 seen = pulse.pieces;
             }
-            exit = exit_of(&mut tap.ended) => {
+            exit = ended_at_all(&mut tap.ended) => {
                 while let Ok(piece) = tap.pieces.try_recv() {
                     pieces.push(piece);
                 }
@@ -172,7 +172,7 @@ pub(super) fn host(
         .ok();
     let idle_quiet = Duration::from_millis(spec.profile.terminal.idle_quiet_ms);
     async move {
-        let exit = watch(tap, scrollback, idle_quiet, signals.clone()).await;
+        let Some(exit) = watch(tap, scrollback, idle_quiet, signals.clone()).await else { return };
         swept.send_replace(Some(process::end_hosted(&hosted, LEFTOVER_GRACE).await));
         tell_exit(&signals, exit).await;
     }
@@ -184,18 +184,16 @@ pub(super) async fn ended(
     mut by_itself: watch::Receiver<Option<Swept>>,
     swept: Swept,
 ) -> Ended {
-    let exit = timeout(END_PATIENCE, exit_of(&mut ended)).await.unwrap_or(AgentExit::Vanished);
+    let exit = timeout(END_PATIENCE, ended_at_all(&mut ended)).await.ok().flatten();
+    let exit = exit.unwrap_or(AgentExit::Vanished);
     let earlier = timeout(END_PATIENCE, by_itself.wait_for(Option::is_some)).await;
     let earlier = earlier.ok().and_then(|swept| swept.ok().and_then(|swept| *swept)).unwrap_or_default();
     Ended { exit, swept: Swept { killed: swept.killed + earlier.killed, alive: swept.alive } }
 }
 
-/// Waits for how the program ended; whose host is gone has vanished.
-pub(super) async fn exit_of(ended: &mut watch::Receiver<Option<AgentExit>>) -> AgentExit {
-    match ended.wait_for(Option::is_some).await {
-        Ok(exit) => exit.unwrap_or(AgentExit::Vanished),
-        Err(_) => AgentExit::Vanished,
-    }
+/// Waits for how the program ended; `None` when nobody will tell.
+async fn ended_at_all(ended: &mut watch::Receiver<Option<AgentExit>>) -> Option<AgentExit> {
+    ended.wait_for(Option::is_some).await.ok().and_then(|exit| *exit)
 }
 
 /// Tells the last signal.

@@ -26,6 +26,7 @@ use futures_util::future::BoxFuture;
 use listing::{LISTING_FORMAT, terminal_name, window_name};
 use protocol::{quoted, unformatted};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
@@ -50,6 +51,7 @@ pub struct TmuxServer {
     params: Arc<TmuxParams>,
     commands: mpsc::Sender<Command>,
     watching: Watching,
+    watchers: Arc<AtomicU64>,
     _task: Arc<AbortOnDropHandle<()>>,
 }
 
@@ -61,7 +63,8 @@ impl TmuxServer {
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
         let control = Control::new(Arc::clone(&params), Arc::clone(&watching));
         let task = tokio::spawn(control.run(waiting));
-        TmuxServer { params, commands, watching, _task: Arc::new(AbortOnDropHandle::new(task)) }
+        let watchers = Arc::default();
+        TmuxServer { params, commands, watching, watchers, _task: Arc::new(AbortOnDropHandle::new(task)) }
     }
 
     /// Lists the agents' terminals on the server, living and ended, in one call of tmux; none when there is no server.
@@ -105,14 +108,15 @@ impl TmuxServer {
     }
 
     /// Begins to watch a terminal.
-    fn watch(&self, terminal: &Terminal, age: Age) -> Tap {
+    fn watch(&self, terminal: &Terminal, age: Age) -> (Tap, u64) {
         let (feed, tap) = terminal::feed(match age {
             Age::New => 0,
             Age::Found => 1,
         });
-        let watched = Watched::new(terminal.name.clone(), terminal.pid, feed);
+        let watcher = self.watchers.fetch_add(1, Ordering::Relaxed);
+        let watched = Watched::new(terminal.name.clone(), terminal.pid, feed, watcher);
         lock(&self.watching).insert(terminal.pane, watched);
-        tap
+        (tap, watcher)
     }
 
     /// Tells what a terminal that was just made has done before it was watched.
@@ -217,6 +221,7 @@ pub async fn adopt_found(
 pub struct TmuxAgent {
     server: TmuxServer,
     terminal: Terminal,
+    watcher: u64,
     handle: HostHandle,
     profile: Arc<AgentProfile>,
     folder: std::path::PathBuf,
@@ -232,8 +237,9 @@ pub struct TmuxAgent {
 impl Drop for TmuxAgent {
     fn drop(&mut self) {
         let mut watching = lock(&self.server.watching);
-        // The pane's number is never used again while the server lives.
-        watching.remove(&self.terminal.pane);
+        if watching.get(&self.terminal.pane).is_some_and(|watched| watched.watcher == self.watcher) {
+            watching.remove(&self.terminal.pane);
+        }
     }
 }
 
@@ -356,7 +362,7 @@ fn agent(
     let started_ticks = process::process_of(terminal.pid).map_or(0, ProcessId::started_ticks);
     let process = ProcessId::new(terminal.pid, started_ticks).ok_or(DriverError::Gone)?;
     let hosted = hosted(server, &spec, process);
-    let tap = server.watch(terminal, age);
+    let (tap, watcher) = server.watch(terminal, age);
     let (pulse, ended) = (tap.pulse.clone(), tap.ended.clone());
     if let Some(exit) = terminal.ended
         && let Some(watched) = lock(&server.watching).get(&terminal.pane)
@@ -375,6 +381,7 @@ fn agent(
         },
         server: server.clone(),
         terminal: terminal.clone(),
+        watcher,
         profile: spec.profile,
         folder: spec.folder,
         hosted,

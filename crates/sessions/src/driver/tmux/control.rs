@@ -76,13 +76,15 @@ pub(super) struct Watched {
     pub(super) name: String,
     pub(super) pid: u32,
     pub(super) feed: Feed,
+    /// Who watches: a later watcher of the same terminal takes its place.
+    pub(super) watcher: u64,
     heard_bytes: usize,
     status_looks: u32,
 }
 
 impl Watched {
-    pub(super) fn new(name: String, pid: u32, feed: Feed) -> Watched {
-        Watched { name, pid, feed, heard_bytes: 0, status_looks: 0 }
+    pub(super) fn new(name: String, pid: u32, feed: Feed, watcher: u64) -> Watched {
+        Watched { name, pid, feed, watcher, heard_bytes: 0, status_looks: 0 }
     }
 }
 
