@@ -11,6 +11,7 @@ pub(crate) mod heard;
 mod lines;
 mod owned;
 mod piped;
+pub mod pty;
 mod said;
 mod terminal;
 pub mod tmux;

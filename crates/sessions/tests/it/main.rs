@@ -17,6 +17,7 @@ mod lost;
 mod merge;
 mod probe;
 mod process;
+mod pty;
 mod real;
 mod remove;
 mod repository;
