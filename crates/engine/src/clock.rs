@@ -15,9 +15,19 @@ pub fn fresh_id() -> Uuid {
     Uuid::now_v7()
 }
 
+/// Draws an id that tells nothing of when it was drawn.
+pub(crate) fn fresh_random_id() -> Uuid {
+    Uuid::new_v4()
+}
+
 /// Draws 256 random bits as 64 hex digits: a secret.
 pub fn fresh_secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+/// Gives how far this machine's time of day is from UTC now, in seconds.
+pub(crate) fn offset_secs() -> i32 {
+    jiff::tz::TimeZone::system().to_offset(jiff::Timestamp::now()).seconds()
 }
 
 /// Gives how long it is from now until `at`.

@@ -75,6 +75,11 @@ pub(crate) async fn worker_token_create(core: &Core, step: StepBinding) -> Resul
     Ok(secret)
 }
 
+/// Draws the token that a managed session's agent, its hooks and its children bear; it lives until it is taken back.
+pub(crate) fn session_token(session_id: SessionId) -> (Secret, TokenRecord) {
+    mint(Role::Worker, Binding { of_session: Some(session_id), ..Binding::default() }, None)
+}
+
 /// Draws the token of an operator that is about to join; it lives as long as the operator is known.
 pub(crate) fn operator_token() -> (Secret, TokenRecord) {
     mint(Role::Operator, Binding::default(), None)
@@ -131,7 +136,7 @@ pub(crate) fn ttl_read(what: &str, secs: u64) -> Result<u64, EngineError> {
 /// Gives who acts where authentication is switched off.
 pub(crate) fn unauthenticated_owner() -> Caller {
     let token_id = TokenId::new(adjutant_model::id::Uuid::nil());
-    Caller { token_id, role: Role::Host, step: None, agent_id: None, name: None }
+    Caller { token_id, role: Role::Host, step: None, agent_id: None, name: None, of_session: None }
 }
 
 /// What a token is bound to.
@@ -140,6 +145,7 @@ pub(crate) struct Binding {
     pub(crate) step: Option<StepBinding>,
     pub(crate) agent_id: Option<Arc<str>>,
     pub(crate) session_id: Option<SessionId>,
+    pub(crate) of_session: Option<SessionId>,
 }
 
 /// Finds who shows a secret; `None` when it is unknown, revoked or over.
@@ -160,7 +166,8 @@ pub(crate) fn caller_of(token: TokenRecord) -> Caller {
         Role::Worker => (token.agent_id, None),
         Role::Host | Role::Operator | Role::Observer | Role::Senior => (None, token.agent_id),
     };
-    Caller { token_id: token.id, role: token.role, step: token.step, agent_id, name }
+    let (role, step, of_session) = (token.role, token.step, token.of_session);
+    Caller { token_id: token.id, role, step, agent_id, name, of_session }
 }
 
 /// Gives the token of a secret, whether it is still good or not.
@@ -311,6 +318,7 @@ pub(crate) fn mint(role: Role, binding: Binding, lives_secs: Option<u64>) -> (Se
         step: binding.step,
         agent_id: binding.agent_id,
         session_id: binding.session_id,
+        of_session: binding.of_session,
         created_at: now,
         expires_at: lives_secs.map(|secs| now.plus_ms(secs.saturating_mul(1000))),
         revoked_at: None,

@@ -30,6 +30,10 @@ pub mod gate;
 
 mod explain;
 
+pub mod breakers;
+pub mod hook_settings;
+pub mod hooks;
+
 pub mod steps;
 
 mod policies;
@@ -37,6 +41,10 @@ mod policies;
 pub mod identity;
 
 pub mod sessions;
+
+mod agents;
+pub mod hosting;
+pub mod inbox;
 
 pub mod data;
 

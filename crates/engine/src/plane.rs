@@ -2,6 +2,7 @@
 
 use crate::approvals::{self, Answer, Answerer, Approvals};
 use crate::blueprints::{self, Blueprints, Callees};
+use crate::breakers::{self, BreakerInfo};
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::data::{self, Data, EmitParams, OutputParams, Upload};
@@ -11,6 +12,8 @@ use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
+use crate::hooks::{self, HookAnswered, HookParams, Hooks};
+use crate::hosting::{self, Drivers, Hosting};
 use crate::identity::{self, Tokens};
 use crate::jobs::{self, JobStatus, Jobs};
 use crate::load::{self, PlaneLoad};
@@ -38,6 +41,7 @@ use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::data::OutputRecord;
 use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Goal, GoalStatus};
+use adjutant_model::hook::HookRecord;
 use adjutant_model::issue::{EnhanceEntry, EnhanceSetting, Issue};
 use adjutant_model::operator::Operator;
 use adjutant_model::policy::ToolCall;
@@ -45,6 +49,7 @@ use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TurnRecord, Usage};
 use adjutant_model::{GoalId, Holder, IssueId, RunId, SessionId, StepId, TaskId, Timestamp, TokenId, Value};
 use adjutant_rules::access;
+use adjutant_rules::compress::CompressStats;
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
 use adjutant_rules::operator::Acquired;
@@ -113,7 +118,9 @@ pub(crate) struct Core {
     pub(crate) approvals: Approvals,
     pub(crate) operators: Operators,
     pub(crate) enhance: Enhance,
+    pub(crate) hooks: Hooks,
     pub(crate) runs: RunDirectory,
+    pub(crate) hosting: Hosting,
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
     pub(crate) data: Data,
@@ -193,6 +200,7 @@ impl Plane {
         let gate = Gate::new(read_policy(&settings)?);
         let (goals, keeper) = Goals::start(store.clone(), settings.folder.clone());
         tokio::spawn(keeper);
+        let (hooks, arrived) = Hooks::new();
         let core = Core {
             blueprints: Blueprints::default(),
             places: Places::default(),
@@ -203,7 +211,9 @@ impl Plane {
             git: Git::new(&settings.env),
             gate,
             goals,
+            hooks,
             runs: RunDirectory::default(),
+            hosting: Hosting::new(Drivers::new(&settings)),
             tokens: Tokens::default(),
             jobs: Jobs::default(),
             data,
@@ -216,7 +226,9 @@ impl Plane {
             store,
             settings,
         };
-        Ok(Plane { core: Arc::new(core) })
+        let core = Arc::new(core);
+        core.tasks.spawn(hooks::keep(core.clone(), arrived));
+        Ok(Plane { core })
     }
 
     /// Says where started agents find the gate, such as `http://127.0.0.1:4100`; the first one told stays.
@@ -236,6 +248,7 @@ impl Plane {
         operators::load(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        hosting::resume_open(&self.core).await.map_err(StartError::Resume)?;
         self.start_jobs();
         Ok(())
     }
@@ -248,6 +261,7 @@ impl Plane {
             data_collect_ms,
             enhance_ms,
             operator_sweep_ms,
+            hook_forget_ms,
             workspace_collect_ms,
             ..
         } = core.settings;
@@ -255,6 +269,7 @@ impl Plane {
         jobs::start(core, "token_forget", Duration::from_millis(token_forget_ms), identity::forget_old);
         jobs::start(core, "operators", Duration::from_millis(operator_sweep_ms), operators::sweep);
         jobs::start(core, "data_collect", Duration::from_millis(data_collect_ms), data::collect);
+        jobs::start(core, "hook_forget", Duration::from_millis(hook_forget_ms), hooks::forget_old);
         jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
         core.jobs.nudge("data_sweep");
         jobs::start(core, "workspaces", Duration::from_millis(workspace_collect_ms), workspaces::collect);
@@ -607,6 +622,64 @@ impl Plane {
         delivery: Delivery,
     ) -> Result<(), EngineError> {
         operators::deliver(&self.core, caller, step, delivery).await
+    }
+
+    /// Makes a token that a managed session's agent, its hooks and its children bear.
+    ///
+    /// # Errors
+    /// [`EngineError::Write`]
+    pub async fn session_token_create(&self, session_id: SessionId) -> Result<Secret, EngineError> {
+        let (secret, record) = identity::session_token(session_id);
+        let mut write = Write::default();
+        write.token_put(&record);
+        self.core.store.write(write).await?;
+        Ok(secret)
+    }
+
+    /// Takes a hook of an agent; for one that decides the answer comes when it is decided, which may need a person.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`] when the token is not the session's, [`EngineError::NotFound`] without a session.
+    pub async fn hook_received(
+        &self,
+        caller: &Caller,
+        params: HookParams,
+    ) -> Result<HookAnswered, EngineError> {
+        hooks::received(&self.core, caller, params).await
+    }
+
+    /// Gives what the hooks of a session told, in order, from the one behind `after`.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn hook_events(
+        &self,
+        session_id: SessionId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<HookRecord>, EngineError> {
+        Ok(self.core.store.hook_events(session_id, after, limit).await?)
+    }
+
+    /// Gives how much of the outputs that hooks brought is kept, since the plane's start.
+    pub fn hooks_compressed(&self) -> CompressStats {
+        self.core.hooks.compressed()
+    }
+
+    /// Gives the breakers that are kept, by the agent's name.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn breakers(&self, limit: usize) -> Result<Vec<BreakerInfo>, EngineError> {
+        breakers::list(&self.core, limit).await
+    }
+
+    /// Closes the breaker of an agent that somebody says is well again.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] when none is kept.
+    pub async fn breaker_reset(&self, caller: &Caller, agent: &str) -> Result<BreakerInfo, EngineError> {
+        breakers::reset(&self.core, caller, agent).await
     }
 
     /// Gives approvals, those of one status or all, the newest first.

@@ -53,7 +53,8 @@ pub(crate) async fn create(
         return Err(EngineError::Crowded(format!("{SESSIONS_MAX} sessions live, and no more at once")));
     }
     let session_id = SessionId::new(clock::fresh_id());
-    let binding = Binding { step: None, agent_id: Some(agent_id.clone()), session_id: Some(session_id) };
+    let binding =
+        Binding { agent_id: Some(agent_id.clone()), session_id: Some(session_id), ..Binding::default() };
     let (secret, token) = identity::mint(role, binding, Some(ttl_secs));
     let expires_at = token.expires_at.expect("a session was made with an end");
     let mut write = Write::default();

@@ -1,17 +1,13 @@
 //! The programs that can stand in for an agent: how each is started, and what it may see.
 
 use adjutant_model::blueprint::{Agent, AgentSpec, CommandSpec, OutputFormat, OutputSpec, Profile};
+pub(crate) use adjutant_model::profile::OWN_PROGRAM;
+use adjutant_model::profile::{AgentProfile, HookFlavour};
+use adjutant_rules::profile::{OPT_OUTS, Profiles};
 use std::path::{Path, PathBuf};
 
 /// The names of the built-in templates.
 pub const NAMES: &[&str] = &["rehearsal", "claude", "codex"];
-
-/// The word that stands for Adjutant's own program in a template.
-pub(crate) const OWN_PROGRAM: &str = "adjutant";
-
-/// Switches off what a program would do besides its work; harmless to let pass to every agent program.
-const OPT_OUTS: &[&str] =
-    &["DISABLE_*", "DO_NOT_TRACK", "NO_PROXY", "no_proxy", "HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE"];
 
 /// Gives a built-in template for an agent with this profile.
 pub fn builtin(name: &str, profile: &Profile) -> Option<CommandSpec> {
@@ -86,16 +82,18 @@ pub fn asks_gate(agent: &Agent) -> bool {
 
 /// Gives the variables besides the usual ones that a template's program needs.
 pub(crate) fn allowed(name: &str, env: &[(String, String)]) -> Vec<String> {
-    let own: &[&str] = match name {
-        "claude" => {
-            &["ANTHROPIC_*", "CLAUDE_*", "ENABLE_TOOL_SEARCH", "AWS_*", "GOOGLE_*", "CLOUD_ML_REGION"]
-        }
-        "codex" => &["CODEX_*", "OPENAI_*"],
-        "rehearsal" => &["ADJUTANT_REHEARSAL"],
-        _ => return Vec::new(),
-    };
-    let mut names: Vec<String> = own.iter().chain(OPT_OUTS).map(|name| (*name).to_owned()).collect();
-    if name == "codex" {
+    if !NAMES.contains(&name) {
+        return Vec::new();
+    }
+    Profiles::shipped().find(name).map(|profile| allowed_of(profile, env)).unwrap_or_default()
+}
+
+/// Gives the variables of `env`, the daemon's environment, that an agent's program needs besides the usual ones: what
+/// its profile names, the opt-outs, and for Codex those from which its own settings take keys.
+pub fn allowed_of(profile: &AgentProfile, env: &[(String, String)]) -> Vec<String> {
+    let opt_outs = OPT_OUTS.iter().map(|name| (*name).to_owned());
+    let mut names: Vec<String> = profile.env_allow.iter().cloned().chain(opt_outs).collect();
+    if profile.hooks == HookFlavour::Codex {
         names.extend(codex_env_keys(env));
     }
     names

@@ -95,8 +95,10 @@ pub struct TokenRecord {
     /// Of a worker's the agent it is bound to: its bearer acts as this agent and no other. Of a session with another
     /// role what its bearer is called, and no more than that.
     pub agent_id: Option<Arc<str>>,
-    /// The session that it is.
+    /// The attached session that it is.
     pub session_id: Option<SessionId>,
+    /// The managed session whose agent, hooks and children bear it.
+    pub of_session: Option<SessionId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends; `None` for the owner's.
@@ -140,11 +142,16 @@ pub struct Caller {
     pub agent_id: Option<Arc<str>>,
     /// What the bearer of a session is called, for the record.
     pub name: Option<Arc<str>>,
+    /// The managed session whose agent, hooks and children ask.
+    pub of_session: Option<SessionId>,
 }
 
 impl Caller {
     /// Gives the name that the journal carries.
     pub fn actor(&self) -> String {
+        if let Some(session_id) = self.of_session {
+            return format!("session:{session_id}");
+        }
         match &self.step {
             Some(step) => format!("step:{}/{}", step.run_id, step.path),
             None => match &self.agent_id {

@@ -6,10 +6,11 @@
 use crate::action::Role;
 use crate::client_run::ApprovalStatus;
 use crate::goal::{Evidence, GoalStatus, LinkState};
-use crate::id::{GoalId, OperatorId, OutputId, RunId, TaskId};
+use crate::id::{GoalId, OperatorId, OutputId, RunId, SessionId, TaskId};
 use crate::issue::{EnhanceOutcome, IssueStatus};
 use crate::policy::{Judgement, PolicyScope};
 use crate::run::{ErrorClass, FlowError, RunStatus, StepPath, TurnStatus, WorkspaceRecord};
+use crate::session::{ActivityReport, AgentExit, DriverKind, SessionState};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -375,8 +376,86 @@ pub enum Event {
     },
     /// A session was ended before its time.
     SessionDetached {},
+    /// A managed session was asked for; its task stands in its row.
+    SessionCreated {
+        /// Its name.
+        name: String,
+        /// The profile of its agent.
+        agent: String,
+        /// How it is hosted.
+        driver: DriverKind,
+        /// The session that starts it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<SessionId>,
+        /// The goal that it serves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        goal_id: Option<GoalId>,
+        /// SHA-256 of its task.
+        task_hash: String,
+    },
+    /// The agent of a session was started.
+    SessionLaunched {
+        /// Which start it is, from 1.
+        launch: u32,
+        /// Whether it goes on with its own session.
+        resumed: bool,
+    },
+    /// The agent of a session is not there any more.
+    SessionExited {
+        /// Which start it was.
+        launch: u32,
+        /// How it ended.
+        exit: AgentExit,
+    },
+    /// A session went from one state to another.
+    SessionStateChanged {
+        /// Where it was.
+        from: SessionState,
+        /// Where it is.
+        to: SessionState,
+        /// Why, when it is not plain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The agent of a session does something else.
+    SessionActivityChanged(ActivityReport),
+    /// A session's workspace was kept under a ref.
+    SessionSnapshot {
+        /// The ref.
+        refname: String,
+    },
+    /// Somebody told a session's agent something; what it was stands nowhere.
+    SessionTold {
+        /// How many bytes.
+        bytes: u64,
+    },
     /// A token was taken back before its time.
     TokenRevoked {},
+    /// An agent has called a hook; what it told stands elsewhere and may be forgotten.
+    HookReceived {
+        /// The event's name, as it came.
+        event: String,
+        /// How large the payload was, in bytes.
+        bytes: u64,
+    },
+    /// The gate had something to say about a tool that an agent wants to use.
+    HookJudged {
+        /// The event that asked.
+        event: String,
+        /// The tool.
+        tool: String,
+        /// What it said.
+        judgement: Judgement,
+    },
+    /// An agent's breaker stands elsewhere than before.
+    BreakerChanged {
+        /// Where it stood: `closed`, `open` or `half_open`.
+        from: String,
+        /// Where it stands.
+        to: String,
+        /// How often the agent has failed in a row.
+        failures: u32,
+    },
     /// Something was put on the data path.
     OutputStored {
         /// What.
@@ -535,7 +614,17 @@ impl Event {
             Event::BlueprintUnarchived { .. } => "blueprint_unarchived",
             Event::SessionAttached { .. } => "session_attached",
             Event::SessionDetached {} => "session_detached",
+            Event::SessionCreated { .. } => "session_created",
+            Event::SessionLaunched { .. } => "session_launched",
+            Event::SessionExited { .. } => "session_exited",
+            Event::SessionStateChanged { .. } => "session_state_changed",
+            Event::SessionActivityChanged(_) => "session_activity_changed",
+            Event::SessionSnapshot { .. } => "session_snapshot",
+            Event::SessionTold { .. } => "session_told",
             Event::TokenRevoked {} => "token_revoked",
+            Event::HookReceived { .. } => "hook_received",
+            Event::HookJudged { .. } => "hook_judged",
+            Event::BreakerChanged { .. } => "breaker_changed",
             Event::OutputStored { .. } => "output_stored",
             Event::OutputsCollected { .. } => "outputs_collected",
             Event::GoalCreated { .. } => "goal_created",

@@ -215,8 +215,9 @@ typed_id!(
     OutputId, "out_", 32
 );
 
-/// The public name of an attached session: a UUID. Its secret is a token's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The name of a session: a UUID. An attached session's secret is a token's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct SessionId(Uuid);
 
 impl SessionId {
@@ -236,6 +237,20 @@ impl FromStr for SessionId {
             expected: "a UUID in lower case with hyphens",
             given: text.chars().take(80).collect(),
         })
+    }
+}
+
+impl TryFrom<String> for SessionId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<SessionId> for String {
+    fn from(id: SessionId) -> String {
+        id.to_string()
     }
 }
 

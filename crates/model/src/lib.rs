@@ -13,16 +13,20 @@ pub mod blueprint;
 pub mod registry;
 
 pub mod action;
+pub mod breaker;
 pub mod client_run;
 pub mod operator;
 pub mod policy;
+pub mod profile;
 pub mod proposal;
 pub mod run;
+pub mod session;
 pub mod shell;
 pub mod workspace;
 
 pub mod data;
 pub mod goal;
+pub mod hook;
 
 pub mod issue;
 

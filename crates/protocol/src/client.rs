@@ -438,8 +438,20 @@ impl Client {
     /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
     pub async fn events(&self, after: i64, subject: Option<&str>) -> Result<EventStream, ClientError> {
         let subject = subject.map_or_else(String::new, |subject| format!("&subject={}", escaped(subject)));
-        let response =
-            self.send(self.request(Method::GET, &format!("/v1/events?after={after}{subject}"))).await?;
+        self.event_stream(&format!("/v1/events?after={after}{subject}")).await
+    }
+
+    /// Gives what the journal has of a subject behind a cursor; the stream ends there.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
+    pub async fn events_so_far(&self, after: i64, subject: &str) -> Result<EventStream, ClientError> {
+        let subject = escaped(subject);
+        self.event_stream(&format!("/v1/events?after={after}&subject={subject}&follow=false")).await
+    }
+
+    async fn event_stream(&self, path: &str) -> Result<EventStream, ClientError> {
+        let response = self.send(self.request(Method::GET, path)).await?;
         let address = self.address.clone();
         let mut parser = SseParser::default();
         let events = response.bytes_stream().flat_map(move |chunk| {
@@ -692,6 +704,111 @@ impl Client {
         self.post(&format!("/v1/gate/turns/{turn}/settle"), params).await
     }
 
+    /// Begins a managed session.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_host(&self, params: &http::HostParams) -> Result<http::ManagedView, ClientError> {
+        self.post("/v1/sessions/managed", params).await
+    }
+
+    /// Lists managed sessions: those of a state, `all`, or those that are not decommissioned.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn sessions_managed(&self, state: Option<&str>) -> Result<http::ManagedList, ClientError> {
+        let state = state.map(|state| format!("&state={}", escaped(state))).unwrap_or_default();
+        self.get(&format!("/v1/sessions/managed?limit=1000{state}")).await
+    }
+
+    /// Gives a managed session, by its id or its name.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_managed(&self, id: &str) -> Result<http::ManagedView, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}", escaped(id))).await
+    }
+
+    /// Has something done to a managed session: `stop`, `resume` or `interrupt`.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_command(&self, id: &str, command: &str) -> Result<http::ManagedView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/{command}", escaped(id)), &serde_json::json!({})).await
+    }
+
+    /// Ends a managed session for good.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_decommission(
+        &self,
+        id: &str,
+        params: &http::DecommissionParams,
+    ) -> Result<http::ManagedView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/decommission", escaped(id)), params).await
+    }
+
+    /// Tells a session's agent something.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_send(
+        &self,
+        id: &str,
+        params: &http::SendParams,
+    ) -> Result<http::SentView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/send", escaped(id)), params).await
+    }
+
+    /// Answers what a session's agent asks.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_answer(
+        &self,
+        id: &str,
+        params: &http::AnswerParams,
+    ) -> Result<http::AnsweredView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/answer", escaped(id)), params).await
+    }
+
+    /// Gives what a session does and shows.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_activity(
+        &self,
+        id: &str,
+        lines: usize,
+    ) -> Result<http::ManagedActivityView, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}/activity?lines={lines}", escaped(id))).await
+    }
+
+    /// Gives what a session's terminal shows.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_screen(&self, id: &str, lines: usize) -> Result<http::ScreenView, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}/screen?lines={lines}", escaped(id))).await
+    }
+
+    /// Gives how a person attaches to a session's terminal.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_attach(&self, id: &str) -> Result<http::AttachView, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}/attach-cmd", escaped(id))).await
+    }
+
+    /// Gives what waits for a person.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn inbox(&self) -> Result<http::InboxView, ClientError> {
+        self.get("/v1/inbox").await
+    }
+
     /// Lists approvals: those of a status, `all`, or the pending ones.
     ///
     /// # Errors
@@ -699,6 +816,22 @@ impl Client {
     pub async fn approvals(&self, status: Option<&str>) -> Result<http::ApprovalList, ClientError> {
         let status = status.map_or_else(String::new, |status| format!("?status={status}"));
         self.get(&format!("/v1/approvals{status}")).await
+    }
+
+    /// Lists the breakers of agents that are kept.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn breakers(&self) -> Result<http::BreakersView, ClientError> {
+        self.get("/v1/breakers").await
+    }
+
+    /// Closes an agent's breaker.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn breaker_reset(&self, agent: &str) -> Result<http::BreakerView, ClientError> {
+        self.post(&format!("/v1/breakers/{}/reset", id(agent)?), &serde_json::json!({})).await
     }
 
     /// Answers an approval.

@@ -7,6 +7,8 @@ mod enhance;
 mod events;
 mod gate;
 mod goals;
+mod hooks;
+mod managed;
 mod operators;
 mod runs;
 mod sessions;
@@ -31,6 +33,12 @@ pub use gate::{
 pub use goals::{
     CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView,
     GoalsView, LinkParams, LinkView, NoteParams,
+};
+pub use hooks::{BreakerView, BreakersView, HookAnswerView, HookDecisionView};
+pub use managed::{
+    ActivityView, AnswerParams, AnsweredView, AttachView, BudgetView, DecommissionParams, HostParams,
+    InboxItem, InboxView, ManagedActivityView, ManagedList, ManagedView, QuestionView, ScreenView,
+    SendParams, SentView, SessionUsageView,
 };
 pub use operators::{
     AcquireParams, AcquiredView, AssigneesView, DegradationParams, HandoverTraceView, HandoverView,

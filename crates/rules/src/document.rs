@@ -6,6 +6,7 @@
 use adjutant_model::Value;
 use adjutant_model::value::Object;
 use std::fmt;
+use toml::de::{DeTable, DeValue};
 
 /// How bad a lint is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -243,4 +244,57 @@ impl<'a> Cursor<'a> {
             format!("expected {expected}, found {} `{shown}`", self.value.type_name()),
         );
     }
+}
+
+/// Reads TOML to the value that a [`Cursor`] goes through.
+///
+/// # Errors
+/// Why it is no TOML, with line and column.
+pub fn from_toml(text: &str) -> Result<Value, Lint> {
+    let table = text.parse::<toml::Table>().map_err(|why| Lint {
+        level: LintLevel::Error,
+        name: "invalid-toml",
+        pointer: String::new(),
+        message: why.to_string().trim_end().to_owned(),
+        hint: None,
+    })?;
+    Ok(value_of(toml::Value::Table(table)))
+}
+
+fn value_of(toml: toml::Value) -> Value {
+    match toml {
+        toml::Value::String(text) => Value::from(text),
+        toml::Value::Integer(number) => Value::from(number),
+        toml::Value::Float(number) => Value::from_f64(number).unwrap_or_default(),
+        toml::Value::Boolean(flag) => Value::Bool(flag),
+        toml::Value::Datetime(instant) => Value::from(instant.to_string()),
+        toml::Value::Array(items) => Value::array(items.into_iter().map(value_of)),
+        toml::Value::Table(table) => {
+            Value::object(table.into_iter().map(|(key, value)| (key, value_of(value))))
+        }
+    }
+}
+
+/// Gives the line of TOML, from 1, at which the place of a lint stands.
+pub fn toml_line(text: &str, pointer: &str) -> Option<usize> {
+    let table = DeTable::parse(text).ok()?;
+    let mut place = table.span();
+    let mut at = Some(DeValue::Table(table.into_inner()));
+    for token in pointer.split('/').skip(1) {
+        let key = token.replace("~1", "/").replace("~0", "~");
+        at = match at {
+            Some(DeValue::Table(members)) => {
+                let (name, value) = members.into_iter().find(|(name, _)| name.get_ref() == &key)?;
+                place = name.span();
+                Some(value.into_inner())
+            }
+            Some(DeValue::Array(items)) => {
+                let item = items.into_iter().nth(key.parse().ok()?)?;
+                place = item.span();
+                Some(item.into_inner())
+            }
+            Some(_) | None => return None,
+        };
+    }
+    Some(text.get(..place.start)?.matches('\n').count() + 1)
 }

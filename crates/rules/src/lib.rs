@@ -1,7 +1,8 @@
 //! The decisions of Adjutant: given what is and what happened, what follows.
 //!
 //! Everything here is a function of its arguments: no async, no I/O, no clock, no randomness. A rule module
-//! imports `model` only, and [`document`], which says what is wrong in what a person wrote.
+//! imports `model` only, and the shared readers: [`document`], which says what is wrong in what a person wrote, and
+//! [`quota`], which says what an agent's error says of its quota.
 
 pub mod access;
 
@@ -19,6 +20,8 @@ pub mod policy;
 
 pub mod approval;
 
+pub mod profile;
+
 pub mod operator;
 
 pub mod delivery;
@@ -28,6 +31,8 @@ pub mod proposal;
 pub mod shell;
 
 pub mod run;
+
+pub mod session;
 
 pub mod enhance;
 
@@ -40,3 +45,10 @@ pub mod data;
 pub mod limits;
 
 pub mod redact;
+
+pub mod hook;
+pub mod quota;
+
+pub mod breaker;
+pub mod compress;
+pub mod pressure;

@@ -94,7 +94,12 @@ fn verb(method: &Method, path: &str) -> Verb {
     let below =
         |route: &str| path.strip_prefix(route).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     match looks {
-        _ if below("/v1/gate") || below("/v1/worker") => Verb::Work,
+        _ if below("/v1/gate") || below("/v1/worker") || below("/v1/hooks") => Verb::Work,
+        true if below("/v1/sessions/managed") => Verb::Read,
+        false if below("/v1/sessions/managed") => match path.ends_with("/answer") {
+            true => Verb::Answer,
+            false => Verb::Operate,
+        },
         _ if below("/v1/sessions") => Verb::Admit,
         _ if below("/v1/tokens") => Verb::Own,
         true if below("/v1/data") => Verb::Fetch,
@@ -178,6 +183,10 @@ mod tests {
             (Method::POST, "/v1/gate/judge", Verb::Work),
             (Method::GET, "/v1/worker/prompt", Verb::Work),
             (Method::POST, "/v1/worker/submit", Verb::Work),
+            (Method::POST, "/v1/hooks", Verb::Work),
+            (Method::POST, "/v1/hooksets", Verb::Operate),
+            (Method::GET, "/v1/breakers", Verb::Read),
+            (Method::POST, "/v1/breakers/x/reset", Verb::Operate),
             (Method::POST, "/v1/operators", Verb::Operate),
             (Method::GET, "/v1/operators/x/ws", Verb::Read),
             (Method::POST, "/v1/gateway", Verb::Operate),
@@ -188,6 +197,10 @@ mod tests {
             (Method::HEAD, "/v1/data/report", Verb::Fetch),
             (Method::GET, "/v1/sessions", Verb::Admit),
             (Method::DELETE, "/v1/sessions/x", Verb::Admit),
+            (Method::POST, "/v1/sessions/managed", Verb::Operate),
+            (Method::GET, "/v1/sessions/managed/x/screen", Verb::Read),
+            (Method::POST, "/v1/sessions/managed/x/send", Verb::Operate),
+            (Method::POST, "/v1/sessions/managed/x/answer", Verb::Answer),
             (Method::POST, "/v1/tokens", Verb::Own),
             (Method::GET, "/v1/tokens", Verb::Own),
             (Method::GET, "/openapi.json", Verb::Read),

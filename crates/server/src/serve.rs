@@ -3,8 +3,8 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, data, enhance, events, gate, goals, operators, runs, sessions, status, steps,
-    tasks, workers, workspaces,
+    approvals, blueprints, data, enhance, events, gate, goals, hooks, managed, operators, runs, sessions,
+    status, steps, tasks, workers, workspaces,
 };
 use crate::leftover;
 use crate::operator;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 /// A body is at most so large.
@@ -116,6 +116,9 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(gate::judge))
         .routes(routes!(gate::settle))
         .routes(routes!(gate::progress))
+        .routes(routes!(hooks::receive).layer(DefaultBodyLimit::max(hooks::HOOK_BYTES_MAX)))
+        .routes(routes!(hooks::breakers))
+        .routes(routes!(hooks::breaker_reset))
         .routes(routes!(workspaces::list))
         .routes(routes!(workspaces::diff))
         .routes(routes!(workspaces::remove))
@@ -149,6 +152,19 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(data::list))
         .routes(routes!(data::emit))
         .routes(routes!(data::get, data::put))
+        .routes(routes!(managed::create, managed::list))
+        .routes(routes!(managed::get, managed::delete))
+        .routes(routes!(managed::stop))
+        .routes(routes!(managed::runtime_stop))
+        .routes(routes!(managed::resume))
+        .routes(routes!(managed::decommission))
+        .routes(routes!(managed::interrupt))
+        .routes(routes!(managed::send))
+        .routes(routes!(managed::answer))
+        .routes(routes!(managed::activity))
+        .routes(routes!(managed::screen))
+        .routes(routes!(managed::attach))
+        .routes(routes!(managed::inbox))
         .routes(routes!(sessions::create, sessions::list, sessions::leave))
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::token_create, sessions::tokens))

@@ -10,6 +10,12 @@ pub mod process;
 
 pub mod git;
 
+pub mod driver;
+
+pub mod screen;
+
+pub mod probe;
+
 pub mod history;
 
 pub mod repository;

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 21] = [
+pub(crate) const MIGRATIONS: [Migration; 24] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -373,6 +373,11 @@ CREATE TABLE spawn_tokens (
 ) WITHOUT ROWID;",
     },
     Migration {
+        name: "tokens that the agents of managed sessions bear",
+        sql: "ALTER TABLE tokens ADD COLUMN of_session TEXT;
+CREATE INDEX tokens_of_session ON tokens (of_session);",
+    },
+    Migration {
         name: "a workspace is a run's or a session's, and is known when its directory is gone",
         sql: "ALTER TABLE workspaces RENAME TO run_workspaces;
 CREATE TABLE workspaces (
@@ -390,6 +395,44 @@ INSERT INTO workspaces (holder, kind, path, project, branch, base, node, removed
     SELECT r.id, w.kind, w.path, w.project, w.branch, w.base, w.node, 0
     FROM run_workspaces w JOIN runs r ON r.number = w.run ORDER BY w.run;
 DROP TABLE run_workspaces;",
+    },
+    Migration {
+        name: "managed sessions",
+        sql: "CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    parent TEXT,
+    state TEXT NOT NULL,
+    node TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX sessions_by_name ON sessions (name) WHERE state <> 'decommissioned';
+CREATE INDEX sessions_by_parent ON sessions (parent);",
+    },
+    Migration {
+        name: "what hooks told, which may be forgotten, and the breakers of agents",
+        sql: "CREATE TABLE hook_events (
+    number INTEGER PRIMARY KEY,
+    session_id TEXT NOT NULL,
+    event TEXT NOT NULL,
+    tool TEXT,
+    size INTEGER NOT NULL,
+    decision TEXT,
+    payload TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX hook_events_by_session ON hook_events (session_id, number);
+CREATE INDEX hook_events_by_time ON hook_events (at);
+CREATE TABLE breakers (
+    agent TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    since INTEGER,
+    failures INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);",
     },
 ];
 

@@ -120,7 +120,8 @@ CREATE TABLE tokens (
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     revoked_at INTEGER
-, agent_id TEXT, session_id TEXT, uses INTEGER NOT NULL DEFAULT 0, last_seen_at INTEGER);
+, agent_id TEXT, session_id TEXT, uses INTEGER NOT NULL DEFAULT 0, last_seen_at INTEGER, of_session TEXT);
+CREATE INDEX tokens_of_session ON tokens (of_session);
 CREATE INDEX tokens_by_run ON tokens (run_id);
 CREATE UNIQUE INDEX tokens_by_session ON tokens (session_id);
 
@@ -319,4 +320,39 @@ CREATE TABLE workspaces (
     base TEXT,
     node TEXT NOT NULL,
     removed INTEGER NOT NULL
+);
+
+-- Managed sessions: the record as JSON, and what it is selected by.
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    parent TEXT,
+    state TEXT NOT NULL,
+    node TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX sessions_by_name ON sessions (name) WHERE state <> 'decommissioned';
+CREATE INDEX sessions_by_parent ON sessions (parent);
+-- What hooks told, which may be forgotten, and the breakers of agents.
+CREATE TABLE hook_events (
+    number INTEGER PRIMARY KEY,
+    session_id TEXT NOT NULL,
+    event TEXT NOT NULL,
+    tool TEXT,
+    size INTEGER NOT NULL,
+    decision TEXT,
+    payload TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX hook_events_by_session ON hook_events (session_id, number);
+CREATE INDEX hook_events_by_time ON hook_events (at);
+CREATE TABLE breakers (
+    agent TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    since INTEGER,
+    failures INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
 );

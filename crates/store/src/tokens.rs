@@ -39,11 +39,12 @@ impl Write {
             token.session_id.map_or(Param::Null, |id| Param::from(id.to_string())),
             token.uses.into(),
             Param::at(token.last_seen_at),
+            token.of_session.map_or(Param::Null, |id| Param::from(id.to_string())),
         ];
         self.push(
             "INSERT INTO tokens (id, hash, role, run_id, path, attempt, created_at, expires_at, revoked_at, \
-             agent_id, session_id, uses, last_seen_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             agent_id, session_id, uses, last_seen_at, of_session) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             ExpectedRows::Exactly(1),
             params,
         )
@@ -86,6 +87,15 @@ impl Write {
         )
     }
 
+    /// Takes back every token that agents of a managed session bear.
+    pub fn session_tokens_revoke(&mut self, session_id: SessionId, at: Timestamp) -> &mut Self {
+        self.push(
+            "UPDATE tokens SET revoked_at = ?2 WHERE of_session = ?1 AND revoked_at IS NULL",
+            ExpectedRows::Any,
+            vec![Param::from(session_id.to_string()), at.into()],
+        )
+    }
+
     /// Forgets the tokens that ended or were taken back before `before`.
     pub fn tokens_forget(&mut self, before: Timestamp) -> &mut Self {
         self.push(
@@ -97,7 +107,7 @@ impl Write {
 }
 
 const SELECT: &str = "SELECT id, hash, role, run_id, path, attempt, created_at, expires_at, revoked_at, agent_id, \
-                      session_id, uses, last_seen_at FROM tokens";
+                      session_id, uses, last_seen_at, of_session FROM tokens";
 
 impl Store {
     /// Gives the token whose secret has this SHA-256, as 64 hex digits; whether it is still good is the caller's
@@ -123,6 +133,14 @@ impl Store {
     /// [`ReadError`]
     pub async fn token_of_session(&self, session_id: SessionId) -> Result<Option<TokenRecord>, ReadError> {
         self.token_where("session_id = ?1", session_id.to_string()).await
+    }
+
+    /// Tells whether agents of a managed session were ever given a token that is not forgotten.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn session_has_token(&self, session_id: SessionId) -> Result<bool, ReadError> {
+        Ok(self.token_where("of_session = ?1", session_id.to_string()).await?.is_some())
     }
 
     /// Gives tokens, the newest first.
@@ -206,5 +224,9 @@ fn token_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<TokenRecord, R
         revoked_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_unix_ms),
         uses: unsigned(row.get(11)?),
         last_seen_at: row.get::<_, Option<i64>>(12)?.map(Timestamp::from_unix_ms),
+        of_session: row
+            .get::<_, Option<String>>(13)?
+            .map(|id| snapshot.parse("tokens.of_session", &id))
+            .transpose()?,
     })
 }

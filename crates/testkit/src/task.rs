@@ -14,7 +14,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Gives the owner of the data folder.
 pub fn owner() -> Caller {
-    Caller { token_id: TokenId::new(Uuid::nil()), role: Role::Host, step: None, agent_id: None, name: None }
+    let token_id = TokenId::new(Uuid::nil());
+    Caller { token_id, role: Role::Host, step: None, agent_id: None, name: None, of_session: None }
 }
 
 /// Gives a value of the model.

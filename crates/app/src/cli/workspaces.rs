@@ -89,13 +89,7 @@ pub(crate) async fn run(client: &Client, args: WorkspaceArgs) -> Result<Code> {
             let found = client.workspaces().await?;
             told(json, &found, || found.workspaces.iter().map(line).collect::<Vec<_>>().join("\n"))
         }
-        WorkspaceCommand::Diff { id } => {
-            let diff = client.workspace_diff(&ids::holder(client, &id).await?).await?;
-            told(json, &diff, || match diff.is_empty() {
-                true => "nothing changed".to_owned(),
-                false => visible_lines(&diff),
-            })
-        }
+        WorkspaceCommand::Diff { id } => diff(client, &ids::holder(client, &id).await?).await,
         WorkspaceCommand::Snapshots { id } => {
             let found = client.workspace_snapshots(&ids::holder(client, &id).await?).await?;
             told(json, &found, || match found.snapshots.is_empty() {
@@ -147,6 +141,12 @@ fn told(json: bool, view: &impl Serialize, text: impl FnOnce() -> String) -> Res
     }
     let text = text();
     if text.is_empty() { Ok(Code::Ok) } else { print(&text) }
+}
+
+/// Prints what the worktree of a run or a session changed.
+pub(super) async fn diff(client: &Client, holder: &str) -> Result<Code> {
+    let diff = client.workspace_diff(holder).await?;
+    if diff.is_empty() { print("nothing changed") } else { print(&visible_lines(&diff)) }
 }
 
 fn line(entry: &WorkspaceEntryView) -> String {

@@ -1,127 +1,262 @@
-//! Playing a script: one step after the other, each shown as it happens.
+//! Playing a script: one turn for each prompt, one step after the other, each shown as it happens.
+//!
+//! Hooks are told what Claude Code would tell them, in its order; what they decide is done. Whatever waits can be
+//! interrupted: a command is ended, a question is taken back, and the turn is over.
 
-use super::gate::{Gate, Permission, Reach};
-use super::script::{Crash, Step, ToolStep};
-use super::stream::{Ending, Stream};
+mod call;
+
+mod hooked;
+
+use super::gate::Gate;
+use super::hooks::Hooks;
+use super::script::{Crash, Filling, Flood, Hang, OnInterrupt, OnTerm, Script, Step};
+use super::session::Session;
+use super::stage::{Shown, Stage};
 use super::tools::Tools;
-use adjutant_model::Value;
+use super::{fork, quota};
+use adjutant_model::time::Timestamp;
 use serde_json::json;
-use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::io;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
-/// One performance.
-pub(super) struct Player<W> {
+/// A hook of `Stop` may send the agent on so often.
+const STOP_BLOCKS_MAX: usize = 8;
+
+/// After so many lines of a flood the agent looks whether it is interrupted.
+const FLOOD_STRIDE: u64 = 64;
+
+/// One agent at work.
+pub(super) struct Player<S> {
     /// What the reader sees.
-    pub(super) stream: Stream<W>,
-    /// What judges tool calls.
+    pub(super) stage: S,
+    /// What judges tool calls besides hooks.
     pub(super) gate: Gate,
     /// What performs them.
     pub(super) tools: Tools,
+    /// What is told of everything.
+    pub(super) hooks: Hooks,
+    /// Whose session it is.
+    pub(super) session: Session,
+    /// What is played.
+    pub(super) script: Script,
+    /// What it remembers of the turn.
+    pub(super) memory: Memory,
 }
 
-/// How the performance ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an agent remembers while it plays.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    calls: u64,
+    last_words: String,
+    agents: Vec<Subagent>,
+}
+
+/// A subagent at work.
+#[derive(Debug, Clone)]
+struct Subagent {
+    id: String,
+    name: String,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End {
-    /// With a code; the `result` line is written.
-    Exited(u8),
-    /// As no agent should; there is no `result` line.
+    /// With its last step.
+    Done,
+    /// By a person.
+    Interrupted,
+    /// By a hook or by a refusal, for this reason.
+    Stopped(String),
+    /// At the usage limit.
+    Limited {
+        /// When it may go on.
+        until: Timestamp,
+        /// What the agent says about it.
+        message: String,
+    },
+    /// With the whole agent, as the script says.
+    Exited {
+        /// The code that the process ends with.
+        code: u8,
+        /// What the last line carries instead of the last words.
+        result: Option<String>,
+    },
+    /// As no agent should; nothing more is shown.
     Crashed(Crash),
+    /// Not at all.
+    Hung(Hang),
 }
 
-impl<W: Write> Player<W> {
-    /// Plays the steps to their end.
+impl<S: Stage> Player<S> {
+    /// Plays the turn of a prompt.
     ///
     /// # Errors
-    /// What the stream said when it could not be written.
-    pub(super) async fn play(mut self, steps: Vec<Step>) -> io::Result<End> {
-        let began = Instant::now();
-        self.stream.init(&self.tools.root(), &self.gate.describe())?;
-        for step in steps {
-            match step {
-                Step::Say(text) => self.stream.said(&text)?,
-                Step::Think(text) => self.stream.thought(&text)?,
-                Step::Call(call) => self.call(call).await?,
-                Step::Ask { question, default } => self.ask(&question, default.as_deref())?,
-                Step::Sleep(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-                Step::Exit { code, result } => return self.exit(code, result, began),
-                Step::Crash(crash) => return self.crash(crash),
+    /// What the stage or the transcript said when it could not be written.
+    pub(super) async fn turn(&mut self, prompt: &str, cancel: &CancellationToken) -> io::Result<End> {
+        self.session.begin();
+        self.memory.last_words.clear();
+        let submitted = self.fire("UserPromptSubmit", "", json!({"prompt": prompt}), cancel).await?;
+        if let Some(reason) = submitted.denied() {
+            self.notice(&format!("UserPromptSubmit hook blocked the prompt: {reason}"))?;
+            return Ok(End::Stopped(reason));
+        }
+        if let Some(reason) = submitted.stop {
+            return Ok(End::Stopped(reason));
+        }
+        let mut end = self.answer(prompt, cancel).await?;
+        self.memory.agents.clear();
+        if end == End::Done {
+            end = self.stopping(cancel).await?;
+        }
+        self.tell_end(&end).await?;
+        self.session.settle()?;
+        Ok(end)
+    }
+
+    /// Plays what the script has for this prompt.
+    async fn answer(&mut self, prompt: &str, cancel: &CancellationToken) -> io::Result<End> {
+        let previous = self.session.prompts().last().cloned().unwrap_or_default();
+        self.session.asked(prompt)?;
+        let turn = self.session.prompts().len();
+        let steps = self.script.turn(Filling { prompt, previous: &previous, turn });
+        self.steps(steps, cancel).await
+    }
+
+    /// Tells the hooks that the turn is over, and goes on while they want it to.
+    async fn stopping(&mut self, cancel: &CancellationToken) -> io::Result<End> {
+        for round in 0..=STOP_BLOCKS_MAX {
+            let stopped = self.fire("Stop", "", self.stop_fields(round), cancel).await?;
+            let Some(reason) = stopped.denied().filter(|_| stopped.stop.is_none()) else { break };
+            self.notice(&format!("Stop hook: {reason}"))?;
+            let end = self.answer(&reason, cancel).await?;
+            if end != End::Done {
+                return Ok(end);
             }
         }
-        self.exit(0, None, began)
+        Ok(if cancel.is_cancelled() { End::Interrupted } else { End::Done })
     }
 
-    fn exit(&mut self, code: u8, result: Option<String>, began: Instant) -> io::Result<End> {
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.stream.result(&Ending { code, result, duration_ms })?;
-        Ok(End::Exited(code))
+    /// Gives what `Stop` is told, after so many rounds that its hooks have asked for.
+    fn stop_fields(&self, rounds: usize) -> serde_json::Value {
+        json!({
+            "stop_hook_active": rounds > 0,
+            "last_assistant_message": self.memory.last_words,
+            "background_tasks": [],
+            "session_crons": [],
+        })
     }
 
-    fn crash(&mut self, crash: Crash) -> io::Result<End> {
-        match crash {
-            Crash::Cut => self.stream.cut()?,
-            Crash::Hang | Crash::Signal(_) => {}
-        }
-        Ok(End::Crashed(crash))
-    }
-
-    fn ask(&mut self, question: &str, default: Option<&str>) -> io::Result<()> {
-        self.stream.said(question)?;
-        let answer = match default {
-            Some(default) => format!("nobody answers in print mode; going on with: {default}"),
-            None => "nobody answers in print mode; going on without an answer".to_owned(),
-        };
-        self.stream.notice(&answer)
-    }
-
-    async fn call(&mut self, call: ToolStep) -> io::Result<()> {
-        let (name, input, reach) = as_claude_names_it(&call);
-        let shown = self.stream.called(name, &input)?;
-        let turn = match self.gate.judge(name, &input, reach).await {
-            Permission::Denied { why } => return self.stream.denied(&shown, &why),
-            Permission::Granted { turn, remark } => {
-                if let Some(remark) = remark {
-                    self.stream.notice(&remark)?;
+    /// Tells the hooks of an end that no `Stop` was told of yet.
+    async fn tell_end(&mut self, end: &End) -> io::Result<()> {
+        let unhurried = CancellationToken::new();
+        match end {
+            End::Interrupted => {
+                self.session.interrupted()?;
+                if self.script.on_interrupt == OnInterrupt::Stop {
+                    self.fire("Stop", "", self.stop_fields(0), &unhurried).await?;
                 }
-                turn
             }
-        };
-        let outcome = self.perform(&call).await;
-        match &outcome {
-            Ok(text) => self.stream.returned(&shown, text)?,
-            Err(text) => self.stream.failed(&shown, text)?,
-        }
-        if let Some(turn) = turn
-            && let Some(remark) = self.gate.settle(turn, &outcome).await
-        {
-            self.stream.notice(&remark)?;
+            End::Limited { message, .. } => {
+                let fields = json!({
+                    "error": "rate_limit",
+                    "error_details": message,
+                    "last_assistant_message": message,
+                });
+                self.fire("StopFailure", "rate_limit", fields, &unhurried).await?;
+            }
+            End::Done | End::Stopped(_) | End::Exited { .. } | End::Crashed(_) | End::Hung(_) => {}
         }
         Ok(())
     }
 
-    async fn perform(&self, call: &ToolStep) -> Result<String, String> {
-        match call {
-            ToolStep::Read { path } => self.tools.read(path),
-            ToolStep::Write { path, content } => self.tools.write(path, content),
-            ToolStep::Patch { path, find, replace } => self.tools.patch(path, find, replace),
-            ToolStep::Run { command, timeout_ms } => self.tools.run(command, *timeout_ms).await,
-            ToolStep::Pretend { result: Value::String(text), .. } => Ok(text.to_string()),
-            ToolStep::Pretend { result, .. } => Ok(result.to_string()),
+    async fn steps(&mut self, steps: Vec<Step>, cancel: &CancellationToken) -> io::Result<End> {
+        for step in steps {
+            if cancel.is_cancelled() {
+                return Ok(End::Interrupted);
+            }
+            if let Some(end) = self.step(step, cancel).await? {
+                return Ok(end);
+            }
         }
+        Ok(if cancel.is_cancelled() { End::Interrupted } else { End::Done })
     }
-}
 
-/// Gives a call's tool and parameters by the names that Claude Code has for them, and what the call may do.
-fn as_claude_names_it(call: &ToolStep) -> (&str, serde_json::Value, Reach) {
-    match call {
-        ToolStep::Read { path } => ("Read", json!({"file_path": path}), Reach::Reads),
-        ToolStep::Write { path, content } => {
-            ("Write", json!({"file_path": path, "content": content}), Reach::Writes)
+    /// Plays one step; gives the turn's end when it was the last one.
+    async fn step(&mut self, step: Step, cancel: &CancellationToken) -> io::Result<Option<End>> {
+        match step {
+            Step::Say(text) => self.say(&text)?,
+            Step::Think(text) => {
+                self.stage.show(&Shown::Thought(&text))?;
+                self.session.answered(json!({"type": "thinking", "thinking": text}))?;
+            }
+            Step::Plan(entries) => self.stage.show(&Shown::Plan(&entries))?,
+            Step::Call(call) => return self.call(&call, cancel).await,
+            Step::Ask { question, default } => self.ask(&question, default.as_deref(), cancel).await?,
+            Step::Subagent { name, steps } => return Box::pin(self.subagent(name, steps, cancel)).await,
+            Step::Usage(used) => {
+                self.session.used(&used);
+                self.stage.show(&Shown::Usage { used: &used, total: &self.session.usage() })?;
+            }
+            Step::Compact => self.compact(cancel).await?,
+            Step::Sleep(ms) => {
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(ms)) => {}
+                    () = cancel.cancelled() => {}
+                }
+            }
+            Step::Flood(flood) => self.flood(flood, cancel).await?,
+            Step::Escape(text) => self.stage.show(&Shown::Raw(&text))?,
+            Step::Fork(fork) => {
+                let started = fork::start(fork).await;
+                self.notice(&started.unwrap_or_else(|error| format!("no children: {error}")))?;
+            }
+            Step::Quota { until } => {
+                let message = quota::message(until);
+                self.memory.last_words.clone_from(&message);
+                self.stage.show(&Shown::Quota { until, message: &message })?;
+                self.session.answered(json!({"type": "text", "text": message}))?;
+                return Ok(Some(End::Limited { until, message }));
+            }
+            Step::Hang(hang) => return Ok(Some(End::Hung(hang))),
+            Step::Exit { code, result } => return Ok(Some(End::Exited { code, result })),
+            Step::Crash(Crash::Hang) => return Ok(Some(End::Hung(Hang { on_term: OnTerm::End }))),
+            Step::Crash(crash) => {
+                if crash == Crash::Cut {
+                    self.stage.show(&Shown::Cut)?;
+                }
+                return Ok(Some(End::Crashed(crash)));
+            }
         }
-        ToolStep::Patch { path, find, replace } => {
-            ("Edit", json!({"file_path": path, "old_string": find, "new_string": replace}), Reach::Writes)
+        Ok(None)
+    }
+
+    fn say(&mut self, text: &str) -> io::Result<()> {
+        text.clone_into(&mut self.memory.last_words);
+        self.stage.show(&Shown::Said(text))?;
+        self.session.answered(json!({"type": "text", "text": text}))
+    }
+
+    /// Shows something that is not the agent's own words.
+    pub(super) fn notice(&mut self, text: &str) -> io::Result<()> {
+        self.stage.show(&Shown::Notice(text))
+    }
+
+    async fn flood(&mut self, flood: Flood, cancel: &CancellationToken) -> io::Result<()> {
+        let whole = usize::try_from(flood.line_bytes.min(flood.bytes)).unwrap_or(usize::MAX);
+        let line = "x".repeat(whole.saturating_sub(1)) + "\n";
+        let mut left = flood.bytes;
+        let mut count = 0_u64;
+        while left > 0 && !cancel.is_cancelled() {
+            let take = usize::try_from(left).unwrap_or(usize::MAX).min(line.len());
+            self.stage.show(&Shown::Line(&line[line.len() - take..]))?;
+            left = left.saturating_sub(take as u64);
+            count += 1;
+            if count.is_multiple_of(FLOOD_STRIDE) {
+                tokio::task::yield_now().await;
+            }
         }
-        ToolStep::Run { command, .. } => ("Bash", json!({"command": command}), Reach::Writes),
-        ToolStep::Pretend { name, input, .. } => (name, input.into(), Reach::Writes),
+        Ok(())
     }
 }
 

@@ -1,25 +1,39 @@
 //! The script of a rehearsal: what the agent does, in order.
 //!
-//! A script is a list of maps with a single key, the step's kind. It is read whole before anything is played: an
-//! unknown step or field is refused with its place.
+//! A script is a list of steps, played once for each prompt, or an object whose `turns` hold a list of steps for each
+//! prompt; the last of them repeats. A step is a map with a single key, its kind. A script is read whole before
+//! anything is played: an unknown step or field is refused with its place.
+
+mod reading;
+
+pub(crate) use reading::read;
 
 use adjutant_model::Value;
-use adjutant_rules::document::{Cursor, Lints};
+use adjutant_model::time::Timestamp;
 use rustix::process::Signal;
+use std::time::Duration;
 
-/// The kinds of steps, as a script writes them.
-const KINDS: [&str; 11] =
-    ["say", "think", "read", "write", "patch", "run", "tool", "ask", "sleep", "exit", "crash"];
+/// What an agent plays, whatever the mode.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Script {
+    /// What it does for each prompt; never empty.
+    pub(super) turns: Vec<Vec<Step>>,
+    /// The tools that need somebody's permission; `*` is every tool.
+    pub(super) ask_for: Vec<String>,
+    /// How long it sits idle before it says so in a notification.
+    pub(super) idle: Duration,
+    /// What an interrupted turn tells its hooks.
+    pub(super) on_interrupt: OnInterrupt,
+}
 
-/// The tools that a rehearsal really has; a `tool` step may not pretend to be one of them.
-const REAL_TOOLS: [(&str, &str); 4] =
-    [("Read", "read"), ("Write", "write"), ("Edit", "patch"), ("Bash", "run")];
-
-/// The longest pause that a script may make: one hour.
-const SLEEP_MS_MAX: u64 = 3_600_000;
-
-/// How long a command may take unless its step says otherwise.
-const RUN_TIMEOUT_MS: u64 = 120_000;
+/// What an interrupted turn tells its hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnInterrupt {
+    /// That it stopped.
+    Stop,
+    /// Nothing, as Claude Code does.
+    Silent,
+}
 
 /// One thing the agent does.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,17 +42,43 @@ pub(crate) enum Step {
     Say(String),
     /// Thinks aloud.
     Think(String),
-    /// Calls a tool, once the gate has let it.
+    /// Shows what it is going to do, entry by entry.
+    Plan(Vec<String>),
+    /// Calls a tool, once it may.
     Call(ToolStep),
-    /// Asks a person; in print mode no one answers.
+    /// Asks a person; where no one can answer it goes on.
     Ask {
         /// What it wants to know.
         question: String,
         /// What it goes on with.
         default: Option<String>,
     },
+    /// Lets a subagent do something.
+    Subagent {
+        /// Its kind.
+        name: String,
+        /// What it does.
+        steps: Vec<Step>,
+    },
+    /// Tells what the model has used.
+    Usage(Usage),
+    /// Makes its context shorter.
+    Compact,
     /// Pauses for so many milliseconds.
     Sleep(u64),
+    /// Prints very much.
+    Flood(Flood),
+    /// Sends bytes to the terminal as they are.
+    Escape(String),
+    /// Starts processes that outlive it.
+    Fork(Fork),
+    /// Runs into its usage limit, which ends the turn.
+    Quota {
+        /// When it may go on.
+        until: Timestamp,
+    },
+    /// Answers nothing any more, and stays.
+    Hang(Hang),
     /// Ends with this code.
     Exit {
         /// The code; anything but 0 is an error.
@@ -90,6 +130,77 @@ pub(crate) enum ToolStep {
         /// What it gives.
         result: Value,
     },
+}
+
+/// What a model has used, as a script says it; a rehearsal asks none.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Usage {
+    /// Tokens that went in.
+    pub(crate) input_tokens: u64,
+    /// Tokens that came out.
+    pub(crate) output_tokens: u64,
+    /// What that cost, in US dollars.
+    pub(crate) cost_usd: f64,
+    /// Tokens in the context now.
+    pub(crate) context_used: u64,
+    /// How many fit.
+    pub(crate) context_window: u64,
+}
+
+/// Much output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flood {
+    /// How much, line ends included.
+    pub(crate) bytes: u64,
+    /// How long each line is, its end included.
+    pub(crate) line_bytes: u64,
+}
+
+/// Processes that outlive the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fork {
+    /// How many.
+    pub(crate) count: u64,
+    /// Where they live.
+    pub(crate) home: ForkHome,
+    /// What they do when they are told to end.
+    pub(crate) on_term: OnTerm,
+    /// What they know of where they come from.
+    pub(crate) environment: ForkEnvironment,
+}
+
+/// The session that a child belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ForkHome {
+    /// The agent's.
+    Same,
+    /// One of its own, by `setsid`.
+    Own,
+}
+
+/// The environment of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ForkEnvironment {
+    /// The agent's.
+    Inherited,
+    /// Empty, so that no marker leads back.
+    Empty,
+}
+
+/// What a process does at SIGTERM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnTerm {
+    /// It ends.
+    End,
+    /// Nothing.
+    Ignore,
+}
+
+/// How an agent hangs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hang {
+    /// What it does at SIGTERM.
+    pub(crate) on_term: OnTerm,
 }
 
 /// An end that no agent should have.
@@ -150,138 +261,65 @@ impl Crash {
     }
 }
 
-/// Reads a script from its document; what is wrong in it goes to `lints`.
-pub(crate) fn read(document: &Value, lints: &mut Lints) -> Vec<Step> {
-    let root = Cursor::root(document);
-    root.elements(lints).iter().filter_map(|at| read_step(at, lints)).collect()
+/// What fills the braces in a script's texts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Filling<'a> {
+    /// `{prompt}`: what the agent is asked.
+    pub(crate) prompt: &'a str,
+    /// `{previous}`: what it was asked before that, empty at first.
+    pub(crate) previous: &'a str,
+    /// `{turn}`: which prompt of its session this is, from 1.
+    pub(crate) turn: usize,
 }
 
-fn read_step(at: &Cursor<'_>, lints: &mut Lints) -> Option<Step> {
-    let entries = at.entries(lints);
-    let [(kind, body)] = entries.as_slice() else {
-        if at.value().as_object().is_some() {
-            let message = format!("a step has exactly one key, this one has {}", entries.len());
-            lints.error_with_hint(at, "step-shape", message, format!("one of: {}", KINDS.join(", ")));
+impl Filling<'_> {
+    /// Fills a text in one pass: what a prompt says is not filled again.
+    fn fill(self, text: &str) -> String {
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find('{') {
+            filled.push_str(&rest[..at]);
+            let turn = self.turn.to_string();
+            let known = [("{prompt}", self.prompt), ("{previous}", self.previous), ("{turn}", &turn)];
+            let from = &rest[at..];
+            let (taken, value) =
+                known.into_iter().find(|(name, _)| from.starts_with(name)).unwrap_or(("{", "{"));
+            filled.push_str(value);
+            rest = &from[taken.len()..];
         }
-        return None;
-    };
-    match *kind {
-        "say" => Some(Step::Say(body.string(lints)?.to_owned())),
-        "think" => Some(Step::Think(body.string(lints)?.to_owned())),
-        "ask" => read_ask(body, lints),
-        "sleep" => body.whole(0, SLEEP_MS_MAX, lints).map(Step::Sleep),
-        "exit" => read_exit(body, lints),
-        "crash" => read_crash(body, lints),
-        "read" => Some(Step::Call(ToolStep::Read { path: body.string(lints)?.to_owned() })),
-        "write" => read_write(body, lints).map(Step::Call),
-        "patch" => read_patch(body, lints).map(Step::Call),
-        "run" => read_run(body, lints).map(Step::Call),
-        "tool" => read_tool(body, lints).map(Step::Call),
-        unknown => {
-            let message = format!("unknown step `{unknown}`");
-            lints.error_with_hint(body, "unknown-field", message, format!("known: {}", KINDS.join(", ")));
-            None
-        }
+        filled + rest
     }
 }
 
-fn read_ask(body: &Cursor<'_>, lints: &mut Lints) -> Option<Step> {
-    if let Some(question) = body.value().as_str() {
-        return Some(Step::Ask { question: question.to_owned(), default: None });
+impl Script {
+    /// Gives the filled steps of a turn; after the last one that is written it comes again and again.
+    pub(super) fn turn(&self, filling: Filling<'_>) -> Vec<Step> {
+        let index = filling.turn.saturating_sub(1).min(self.turns.len().saturating_sub(1));
+        let steps = self.turns.get(index).cloned().unwrap_or_default();
+        steps.into_iter().map(|step| step.filled(filling)).collect()
     }
-    body.object(&["question", "default"], lints)?;
-    let default = body.member("default").and_then(|at| at.string(lints)).map(str::to_owned);
-    Some(Step::Ask { question: text(body, "question", lints)?, default })
-}
 
-fn read_exit(body: &Cursor<'_>, lints: &mut Lints) -> Option<Step> {
-    if matches!(body.value(), Value::Number(_)) {
-        return Some(Step::Exit { code: exit_code(body, lints)?, result: None });
+    /// Tells whether a tool needs somebody's permission.
+    pub(super) fn asks_for(&self, tool: &str) -> bool {
+        self.ask_for.iter().any(|name| name == "*" || name == tool)
     }
-    body.object(&["code", "result"], lints)?;
-    let result = body.member("result").and_then(|at| at.string(lints)).map(str::to_owned);
-    let code = exit_code(&body.required("code", lints)?, lints)?;
-    Some(Step::Exit { code, result })
-}
-
-fn exit_code(at: &Cursor<'_>, lints: &mut Lints) -> Option<u8> {
-    u8::try_from(at.whole(0, 255, lints)?).ok()
-}
-
-fn read_crash(body: &Cursor<'_>, lints: &mut Lints) -> Option<Step> {
-    let name = body.string(lints)?;
-    let crash = Crash::parse(name);
-    if crash.is_none() {
-        let known = Crash::NAMES.map(|(name, _)| name).join(", ");
-        lints.error_with_hint(
-            body,
-            "unknown-crash",
-            format!("unknown crash `{name}`"),
-            format!("known: {known}"),
-        );
-    }
-    crash.map(Step::Crash)
-}
-
-fn read_write(body: &Cursor<'_>, lints: &mut Lints) -> Option<ToolStep> {
-    body.object(&["path", "content"], lints)?;
-    let (path, content) = (text(body, "path", lints), text(body, "content", lints));
-    Some(ToolStep::Write { path: path?, content: content? })
-}
-
-fn read_patch(body: &Cursor<'_>, lints: &mut Lints) -> Option<ToolStep> {
-    body.object(&["path", "find", "replace"], lints)?;
-    let (path, find, replace) =
-        (text(body, "path", lints), text(body, "find", lints), text(body, "replace", lints));
-    if let (Some(find), Some(at)) = (&find, body.member("find"))
-        && find.is_empty()
-    {
-        lints.error(&at, "empty-find", "an empty text occurs everywhere");
-    }
-    Some(ToolStep::Patch { path: path?, find: find?, replace: replace? })
-}
-
-fn read_run(body: &Cursor<'_>, lints: &mut Lints) -> Option<ToolStep> {
-    if let Some(command) = body.value().as_str() {
-        return Some(ToolStep::Run { command: command.to_owned(), timeout_ms: RUN_TIMEOUT_MS });
-    }
-    body.object(&["command", "timeout_ms"], lints)?;
-    let timeout_ms = match body.member("timeout_ms") {
-        Some(at) => at.whole(1, SLEEP_MS_MAX, lints)?,
-        None => RUN_TIMEOUT_MS,
-    };
-    Some(ToolStep::Run { command: text(body, "command", lints)?, timeout_ms })
-}
-
-fn read_tool(body: &Cursor<'_>, lints: &mut Lints) -> Option<ToolStep> {
-    body.object(&["name", "input", "result"], lints)?;
-    let name = text(body, "name", lints)?;
-    if let Some((_, step)) = REAL_TOOLS.into_iter().find(|(real, _)| *real == name) {
-        let at = body.member("name")?;
-        let message = format!("`{name}` is a tool that a rehearsal really has");
-        lints.error_with_hint(&at, "real-tool", message, format!("write the step `{step}` instead"));
-    }
-    let input = body.member("input").map_or_else(|| Value::object::<&str>([]), |at| at.value().clone());
-    let result = body.member("result").map_or(Value::Null, |at| at.value().clone());
-    Some(ToolStep::Pretend { name, input, result })
-}
-
-fn text(body: &Cursor<'_>, key: &str, lints: &mut Lints) -> Option<String> {
-    let at = body.required(key, lints)?;
-    at.string(lints).map(str::to_owned)
 }
 
 impl Step {
-    /// Gives the step with every `{prompt}` in its texts replaced.
+    /// Gives the step with the braces in its texts filled.
     ///
     /// Paths and command lines are left alone: what a prompt says must not become a path or a command.
-    pub(crate) fn with_prompt(self, prompt: &str) -> Step {
-        let fill = |text: String| text.replace("{prompt}", prompt);
+    pub(crate) fn filled(self, filling: Filling<'_>) -> Step {
+        let fill = |text: String| filling.fill(&text);
         match self {
             Step::Say(text) => Step::Say(fill(text)),
             Step::Think(text) => Step::Think(fill(text)),
+            Step::Plan(entries) => Step::Plan(entries.into_iter().map(fill).collect()),
             Step::Ask { question, default } => {
                 Step::Ask { question: fill(question), default: default.map(fill) }
+            }
+            Step::Subagent { name, steps } => {
+                Step::Subagent { name, steps: steps.into_iter().map(|step| step.filled(filling)).collect() }
             }
             Step::Exit { code, result } => Step::Exit { code, result: result.map(fill) },
             Step::Call(call) => Step::Call(match call {
@@ -291,7 +329,15 @@ impl Step {
                 }
                 same @ (ToolStep::Read { .. } | ToolStep::Run { .. } | ToolStep::Pretend { .. }) => same,
             }),
-            same @ (Step::Sleep(_) | Step::Crash(_)) => same,
+            same @ (Step::Usage(_)
+            | Step::Compact
+            | Step::Sleep(_)
+            | Step::Flood(_)
+            | Step::Escape(_)
+            | Step::Fork(_)
+            | Step::Quota { .. }
+            | Step::Hang(_)
+            | Step::Crash(_)) => same,
         }
     }
 }

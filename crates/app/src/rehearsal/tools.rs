@@ -3,6 +3,7 @@
 //! A failure is a text for the agent, as real tools give it; it never ends the script.
 
 use super::confine::confine;
+use super::gate::ACCESS_VARIABLES;
 use adjutant_sessions::environment::environment;
 use adjutant_sessions::process::{self, EndedBy, Exit, Outcome, ProcessSpec};
 use std::collections::BTreeMap;
@@ -26,15 +27,10 @@ impl Tools {
     ///
     /// Commands get every variable but those of the gate: what a script runs must not speak in the agent's name.
     pub(super) fn new(root: PathBuf, env: &[(String, String)]) -> Self {
-        let passes = |name: &str| !["ADJUTANT_TOKEN", "ADJUTANT_URL"].contains(&name);
+        let passes = |name: &str| !ACCESS_VARIABLES.contains(&name);
         let names: Vec<&str> =
             env.iter().map(|(name, _)| name.as_str()).filter(|name| passes(name)).collect();
         Tools { root, env: environment(&names, env.iter().cloned(), &BTreeMap::new()) }
-    }
-
-    /// Gives the directory.
-    pub(super) fn root(&self) -> String {
-        self.root.display().to_string()
     }
 
     /// Gives a file's text.
@@ -57,45 +53,51 @@ impl Tools {
     pub(super) fn patch(&self, path: &str, find: &str, replace: &str) -> Result<String, String> {
         let place = self.place(path)?;
         let text = fs::read_to_string(&place).map_err(|error| about(path, error))?;
-        // Overlapping occurrences count: which of them is meant is not said either.
-        let mut found = text.char_indices().filter(|(at, _)| text[*at..].starts_with(find)).map(|(at, _)| at);
-        let (Some(at), second) = (found.next(), found.next()) else {
-            return Err(format!("{path}: the text to replace does not occur"));
-        };
-        if second.is_some() {
-            return Err(format!("{path}: the text to replace occurs more than once"));
-        }
-        let patched = [&text[..at], replace, &text[at + find.len()..]].concat();
+        let patched = patched(path, &text, find, replace)?;
         fs::write(&place, patched).map_err(|error| about(path, error))?;
         Ok(format!("patched {path}"))
     }
 
     /// Runs a command line by `sh -c` and gives what it printed.
-    pub(super) async fn run(&self, command: &str, timeout_ms: u64) -> Result<String, String> {
+    pub(super) async fn run(
+        &self,
+        command: &str,
+        timeout_ms: u64,
+        cancel: &CancellationToken,
+    ) -> Result<String, String> {
         let argv = ["sh", "-c", command].map(str::to_owned).to_vec();
         let spec = ProcessSpec {
             timeout: Some(Duration::from_millis(timeout_ms)),
             env: self.env.clone(),
             ..ProcessSpec::new(argv, self.root.clone())
         };
-        let outcome =
-            process::run(spec, CancellationToken::new(), None).await.map_err(|error| error.to_string())?;
+        let outcome = process::run(spec, cancel.clone(), None).await.map_err(|error| error.to_string())?;
         let printed = printed(&outcome);
         match (outcome.ended_by, outcome.exit) {
             (EndedBy::Timeout, _) => Err(format!("ended after {timeout_ms} ms\n{printed}")),
-            (EndedBy::Itself | EndedBy::Cancelled, Exit::Code(0)) => Ok(printed),
-            (EndedBy::Itself | EndedBy::Cancelled, Exit::Code(code)) => {
-                Err(format!("exit code {code}\n{printed}"))
-            }
-            (EndedBy::Itself | EndedBy::Cancelled, Exit::Signal(signal)) => {
-                Err(format!("ended by signal {signal}\n{printed}"))
-            }
+            (EndedBy::Cancelled, _) => Err(format!("interrupted\n{printed}")),
+            (EndedBy::Itself, Exit::Code(0)) => Ok(printed),
+            (EndedBy::Itself, Exit::Code(code)) => Err(format!("exit code {code}\n{printed}")),
+            (EndedBy::Itself, Exit::Signal(signal)) => Err(format!("ended by signal {signal}\n{printed}")),
         }
     }
 
     fn place(&self, path: &str) -> Result<PathBuf, String> {
         confine(&self.root, path).map_err(|error| error.to_string())
     }
+}
+
+/// Replaces the one occurrence of a text in another one, which stands at `path`.
+pub(super) fn patched(path: &str, text: &str, find: &str, replace: &str) -> Result<String, String> {
+    // Overlapping occurrences count: which of them is meant is not said either.
+    let mut found = text.char_indices().filter(|(at, _)| text[*at..].starts_with(find)).map(|(at, _)| at);
+    let (Some(at), second) = (found.next(), found.next()) else {
+        return Err(format!("{path}: the text to replace does not occur"));
+    };
+    if second.is_some() {
+        return Err(format!("{path}: the text to replace occurs more than once"));
+    }
+    Ok([&text[..at], replace, &text[at + find.len()..]].concat())
 }
 
 fn about(path: &str, error: impl Display) -> String {
@@ -136,6 +138,10 @@ mod tests {
         (folder, tools)
     }
 
+    async fn ran(tools: &Tools, command: &str, timeout_ms: u64) -> Result<String, String> {
+        tools.run(command, timeout_ms, &CancellationToken::new()).await
+    }
+
     #[test]
     fn a_patch_needs_exactly_one_occurrence() {
         let (_folder, tools) = tools();
@@ -154,11 +160,11 @@ mod tests {
     #[tokio::test]
     async fn a_command_tells_its_output_and_how_it_ended() {
         let (_folder, tools) = tools();
-        assert_eq!(tools.run("printf out; echo err >&2", 10_000).await, Ok("out\nerr\n".to_owned()));
-        assert_eq!(tools.run("echo no; exit 3", 10_000).await, Err("exit code 3\nno\n".to_owned()));
-        assert_eq!(tools.run("exec tail -f /dev/null", 50).await, Err("ended after 50 ms\n".to_owned()));
+        assert_eq!(ran(&tools, "printf out; echo err >&2", 10_000).await, Ok("out\nerr\n".to_owned()));
+        assert_eq!(ran(&tools, "echo no; exit 3", 10_000).await, Err("exit code 3\nno\n".to_owned()));
+        assert_eq!(ran(&tools, "exec tail -f /dev/null", 50).await, Err("ended after 50 ms\n".to_owned()));
         assert_eq!(
-            tools.run("kill -SEGV $$", 10_000).await.unwrap_err().lines().next(),
+            ran(&tools, "kill -SEGV $$", 10_000).await.unwrap_err().lines().next(),
             Some("ended by signal 11")
         );
     }
@@ -167,7 +173,7 @@ mod tests {
     async fn a_command_does_not_get_the_agents_token() {
         let (_folder, tools) = tools();
         assert_eq!(
-            tools.run("echo \"${ADJUTANT_TOKEN-none} $KEPT\"", 10_000).await,
+            ran(&tools, "echo \"${ADJUTANT_TOKEN-none} $KEPT\"", 10_000).await,
             Ok("none yes\n".to_owned())
         );
     }

@@ -3,7 +3,7 @@
 use super::Glob;
 use super::command::{CommandPattern, escape};
 use super::condition::Condition;
-use crate::document::{Cursor, Lint, LintLevel, Lints};
+use crate::document::{self, Cursor, Lint, Lints};
 use adjutant_model::Value;
 use adjutant_model::policy::{ParamPattern, PolicyEffect, PolicyMatcher, PolicyPattern, PolicyRule};
 
@@ -32,8 +32,7 @@ pub struct PolicyFile {
 /// Everything that is wrong: unknown fields and effects, empty or broken patterns, conditions that cannot be.
 pub fn read_file(text: &str, places: &Places<'_>) -> Result<PolicyFile, Vec<Lint>> {
     let known = &["default", "rule"];
-    let table = text.parse::<toml::Table>().map_err(|why| vec![invalid_toml(&why)])?;
-    let document = value_of(toml::Value::Table(table));
+    let document = document::from_toml(text).map_err(|why| vec![why])?;
     let mut lints = Lints::default();
     let root = Cursor::root(&document);
     root.object(known, &mut lints);
@@ -288,29 +287,5 @@ impl Places<'_> {
         let named =
             below.into_iter().flat_map(|below| short.clone().map(move |home| format!("{home}/{below}")));
         std::iter::once(folder.to_owned()).chain(named).collect()
-    }
-}
-
-fn invalid_toml(why: &toml::de::Error) -> Lint {
-    Lint {
-        level: LintLevel::Error,
-        name: "invalid-toml",
-        pointer: String::new(),
-        message: why.to_string().trim_end().to_owned(),
-        hint: None,
-    }
-}
-
-fn value_of(toml: toml::Value) -> Value {
-    match toml {
-        toml::Value::String(text) => Value::from(text),
-        toml::Value::Integer(number) => Value::from(number),
-        toml::Value::Float(number) => Value::from_f64(number).unwrap_or_default(),
-        toml::Value::Boolean(flag) => Value::Bool(flag),
-        toml::Value::Datetime(instant) => Value::from(instant.to_string()),
-        toml::Value::Array(items) => Value::array(items.into_iter().map(value_of)),
-        toml::Value::Table(table) => {
-            Value::object(table.into_iter().map(|(key, value)| (key, value_of(value))))
-        }
     }
 }

@@ -6,14 +6,18 @@
 )]
 
 mod fixtures;
+mod hosted;
+mod terminal_fixture;
 
 mod descendants;
 mod git;
+mod headless;
 mod lost;
 mod merge;
 mod process;
 mod remove;
 mod repository;
 mod snapshot;
+mod tmux;
 mod tree;
 mod worktree;

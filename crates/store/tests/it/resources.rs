@@ -360,6 +360,7 @@ async fn a_token_is_found_by_its_hash_and_taken_back_once() {
         expires_at: (n != 1).then(|| at(100)),
         revoked_at: None,
         session_id: None,
+        of_session: None,
         uses: 0,
         last_seen_at: None,
     };
@@ -470,6 +471,7 @@ async fn sessions_and_uses_are_found_again() {
         role: Role::Senior,
         agent_id: Some("ann".into()),
         session_id: (n == 1).then_some(session_id),
+        of_session: None,
         step: (n == 2).then(|| StepBinding { run_id: run_id(1), path: StepPath::new("0"), attempt: 1 }),
         created_at: at(n as i64),
         expires_at: (n != 3).then(|| at(100 * n as i64)),

@@ -1,7 +1,11 @@
 //! What a reader of the stream sees.
 
 use super::*;
-use crate::rehearsal::script;
+use crate::rehearsal::cast::Cast;
+use crate::rehearsal::session::Opening;
+use crate::rehearsal::stream::Stream;
+use crate::rehearsal::{print, script};
+use adjutant_model::Value;
 use adjutant_rules::document::Lints;
 use adjutant_rules::output::progress;
 use serde_json::Value as Json;
@@ -16,13 +20,23 @@ struct Shown {
 async fn played(gate: Gate, document: Json) -> Shown {
     let folder = tempfile::tempdir().unwrap();
     let env = vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())];
-    let tools = Tools::new(folder.path().canonicalize().unwrap(), &env);
     let mut lints = Lints::default();
-    let steps = script::read(&Value::from(document), &mut lints);
+    let script = script::read(&Value::from(document), &mut lints);
     assert!(!lints.has_error(), "{lints:?}");
+    let cast = Cast {
+        script,
+        cwd: folder.path().canonicalize().unwrap(),
+        home: None,
+        env,
+        settings: None,
+        permission_mode: "default".to_owned(),
+    };
+    let session = cast.session(cast.cwd.clone(), &Opening::New).unwrap();
     let mut out = Vec::new();
     let stream = Stream::new(&mut out, "session".to_owned());
-    let end = Player { stream, gate, tools }.play(steps).await.unwrap();
+    let mut player = cast.player(stream, session, gate);
+    let end = print::play(&mut player, "").await.unwrap();
+    drop(player);
     let text = String::from_utf8(out).unwrap();
     let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     Shown { end, text, lines, folder }
@@ -52,7 +66,7 @@ fn dead_gate() -> Gate {
 #[tokio::test]
 async fn the_stream_opens_with_init_and_closes_with_a_result() {
     let shown = played(Gate::Absent, json!([{"think": "hm"}, {"say": "hello"}])).await;
-    assert_eq!(shown.end, End::Exited(0));
+    assert_eq!(shown.end, End::Done);
     assert_eq!((&shown.lines[0]["type"], &shown.lines[0]["subtype"]), (&json!("system"), &json!("init")));
     assert_eq!(shown.lines[0]["gate"], json!("none: ADJUTANT_URL is not set, so nothing judges tool calls"));
     assert_eq!(shown.lines[1]["message"]["content"], json!([{"type": "thinking", "thinking": "hm"}]));
@@ -94,7 +108,7 @@ async fn tools_work_on_the_directory_and_a_failed_one_does_not_end_the_script() 
     );
     assert_eq!(std::fs::read_to_string(shown.folder.path().join("src/a.txt")).unwrap(), "blue\n");
     let notice = shown.lines.iter().find(|line| line["subtype"] == "notice").unwrap();
-    assert_eq!(notice["message"], "nobody answers in print mode; going on with: yes");
+    assert_eq!(notice["message"], "nobody answers; going on with: yes");
     assert_eq!(shown.last()["result"], "Go on?");
 }
 
@@ -123,7 +137,7 @@ async fn without_an_answer_of_the_gate_only_reading_goes_on() {
 async fn an_exit_ends_the_script_with_its_code_and_words() {
     let shown =
         played(Gate::Absent, json!([{"exit": {"code": 3, "result": "gave up"}}, {"say": "never"}])).await;
-    assert_eq!(shown.end, End::Exited(3));
+    assert_eq!(shown.end, End::Exited { code: 3, result: Some("gave up".to_owned()) });
     let last = shown.last();
     assert_eq!(
         (&last["is_error"], &last["subtype"], &last["result"]),
@@ -134,11 +148,12 @@ async fn an_exit_ends_the_script_with_its_code_and_words() {
 
 #[tokio::test]
 async fn a_crash_leaves_no_result() {
-    for (name, crash) in [("cut", Crash::Cut), ("hang", Crash::Hang)] {
+    let hung = End::Hung(Hang { on_term: OnTerm::End });
+    for (name, end) in [("cut", End::Crashed(Crash::Cut)), ("hang", hung)] {
         let shown = played(Gate::Absent, json!([{"say": "hi"}, {"crash": name}])).await;
-        assert_eq!(shown.end, End::Crashed(crash));
+        assert_eq!(shown.end, end);
         assert!(!shown.text.contains(r#""type":"result""#), "{name}");
-        assert_eq!(shown.text.ends_with('\n'), crash != Crash::Cut);
+        assert_eq!(shown.text.ends_with('\n'), name != "cut");
     }
 }
 

@@ -1,0 +1,235 @@
+//! Managed sessions: agent programs that the plane hosts, each driven by one owner.
+//!
+//! The owner ([`owner`]) alone writes its session. It takes what people want, what drivers and hooks tell, and how its
+//! effects ended; asks the machine (`rules/src/session.rs`); keeps what follows in one write; and performs the effects
+//! only when that is durable. Agents in tmux outlive the daemon: stopping it leaves them alone, and the next one finds
+//! them again ([`boot`]). What is wanted and what is there are compared and brought together without anybody's doing.
+
+mod boot;
+mod create;
+mod door;
+mod drivers;
+mod owner;
+mod perform;
+mod questions;
+mod workspace;
+
+pub(crate) use boot::resume_open;
+pub use create::HostParams;
+pub(crate) use create::create;
+pub use door::Managed;
+pub(crate) use drivers::Drivers;
+pub use drivers::HOST_COMMAND;
+
+use crate::error::EngineError;
+use crate::plane::Core;
+use adjutant_model::SessionId;
+use adjutant_model::session::{AskAnswer, Session, Signal};
+pub use adjutant_rules::session::SessionCommand;
+use adjutant_rules::session::SessionRefusal;
+use adjutant_sessions::driver::DriverError;
+pub use adjutant_sessions::driver::Screen;
+pub use adjutant_store::SessionFilter;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+/// How many messages may wait for an owner before those who send them wait.
+const MAIL_MAX: usize = 256;
+/// The longest text that an agent is told at once, in bytes.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+/// The most lines of a screen that are given.
+pub const SCREEN_LINES_MAX: usize = 500;
+
+/// What an owner is told.
+#[derive(Debug)]
+pub(crate) enum SessionMail {
+    /// A person wants something; answered when that is durable.
+    Command(SessionCommand, Reply<Session>),
+    /// Hooks have told something.
+    Signals(Vec<Signal>),
+    /// The agent is told something.
+    Send(String, Reply<()>),
+    /// A question of the agent is answered; the oldest when it is not said which.
+    Answer { ask_id: Option<String>, answer: AskAnswer, reply: Reply<()> },
+    /// The agent should leave its present turn.
+    Interrupt(Reply<()>),
+    /// What its terminal shows.
+    Screen(usize, Reply<Screen>),
+}
+
+type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
+
+/// The way to an owner; clone it to talk to the session.
+#[derive(Debug, Clone)]
+struct SessionHandle {
+    mail: mpsc::Sender<SessionMail>,
+    /// The session as it is in the store.
+    seen: watch::Receiver<Arc<Session>>,
+}
+
+/// The managed sessions of this daemon.
+#[derive(Debug)]
+pub(crate) struct Hosting {
+    owners: Mutex<HashMap<SessionId, SessionHandle>>,
+    /// Those whose agents count against how many may be alive at once.
+    alive: Mutex<HashSet<SessionId>>,
+    pub(crate) drivers: Drivers,
+}
+
+impl Hosting {
+    pub(crate) fn new(drivers: Drivers) -> Self {
+        Hosting { drivers, owners: Mutex::default(), alive: Mutex::default() }
+    }
+
+    fn owners(&self) -> MutexGuard<'_, HashMap<SessionId, SessionHandle>> {
+        // The map is whole after every single operation on it, so a panic elsewhere does not spoil it.
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn alive(&self) -> MutexGuard<'_, HashSet<SessionId>> {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place for a session's agent; one that has a place keeps it.
+    fn place_take(&self, id: SessionId, max: usize) -> Result<(), EngineError> {
+        let mut alive = self.alive();
+        if !alive.contains(&id) && alive.len() >= max {
+            return Err(EngineError::Crowded(format!(
+                "{max} sessions are alive, and no more are at once; `sessions.max_alive` in config.toml says how many"
+            )));
+        }
+        alive.insert(id);
+        Ok(())
+    }
+
+    fn place_leave(&self, id: SessionId) {
+        self.alive().remove(&id);
+    }
+}
+
+/// Finds the owner of a session, or gives it one; a session that is decommissioned has none.
+async fn handle_of(core: &Arc<Core>, id: SessionId) -> Result<SessionHandle, EngineError> {
+    if let Some(handle) = core.hosting.owners().get(&id).cloned() {
+        return Ok(handle);
+    }
+    let entry = core.store.session_get(id).await?.ok_or_else(|| EngineError::not_found("session", id))?;
+    // Nobody writes a session without an owner, so what was read is as it is.
+    let mut owners = core.hosting.owners();
+    Ok(owners.entry(id).or_insert_with(|| owner::start(core, entry, owner::Begin::AtRest)).clone())
+}
+
+async fn ask<T>(
+    core: &Arc<Core>,
+    id: SessionId,
+    mail: impl FnOnce(Reply<T>) -> SessionMail,
+) -> Result<T, EngineError> {
+    let handle = handle_of(core, id).await?;
+    let (reply, answered) = oneshot::channel();
+    handle.mail.send(mail(reply)).await.map_err(|_| EngineError::Stopping)?;
+    answered.await.map_err(|_| EngineError::Stopping)?
+}
+
+/// Gives a session as it is in the store.
+pub(crate) async fn get(core: &Core, id: SessionId) -> Result<Session, EngineError> {
+    let entry = core.store.session_get(id).await?;
+    Ok(entry.ok_or_else(|| EngineError::not_found("session", id))?.session)
+}
+
+/// Gives sessions, the newest first.
+pub(crate) async fn list(core: &Core, filter: SessionFilter) -> Result<Vec<Session>, EngineError> {
+    Ok(core.store.sessions(filter).await?.into_iter().map(|entry| entry.session).collect())
+}
+
+/// Does what a person wants of a session, and waits so long for it to be so.
+pub(crate) async fn command(
+    core: &Arc<Core>,
+    id: SessionId,
+    command: SessionCommand,
+    patience: Duration,
+) -> Result<Session, EngineError> {
+    if let SessionCommand::Decommission { force: false } = command {
+        workspace::removable(core, &get(core, id).await?).await?;
+    }
+    ask(core, id, |reply| SessionMail::Command(command, reply)).await?;
+    settled(core, id, patience).await
+}
+
+/// Waits until nothing is under way in a session, but not for longer than `patience`; gives it as it is then.
+pub(crate) async fn settled(
+    core: &Arc<Core>,
+    id: SessionId,
+    patience: Duration,
+) -> Result<Session, EngineError> {
+    let mut seen = handle_of(core, id).await?.seen;
+    let is_settled = |session: &Arc<Session>| adjutant_rules::session::pending(session).is_none();
+    let found = match timeout(patience, seen.wait_for(is_settled)).await {
+        Ok(Ok(session)) => Some(session.clone()),
+        Ok(Err(_)) | Err(_) => None,
+    };
+    let session = found.unwrap_or_else(|| seen.borrow().clone());
+    Ok(Session::clone(&session))
+}
+
+/// Tells a session's agent something.
+pub(crate) async fn send(core: &Arc<Core>, id: SessionId, text: String) -> Result<(), EngineError> {
+    if text.is_empty() || text.len() > TEXT_BYTES_MAX {
+        return Err(EngineError::invalid(format!(
+            "an agent is told 1 to {TEXT_BYTES_MAX} bytes at once, not {}",
+            text.len()
+        )));
+    }
+    ask(core, id, |reply| SessionMail::Send(text, reply)).await
+}
+
+/// Answers a question of a session's agent; the oldest when it is not said which.
+pub(crate) async fn answer(
+    core: &Arc<Core>,
+    id: SessionId,
+    ask_id: Option<String>,
+    answer: AskAnswer,
+) -> Result<(), EngineError> {
+    ask(core, id, |reply| SessionMail::Answer { ask_id, answer, reply }).await
+}
+
+/// Makes a session's agent leave its present turn.
+pub(crate) async fn interrupt(core: &Arc<Core>, id: SessionId) -> Result<(), EngineError> {
+    ask(core, id, SessionMail::Interrupt).await
+}
+
+/// Gives what a session's terminal shows.
+pub(crate) async fn screen(core: &Arc<Core>, id: SessionId, lines: usize) -> Result<Screen, EngineError> {
+    ask(core, id, |reply| SessionMail::Screen(lines.clamp(1, SCREEN_LINES_MAX), reply)).await
+}
+
+/// Tells a session what hooks have told of its agent. That of a session that is over is nobody's concern.
+pub(crate) async fn told(core: &Arc<Core>, id: SessionId, signals: Vec<Signal>) -> Result<(), EngineError> {
+    let handle = handle_of(core, id).await?;
+    handle.mail.send(SessionMail::Signals(signals)).await.map_err(|_| EngineError::Stopping)
+}
+
+impl From<SessionRefusal> for EngineError {
+    fn from(refusal: SessionRefusal) -> Self {
+        let hint = match &refusal {
+            SessionRefusal::Decommissioned(_) => "`adjutant session new` begins another".to_owned(),
+            SessionRefusal::Already(id, _) => format!("`adjutant session show {id}` tells what it does"),
+            SessionRefusal::BudgetSpent(..) => "begin another session with a larger budget".to_owned(),
+        };
+        EngineError::Conflict { message: refusal.to_string(), hint: Some(hint) }
+    }
+}
+
+/// Gives what a driver could not do as the plane's error.
+fn driver_refused(error: &DriverError) -> EngineError {
+    match error {
+        DriverError::Gone => EngineError::Conflict {
+            message: error.to_string(),
+            hint: Some("`adjutant session resume` starts it again".to_owned()),
+        },
+        DriverError::Start { .. } | DriverError::Unsupported { .. } | DriverError::Failed { .. } => {
+            EngineError::Conflict { message: error.to_string(), hint: error.hint().map(str::to_owned) }
+        }
+    }
+}

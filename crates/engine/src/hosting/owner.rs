@@ -1,0 +1,406 @@
+//! The owner of a session: one task that alone writes it.
+
+use super::perform::{self, Performed};
+use super::{Hosting, MAIL_MAX, Reply, SessionHandle, SessionMail, driver_refused, questions};
+use crate::clock;
+use crate::error::EngineError;
+use crate::plane::Core;
+use crate::record;
+use crate::runs::STORE_RETRY;
+use adjutant_model::SessionId;
+use adjutant_model::event::Event;
+use adjutant_model::run::ErrorClass;
+use adjutant_model::session::{
+    AgentSignal, AskAnswer, Session, SessionPhase, Signal, SignalSource, WaitingFor,
+};
+use adjutant_rules::session::{self, SessionCommand, SessionEffect, SessionEvent, SessionRules, Stepped};
+use adjutant_sessions::driver::AgentDriver;
+use adjutant_sessions::driver::tmux::Terminal;
+use adjutant_store::{Draft, SessionEntry, Write};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// So many signals are taken at once.
+const SIGNALS_AT_ONCE: usize = 64;
+/// How long the time of an agent's last signal may stay in memory alone.
+const HEARD_KEPT_AFTER: Duration = Duration::from_secs(5);
+
+/// With what an owner begins.
+#[derive(Debug)]
+pub(super) enum Begin {
+    /// The session was just made, or waits for an effect: it is performed.
+    Pending,
+    /// Its agent was there when the last daemon was: it is looked for, among the terminals that were listed.
+    Adopt(Option<Arc<Vec<Terminal>>>),
+    /// Nothing.
+    AtRest,
+}
+
+/// Starts the owner of a session.
+pub(super) fn start(core: &Arc<Core>, entry: SessionEntry, begin: Begin) -> SessionHandle {
+    let (mail, received) = mpsc::channel(MAIL_MAX);
+    let (shown, seen) = watch::channel(Arc::new(entry.session.clone()));
+    let id = entry.session.id;
+    let owner = Owner {
+        core: core.clone(),
+        session: entry.session,
+        revision: entry.revision,
+        mail: received,
+        shown,
+        agent: None,
+        signals: None,
+        effects: JoinSet::new(),
+        is_kept: true,
+    };
+    let core_of_task = core.clone();
+    core.tasks.spawn(async move {
+        if AssertUnwindSafe(owner.run(begin)).catch_unwind().await.is_err() {
+            // Whoever talks to the session next gives it a new owner, which reads it from the store.
+            tracing::error!(session = %id, "the owner of a session panicked");
+            forget(&core_of_task.hosting, id);
+        }
+    });
+    SessionHandle { mail, seen }
+}
+
+fn forget(hosting: &Hosting, id: SessionId) {
+    let removed = hosting.owners().remove(&id);
+    drop(removed);
+}
+
+struct Owner {
+    core: Arc<Core>,
+    session: Session,
+    revision: u64,
+    mail: mpsc::Receiver<SessionMail>,
+    shown: watch::Sender<Arc<Session>>,
+    agent: Option<Arc<dyn AgentDriver>>,
+    signals: Option<mpsc::Receiver<Signal>>,
+    effects: JoinSet<Performed>,
+    /// Whether the store has all that is known, the time of the last signal included.
+    is_kept: bool,
+}
+
+impl Owner {
+    async fn run(mut self, begin: Begin) {
+        match begin {
+            Begin::Pending => self.perform(session::pending(&self.session).into_iter().collect()),
+            Begin::Adopt(terminals) => {
+                self.effects.spawn(perform::adopt(self.core.clone(), self.session.clone(), terminals));
+            }
+            Begin::AtRest => {}
+        }
+        let stopping = self.core.stopping.clone();
+        loop {
+            let wake = session::wakes_at(&self.session).map(clock::until);
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => break,
+                mail = self.mail.recv() => match mail {
+                    Some(mail) => self.mail(mail).await,
+                    None => break,
+                },
+                Some(done) = self.effects.join_next(), if !self.effects.is_empty() => self.performed(done).await,
+                signals = next_signals(&mut self.signals) => self.signals(signals).await,
+                () = sleep(wake) => drop(self.take(vec![SessionEvent::Woke]).await),
+                () = sleep((!self.is_kept).then_some(HEARD_KEPT_AFTER)) => self.keep_heard().await,
+            }
+        }
+        self.leave().await;
+    }
+
+    /// Leaves the agent alone: the next daemon finds it, or finds out how it ended.
+    async fn leave(mut self) {
+        self.effects.shutdown().await;
+        self.keep_heard().await;
+        forget(&self.core.hosting, self.session.id);
+    }
+
+    async fn mail(&mut self, mail: SessionMail) {
+        // Nobody has to wait for an answer.
+        match mail {
+            SessionMail::Command(command, reply) => {
+                let answer = self.command(command).await;
+                drop(reply.send(answer));
+            }
+            SessionMail::Signals(signals) => self.signals(Some(signals)).await,
+            SessionMail::Send(text, reply) => self.tell(text, reply).await,
+            SessionMail::Answer { ask_id, answer, reply } => {
+                let answered = self.answer(ask_id, answer).await;
+                drop(reply.send(answered));
+            }
+            SessionMail::Interrupt(reply) => {
+                let interrupted = self.interrupt().await;
+                drop(reply.send(interrupted));
+            }
+            SessionMail::Screen(lines, reply) => match self.agent() {
+                // Apart, so that a terminal which answers late holds nothing up.
+                Ok(agent) => {
+                    self.effects.spawn(async move {
+                        let screen = agent.screen(lines).await.map_err(|error| driver_refused(&error));
+                        drop(reply.send(screen));
+                        Performed::Nothing
+                    });
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            },
+        }
+    }
+
+    async fn command(&mut self, command: SessionCommand) -> Result<Session, EngineError> {
+        if command == SessionCommand::Resume {
+            self.core.hosting.place_take(self.session.id, self.core.settings.sessions_alive_max)?;
+        }
+        let taken = self.take(vec![SessionEvent::Command(command)]).await;
+        self.place_keep();
+        taken?;
+        Ok(self.session.clone())
+    }
+
+    fn agent(&self) -> Result<Arc<dyn AgentDriver>, EngineError> {
+        let running = (self.session.phase == SessionPhase::Running).then_some(self.agent.as_ref()).flatten();
+        running.cloned().ok_or_else(|| EngineError::Conflict {
+            message: format!("the agent of the session {} is not there", self.session.name),
+            hint: Some(format!("`adjutant session resume {}` starts it again", self.session.name)),
+        })
+    }
+
+    async fn tell(&mut self, text: String, reply: Reply<()>) {
+        let agent = match self.agent() {
+            Ok(agent) => agent,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let told = Event::SessionTold { bytes: text.len() as u64 };
+        self.note(told).await;
+        self.effects.spawn(async move {
+            let sent = agent.send(&text).await.map_err(|error| driver_refused(&error));
+            drop(reply.send(sent));
+            Performed::Nothing
+        });
+    }
+
+    async fn answer(&mut self, ask_id: Option<String>, answer: AskAnswer) -> Result<(), EngineError> {
+        let agent = self.agent()?;
+        let open = &self.session.questions;
+        let found = match &ask_id {
+            Some(ask_id) => open.iter().find(|question| question.ask_id == *ask_id),
+            None => open.first(),
+        };
+        let question = found.cloned().ok_or_else(|| EngineError::Conflict {
+            message: match &ask_id {
+                Some(ask_id) => format!("the session {} asks nothing under `{ask_id}`", self.session.name),
+                None => format!("the session {} asks nothing", self.session.name),
+            },
+            hint: Some("`adjutant inbox` lists what is asked".to_owned()),
+        })?;
+        if crate::approvals::is_id(&question.ask_id) {
+            return Err(EngineError::Conflict {
+                message: format!("`{}` is an approval, which the gate waits for", question.ask_id),
+                hint: Some(format!("`adjutant approvals approve {}` or `deny`", question.ask_id)),
+            });
+        }
+        agent.answer(&question.ask_id, answer).await.map_err(|error| driver_refused(&error))?;
+        self.take(vec![SessionEvent::Answered { ask_id: question.ask_id }]).await
+    }
+
+    async fn interrupt(&mut self) -> Result<(), EngineError> {
+        let agent = self.agent()?;
+        agent.interrupt().await.map_err(|error| driver_refused(&error))?;
+        self.take(vec![SessionEvent::Interrupted]).await
+    }
+
+    async fn signals(&mut self, signals: Option<Vec<Signal>>) {
+        let Some(signals) = signals else {
+            // The driver has gone without saying how its agent ended.
+            self.signals = None;
+            if self.session.phase == SessionPhase::Running {
+                let vanished = AgentSignal::Exited(adjutant_model::session::AgentExit::Vanished);
+                let signal = Signal::new(SignalSource::Process, "its driver is gone", vanished);
+                drop(self.take(vec![SessionEvent::Signal(signal)]).await);
+            }
+            return;
+        };
+        for signal in &signals {
+            if let (SignalSource::Protocol, AgentSignal::Asked(question)) = (signal.source, &signal.what)
+                && question.what == WaitingFor::Permission
+            {
+                let judged = questions::judge(self.core.clone(), self.session.clone(), question.clone());
+                self.effects.spawn(judged);
+            }
+        }
+        let events =
+            signals.into_iter().map(|signal| SessionEvent::Signal(without_secrets(signal))).collect();
+        drop(self.take(events).await);
+    }
+
+    async fn performed(&mut self, done: Result<Performed, tokio::task::JoinError>) {
+        match done {
+            Ok(Performed::Event(event)) => drop(self.take(vec![event]).await),
+            Ok(Performed::Hosted { agent, signals, event }) => {
+                self.agent = Some(agent);
+                self.signals = Some(signals);
+                if let Some(event) = event {
+                    drop(self.take(vec![event]).await);
+                }
+            }
+            Ok(Performed::Judged { ask_id, answer }) => self.judged(ask_id, answer).await,
+            Ok(Performed::Nothing) => {}
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => {
+                tracing::error!(session = %self.session.id, %error, "an effect of a session panicked");
+                let failed = match session::pending(&self.session) {
+                    Some(effect) => perform::failed(&effect, "Adjutant met a defect"),
+                    None => return,
+                };
+                drop(self.take(vec![failed]).await);
+            }
+        }
+    }
+
+    async fn judged(&mut self, ask_id: String, answer: AskAnswer) {
+        let Ok(agent) = self.agent() else { return };
+        if let Err(error) = agent.answer(&ask_id, answer).await {
+            // It was settled elsewhere, or the agent is gone; either is told by a signal.
+            tracing::debug!(session = %self.session.id, %error, "a question could not be answered");
+        }
+        drop(self.take(vec![SessionEvent::Answered { ask_id }]).await);
+    }
+
+    /// Takes events in order, keeps what follows in one write, and then performs it.
+    ///
+    /// # Errors
+    /// Of a command that is refused; nothing changed then.
+    async fn take(&mut self, events: Vec<SessionEvent>) -> Result<(), EngineError> {
+        let now = clock::now();
+        let rules = SessionRules { auto_resume: self.core.settings.sessions_auto_resume };
+        let (mut effects, mut notes, mut is_durable) = (Vec::new(), Vec::new(), false);
+        let before = self.session.clone();
+        for event in events {
+            match session::step(&self.session, event, rules, now) {
+                Ok(Stepped { session, effects: more, notes: said, is_durable: changed }) => {
+                    self.session = session;
+                    effects.extend(more);
+                    notes.extend(said);
+                    is_durable |= changed;
+                }
+                Err(refusal) => {
+                    self.session = before;
+                    return Err(refusal.into());
+                }
+            }
+        }
+        if is_durable {
+            self.keep(notes, before.handle.is_some() && self.session.handle.is_none()).await;
+        } else {
+            self.is_kept = false;
+        }
+        if self.session.handle.is_none() && session::pending(&self.session) != Some(SessionEffect::End) {
+            self.let_go();
+        }
+        self.place_keep();
+        self.perform(effects);
+        Ok(())
+    }
+
+    /// Keeps the session, however long the disk refuses it.
+    async fn keep(&mut self, notes: Vec<Event>, is_gone: bool) {
+        let now = clock::now();
+        loop {
+            let mut write = Write::default();
+            write.session_put(&self.session, self.revision);
+            if is_gone {
+                write.session_tokens_revoke(self.session.id, now);
+            }
+            for event in &notes {
+                let (actor, subject) = ("plane".into(), self.session.id.to_string().into());
+                write.journal(Draft { at: now, actor, subject, event: event.clone() });
+            }
+            match self.core.store.write(write).await {
+                Ok(_) => break,
+                Err(error) if error.class() == ErrorClass::Retry => {
+                    tracing::warn!(session = %self.session.id, %error, "the store refused; it is offered again");
+                    tokio::select! {
+                        // The next daemon finds the session as it was, and what happened since by looking.
+                        () = self.core.stopping.cancelled() => return,
+                        () = tokio::time::sleep(STORE_RETRY) => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(session = %self.session.id, %error, "a session could not be kept");
+                    return;
+                }
+            }
+        }
+        self.revision += 1;
+        self.is_kept = true;
+        self.shown.send_replace(Arc::new(self.session.clone()));
+    }
+
+    async fn keep_heard(&mut self) {
+        if !self.is_kept {
+            self.keep(Vec::new(), false).await;
+        }
+    }
+
+    async fn note(&mut self, event: Event) {
+        self.keep(vec![event], false).await;
+    }
+
+    /// Lets the driver go; its agent is not there any more.
+    fn let_go(&mut self) {
+        self.agent = None;
+        self.signals = None;
+    }
+
+    fn place_keep(&self) {
+        if !session::is_alive(&self.session) {
+            self.core.hosting.place_leave(self.session.id);
+        }
+    }
+
+    fn perform(&mut self, effects: Vec<SessionEffect>) {
+        for effect in effects {
+            let (core, session, agent) = (self.core.clone(), self.session.clone(), self.agent.clone());
+            self.effects.spawn(perform::perform(core, session, agent, effect));
+        }
+    }
+}
+
+async fn sleep(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_signals(signals: &mut Option<mpsc::Receiver<Signal>>) -> Option<Vec<Signal>> {
+    let Some(receiver) = signals else { return std::future::pending().await };
+    let mut taken = Vec::new();
+    match receiver.recv_many(&mut taken, SIGNALS_AT_ONCE).await {
+        0 => None,
+        _ => Some(taken),
+    }
+}
+
+/// What an agent says may hold secrets; what is kept does not.
+fn without_secrets(signal: Signal) -> Signal {
+    let what = match signal.what {
+        AgentSignal::Asked(mut question) => {
+            question.text = record::text(&question.text);
+            AgentSignal::Asked(question)
+        }
+        AgentSignal::TurnEnded { text, error } => AgentSignal::TurnEnded {
+            text: text.map(|text| record::text(&text)),
+            error: error.map(|error| record::text(&error)),
+        },
+        AgentSignal::QuotaSpent { until, text } => {
+            AgentSignal::QuotaSpent { until, text: record::text(&text) }
+        }
+        what => what,
+    };
+    Signal { what, ..signal }
+}

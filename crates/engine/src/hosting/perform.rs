@@ -1,0 +1,315 @@
+//! The effects of a session. Doing one again ends the same.
+
+use super::drivers::Hosted;
+use super::workspace;
+use crate::agents;
+use crate::clock;
+use crate::error::EngineError;
+use crate::identity;
+use crate::plane::Core;
+use crate::workspaces;
+use adjutant_model::action::Role;
+use adjutant_model::event::Event;
+use adjutant_model::profile::Fillings;
+use adjutant_model::run::ErrorClass;
+use adjutant_model::session::{AgentExit, AgentSignal, AskAnswer, HostHandle, Session, Signal, SignalSource};
+use adjutant_model::{SessionId, TokenId};
+use adjutant_rules::profile;
+use adjutant_rules::session::{Launch, LaunchWith, SessionEffect, SessionEvent};
+use adjutant_sessions::driver::tmux::Terminal;
+use adjutant_sessions::driver::{Adopted, AgentDriver, DriverError, Ended, LaunchSpec};
+use adjutant_sessions::process::Swept;
+use adjutant_sessions::worktree::RemoveMode;
+use adjutant_sessions::{environment, process};
+use adjutant_store::{Draft, Write};
+use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Columns and rows of a session's terminal.
+const TERMINAL_SIZE: (u16, u16) = (160, 48);
+/// So much of a terminal's scrollback is kept, in bytes.
+const SCROLLBACK_BYTES_MAX: u64 = 4 << 20;
+/// What an agent is told that died in the middle of its work and goes on with its own session.
+const GO_ON: &str = "Your program ended in the middle of your work and was started again. Look at what is there, \
+                     and go on with your task.";
+
+/// What an effect has come to.
+#[derive(Debug)]
+pub(super) enum Performed {
+    /// The machine hears of it.
+    Event(SessionEvent),
+    /// An agent is there.
+    Hosted { agent: Arc<dyn AgentDriver>, signals: mpsc::Receiver<Signal>, event: Option<SessionEvent> },
+    /// The gate has answered what an agent asked.
+    Judged { ask_id: String, answer: AskAnswer },
+    /// Nothing that anybody has to hear of.
+    Nothing,
+}
+
+/// Performs an effect.
+pub(super) async fn perform(
+    core: Arc<Core>,
+    session: Session,
+    agent: Option<Arc<dyn AgentDriver>>,
+    effect: SessionEffect,
+) -> Performed {
+    match &effect {
+        SessionEffect::Provision => match provide(&core, &session).await {
+            Ok(()) => Performed::Event(SessionEvent::WorkspaceReady),
+            Err(error) => Performed::Event(failed(&effect, &told(&error))),
+        },
+        SessionEffect::Launch(launch) => started(&core, &session, launch).await,
+        SessionEffect::End => Performed::Event(end(&core, &session, agent).await),
+        SessionEffect::Remove { force } => {
+            let mode = if *force { RemoveMode::Force } else { RemoveMode::IfSaved };
+            match workspaces::take_away(&core, &session.id.into(), mode).await {
+                Ok(removed) => {
+                    let snapshot_ref = removed.snapshot_ref;
+                    Performed::Event(SessionEvent::Removed { snapshot_ref })
+                }
+                // It went before, and the daemon died before that was durable.
+                Err(EngineError::NotFound { .. }) => {
+                    Performed::Event(SessionEvent::Removed { snapshot_ref: None })
+                }
+                Err(error) => Performed::Event(failed(&effect, &told(&error))),
+            }
+        }
+        SessionEffect::Snapshot => match workspace::keep(&core, &session).await {
+            Ok(Some(refname)) => Performed::Event(SessionEvent::Snapshotted { refname }),
+            Ok(None) => Performed::Nothing,
+            Err(error) => {
+                tracing::warn!(session = %session.id, %error, "the workspace could not be kept after a turn");
+                Performed::Nothing
+            }
+        },
+    }
+}
+
+/// Gives the event that an effect could not be performed.
+pub(super) fn failed(effect: &SessionEffect, message: &str) -> SessionEvent {
+    let message = message.to_owned();
+    match effect {
+        SessionEffect::Provision => SessionEvent::WorkspaceFailed { message },
+        SessionEffect::Launch(_) => SessionEvent::LaunchFailed { message, may_pass: false },
+        SessionEffect::End => SessionEvent::Ended { exit: AgentExit::Vanished },
+        SessionEffect::Remove { .. } => SessionEvent::RemoveRefused { message },
+        SessionEffect::Snapshot => SessionEvent::Woke,
+    }
+}
+
+async fn provide(core: &Core, session: &Session) -> Result<(), EngineError> {
+    let workspace = workspace::provide(core, session).await?;
+    let mut write = Write::default();
+    write.workspace_set(&session.id.into(), &workspace);
+    let (at, subject) = (clock::now(), session.id.to_string().into());
+    write.journal(Draft { at, actor: "plane".into(), subject, event: Event::WorkspaceReady(workspace) });
+    core.store.write(write).await?;
+    Ok(())
+}
+
+async fn started(core: &Arc<Core>, session: &Session, launch: &Launch) -> Performed {
+    let resumed = launch.with != LaunchWith::Task;
+    let failed =
+        |message: String, may_pass| Performed::Event(SessionEvent::LaunchFailed { message, may_pass });
+    let ready = async {
+        let mut spec = spec(core, session, Some(launch)).await?;
+        let (token_id, env) = environment_of(core, session, &spec).await?;
+        spec.env = env;
+        Ok((spec, token_id))
+    };
+    let (spec, token_id) = match ready.await {
+        Ok(ready) => ready,
+        Err(error) => return failed(told(&error), error.class() == ErrorClass::Retry),
+    };
+    match core.hosting.drivers.launch(spec).await {
+        Ok(Hosted { agent, signals }) => {
+            let token_id = Some(token_id);
+            let event = SessionEvent::Launched { handle: agent.handle(), resumed, token_id };
+            Performed::Hosted { agent, signals, event: Some(event) }
+        }
+        Err(error) => {
+            let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            failed(format!("{error}{hint}"), error.class() == ErrorClass::Retry)
+        }
+    }
+}
+
+/// Finds the agent again that was there when the last daemon was.
+pub(super) async fn adopt(
+    core: Arc<Core>,
+    session: Session,
+    terminals: Option<Arc<Vec<Terminal>>>,
+) -> Performed {
+    let Some(handle) = session.handle.clone() else { return Performed::Event(vanished()) };
+    match found(&core, &session, handle, terminals.as_deref().map(Vec::as_slice)).await {
+        Ok(Adopted::Living(Hosted { agent, signals })) => Performed::Hosted { agent, signals, event: None },
+        Ok(Adopted::Ended(exit)) => Performed::Event(exited(exit)),
+        Err(error) => {
+            tracing::warn!(session = %session.id, %error, "an agent could not be looked for");
+            Performed::Event(vanished())
+        }
+    }
+}
+
+async fn found(
+    core: &Arc<Core>,
+    session: &Session,
+    handle: HostHandle,
+    terminals: Option<&[Terminal]>,
+) -> Result<Adopted<Hosted>, DriverError> {
+    let spec = spec(core, session, None).await;
+    let spec = spec.map_err(|error| DriverError::Failed { what: told(&error) })?;
+    core.hosting.drivers.adopt(handle, spec, terminals).await
+}
+
+fn vanished() -> SessionEvent {
+    exited(AgentExit::Vanished)
+}
+
+fn exited(exit: AgentExit) -> SessionEvent {
+    let what = AgentSignal::Exited(exit);
+    SessionEvent::Signal(Signal::new(SignalSource::Process, "found at the daemon's start", what))
+}
+
+async fn end(core: &Arc<Core>, session: &Session, agent: Option<Arc<dyn AgentDriver>>) -> SessionEvent {
+    let grace = core.settings.worker.grace;
+    let ended = match (agent, &session.handle) {
+        (Some(agent), _) => agent.end(grace).await,
+        // The last daemon was ended while it ended the agent.
+        (None, Some(handle)) => match found(core, session, handle.clone(), None).await {
+            Ok(Adopted::Living(hosted)) => hosted.agent.end(grace).await,
+            Ok(Adopted::Ended(exit)) => Ok(Ended { exit, swept: Swept::default() }),
+            Err(error) => Err(error),
+        },
+        (None, None) => Err(DriverError::Gone),
+    };
+    let exit = match ended {
+        Ok(ended) => ended.exit,
+        Err(error) => {
+            tracing::debug!(session = %session.id, %error, "the agent could not be ended by its driver");
+            AgentExit::Vanished
+        }
+    };
+    // Whatever the driver did: what carries the session's marker is none of anybody else's.
+    let swept = process::sweep_prefix(&format!("session:{}/", session.id)).await;
+    if swept.killed > 0 || swept.alive > 0 {
+        tracing::info!(session = %session.id, killed = swept.killed, alive = swept.alive, "ended what was left");
+    }
+    SessionEvent::Ended { exit }
+}
+
+/// Gives how an agent is started; without a launch how one that was started is found again.
+async fn spec(
+    core: &Arc<Core>,
+    session: &Session,
+    launch: Option<&Launch>,
+) -> Result<LaunchSpec, EngineError> {
+    let profile = agents::find(core, &session.agent)?;
+    let driver = profile.driver(session.driver).cloned().ok_or_else(|| {
+        EngineError::invalid(format!(
+            "the profile `{}` has no driver {}",
+            profile.name,
+            session.driver.as_str()
+        ))
+    })?;
+    let workspace = core.store.workspace_of(&session.id.into()).await?;
+    let workspace = workspace.ok_or_else(|| EngineError::not_found("workspace", session.id))?;
+    let folder = folder(core, session.id)?;
+    let number = launch.map_or(session.launches, |launch| launch.number);
+    let resume = launch.filter(|launch| launch.with != LaunchWith::Task).and(session.agent_session.clone());
+    let prompt = launch.and_then(|launch| match launch.with {
+        LaunchWith::Task => Some(task_of(session)),
+        LaunchWith::ContextToGoOn => Some(GO_ON.to_owned()),
+        LaunchWith::Context => None,
+    });
+    let is_argument = driver.prompt == adjutant_model::profile::PromptDelivery::Argument;
+    let hook = match launch {
+        Some(_) => agents::hook_settings(core, &profile, &folder)?,
+        None => None,
+    };
+    let fillings = Fillings {
+        adjutant: core.settings.exe.to_string_lossy().into_owned(),
+        model: profile::model(&profile, session.model.as_deref(), session.tier).map(str::to_owned),
+        session: Some(clock::fresh_random_id().to_string()),
+        agent_session: resume.clone(),
+        prompt: prompt.clone().filter(|_| is_argument),
+        hook,
+    };
+    let argv = profile::argv(&profile, &driver, &fillings);
+    Ok(LaunchSpec {
+        session: session.id.to_string(),
+        name: session.name.clone(),
+        launch: number,
+        argv,
+        fillings,
+        env: Vec::new(),
+        cwd: PathBuf::from(&workspace.path),
+        folder,
+        size: TERMINAL_SIZE,
+        marker: format!("session:{}/{number}", session.id),
+        prompt: prompt.filter(|_| !is_argument),
+        resume,
+        scrollback_bytes_max: SCROLLBACK_BYTES_MAX,
+        profile,
+        driver,
+    })
+}
+
+/// Gives what the agent is told first. A goal's text is in it, so that it provably reaches the agent.
+fn task_of(session: &Session) -> String {
+    session.task.clone()
+}
+
+/// Gives an agent's environment, with a token of its own in it.
+async fn environment_of(
+    core: &Core,
+    session: &Session,
+    spec: &LaunchSpec,
+) -> Result<(TokenId, Vec<(String, String)>), EngineError> {
+    let profile = &spec.profile;
+    let binding = identity::Binding { of_session: Some(session.id), ..identity::Binding::default() };
+    let (secret, token) = identity::mint(Role::Worker, binding, None);
+    let mut write = Write::default();
+    write.token_put(&token);
+    core.store.write(write).await?;
+    let mut extra: BTreeMap<String, String> = profile.env_set.clone();
+    // After the profile's own, so that no profile can pass a session off as another.
+    extra.extend([
+        ("ADJUTANT_SESSION".to_owned(), session.id.to_string()),
+        ("ADJUTANT_TOKEN".to_owned(), secret.reveal().to_owned()),
+        ("ADJUTANT_WORKSPACE".to_owned(), spec.cwd.to_string_lossy().into_owned()),
+        ("ADJUTANT_HOOK_UNREACHABLE".to_owned(), profile.on_unreachable.as_str().to_owned()),
+        ("ADJUTANT_HOOK_READ_ONLY".to_owned(), profile.tools_read_only.join(",")),
+    ]);
+    extra.extend(core.endpoint().map(|url| ("ADJUTANT_URL".to_owned(), url)));
+    let socket = core.settings.socket.as_ref().map(|path| path.to_string_lossy().into_owned());
+    extra.extend(socket.map(|path| ("ADJUTANT_SOCKET".to_owned(), path)));
+    let allowed = agents::variables(core, profile);
+    let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
+    Ok((token.id, environment(&allowed, core.settings.env.iter().cloned(), &extra)))
+}
+
+/// Gives a session's own folder; it is there then.
+fn folder(core: &Core, id: SessionId) -> Result<PathBuf, EngineError> {
+    let folder = core.settings.folder.join("sessions").join(id.to_string());
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.map_err(|error| EngineError::Workspace {
+        message: format!("the session's folder {} could not be made: {error}", folder.display()),
+        hint: None,
+        class: ErrorClass::Retry,
+    })?;
+    Ok(folder)
+}
+
+fn told(error: &EngineError) -> String {
+    let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+    format!("{error}{hint}")
+}
+
+/// What a terminal is found by.
+pub(crate) fn attach_command(core: &Core, handle: &HostHandle) -> Option<Vec<String>> {
+    core.hosting.drivers.attach_command(handle)
+}

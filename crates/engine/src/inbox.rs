@@ -1,0 +1,101 @@
+//! The inbox: everything that waits for a person, from one look into the store.
+//!
+//! What the gate asks is an approval, wherever the tool call came from; a session that asks a permission which the gate
+//! has raised as an approval shows there alone. What else stops a session stands beside: a question to a person, a
+//! spent quota, an agent that is not started again.
+
+use crate::approvals;
+use crate::error::EngineError;
+use crate::plane::Core;
+use adjutant_model::client_run::Approval;
+use adjutant_model::session::{AgentQuestion, Session, SessionState, WaitingFor};
+use adjutant_model::{SessionId, Timestamp};
+use adjutant_store::SessionFilter;
+
+/// What waits for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inbox {
+    /// What the gate asks, the oldest first.
+    pub approvals: Vec<Approval>,
+    /// Sessions, the one that has waited longest first.
+    pub sessions: Vec<InboxItem>,
+}
+
+/// A session that waits for a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InboxItem {
+    /// The session.
+    pub session_id: SessionId,
+    /// Its name.
+    pub name: String,
+    /// What it is about.
+    pub what: InboxKind,
+    /// The same in words.
+    pub text: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What a session waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InboxKind {
+    /// Its agent asks.
+    Asks(AgentQuestion),
+    /// Its quota is spent.
+    Quota,
+    /// It could not be made or started, or died too often.
+    Errored,
+}
+
+impl InboxKind {
+    /// Gives the name on the wire.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            InboxKind::Asks(question) => question.what.as_str(),
+            InboxKind::Quota => "quota",
+            InboxKind::Errored => "errored",
+        }
+    }
+}
+
+/// Looks at what waits.
+pub(crate) async fn of(core: &Core) -> Result<Inbox, EngineError> {
+    let mut approvals = approvals::pending(core).await?;
+    approvals.sort_by_key(|approval| approval.created_at);
+    let filter = SessionFilter { is_live: true, ..SessionFilter::default() };
+    let mut sessions: Vec<InboxItem> = core
+        .store
+        .sessions(filter)
+        .await?
+        .into_iter()
+        .flat_map(|entry| items(entry.session, &approvals))
+        .collect();
+    sessions.sort_by_key(|item| item.since);
+    Ok(Inbox { approvals, sessions })
+}
+
+fn items(session: Session, approvals: &[Approval]) -> Vec<InboxItem> {
+    let (session_id, name) = (session.id, session.name.clone());
+    let item = |what, text: String, since| InboxItem { session_id, name: name.clone(), what, text, since };
+    let connection = format!("session:{session_id}");
+    let is_with_the_gate = |question: &AgentQuestion| {
+        question.what == WaitingFor::Permission
+            && approvals
+                .iter()
+                .any(|approval| approval.id == question.ask_id || approval.connection == connection)
+    };
+    let mut found: Vec<InboxItem> = session
+        .questions
+        .iter()
+        .filter(|question| !is_with_the_gate(question))
+        .map(|question| item(InboxKind::Asks(question.clone()), question.text.clone(), question.asked_at))
+        .collect();
+    let reason = session.reason.clone().unwrap_or_default();
+    if session.activity.activity.waiting_for() == Some(WaitingFor::Quota) {
+        found.push(item(InboxKind::Quota, reason.clone(), session.activity.since));
+    }
+    if session.state == SessionState::Errored {
+        found.push(item(InboxKind::Errored, reason, session.updated_at));
+    }
+    found
+}

@@ -1,0 +1,164 @@
+//! What an agent does, from signals in order of trust.
+//!
+//! A terminal tells only while nothing better does: it says that something changes, and never what. What a hook or the
+//! protocol said holds until one of them says otherwise, or the agent was interrupted, of which some tell nothing.
+//! While a question is open the session waits, whatever else goes on in it.
+
+use super::{QUESTIONS_MAX, budget};
+use adjutant_model::Timestamp;
+use adjutant_model::session::{
+    Activity, ActivityReport, AgentQuestion, AgentSignal, Session, Signal, SignalSource, WaitingFor,
+};
+
+/// Takes what became known of a living agent.
+pub(super) fn observe(session: &mut Session, signal: Signal, now: Timestamp) {
+    let Signal { source, evidence, what } = signal;
+    let mut observed = Observed { session, source, evidence, now };
+    observed.take(what);
+    observed.session.last_activity_at = Some(now);
+}
+
+/// Takes that a question was answered by Adjutant's own doors.
+pub(super) fn answered(session: &mut Session, ask_id: &str, now: Timestamp) {
+    let open = session.questions.len();
+    session.questions.retain(|question| question.ask_id != ask_id);
+    if session.questions.len() < open {
+        let evidence = "its question was answered".to_owned();
+        Observed { session, source: SignalSource::Process, evidence, now }.settled();
+    }
+}
+
+/// Takes that the agent was interrupted: what it does is what its terminal tells, until something better does.
+pub(super) fn interrupted(session: &mut Session, now: Timestamp) {
+    session.questions.clear();
+    session.activity.source = SignalSource::Nothing;
+    session.activity.evidence = "it was interrupted".to_owned();
+    if matches!(session.activity.activity, Activity::Waiting(_)) {
+        session.activity = ActivityReport::unknown(now, "it was interrupted");
+    }
+}
+
+struct Observed<'a> {
+    session: &'a mut Session,
+    source: SignalSource,
+    evidence: String,
+    now: Timestamp,
+}
+
+impl Observed<'_> {
+    fn take(&mut self, what: AgentSignal) {
+        match what {
+            AgentSignal::Began { agent_session, model, transcript: _ } => {
+                self.session.agent_session = agent_session.or(self.session.agent_session.take());
+                self.session.model_used = model.or(self.session.model_used.take());
+                if self.session.activity.activity == Activity::Unknown {
+                    self.becomes(Activity::Idle);
+                }
+            }
+            AgentSignal::PromptTaken => {
+                self.session.delivered_at.get_or_insert(self.now);
+                self.session.questions.retain(|question| question.what != WaitingFor::Question);
+                self.works();
+            }
+            AgentSignal::Working | AgentSignal::SubagentBegan { .. } | AgentSignal::SubagentEnded { .. } => {
+                self.works();
+            }
+            AgentSignal::ToolBegan { .. } => self.works(),
+            AgentSignal::ToolEnded { tool, call_id, ok: _ } => {
+                self.settle_tool(&tool, call_id.as_deref());
+                self.works();
+            }
+            AgentSignal::Asked(question) => self.asked(question),
+            AgentSignal::AskSettled { ask_id } => {
+                let open = self.session.questions.len();
+                self.session
+                    .questions
+                    .retain(|question| ask_id.as_ref().is_some_and(|id| *id != question.ask_id));
+                if self.session.questions.len() < open {
+                    self.settled();
+                }
+            }
+            AgentSignal::TurnEnded { text: _, error } => {
+                self.session.turns += 1;
+                self.session.questions.clear();
+                if let Some(error) = error {
+                    self.evidence = format!("{}: {}", self.evidence, crate::limits::cut(&error, 200));
+                }
+                self.becomes(Activity::Idle);
+            }
+            AgentSignal::QuotaSpent { until, text } => {
+                self.session.parked_until = until;
+                self.session.reason = Some(crate::limits::cut(&text, super::REASON_BYTES_MAX));
+                self.becomes(Activity::Waiting(WaitingFor::Quota));
+            }
+            AgentSignal::Used(total) => budget::set(self.session, &total),
+            AgentSignal::UsedMore(step) => budget::add(self.session, &step),
+            AgentSignal::Output => self.terminal_says(Activity::Working),
+            AgentSignal::Quiet { quiet_ms: _ } => self.terminal_says(Activity::Idle),
+            // The lifecycle's.
+            AgentSignal::Exited(_) => {}
+        }
+    }
+
+    fn works(&mut self) {
+        // An agent that works has taken what it was told, even when its hook for that did not come.
+        self.session.delivered_at.get_or_insert(self.now);
+        match self.session.questions.first() {
+            Some(question) => self.becomes(Activity::Waiting(question.what)),
+            None => self.becomes(Activity::Working),
+        }
+    }
+
+    fn asked(&mut self, question: AgentQuestion) {
+        let what = question.what;
+        let is_new = self.session.questions.iter().all(|known| known.ask_id != question.ask_id);
+        if is_new && self.session.questions.len() < QUESTIONS_MAX {
+            self.session.questions.push(question);
+        }
+        self.becomes(Activity::Waiting(what));
+    }
+
+    /// A tool that has ended is allowed or not by now, wherever that was said.
+    fn settle_tool(&mut self, tool: &str, call_id: Option<&str>) {
+        let of_call = |question: &AgentQuestion| call_id == Some(question.ask_id.as_str());
+        let of_tool = |question: &AgentQuestion| question.tool.as_deref() == Some(tool);
+        let questions = &self.session.questions;
+        let place = questions.iter().position(of_call).or_else(|| questions.iter().position(of_tool));
+        if let Some(place) = place {
+            self.session.questions.remove(place);
+        }
+    }
+
+    /// The last question that was open decides whether it still waits.
+    fn settled(&mut self) {
+        match (self.session.questions.first(), self.session.activity.activity) {
+            (Some(question), _) => self.becomes(Activity::Waiting(question.what)),
+            (None, Activity::Waiting(_)) => self.becomes(Activity::Working),
+            (None, Activity::Working | Activity::Idle | Activity::Unknown) => {}
+        }
+    }
+
+    fn terminal_says(&mut self, activity: Activity) {
+        if self.session.activity.source <= SignalSource::Terminal {
+            self.becomes(activity);
+        }
+    }
+
+    fn becomes(&mut self, activity: Activity) {
+        if activity != Activity::Waiting(WaitingFor::Quota)
+            && self.session.activity.activity == Activity::Waiting(WaitingFor::Quota)
+        {
+            // The quota is there again.
+            self.session.parked_until = None;
+            self.session.reason = None;
+        }
+        let is_same = self.session.activity.activity == activity;
+        let since = if is_same { self.session.activity.since } else { self.now };
+        let evidence = std::mem::take(&mut self.evidence);
+        self.session.activity = match is_same && self.session.activity.source == self.source {
+            // The first that said so is the evidence for `since`; what says it again adds nothing.
+            true => return,
+            false => ActivityReport { activity, since, source: self.source, evidence },
+        };
+    }
+}

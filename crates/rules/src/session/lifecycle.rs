@@ -1,0 +1,405 @@
+//! The transitions of a session.
+
+use super::{
+    Launch, LaunchWith, QUOTA_PAUSE_MS, REASON_BYTES_MAX, RESUME_PAUSE_MS, STORM_DEATHS, STORM_WINDOW_MS,
+    SessionCommand, SessionEffect, SessionEvent, SessionRefusal, SessionRules, Stepped, activity, budget,
+};
+use crate::limits;
+use adjutant_model::Timestamp;
+use adjutant_model::event::Event;
+use adjutant_model::session::{
+    Activity, ActivityReport, AgentExit, AgentSignal, Desired, HostHandle, Session, SessionPhase,
+    SessionState, SessionUsage, Signal, SignalSource, WaitingFor,
+};
+
+/// One step of the machine.
+pub(super) struct Machine<'a> {
+    before: &'a Session,
+    session: Session,
+    effects: Vec<SessionEffect>,
+    notes: Vec<Event>,
+    rules: SessionRules,
+    now: Timestamp,
+}
+
+/// Gives the start that a launching session waits for.
+pub(super) fn launch_of(session: &Session) -> Launch {
+    let with = match (&session.agent_session, session.delivered_at) {
+        // What was never seen to arrive is told again; without an id of its own there is nothing to go on with.
+        (_, None) | (None, Some(_)) => LaunchWith::Task,
+        (Some(_), Some(_)) if session.was_working => LaunchWith::ContextToGoOn,
+        (Some(_), Some(_)) => LaunchWith::Context,
+    };
+    Launch { number: session.launches, with }
+}
+
+impl<'a> Machine<'a> {
+    pub(super) fn new(session: &'a Session, rules: SessionRules, now: Timestamp) -> Self {
+        let (effects, notes) = (Vec::new(), Vec::new());
+        Machine { before: session, session: session.clone(), effects, notes, rules, now }
+    }
+
+    pub(super) fn take(&mut self, event: SessionEvent) -> Result<(), SessionRefusal> {
+        match event {
+            SessionEvent::Command(command) => return self.command(command),
+            SessionEvent::WorkspaceReady => self.workspace_ready(),
+            SessionEvent::WorkspaceFailed { message } => {
+                self.could_not_begin(SessionPhase::Provisioning, &message)
+            }
+            SessionEvent::Launched { handle, resumed, token_id } => {
+                self.session.token_id = token_id.or(self.session.token_id.take());
+                self.launched(handle, resumed);
+            }
+            SessionEvent::LaunchFailed { message, may_pass } => self.launch_failed(&message, may_pass),
+            SessionEvent::Ended { exit } => self.ended(exit),
+            SessionEvent::Removed { snapshot_ref } => self.removed(snapshot_ref),
+            SessionEvent::RemoveRefused { message } => self.remove_refused(&message),
+            SessionEvent::Snapshotted { refname } => {
+                self.session.snapshot_ref = Some(refname.clone());
+                self.notes.push(Event::SessionSnapshot { refname });
+            }
+            SessionEvent::Signal(signal) => self.signal(signal),
+            SessionEvent::Answered { ask_id } => activity::answered(&mut self.session, &ask_id, self.now),
+            SessionEvent::Interrupted => activity::interrupted(&mut self.session, self.now),
+            SessionEvent::Woke => self.woke(),
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Stepped {
+        let (before, session) = (self.before, &self.session);
+        if before.state != session.state {
+            let (from, to, reason) = (before.state, session.state, session.reason.clone());
+            self.notes.push(Event::SessionStateChanged { from, to, reason });
+        }
+        if before.activity.activity != session.activity.activity {
+            self.notes.push(Event::SessionActivityChanged(session.activity.clone()));
+        }
+        let heard = Session {
+            updated_at: session.updated_at,
+            last_activity_at: session.last_activity_at,
+            ..before.clone()
+        };
+        let is_durable = heard != *session || !self.effects.is_empty() || !self.notes.is_empty();
+        if is_durable {
+            self.session.updated_at = self.now;
+        }
+        Stepped { session: self.session, effects: self.effects, notes: self.notes, is_durable }
+    }
+
+    fn command(&mut self, command: SessionCommand) -> Result<(), SessionRefusal> {
+        let id = self.session.id;
+        if self.session.state == SessionState::Decommissioned {
+            return Err(SessionRefusal::Decommissioned(id));
+        }
+        match command {
+            SessionCommand::Stop => self.stop("stopped by a person"),
+            SessionCommand::Resume => return self.resume(),
+            SessionCommand::Decommission { force } => {
+                self.session.desired = Desired::Decommissioned;
+                self.session.force |= force;
+                match self.session.phase {
+                    SessionPhase::Running => self.end("decommissioned by a person"),
+                    SessionPhase::Parked | SessionPhase::Resting => self.remove(),
+                    SessionPhase::Provisioning
+                    | SessionPhase::Launching
+                    | SessionPhase::Ending
+                    | SessionPhase::Removing => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Wants the agent gone; what is under way comes to its end first.
+    fn stop(&mut self, why: &str) {
+        if self.session.desired == Desired::Running {
+            self.session.desired = Desired::Stopped;
+        }
+        match self.session.phase {
+            SessionPhase::Running => self.end(why),
+            SessionPhase::Parked | SessionPhase::Resting => self.rest(SessionState::Stopped, Some(why)),
+            SessionPhase::Provisioning
+            | SessionPhase::Launching
+            | SessionPhase::Ending
+            | SessionPhase::Removing => self.session.reason = Some(why.to_owned()),
+        }
+    }
+
+    fn resume(&mut self) -> Result<(), SessionRefusal> {
+        let id = self.session.id;
+        if let Some(spent) = budget::over(&self.session, self.now) {
+            return Err(SessionRefusal::BudgetSpent(id, spent));
+        }
+        match self.session.phase {
+            SessionPhase::Parked | SessionPhase::Resting => {
+                self.session.deaths.clear();
+                self.session.was_working = false;
+                self.session.desired = Desired::Running;
+                self.begin();
+                Ok(())
+            }
+            // It is on its way down: it comes up again when it is there.
+            SessionPhase::Ending => {
+                self.session.desired = Desired::Running;
+                Ok(())
+            }
+            SessionPhase::Removing => Err(SessionRefusal::Already(id, "being decommissioned")),
+            SessionPhase::Provisioning | SessionPhase::Launching | SessionPhase::Running => {
+                if self.session.desired == Desired::Running {
+                    return Err(SessionRefusal::Already(id, self.session.state.as_str()));
+                }
+                self.session.desired = Desired::Running;
+                Ok(())
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        self.session.parked_until = None;
+        self.session.reason = None;
+        if self.session.has_workspace {
+            self.launch();
+        } else {
+            self.session.phase = SessionPhase::Provisioning;
+            self.session.state = SessionState::Provisioning;
+            self.effects.push(SessionEffect::Provision);
+        }
+    }
+
+    fn launch(&mut self) {
+        let session = &mut self.session;
+        session.parked_until = None;
+        session.phase = SessionPhase::Launching;
+        session.launches += 1;
+        session.state = if session.launches == 1 { SessionState::Provisioning } else { SessionState::Active };
+        session.usage_of_launch = SessionUsage::default();
+        self.effects.push(SessionEffect::Launch(launch_of(session)));
+    }
+
+    fn workspace_ready(&mut self) {
+        if self.session.phase != SessionPhase::Provisioning {
+            return;
+        }
+        self.session.has_workspace = true;
+        match self.session.desired {
+            Desired::Running => self.launch(),
+            Desired::Stopped => self.rest(SessionState::Stopped, None),
+            Desired::Decommissioned => self.remove(),
+        }
+    }
+
+    fn launched(&mut self, handle: HostHandle, resumed: bool) {
+        if self.session.phase != SessionPhase::Launching {
+            return;
+        }
+        let number = self.session.launches;
+        let session = &mut self.session;
+        session.phase = SessionPhase::Running;
+        session.state = SessionState::Active;
+        session.handle = Some(handle);
+        session.launched_at = Some(self.now);
+        session.reason = None;
+        session.was_working = false;
+        session.questions.clear();
+        session.activity = ActivityReport::unknown(self.now, "the agent was started");
+        self.notes.push(Event::SessionLaunched { launch: number, resumed });
+        if session.desired != Desired::Running {
+            self.end("its end was wanted while it was started");
+        }
+    }
+
+    fn launch_failed(&mut self, message: &str, may_pass: bool) {
+        if self.session.phase != SessionPhase::Launching {
+            return;
+        }
+        match self.session.desired {
+            Desired::Running if may_pass => self.died(message),
+            Desired::Running => self.could_not_begin(SessionPhase::Launching, message),
+            Desired::Stopped => self.rest(SessionState::Stopped, None),
+            Desired::Decommissioned => self.remove(),
+        }
+    }
+
+    fn could_not_begin(&mut self, phase: SessionPhase, message: &str) {
+        if self.session.phase != phase {
+            return;
+        }
+        match self.session.desired {
+            Desired::Running => self.rest(SessionState::Errored, Some(message)),
+            Desired::Stopped => self.rest(SessionState::Stopped, Some(message)),
+            Desired::Decommissioned => self.remove(),
+        }
+    }
+
+    fn end(&mut self, why: &str) {
+        self.session.phase = SessionPhase::Ending;
+        self.session.reason = Some(limits::cut(why, REASON_BYTES_MAX));
+        self.effects.push(SessionEffect::End);
+    }
+
+    fn ended(&mut self, exit: AgentExit) {
+        if self.session.phase != SessionPhase::Ending {
+            return;
+        }
+        self.gone(exit);
+        self.session.was_working = false;
+        match self.session.desired {
+            Desired::Stopped => {
+                let why = self.session.reason.take();
+                self.rest(SessionState::Stopped, why.as_deref());
+            }
+            Desired::Decommissioned => self.remove(),
+            Desired::Running => self.begin(),
+        }
+    }
+
+    /// Notes that the agent is not there any more.
+    fn gone(&mut self, exit: AgentExit) {
+        let (now, launch) = (self.now, self.session.launches);
+        let session = &mut self.session;
+        session.active_ms += session.launched_at.map_or(0, |at| now.ms_since(at));
+        session.launched_at = None;
+        session.handle = None;
+        session.questions.clear();
+        session.activity = ActivityReport {
+            activity: Activity::Unknown,
+            since: now,
+            source: SignalSource::Process,
+            evidence: format!("the agent is not there: {exit}"),
+        };
+        self.notes.push(Event::SessionExited { launch, exit });
+    }
+
+    fn rest(&mut self, state: SessionState, why: Option<&str>) {
+        let session = &mut self.session;
+        session.phase = SessionPhase::Resting;
+        session.parked_until = None;
+        session.state = state;
+        session.reason = why.map(|why| limits::cut(why, REASON_BYTES_MAX));
+    }
+
+    fn remove(&mut self) {
+        self.session.parked_until = None;
+        self.session.phase = SessionPhase::Removing;
+        self.session.state = SessionState::Stopped;
+        if self.session.has_workspace {
+            self.effects.push(SessionEffect::Remove { force: self.session.force });
+        } else {
+            self.removed(None);
+        }
+    }
+
+    fn removed(&mut self, snapshot_ref: Option<String>) {
+        if self.session.phase != SessionPhase::Removing {
+            return;
+        }
+        self.session.has_workspace = false;
+        self.session.snapshot_ref = snapshot_ref.or(self.session.snapshot_ref.take());
+        self.rest(SessionState::Decommissioned, None);
+    }
+
+    fn remove_refused(&mut self, message: &str) {
+        if self.session.phase != SessionPhase::Removing {
+            return;
+        }
+        self.session.desired = Desired::Stopped;
+        self.session.force = false;
+        self.rest(SessionState::Stopped, Some(message));
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        // What is told of an agent that is not there is late.
+        if !matches!(self.session.phase, SessionPhase::Running | SessionPhase::Ending) {
+            return;
+        }
+        if let AgentSignal::Exited(exit) = signal.what {
+            // While it is being ended, whoever ends it says when its descendants are gone, too.
+            if self.session.phase == SessionPhase::Running {
+                self.exited(exit);
+            }
+            return;
+        }
+        let turns = self.session.turns;
+        activity::observe(&mut self.session, signal, self.now);
+        if self.session.phase != SessionPhase::Running {
+            return;
+        }
+        if self.session.turns > turns {
+            self.effects.push(SessionEffect::Snapshot);
+        }
+        self.watch_budget();
+    }
+
+    fn exited(&mut self, exit: AgentExit) {
+        let waited_for = self.session.activity.activity.waiting_for();
+        let quota = (waited_for == Some(WaitingFor::Quota)).then_some(self.session.parked_until).flatten();
+        self.session.was_working = match self.session.activity.activity {
+            Activity::Working | Activity::Waiting(_) => true,
+            Activity::Idle | Activity::Unknown => false,
+        };
+        self.gone(exit);
+        if waited_for == Some(WaitingFor::Quota) {
+            let until = quota.unwrap_or_else(|| self.now.plus_ms(QUOTA_PAUSE_MS));
+            self.park(until, "its quota is spent");
+            return;
+        }
+        match exit {
+            AgentExit::Code(0) => self.rest(SessionState::Stopped, Some("the agent ended by itself")),
+            AgentExit::Code(_) | AgentExit::Signal(_) | AgentExit::Vanished => {
+                self.died(&format!("the agent died: {exit}"));
+            }
+        }
+    }
+
+    /// Starts an agent that died by itself again, unless that happens too often.
+    fn died(&mut self, what: &str) {
+        let now = self.now;
+        let session = &mut self.session;
+        if !self.rules.auto_resume {
+            self.rest(SessionState::Errored, Some(&format!("{what}; auto_resume is off")));
+            return;
+        }
+        session.deaths.retain(|at| now.ms_since(*at) < STORM_WINDOW_MS);
+        session.deaths.push(now);
+        let deaths = session.deaths.len();
+        if deaths >= STORM_DEATHS {
+            let why =
+                format!("{what}; {deaths} times in {} s, so it waits for a person", STORM_WINDOW_MS / 1000);
+            self.rest(SessionState::Errored, Some(&why));
+            self.session.phase = SessionPhase::Parked;
+        } else {
+            let pause_ms = RESUME_PAUSE_MS << (deaths - 1);
+            self.park(now.plus_ms(pause_ms), what);
+        }
+    }
+
+    fn park(&mut self, until: Timestamp, why: &str) {
+        let session = &mut self.session;
+        session.phase = SessionPhase::Parked;
+        session.state = SessionState::Active;
+        session.parked_until = Some(until);
+        session.reason = Some(limits::cut(why, REASON_BYTES_MAX));
+    }
+
+    fn woke(&mut self) {
+        match self.session.phase {
+            SessionPhase::Parked if self.session.parked_until.is_some_and(|until| until <= self.now) => {
+                self.begin();
+            }
+            SessionPhase::Running => self.watch_budget(),
+            SessionPhase::Provisioning
+            | SessionPhase::Launching
+            | SessionPhase::Ending
+            | SessionPhase::Removing
+            | SessionPhase::Parked
+            | SessionPhase::Resting => {}
+        }
+    }
+
+    fn watch_budget(&mut self) {
+        if let Some(spent) = budget::over(&self.session, self.now) {
+            self.stop(&format!("its budget is spent: {spent}"));
+        }
+    }
+}

@@ -1,0 +1,463 @@
+use super::*;
+use adjutant_model::id::Uuid;
+use adjutant_model::session::{
+    Activity, ActivityReport, AgentQuestion, AgentSignal, DriverKind, SessionBudget, SessionSource,
+    SessionUsage, SignalSource, WaitingFor,
+};
+
+const RULES: SessionRules = SessionRules { auto_resume: true };
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_unix_ms(ms)
+}
+
+fn fresh() -> Session {
+    Session {
+        id: SessionId::new(Uuid::from_u128(7)),
+        name: "fix".to_owned(),
+        parent: None,
+        run_id: None,
+        depth: 0,
+        agent: "rehearsal".to_owned(),
+        driver: DriverKind::Tmux,
+        tier: None,
+        model: None,
+        source: SessionSource::Project { path: "/p".to_owned(), git_ref: None },
+        task: "fix it".to_owned(),
+        goal_id: None,
+        desired: Desired::Running,
+        force: false,
+        state: SessionState::Provisioning,
+        phase: SessionPhase::Provisioning,
+        reason: None,
+        activity: ActivityReport::unknown(at(0), "it was asked for"),
+        questions: Vec::new(),
+        delivered_at: None,
+        agent_session: None,
+        model_used: None,
+        launches: 0,
+        handle: None,
+        token_id: None,
+        was_working: false,
+        deaths: Vec::new(),
+        parked_until: None,
+        usage: SessionUsage::default(),
+        usage_of_launch: SessionUsage::default(),
+        usage_step: SessionUsage::default(),
+        budget: SessionBudget::default(),
+        active_ms: 0,
+        launched_at: None,
+        turns: 0,
+        snapshot_ref: None,
+        has_workspace: false,
+        node: "local".to_owned(),
+        created_at: at(0),
+        updated_at: at(0),
+        last_activity_at: None,
+    }
+}
+
+fn handle(launch: u32) -> HostHandle {
+    HostHandle { driver: DriverKind::Tmux, launch, terminal: Some("t".to_owned()), pid: 9, started_ticks: 1 }
+}
+
+fn launched() -> SessionEvent {
+    SessionEvent::Launched { handle: handle(1), resumed: false, token_id: None }
+}
+
+fn hook(evidence: &str, what: AgentSignal) -> SessionEvent {
+    SessionEvent::Signal(Signal::new(SignalSource::Hook, evidence, what))
+}
+
+fn terminal(what: AgentSignal) -> SessionEvent {
+    SessionEvent::Signal(Signal::new(SignalSource::Terminal, "terminal", what))
+}
+
+fn exited(exit: AgentExit) -> SessionEvent {
+    SessionEvent::Signal(Signal::new(SignalSource::Process, "exit", AgentSignal::Exited(exit)))
+}
+
+fn began() -> SessionEvent {
+    hook(
+        "SessionStart",
+        AgentSignal::Began { agent_session: Some("s-1".to_owned()), model: None, transcript: None },
+    )
+}
+
+fn turn_ended() -> SessionEvent {
+    hook("Stop", AgentSignal::TurnEnded { text: None, error: None })
+}
+
+fn command(command: SessionCommand) -> SessionEvent {
+    SessionEvent::Command(command)
+}
+
+fn question(ask_id: &str, tool: &str) -> AgentSignal {
+    AgentSignal::Asked(AgentQuestion {
+        ask_id: ask_id.to_owned(),
+        what: WaitingFor::Permission,
+        text: "may I?".to_owned(),
+        tool: Some(tool.to_owned()),
+        input: None,
+        options: Vec::new(),
+        subagent: None,
+        asked_at: at(0),
+    })
+}
+
+fn used(input_tokens: u64, cost_usd: f64) -> SessionUsage {
+    SessionUsage { input_tokens, cost_usd: Some(cost_usd), ..SessionUsage::default() }
+}
+
+/// Takes events, one every second, and gives where the session is and all that was to be done.
+fn after(session: Session, events: Vec<SessionEvent>) -> (Session, Vec<SessionEffect>) {
+    let mut effects = Vec::new();
+    let mut session = session;
+    let first = session.updated_at.unix_ms();
+    for (event, number) in events.into_iter().zip(1..) {
+        let stepped = step(&session, event, RULES, at(first + 1000 * number)).expect("it is followed");
+        session = stepped.session;
+        effects.extend(stepped.effects);
+    }
+    (session, effects)
+}
+
+fn running() -> Session {
+    after(fresh(), vec![SessionEvent::WorkspaceReady, launched()]).0
+}
+
+/// Where a session stands, in the words of the table.
+fn place(session: &Session) -> (SessionPhase, SessionState, Desired) {
+    (session.phase, session.state, session.desired)
+}
+
+#[test]
+fn every_event_leads_where_the_table_says() {
+    use Desired::{Decommissioned as WantedGone, Running as Wanted, Stopped as WantedStopped};
+    use SessionCommand::{Decommission, Resume, Stop};
+    use SessionPhase::{Ending, Launching, Parked, Provisioning, Removing, Resting, Running};
+    use SessionState::{Active, Decommissioned, Errored, Stopped};
+    let failed = || SessionEvent::WorkspaceFailed { message: "no such ref".to_owned() };
+    let not_started =
+        |may_pass| SessionEvent::LaunchFailed { message: "no such program".to_owned(), may_pass };
+    let ended = || SessionEvent::Ended { exit: AgentExit::Signal(15) };
+    let gone = || Decommission { force: false };
+    let provisioning = SessionState::Provisioning;
+    let ready = || SessionEvent::WorkspaceReady;
+    for (events, wanted) in [
+        (vec![], (Provisioning, provisioning, Wanted)),
+        (vec![ready()], (Launching, provisioning, Wanted)),
+        (vec![failed()], (Resting, Errored, Wanted)),
+        (vec![failed(), command(Resume)], (Provisioning, provisioning, Wanted)),
+        (vec![command(Stop)], (Provisioning, provisioning, WantedStopped)),
+        (vec![command(Stop), ready()], (Resting, Stopped, WantedStopped)),
+        (vec![command(Stop), failed()], (Resting, Stopped, WantedStopped)),
+        (vec![command(Stop), command(Resume), ready()], (Launching, provisioning, Wanted)),
+        (vec![command(gone()), ready()], (Removing, Stopped, WantedGone)),
+        (vec![command(gone()), failed()], (Resting, Decommissioned, WantedGone)),
+        (vec![ready(), launched()], (Running, Active, Wanted)),
+        (vec![ready(), not_started(false)], (Resting, Errored, Wanted)),
+        (vec![ready(), not_started(true)], (Parked, Active, Wanted)),
+        (vec![ready(), command(Stop), launched()], (Ending, Active, WantedStopped)),
+        (vec![ready(), command(Stop), not_started(true)], (Resting, Stopped, WantedStopped)),
+        (vec![ready(), command(gone()), launched()], (Ending, Active, WantedGone)),
+        (vec![ready(), launched(), command(Stop)], (Ending, Active, WantedStopped)),
+        (vec![ready(), launched(), command(Stop), ended()], (Resting, Stopped, WantedStopped)),
+        (vec![ready(), launched(), command(Stop), command(Resume), ended()], (Launching, Active, Wanted)),
+        (vec![ready(), launched(), command(Stop), ended(), command(Resume)], (Launching, Active, Wanted)),
+        (vec![ready(), launched(), command(gone()), ended()], (Removing, Stopped, WantedGone)),
+        (vec![ready(), launched(), exited(AgentExit::Code(0))], (Resting, Stopped, Wanted)),
+        (vec![ready(), launched(), exited(AgentExit::Code(1))], (Parked, Active, Wanted)),
+        (vec![ready(), launched(), exited(AgentExit::Vanished)], (Parked, Active, Wanted)),
+        (
+            vec![ready(), launched(), exited(AgentExit::Signal(9)), SessionEvent::Woke],
+            (Launching, Active, Wanted),
+        ),
+        (
+            vec![ready(), launched(), exited(AgentExit::Signal(9)), command(Stop)],
+            (Resting, Stopped, WantedStopped),
+        ),
+        (
+            vec![ready(), launched(), exited(AgentExit::Signal(9)), command(Stop), SessionEvent::Woke],
+            (Resting, Stopped, WantedStopped),
+        ),
+        (
+            vec![ready(), launched(), command(Stop), exited(AgentExit::Signal(15))],
+            (Ending, Active, WantedStopped),
+        ),
+        (
+            vec![
+                ready(),
+                launched(),
+                command(gone()),
+                ended(),
+                SessionEvent::RemoveRefused { message: "work would be lost".to_owned() },
+            ],
+            (Resting, Stopped, WantedStopped),
+        ),
+        (
+            vec![
+                ready(),
+                launched(),
+                command(gone()),
+                ended(),
+                SessionEvent::Removed { snapshot_ref: Some("refs/x".to_owned()) },
+            ],
+            (Resting, Decommissioned, WantedGone),
+        ),
+    ] {
+        let shown = format!("{events:?}");
+        let (session, _) = after(fresh(), events);
+        assert_eq!(place(&session), wanted, "{shown}");
+    }
+}
+
+#[test]
+fn what_a_session_waits_for_is_given_again_after_a_crash() {
+    let events = vec![
+        SessionEvent::WorkspaceReady,
+        launched(),
+        command(SessionCommand::Decommission { force: true }),
+        SessionEvent::Ended { exit: AgentExit::Code(0) },
+    ];
+    let mut session = fresh();
+    assert_eq!(pending(&session), Some(SessionEffect::Provision));
+    for event in events {
+        let stepped = step(&session, event, RULES, at(5)).expect("it is followed");
+        session = stepped.session;
+        let waited_for: Vec<SessionEffect> = pending(&session).into_iter().collect();
+        assert_eq!(stepped.effects, waited_for, "{:?}", session.phase);
+    }
+    assert_eq!(pending(&session), Some(SessionEffect::Remove { force: true }));
+}
+
+#[test]
+fn an_event_that_comes_twice_changes_nothing() {
+    let (session, _) = after(running(), vec![began(), command(SessionCommand::Stop)]);
+    for late in [SessionEvent::WorkspaceReady, launched(), command(SessionCommand::Stop)] {
+        let shown = format!("{late:?}");
+        let again = step(&session, late, RULES, at(9_000)).expect("it is followed");
+        assert_eq!((again.session.phase, again.effects), (SessionPhase::Ending, vec![]), "{shown}");
+    }
+    let (stopped, _) = after(session, vec![SessionEvent::Ended { exit: AgentExit::Code(0) }]);
+    for late in [
+        SessionEvent::Ended { exit: AgentExit::Code(0) },
+        exited(AgentExit::Code(1)),
+        turn_ended(),
+        SessionEvent::Woke,
+    ] {
+        let shown = format!("{late:?}");
+        let again = step(&stopped, late, RULES, at(9_000)).expect("it is followed");
+        assert_eq!((&again.session, again.is_durable), (&stopped, false), "{shown}");
+    }
+}
+
+#[test]
+fn an_agent_goes_on_with_what_it_was_told_and_never_loses_its_task() {
+    let died = || exited(AgentExit::Signal(9));
+    let relaunch = |with| SessionEffect::Launch(Launch { number: 2, with });
+    let prompted = || hook("UserPromptSubmit", AgentSignal::PromptTaken);
+    for (told, with) in [
+        (vec![], LaunchWith::Task),
+        (vec![began()], LaunchWith::Task),
+        (vec![prompted()], LaunchWith::Task),
+        (vec![began(), prompted()], LaunchWith::ContextToGoOn),
+        (vec![began(), prompted(), turn_ended()], LaunchWith::Context),
+    ] {
+        let shown = format!("{told:?}");
+        let events = told.into_iter().chain([died(), SessionEvent::Woke]).collect();
+        let (_, effects) = after(running(), events);
+        assert_eq!(effects.last(), Some(&relaunch(with)), "{shown}");
+    }
+    let by_hand = vec![
+        began(),
+        prompted(),
+        command(SessionCommand::Stop),
+        SessionEvent::Ended { exit: AgentExit::Code(0) },
+        command(SessionCommand::Resume),
+    ];
+    assert_eq!(
+        after(running(), by_hand).1.last(),
+        Some(&relaunch(LaunchWith::Context)),
+        "a stop is no death"
+    );
+}
+
+#[test]
+fn a_storm_of_deaths_waits_for_a_person_and_slow_ones_do_not() {
+    let mut session = running();
+    let mut pauses = Vec::new();
+    for death in 1..=STORM_DEATHS {
+        let now = at(10_000 * death as i64);
+        session = step(&session, exited(AgentExit::Code(1)), RULES, now).expect("it is followed").session;
+        let Some(until) = session.parked_until else { break };
+        pauses.push(until.ms_since(now));
+        session = step(&session, SessionEvent::Woke, RULES, until).expect("it is followed").session;
+        session = step(&session, launched(), RULES, until).expect("it is followed").session;
+    }
+    assert_eq!(pauses, [500, 1000, 2000, 4000]);
+    assert_eq!((session.phase, session.state), (SessionPhase::Parked, SessionState::Errored));
+    assert!(is_at_rest(&session) && wakes_at(&session).is_none());
+    let (resumed, _) = after(session, vec![command(SessionCommand::Resume)]);
+    assert_eq!((resumed.phase, resumed.deaths.len()), (SessionPhase::Launching, 0));
+
+    let mut slow = running();
+    for death in 1..=10 {
+        let now = at(60_000 * death);
+        slow = step(&slow, exited(AgentExit::Vanished), RULES, now).expect("it is followed").session;
+        let until = slow.parked_until.expect("it is started again");
+        slow = step(&slow, SessionEvent::Woke, RULES, until).expect("it is followed").session;
+        slow = step(&slow, launched(), RULES, until).expect("it is followed").session;
+    }
+}
+
+#[test]
+fn without_auto_resume_a_death_is_told_and_nothing_else() {
+    let rules = SessionRules { auto_resume: false };
+    let stepped = step(&running(), exited(AgentExit::Signal(11)), rules, at(9)).expect("it is followed");
+    let session = stepped.session;
+    assert_eq!((session.phase, session.state), (SessionPhase::Resting, SessionState::Errored));
+    assert_eq!(session.reason.as_deref(), Some("the agent died: signal 11; auto_resume is off"));
+}
+
+#[test]
+fn a_spent_quota_parks_a_session_until_it_is_there_again() {
+    let quota = |until| hook("StopFailure", AgentSignal::QuotaSpent { until, text: "limit".to_owned() });
+    let (waiting, _) = after(running(), vec![began(), quota(Some(at(900_000)))]);
+    assert_eq!(waiting.activity.activity, Activity::Waiting(WaitingFor::Quota));
+    let (parked, _) = after(waiting.clone(), vec![exited(AgentExit::Code(1))]);
+    assert_eq!((parked.phase, wakes_at(&parked)), (SessionPhase::Parked, Some(at(900_000))));
+    assert!(parked.deaths.is_empty(), "that is no death");
+    let early = step(&parked, SessionEvent::Woke, RULES, at(800_000)).expect("it is followed");
+    assert_eq!(early.session.phase, SessionPhase::Parked);
+    let due = step(&parked, SessionEvent::Woke, RULES, at(900_000)).expect("it is followed");
+    assert_eq!(due.session.phase, SessionPhase::Launching);
+
+    let (works, _) = after(waiting, vec![hook("PreToolUse", AgentSignal::Working)]);
+    assert_eq!((works.activity.activity, works.parked_until), (Activity::Working, None));
+    let (unknown, _) = after(running(), vec![quota(None), exited(AgentExit::Code(1))]);
+    assert_eq!(unknown.parked_until, Some(at(unknown.updated_at.unix_ms()).plus_ms(QUOTA_PAUSE_MS)));
+}
+
+#[test]
+fn activity_follows_the_signal_that_is_trusted_most() {
+    let tool =
+        |tool: &str| hook("PreToolUse", AgentSignal::ToolBegan { tool: tool.to_owned(), call_id: None });
+    let quiet = || terminal(AgentSignal::Quiet { quiet_ms: 5_000 });
+    let output = || terminal(AgentSignal::Output);
+    let (working, idle) = (Activity::Working, Activity::Idle);
+    let waiting = Activity::Waiting(WaitingFor::Permission);
+    let ask = |id: &str| hook("PermissionRequest", question(id, "Bash"));
+    let did = |id: Option<&str>| {
+        let (tool, call_id) = ("Bash".to_owned(), id.map(str::to_owned));
+        hook("PostToolUse", AgentSignal::ToolEnded { tool, call_id, ok: true })
+    };
+    let settled =
+        |id: &str| hook("PermissionGranted", AgentSignal::AskSettled { ask_id: Some(id.to_owned()) });
+    for (events, wanted) in [
+        (vec![], Activity::Unknown),
+        (vec![output()], working),
+        (vec![output(), quiet()], idle),
+        (vec![began()], idle),
+        (vec![began(), output()], idle),
+        (vec![tool("Bash"), quiet()], working),
+        (vec![tool("Bash"), turn_ended()], idle),
+        (vec![tool("Bash"), turn_ended(), output()], idle),
+        (vec![tool("Bash"), SessionEvent::Interrupted, quiet()], idle),
+        (vec![tool("Bash"), SessionEvent::Interrupted, tool("Bash"), quiet()], working),
+        (vec![ask("a")], waiting),
+        (vec![ask("a"), SessionEvent::Interrupted], Activity::Unknown),
+        (vec![ask("a"), tool("Read")], waiting),
+        (vec![ask("a"), did(Some("a"))], working),
+        (vec![ask("a"), did(None)], working),
+        (vec![ask("a"), ask("b"), did(Some("b"))], waiting),
+        (vec![ask("a"), ask("a"), settled("a")], working),
+        (vec![ask("a"), settled("b")], waiting),
+        (vec![ask("a"), SessionEvent::Answered { ask_id: "a".to_owned() }], working),
+        (vec![ask("a"), turn_ended()], idle),
+    ] {
+        let shown = format!("{events:?}");
+        let (session, _) = after(running(), events);
+        assert_eq!(session.activity.activity, wanted, "{shown}");
+    }
+}
+
+#[test]
+fn since_is_when_it_began_and_evidence_says_what_told() {
+    let tool = || hook("PreToolUse", AgentSignal::Working);
+    let (session, _) = after(running(), vec![tool(), tool(), tool()]);
+    let first = at(running().updated_at.unix_ms() + 1000);
+    assert_eq!((session.activity.since, session.activity.evidence.as_str()), (first, "PreToolUse"));
+    let once = after(running(), vec![tool()]).0;
+    let again = step(&once, tool(), RULES, at(90_000)).expect("it is followed");
+    assert!(!again.is_durable, "nothing but the time of the last signal changed");
+    assert_eq!(again.session.last_activity_at, Some(at(90_000)));
+}
+
+#[test]
+fn a_turn_that_ended_is_kept_in_a_snapshot() {
+    let (session, effects) = after(running(), vec![turn_ended(), turn_ended()]);
+    assert_eq!((session.turns, effects), (2, vec![SessionEffect::Snapshot; 2]));
+}
+
+#[test]
+fn a_budget_stops_before_it_is_passed() {
+    let with = |budget| Session { budget, ..running() };
+    let tokens = |max| with(SessionBudget { max_tokens: Some(max), ..SessionBudget::default() });
+    let dollars = |max| with(SessionBudget { max_cost_usd: Some(max), ..SessionBudget::default() });
+    let more = |tokens, cost| hook("usage", AgentSignal::UsedMore(used(tokens, cost)));
+    let total = |tokens, cost| hook("usage", AgentSignal::Used(used(tokens, cost)));
+    for (session, events, stops) in [
+        (tokens(1000), vec![more(400, 0.1)], false),
+        (tokens(1000), vec![more(400, 0.1), more(200, 0.1)], false),
+        (tokens(1000), vec![more(400, 0.1), more(201, 0.1)], true),
+        (tokens(1000), vec![more(1000, 0.1)], true),
+        (tokens(1000), vec![total(300, 0.1), total(600, 0.2)], false),
+        (tokens(1000), vec![total(300, 0.1), total(600, 0.2), total(701, 0.3)], true),
+        (dollars(1.0), vec![more(1, 0.25), more(1, 0.25), more(1, 0.25)], false),
+        (dollars(1.0), vec![more(1, 0.25), more(1, 0.25), more(1, 0.26)], true),
+    ] {
+        let shown = format!("{:?} {events:?}", session.budget);
+        let (session, effects) = after(session, events);
+        assert_eq!(session.phase == SessionPhase::Ending, stops, "{shown}");
+        assert_eq!(effects.contains(&SessionEffect::End), stops, "{shown}");
+        assert_eq!(session.desired == Desired::Stopped, stops, "{shown}");
+    }
+    let minutes = with(SessionBudget { max_minutes: Some(2), ..SessionBudget::default() });
+    let over = minutes.launched_at.expect("it runs").plus_ms(120_000);
+    assert_eq!(wakes_at(&minutes), Some(over));
+    let stopped = step(&minutes, SessionEvent::Woke, RULES, over).expect("it is followed").session;
+    assert_eq!(stopped.reason.as_deref(), Some("its budget is spent: 2 minutes"));
+    let (stopped, _) = after(stopped, vec![SessionEvent::Ended { exit: AgentExit::Code(0) }]);
+    let refused = step(&stopped, command(SessionCommand::Resume), RULES, over.plus_ms(9)).unwrap_err();
+    assert!(matches!(refused, SessionRefusal::BudgetSpent(..)), "{refused}");
+}
+
+#[test]
+fn usage_goes_over_starts_and_is_counted_once() {
+    let total = |tokens, cost| hook("usage", AgentSignal::Used(used(tokens, cost)));
+    let events = vec![
+        total(100, 0.5),
+        total(150, 0.75),
+        total(150, 0.75),
+        exited(AgentExit::Signal(9)),
+        SessionEvent::Woke,
+        launched(),
+        total(40, 0.25),
+    ];
+    let (session, _) = after(running(), events);
+    assert_eq!((session.usage.input_tokens, session.usage.cost_usd), (190, Some(1.0)));
+}
+
+#[test]
+fn what_is_over_takes_no_command() {
+    let gone = Session { state: SessionState::Decommissioned, phase: SessionPhase::Resting, ..running() };
+    for refused in
+        [SessionCommand::Stop, SessionCommand::Resume, SessionCommand::Decommission { force: true }]
+    {
+        let refusal = step(&gone, command(refused), RULES, at(1)).unwrap_err();
+        assert_eq!(refusal, SessionRefusal::Decommissioned(gone.id), "{refused:?}");
+    }
+    let refusal = step(&running(), command(SessionCommand::Resume), RULES, at(1)).unwrap_err();
+    assert_eq!(refusal, SessionRefusal::Already(gone.id, "active"));
+}

@@ -1,0 +1,196 @@
+//! Managed sessions and the inbox.
+
+use super::approval;
+use adjutant_engine::hosting::Managed;
+use adjutant_engine::hosting::Screen;
+use adjutant_engine::inbox::{Inbox, InboxItem, InboxKind};
+use adjutant_model::session::{
+    ActivityReport, AgentQuestion, Desired, Session, SessionBudget, SessionPhase, SessionSource, SessionUsage,
+};
+use adjutant_protocol::http;
+
+pub(crate) fn managed(managed: &Managed) -> http::ManagedView {
+    let Managed { session, workspace, attach_command } = managed;
+    let (project, repo_url, git_ref) = match &session.source {
+        SessionSource::Project { path, git_ref } => (Some(path.clone()), None, git_ref.clone()),
+        SessionSource::Remote { url, git_ref } => (None, Some(url.clone()), git_ref.clone()),
+    };
+    let (pending_decision, proposed_default) = pending(session);
+    http::ManagedView {
+        id: session.id.to_string(),
+        name: session.name.clone(),
+        state: session.state.as_str().to_owned(),
+        phase: phase(session.phase).to_owned(),
+        desired: desired(session.desired).to_owned(),
+        reason: session.reason.clone(),
+        activity: activity(&session.activity),
+        questions: session.questions.iter().map(question).collect(),
+        pending_decision,
+        proposed_default,
+        agent: session.agent.clone(),
+        runtime: session.agent.clone(),
+        driver: session.driver.as_str().to_owned(),
+        tier: session.tier.map(|tier| tier.as_str().to_owned()),
+        model: session.model_used.clone().or_else(|| session.model.clone()),
+        project,
+        repo_url,
+        git_ref,
+        workspace_path: workspace.as_ref().map(|workspace| workspace.path.clone()),
+        branch: workspace.as_ref().and_then(|workspace| workspace.branch.clone()),
+        task: session.task.clone(),
+        delivered_at: session.delivered_at.map(|at| at.to_string()),
+        goal_id: session.goal_id.as_ref().map(ToString::to_string),
+        parent: session.parent.map(|parent| parent.to_string()),
+        agent_session: session.agent_session.clone(),
+        pid: session.handle.as_ref().map(|handle| handle.pid),
+        attach_cmd: attach_command.as_deref().map(shell_line),
+        launches: session.launches,
+        turns: session.turns,
+        parked_until: session.parked_until.map(|at| at.to_string()),
+        usage: usage(&session.usage),
+        budget: budget(&session.budget),
+        snapshot_ref: session.snapshot_ref.clone(),
+        node: session.node.clone(),
+        created_at: session.created_at.to_string(),
+        updated_at: session.updated_at.to_string(),
+        last_activity_at: session.last_activity_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn managed_activity(managed: &Managed, screen: &Screen) -> http::ManagedActivityView {
+    let session = &managed.session;
+    let (pending_decision, proposed_default) = pending(session);
+    http::ManagedActivityView {
+        id: session.id.to_string(),
+        name: session.name.clone(),
+        state: session.state.as_str().to_owned(),
+        activity: activity(&session.activity),
+        runtime_active: session.handle.is_some(),
+        raw_pane: screen.lines.join("\n"),
+        lines: screen.lines.len(),
+        questions: session.questions.iter().map(question).collect(),
+        pending_decision,
+        proposed_default,
+        usage: usage(&session.usage),
+    }
+}
+
+pub(crate) fn screen(screen: Screen) -> http::ScreenView {
+    let Screen { lines, size: (columns, rows), cursor } = screen;
+    http::ScreenView { lines, columns, rows, cursor }
+}
+
+pub(crate) fn inbox(inbox: &Inbox) -> http::InboxView {
+    http::InboxView {
+        approvals: inbox.approvals.iter().map(approval).collect(),
+        sessions: inbox.sessions.iter().map(inbox_item).collect(),
+    }
+}
+
+fn inbox_item(item: &InboxItem) -> http::InboxItem {
+    http::InboxItem {
+        session_id: item.session_id.to_string(),
+        name: item.name.clone(),
+        kind: item.what.as_str().to_owned(),
+        text: item.text.clone(),
+        question: match &item.what {
+            InboxKind::Asks(asked) => Some(question(asked)),
+            InboxKind::Quota | InboxKind::Errored => None,
+        },
+        since: item.since.to_string(),
+    }
+}
+
+/// Gives words as a shell reads them.
+pub(crate) fn shell_line(words: &[String]) -> String {
+    let is_plain = |word: &String| {
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./=:@%+,".contains(&b))
+    };
+    let quoted = |word: &String| match is_plain(word) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+fn pending(session: &Session) -> (Option<String>, Option<String>) {
+    let first = session.questions.first();
+    let default = first.and_then(|question| question.options.first()).map(|option| option.name.clone());
+    (first.map(|question| question.text.clone()), default)
+}
+
+fn question(question: &AgentQuestion) -> http::QuestionView {
+    http::QuestionView {
+        ask_id: question.ask_id.clone(),
+        kind: question.what.as_str().to_owned(),
+        text: question.text.clone(),
+        tool: question.tool.clone(),
+        options: question.options.iter().map(|option| option.name.clone()).collect(),
+        subagent: question.subagent.clone(),
+        asked_at: question.asked_at.to_string(),
+    }
+}
+
+fn activity(report: &ActivityReport) -> http::ActivityView {
+    http::ActivityView {
+        activity: report.activity.as_str().to_owned(),
+        waiting_for: report.activity.waiting_for().map(|what| what.as_str().to_owned()),
+        since: report.since.to_string(),
+        source: report.source.as_str().to_owned(),
+        evidence: report.evidence.clone(),
+    }
+}
+
+fn usage(usage: &SessionUsage) -> http::SessionUsageView {
+    http::SessionUsageView {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        cache_read_tokens: usage.cache_read_tokens,
+        cache_write_tokens: usage.cache_write_tokens,
+        cost_usd: usage.cost_usd,
+        context_used: usage.context_used,
+        context_window: usage.context_window,
+    }
+}
+
+fn budget(budget: &SessionBudget) -> http::BudgetView {
+    let SessionBudget { max_cost_usd, max_tokens, max_minutes } = *budget;
+    http::BudgetView { max_cost_usd, max_tokens, max_minutes }
+}
+
+fn phase(phase: SessionPhase) -> &'static str {
+    match phase {
+        SessionPhase::Provisioning => "provisioning",
+        SessionPhase::Launching => "launching",
+        SessionPhase::Running => "running",
+        SessionPhase::Ending => "ending",
+        SessionPhase::Removing => "removing",
+        SessionPhase::Parked => "parked",
+        SessionPhase::Resting => "resting",
+    }
+}
+
+fn desired(desired: Desired) -> &'static str {
+    match desired {
+        Desired::Running => "running",
+        Desired::Stopped => "stopped",
+        Desired::Decommissioned => "decommissioned",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_pasted_into_a_shell_whatever_is_in_it() {
+        for (words, line) in [
+            (vec!["tmux", "-S", "/a/b.sock", "attach", "-t", "=adj-x"], "tmux -S /a/b.sock attach -t =adj-x"),
+            (vec!["tmux", "-S", "/a b/it's"], r"tmux -S '/a b/it'\''s'"),
+            (vec!["x", "", "$(y)"], "x '' '$(y)'"),
+        ] {
+            let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+            assert_eq!(shell_line(&words), line);
+        }
+    }
+}

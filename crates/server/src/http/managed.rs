@@ -1,0 +1,319 @@
+//! `/v1/sessions/managed` and `/v1/inbox`: agents that the plane hosts, and what they wait for.
+//!
+//! Wherever a session's id stands its name is as good, while it is not decommissioned.
+
+use crate::answer::{Answer, Refusal};
+use crate::body::{JsonBody, PathPart, QueryOf, id};
+use crate::convert;
+use adjutant_engine::Plane;
+use adjutant_engine::hosting::{HostParams, SCREEN_LINES_MAX, SessionCommand, SessionFilter};
+use adjutant_model::SessionId;
+use adjutant_model::action::Caller;
+use adjutant_model::session::{AskAnswer, DriverKind, ModelTier, SessionBudget, SessionState};
+use adjutant_protocol::{ApiError, ErrorCode, http};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A list has so many when nothing is said.
+const LIST: usize = 200;
+/// A list has at most so many.
+const LIST_MAX: usize = 1000;
+/// A request waits so long for an agent to be there when nothing is said, in milliseconds.
+const WAIT_MS: u64 = 30_000;
+/// It waits at most so long, in milliseconds.
+const WAIT_MS_MAX: u64 = 120_000;
+/// So many lines of a terminal are shown when nothing is said.
+const LINES: usize = 60;
+
+/// Begins a managed session: a workspace of its own, and an agent in it that is told its task.
+#[utoipa::path(post, path = "/v1/sessions/managed", tag = "managed sessions", request_body = http::HostParams, responses((status = 201, body = http::ManagedView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError), (status = 413, body = ApiError), (status = 429, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn create(
+    State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(params): JsonBody<http::HostParams>,
+) -> Answer<(StatusCode, Json<http::ManagedView>)> {
+    let patience = Duration::from_millis(params.wait_ms.unwrap_or(WAIT_MS).min(WAIT_MS_MAX));
+    let managed = plane.session_host(&caller, host_params(params)?, patience).await?;
+    Ok((StatusCode::CREATED, Json(convert::managed(&managed))))
+}
+
+fn host_params(params: http::HostParams) -> Answer<HostParams> {
+    let drivers = DriverKind::ALL.map(DriverKind::as_str);
+    let driver = params.driver.as_deref().map(|name| named("driver", name, DriverKind::parse, &drivers));
+    let tiers = ModelTier::ALL.map(ModelTier::as_str);
+    let tier = params.tier.as_deref().map(|name| named("tier", name, ModelTier::parse, &tiers));
+    let agent = match (params.agent, params.runtime) {
+        (Some(_), Some(_)) => return Err(Refusal::invalid("`runtime` is another name for `agent`: say one")),
+        (agent, runtime) => agent.or(runtime),
+    };
+    let http::BudgetView { max_cost_usd, max_tokens, max_minutes } = params.budget;
+    Ok(HostParams {
+        project: params.project.map(PathBuf::from),
+        repo_url: params.repo_url,
+        git_ref: params.git_ref,
+        task: params.task,
+        agent,
+        driver: driver.transpose()?,
+        name_hint: params.name_hint,
+        goal_id: params.goal.as_deref().map(id).transpose()?,
+        tier: tier.transpose()?,
+        model: params.model,
+        budget: SessionBudget { max_cost_usd, max_tokens, max_minutes },
+        parent: None,
+    })
+}
+
+fn named<T>(what: &str, name: &str, parse: fn(&str) -> Option<T>, known: &[&str]) -> Answer<T> {
+    parse(name).ok_or_else(|| {
+        let shown: String = name.chars().take(80).collect();
+        Refusal::invalid(format!("`{what}` is {}, not `{shown}`", known.join(", ")))
+    })
+}
+
+/// Which sessions.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ManagedQuery {
+    /// Only those that stand here; those that are not decommissioned when nothing is said, `all` for all.
+    #[serde(default)]
+    state: Option<String>,
+    /// How many at most, up to 1000; 200 unless said otherwise.
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+/// Lists managed sessions, the newest first.
+#[utoipa::path(get, path = "/v1/sessions/managed", tag = "managed sessions", params(ManagedQuery), responses((status = 200, body = http::ManagedList), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn list(
+    State(plane): State<Plane>,
+    QueryOf(query): QueryOf<ManagedQuery>,
+) -> Answer<Json<http::ManagedList>> {
+    let limit = query.limit.unwrap_or(LIST).clamp(1, LIST_MAX);
+    let filter = match query.state.as_deref() {
+        None => SessionFilter { is_live: true, limit, ..SessionFilter::default() },
+        Some("all") => SessionFilter { limit, ..SessionFilter::default() },
+        Some(name) => {
+            let known = SessionState::ALL.map(SessionState::as_str);
+            let state = Some(named("state", name, SessionState::parse, &known)?);
+            SessionFilter { state, limit, ..SessionFilter::default() }
+        }
+    };
+    let sessions = plane.sessions_managed(filter).await?;
+    Ok(Json(http::ManagedList { sessions: sessions.iter().map(convert::managed).collect() }))
+}
+
+/// Gives a managed session.
+#[utoipa::path(get, path = "/v1/sessions/managed/{id}", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name.")), responses((status = 200, body = http::ManagedView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn get(
+    State(plane): State<Plane>,
+    PathPart(text): PathPart,
+) -> Answer<Json<http::ManagedView>> {
+    let id = plane.session_id(&text).await?;
+    Ok(Json(convert::managed(&plane.session_managed(id).await?)))
+}
+
+/// Ends a session's agent and all its descendants; its workspace stays. As `POST …/stop`.
+#[utoipa::path(delete, path = "/v1/sessions/managed/{id}", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name.")), responses((status = 200, body = http::ManagedView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn delete(
+    State(plane): State<Plane>,
+    PathPart(text): PathPart,
+) -> Answer<Json<http::ManagedView>> {
+    done(&plane, &text, SessionCommand::Stop).await
+}
+
+/// Ends a session's agent and all its descendants; its workspace stays, and nothing starts it again but `resume`.
+#[utoipa::path(post, path = "/v1/sessions/managed/{id}/stop", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name.")), responses((status = 200, body = http::ManagedView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn stop(
+    State(plane): State<Plane>,
+    PathPart(text): PathPart,
+) -> Answer<Json<http::ManagedView>> {
+    done(&plane, &text, SessionCommand::Stop).await
+}
+
+/// The same as `stop`.
+#[utoipa::path(post, path = "/v1/sessions/managed/{id}/runtime-stop", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name.")), responses((status = 200, body = http::ManagedView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn runtime_stop(
+    State(plane): State<Plane>,
+    PathPart(text): PathPart,
+) -> Answer<Json<http::ManagedView>> {
+    done(&plane, &text, SessionCommand::Stop).await
+}
+
+/// Starts a session's agent again, with the agent's own context where it has one.
+#[utoipa::path(post, path = "/v1/sessions/managed/{id}/resume", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name.")), responses((status = 200, body = http::ManagedView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError), (status = 429, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn resume(
+    State(plane): State<Plane>,
+    PathPart(text): PathPart,
+) -> Answer<Json<http::ManagedView>> {
+    done(&plane, &text, SessionCommand::Resume).await
+}
+
+/// Ends a session for good: its agent, and its workspace behind a snapshot.
+///
+/// Work that stands nowhere but in the workspace is refused without `force`, and nothing is ended then.
+#[utoipa::path(post, path = "/v1/sessions/managed/{id}/decommission", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name.")), request_body = http::DecommissionParams, responses((status = 200, body = http::ManagedView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, description = "Its work would stand in a snapshot alone, or it is over.", body = ApiError), (status = 413, body = ApiError), (status = 422, body = ApiError), (status = 500, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn decommission(
+    State(plane): State<Plane>,
+    PathPart(text): PathPart,
+    JsonBody(params): JsonBody<http::DecommissionParams>,
+) -> Answer<Json<http::ManagedView>> {
+    done(&plane, &text, SessionCommand::Decommission { force: params.force }).await
+}
+
+async fn done(plane: &Plane, text: &str, command: SessionCommand) -> Answer<Json<http::ManagedView>> {
+    let id = plane.session_id(text).await?;
+    let managed = plane.session_command(id, command, Duration::from_millis(WAIT_MS)).await?;
+    Ok(Json(convert::managed(&managed)))
+}
+
+/// Makes a session's agent leave its present turn; it stays there.
+#[utoipa::path(post, path = "/v1/sessions/managed/{id}/interrupt", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name.")), responses((status = 200, body = http::ManagedView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn interrupt(
+    State(plane): State<Plane>,
+    PathPart(text): PathPart,
+) -> Answer<Json<http::ManagedView>> {
+    let id = plane.session_id(&text).await?;
+    plane.session_interrupt(id).await?;
+    Ok(Json(convert::managed(&plane.session_managed(id).await?)))
+}
+
+/// Tells a session's agent something, as its next prompt; answered when it was handed over.
+#[utoipa::path(post, path = "/v1/sessions/managed/{id}/send", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name.")), request_body = http::SendParams, responses((status = 200, body = http::SentView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError), (status = 413, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn send(
+    State(plane): State<Plane>,
+    PathPart(text): PathPart,
+    JsonBody(params): JsonBody<http::SendParams>,
+) -> Answer<Json<http::SentView>> {
+    let id = plane.session_id(&text).await?;
+    plane.session_send(id, params.text).await?;
+    let tmux_name = name_of(&plane, id).await?;
+    Ok(Json(http::SentView { id: id.to_string(), sent: true, tmux_name }))
+}
+
+/// Answers what a session's agent asks.
+///
+/// What the gate asks is an approval, and answered there.
+#[utoipa::path(post, path = "/v1/sessions/managed/{id}/answer", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name.")), request_body = http::AnswerParams, responses((status = 200, body = http::AnsweredView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError), (status = 413, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn answer(
+    State(plane): State<Plane>,
+    PathPart(text): PathPart,
+    JsonBody(params): JsonBody<http::AnswerParams>,
+) -> Answer<Json<http::AnsweredView>> {
+    let id = plane.session_id(&text).await?;
+    plane.session_answer(id, params.ask_id, said(&params.answer)).await?;
+    Ok(Json(http::AnsweredView { injected: true, tmux_name: name_of(&plane, id).await? }))
+}
+
+/// Reads an answer: `allow`, `deny` and why, or anything else as it stands.
+fn said(text: &str) -> AskAnswer {
+    let (word, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
+    match word.to_ascii_lowercase().trim_end_matches(':') {
+        "allow" if rest.is_empty() => AskAnswer::Allow,
+        "deny" => {
+            let reason = if rest.trim().is_empty() { "a person has denied it" } else { rest.trim() };
+            AskAnswer::Deny { reason: reason.to_owned() }
+        }
+        _ => AskAnswer::Text(text.to_owned()),
+    }
+}
+
+async fn name_of(plane: &Plane, id: SessionId) -> Answer<String> {
+    Ok(plane.session_managed(id).await?.session.name)
+}
+
+/// How much of a terminal.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinesQuery {
+    /// So many of its last lines, up to 500; 60 unless said otherwise.
+    #[serde(default)]
+    lines: Option<usize>,
+}
+
+impl LinesQuery {
+    fn lines(&self) -> Answer<usize> {
+        match self.lines.unwrap_or(LINES) {
+            lines @ 1..=SCREEN_LINES_MAX => Ok(lines),
+            lines => Err(Refusal::invalid(format!("`lines` is 1 to {SCREEN_LINES_MAX}, not {lines}"))),
+        }
+    }
+}
+
+/// Tells what a session does, since when, how that is known, and what its terminal shows.
+#[utoipa::path(get, path = "/v1/sessions/managed/{id}/activity", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name."), LinesQuery), responses((status = 200, body = http::ManagedActivityView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn activity(
+    State(plane): State<Plane>,
+    PathPart(text): PathPart,
+    QueryOf(query): QueryOf<LinesQuery>,
+) -> Answer<Json<http::ManagedActivityView>> {
+    let (id, lines) = (plane.session_id(&text).await?, query.lines()?);
+    // Of an agent that is not there the session is told all the same.
+    let screen = plane.session_screen(id, lines).await.unwrap_or_default();
+    Ok(Json(convert::managed_activity(&plane.session_managed(id).await?, &screen)))
+}
+
+/// Gives what a session's terminal shows.
+#[utoipa::path(get, path = "/v1/sessions/managed/{id}/screen", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name."), LinesQuery), responses((status = 200, body = http::ScreenView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, description = "Its agent is not there.", body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn screen(
+    State(plane): State<Plane>,
+    PathPart(text): PathPart,
+    QueryOf(query): QueryOf<LinesQuery>,
+) -> Answer<Json<http::ScreenView>> {
+    let (id, lines) = (plane.session_id(&text).await?, query.lines()?);
+    Ok(Json(convert::screen(plane.session_screen(id, lines).await?)))
+}
+
+/// Gives how a person attaches to a session's terminal.
+#[utoipa::path(get, path = "/v1/sessions/managed/{id}/attach-cmd", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name.")), responses((status = 200, body = http::AttachView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, description = "It has no terminal that one can attach to.", body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn attach(
+    State(plane): State<Plane>,
+    PathPart(text): PathPart,
+) -> Answer<Json<http::AttachView>> {
+    let managed = plane.session_managed(plane.session_id(&text).await?).await?;
+    let argv = managed.attach_command.ok_or_else(|| {
+        let session = &managed.session;
+        let why = match session.handle {
+            Some(_) => {
+                format!("a session with the driver {} has no terminal to attach to", session.driver.as_str())
+            }
+            None => format!("the agent of the session {} is not there", session.name),
+        };
+        Refusal::from(
+            ApiError::new(ErrorCode::Conflict, why).hinted("`adjutant session logs` shows what it does"),
+        )
+    })?;
+    Ok(Json(http::AttachView { attach_cmd: convert::shell_line(&argv), argv }))
+}
+
+/// Lists what waits for a person: approvals, questions, spent quotas, sessions that failed.
+#[utoipa::path(get, path = "/v1/inbox", tag = "approvals", responses((status = 200, body = http::InboxView), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn inbox(State(plane): State<Plane>) -> Answer<Json<http::InboxView>> {
+    Ok(Json(convert::inbox(&plane.inbox().await?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_a_permission_or_a_text() {
+        let denied = |reason: &str| AskAnswer::Deny { reason: reason.to_owned() };
+        for (text, wanted) in [
+            ("allow", AskAnswer::Allow),
+            (" Allow ", AskAnswer::Allow),
+            ("deny", denied("a person has denied it")),
+            ("deny: not on a Friday", denied("not on a Friday")),
+            ("deny not on a Friday", denied("not on a Friday")),
+            ("allow me to explain", AskAnswer::Text("allow me to explain".to_owned())),
+            ("the blue one", AskAnswer::Text("the blue one".to_owned())),
+        ] {
+            assert_eq!(said(text), wanted, "{text}");
+        }
+    }
+}
