@@ -217,7 +217,11 @@ fn keep(scrollback: Option<&mut Scrollback>, pieces: &mut Vec<Vec<u8>>) {
 }
 
 fn seconds(span: Duration) -> String {
-    if span.subsec_millis() == 0 { format!("{} s", span.as_secs()) } else { format!("{} ms", span.as_millis()) }
+    if span.subsec_millis() == 0 {
+        format!("{} s", span.as_secs())
+    } else {
+        format!("{} ms", span.as_millis())
+    }
 }
 
 /// Refuses what cannot be started, before there is a terminal.
@@ -288,7 +292,10 @@ pub(super) fn bounded((columns, rows): (u16, u16)) -> (u16, u16) {
 /// Gives what is typed of a text: nothing that could end the paste or steer the agent's interface.
 pub(super) fn typed(text: &str) -> Result<String, DriverError> {
     if text.len() > TYPED_BYTES_MAX {
-        let what = format!("a text of {} bytes is too long for a terminal; {TYPED_BYTES_MAX} can be typed", text.len());
+        let what = format!(
+            "a text of {} bytes is too long for a terminal; {TYPED_BYTES_MAX} can be typed",
+            text.len()
+        );
         return Err(DriverError::Unsupported { what });
     }
     Ok(crate::screen::plain(text))

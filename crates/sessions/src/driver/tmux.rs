@@ -121,7 +121,10 @@ impl TmuxServer {
 
     /// Tells what a terminal that was just made has done before it was watched.
     async fn catch_up(&self, terminal: &Terminal) {
-        let ask = format!("display-message -p -t %{} 'C #{{cursor_x}} #{{cursor_y}} #{{history_size}}'", terminal.pane);
+        let ask = format!(
+            "display-message -p -t %{} 'C #{{cursor_x}} #{{cursor_y}} #{{history_size}}'",
+            terminal.pane
+        );
         let said = self.run(Want::Present, vec![ask]).await.unwrap_or_default();
         if said.first().is_some_and(|said| said != "C 0 0 0")
             && let Some(watched) = lock(&self.watching).get(&terminal.pane)
@@ -150,9 +153,14 @@ impl TmuxServer {
 ///
 /// # Errors
 /// [`DriverError::Start`] when there is no tmux, no such program, or the terminal's name is taken by another session.
-pub async fn launch(server: &TmuxServer, spec: LaunchSpec, signals: Signals) -> Result<TmuxAgent, DriverError> {
+pub async fn launch(
+    server: &TmuxServer,
+    spec: LaunchSpec,
+    signals: Signals,
+) -> Result<TmuxAgent, DriverError> {
     let refused = |what: String| DriverError::Start { what, hint: None, class: ErrorClass::User };
-    let name = terminal_name(&spec.name).ok_or_else(|| refused(format!("`{}` is no session's name", spec.name)))?;
+    let name =
+        terminal_name(&spec.name).ok_or_else(|| refused(format!("`{}` is no session's name", spec.name)))?;
     let window = window_name(&spec.session, spec.launch)
         .ok_or_else(|| refused(format!("`{}` is no session's id", spec.session)))?;
     if let Some(terminal) = server.find(&name).await? {
@@ -304,12 +312,12 @@ impl TmuxAgent {
             return Ok(());
         }
         let path = self.folder.join("paste");
-        script::written(&path, text.as_bytes())
-            .map_err(|error| DriverError::Failed { what: format!("the text could not be handed over: {error}") })?;
+        script::written(&path, text.as_bytes()).map_err(|error| DriverError::Failed {
+            what: format!("the text could not be handed over: {error}"),
+        })?;
         let pane = self.terminal.pane;
-        let file = quoted(&unformatted(&path.to_string_lossy())).ok_or_else(|| DriverError::Failed {
-            what: format!("tmux cannot read {}", path.display()),
-        });
+        let file = quoted(&unformatted(&path.to_string_lossy()))
+            .ok_or_else(|| DriverError::Failed { what: format!("tmux cannot read {}", path.display()) });
         let commands = file.map(|file| {
             vec![
                 // Whoever scrolls there would get the keys otherwise.
@@ -407,7 +415,12 @@ async fn start(
     terminal::startable(spec)?;
     let cgroup = server.params.cgroups.as_ref().and_then(|cgroups| cgroups.group(window));
     let procs = cgroup.as_ref().map(Cgroup::procs);
-    let path = script::write(spec, &terminal::environment(spec, "tmux-256color"), &server.params.host, procs.as_deref())?;
+    let path = script::write(
+        spec,
+        &terminal::environment(spec, "tmux-256color"),
+        &server.params.host,
+        procs.as_deref(),
+    )?;
     let started = start_script(server, spec, (name, window), &path).await;
     if started.is_err() {
         std::fs::remove_file(&path).ok();
@@ -467,7 +480,21 @@ async fn screen(server: &TmuxServer, terminal: &Terminal, lines_max: usize) -> R
     let start = format!("-{lines_max}");
     let format = "#{pane_width} #{pane_height} #{cursor_x} #{cursor_y}";
     // In a process of its own: what an agent shows has no place between the replies of the control connection.
-    let args = ["display-message", "-p", "-t", &pane, format, ";", "capture-pane", "-p", "-J", "-t", &pane, "-S", &start];
+    let args = [
+        "display-message",
+        "-p",
+        "-t",
+        &pane,
+        format,
+        ";",
+        "capture-pane",
+        "-p",
+        "-J",
+        "-t",
+        &pane,
+        "-S",
+        &start,
+    ];
     let bytes = server.params.call(&args).await.map_err(gone_or_failed)?;
     let text = String::from_utf8_lossy(&bytes);
     let (numbers, shown) = text.split_once('\n').unwrap_or((&text, ""));

@@ -78,7 +78,7 @@ pub async fn end_hosted(hosted: &Hosted, grace: Duration) -> Swept {
     swept
 }
 
-/// Finds the process that has a pid now.
+/// Finds the process that has a pid now, also when it has ended and its parent has not asked yet.
 pub fn process_of(pid: u32) -> Option<ProcessId> {
     system::process_of(Pid::from_raw(i32::try_from(pid).ok()?)?)
 }
@@ -137,7 +137,7 @@ impl ProcessId {
 
     /// Tells whether it is there and no zombie.
     pub fn is_alive(self) -> bool {
-        process_of(self.pid()) == Some(self)
+        system::is_alive(self)
     }
 }
 
@@ -264,8 +264,7 @@ mod system {
         for row in &rows {
             children.entry(row.parent).or_default().push(row.process);
         }
-        let mut open: Vec<ProcessId> =
-            rows.iter().filter(|row| row.is_hit).map(|row| row.process).collect();
+        let mut open: Vec<ProcessId> = rows.iter().filter(|row| row.is_hit).map(|row| row.process).collect();
         let mut found = HashSet::new();
         while let Some(process) = open.pop() {
             if process.pid != getpid() && found.insert(process) {
@@ -275,10 +274,15 @@ mod system {
         found.into_iter().filter(|process| Some(process.pid) != hunt.group).collect()
     }
 
-    /// Gives the process that has a pid and has not ended.
+    /// Gives the process that has a pid.
     pub(super) fn process_of(pid: Pid) -> Option<ProcessId> {
-        let stat = Stat::of(pid)?;
-        stat.is_alive().then_some(ProcessId { pid, started_ticks: stat.started_ticks })
+        Stat::of(pid).map(|stat| ProcessId { pid, started_ticks: stat.started_ticks })
+    }
+
+    /// Tells whether a process is there and no zombie.
+    pub(super) fn is_alive(process: ProcessId) -> bool {
+        Stat::of(process.pid)
+            .is_some_and(|stat| stat.is_alive() && stat.started_ticks == process.started_ticks)
     }
 
     fn table(hunt: &Hunt) -> Vec<Row> {
@@ -328,8 +332,7 @@ mod system {
             let environ = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
             Some(mark.is_in(&environ))
         };
-        let is_hit =
-            family.has(pid, &stat) || hunt.known.contains(&process) || is_marked().unwrap_or(false);
+        let is_hit = family.has(pid, &stat) || hunt.known.contains(&process) || is_marked().unwrap_or(false);
         Some(Row { process, parent: stat.parent, is_hit })
     }
 
@@ -373,13 +376,16 @@ mod system {
     //! Systems that do not show other processes' environments: only the group is known.
 
     use super::{Hunt, ProcessId};
-    use rustix::process::{
-        Pid, Signal, kill_process_group, test_kill_process, test_kill_process_group,
-    };
+    use rustix::process::{Pid, Signal, kill_process_group, test_kill_process, test_kill_process_group};
 
     /// Gives the process that has a pid; when it started is not known here.
     pub(super) fn process_of(pid: Pid) -> Option<ProcessId> {
         test_kill_process(pid).is_ok().then_some(ProcessId { pid, started_ticks: 0 })
+    }
+
+    /// Tells whether a process is there; a zombie cannot be told from others here.
+    pub(super) fn is_alive(process: ProcessId) -> bool {
+        process_of(process.pid).is_some()
     }
 
     /// Kills what is left of the group; there is no list of who that is.
@@ -401,7 +407,10 @@ mod tests {
     fn a_process_name_cannot_forge_the_fields() {
         let line = b"42 (a) R 1 7 (b) S 10 20 20 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987 1 1\n";
         let stat = Stat::parse(line).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.group, stat.session, stat.started_ticks), (b'S', 10, 20, 20, 987));
+        assert_eq!(
+            (stat.state, stat.parent, stat.group, stat.session, stat.started_ticks),
+            (b'S', 10, 20, 20, 987)
+        );
         assert!(Stat::parse(b"").is_none());
         assert!(Stat::parse(b"42 (x)").is_none());
     }

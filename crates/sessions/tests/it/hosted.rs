@@ -1,8 +1,8 @@
 //! What the tests of drivers share: agents that are small programs, and waiting for their signals.
 
 use adjutant_model::profile::{
-    AgentProfile, DriverSpec, Fillings, HookFlavour, OnUnreachable, PromptDelivery, StreamFlavour, TerminalSpec,
-    VersionProbe,
+    AgentProfile, DriverSpec, Fillings, HookFlavour, OnUnreachable, PromptDelivery, StreamFlavour,
+    TerminalSpec, VersionProbe,
 };
 use adjutant_model::session::{AgentExit, AgentSignal, DriverKind, Signal};
 use adjutant_sessions::driver::{AgentDriver, LaunchSpec};

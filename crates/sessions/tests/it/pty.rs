@@ -79,11 +79,15 @@ async fn an_interface_is_answered_told_and_interrupted() {
 #[tokio::test]
 async fn a_flood_is_taken_and_what_is_kept_stays_bounded() {
     let dir = tempfile::tempdir().unwrap();
-    let spec = spec(dir.path(), &["sh", "-c", "head -c 10485760 /dev/zero | tr '\\0' x; printf '\\377 done\\n'; exec sleep 1000"]);
+    let spec = spec(
+        dir.path(),
+        &["sh", "-c", "head -c 10485760 /dev/zero | tr '\\0' x; printf '\\377 done\\n'; exec sleep 1000"],
+    );
     let folder = spec.folder.clone();
     let (agent, mut signals) = launch(spec).await;
     shown(&agent, &mut signals, "done").await;
-    let kept: u64 = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    let kept: u64 =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
     assert!(kept <= 1 << 20);
 }
 

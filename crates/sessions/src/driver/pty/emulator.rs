@@ -48,7 +48,12 @@ impl EventListener for Answers {
             Event::ColorRequest(index, format) => format(color(index)),
             Event::TextAreaSizeRequest(format) => {
                 let size = *self.size.lock().unwrap_or_else(PoisonError::into_inner);
-                format(WindowSize { num_lines: size.rows, num_cols: size.columns, cell_width: 8, cell_height: 16 })
+                format(WindowSize {
+                    num_lines: size.rows,
+                    num_cols: size.columns,
+                    cell_width: 8,
+                    cell_height: 16,
+                })
             }
             // There is no clipboard, and nobody looks at titles, bells and the cursor's shape.
             Event::ClipboardStore(..)
@@ -122,7 +127,8 @@ impl Emulator {
         let wanted = i32::try_from(lines_max).unwrap_or(i32::MAX);
         let screen_lines = i32::try_from(grid.screen_lines()).unwrap_or(i32::MAX);
         let first = first.max(Line(last.0.saturating_sub(wanted.saturating_add(screen_lines))));
-        let text = self.term.bounds_to_string(Point::new(first, Column(0)), Point::new(last, grid.last_column()));
+        let text =
+            self.term.bounds_to_string(Point::new(first, Column(0)), Point::new(last, grid.last_column()));
         let text = plain(&text);
         let mut lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
         lines.drain(..lines.len().saturating_sub(lines_max));

@@ -5,7 +5,9 @@ pub(super) fn bytes(name: &str) -> Option<Vec<u8>> {
     if let Some(rest) = name.strip_prefix("M-").filter(|rest| !rest.is_empty()) {
         return Some([b"\x1b".to_vec(), bytes(rest)?].concat());
     }
-    if let Some(rest) = name.strip_prefix("C-").or_else(|| name.strip_prefix('^')).filter(|rest| !rest.is_empty()) {
+    if let Some(rest) =
+        name.strip_prefix("C-").or_else(|| name.strip_prefix('^')).filter(|rest| !rest.is_empty())
+    {
         return control(rest).map(|byte| vec![byte]);
     }
     let text: &[u8] = match name {

@@ -179,7 +179,8 @@ impl Control {
         } else if !self.params.is_server_there().await {
             return Err(ControlError::NoServer);
         }
-        let mut client = self.params.control_client().map_err(|error| ControlError::Unreachable(error.to_string()))?;
+        let mut client =
+            self.params.control_client().map_err(|error| ControlError::Unreachable(error.to_string()))?;
         let (stdin, stdout) = (client.stdin.take(), client.stdout.take());
         let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
             return Err(ControlError::Unreachable("its client has no pipes".to_owned()));

@@ -63,9 +63,7 @@ impl Terminal {
 
     /// Tells whether it is what a handle names.
     pub fn is_of(&self, handle: &HostHandle) -> bool {
-        handle.terminal.as_ref() == Some(&self.name)
-            && handle.pid == self.pid
-            && handle.launch == self.launch
+        handle.terminal.as_ref() == Some(&self.name) && handle.pid == self.pid && handle.launch == self.launch
     }
 }
 
@@ -97,7 +95,9 @@ mod tests {
         assert_eq!(ended("id.1.ended @4 %5 99 1 s3 k"), Some(AgentExit::Code(3)));
         assert_eq!(ended("id.1.ended @4 %5 99 1 s k9"), Some(AgentExit::Signal(9)));
         assert_eq!(ended("id.1 @4 %5 99 1 s k"), Some(AgentExit::Vanished));
-        for line in ["T adjutant x.1 @0 %0 9 1 s0 k", "T adj-a x @4 %5 99 0 s k", "T adj-a x.1 @4", "", "%end 1 2 3"] {
+        for line in
+            ["T adjutant x.1 @0 %0 9 1 s0 k", "T adj-a x @4 %5 99 0 s k", "T adj-a x.1 @4", "", "%end 1 2 3"]
+        {
             assert_eq!(Terminal::parse(line), None, "{line}");
         }
     }

@@ -163,7 +163,10 @@ mod tests {
         for len in 0..40 {
             for seed in 0..200_u32 {
                 let alphabet = br"%\0127 @:outpend";
-                let pick = |at: u32| alphabet[(seed.wrapping_mul(2_654_435_761).wrapping_add(at * 40_503) >> 7) as usize % alphabet.len()];
+                let pick = |at: u32| {
+                    alphabet[(seed.wrapping_mul(2_654_435_761).wrapping_add(at * 40_503) >> 7) as usize
+                        % alphabet.len()]
+                };
                 let bytes: Vec<u8> = (0..len).map(pick).collect();
                 line(&bytes);
                 line(&[b"%output %1 ", bytes.as_slice()].concat());
@@ -173,7 +176,10 @@ mod tests {
 
     #[test]
     fn a_word_stays_one_word() {
-        assert_eq!(quoted("it's #{x} \"$HOME\" ; kill-server").unwrap(), r#"'it'\''s #{x} "$HOME" ; kill-server'"#);
+        assert_eq!(
+            quoted("it's #{x} \"$HOME\" ; kill-server").unwrap(),
+            r#"'it'\''s #{x} "$HOME" ; kill-server'"#
+        );
         assert_eq!(quoted("a\nkill-server"), None);
         assert_eq!(unformatted("/a#(touch x)"), "/a##(touch x)");
     }

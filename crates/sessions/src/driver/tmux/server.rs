@@ -41,7 +41,12 @@ const SETTINGS: &[&[&str]] = &[
     &["set-option", "-gw", "allow-rename", "off"],
     &["set-option", "-gw", "monitor-activity", "off"],
     // A command of a hook is told to nobody, one that a timer runs is.
-    &["set-hook", "-gw", "pane-died", "run-shell -b -d 0 -C \"rename-window -t #{pane_id} #{q:window_name}.ended\""],
+    &[
+        "set-hook",
+        "-gw",
+        "pane-died",
+        "run-shell -b -d 0 -C \"rename-window -t #{pane_id} #{q:window_name}.ended\"",
+    ],
 ];
 
 /// Where the server stands and what it is given.
@@ -125,7 +130,9 @@ impl TmuxParams {
     /// Gives the command by which a person looks at a terminal.
     pub(super) fn attach_command(&self, terminal: &str) -> Vec<String> {
         let socket = self.socket.to_string_lossy().into_owned();
-        [&self.program, "-S", &socket, "attach-session", "-t", &format!("={terminal}")].map(str::to_owned).to_vec()
+        [&self.program, "-S", &socket, "attach-session", "-t", &format!("={terminal}")]
+            .map(str::to_owned)
+            .to_vec()
     }
 
     fn prefix(&self) -> Vec<String> {
