@@ -76,8 +76,9 @@ const SCRIPT_BYTES_MAX: u64 = 1 << 20;
 const ECHO: &str = "echo";
 
 /// The scripts that the program carries, by name.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 3] = [
     ("fix-failing-test", include_str!("../../../examples/rehearsals/fix-failing-test.yaml")),
+    ("session", include_str!("../../../examples/rehearsals/session.yaml")),
     (ECHO, include_str!("../../../examples/rehearsals/echo.yaml")),
 ];
 
@@ -215,7 +216,7 @@ fn explained(error: SessionError) -> anyhow::Error {
 
 fn text_of(name: &str) -> Result<String> {
     let path = Path::new(name);
-    if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name && !path.exists()) {
+    if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name && !path.is_file()) {
         return Ok((*text).to_owned());
     }
     let unreadable = |error: io::Error| {

@@ -28,8 +28,8 @@ pub(crate) struct Stream<W> {
 pub(crate) struct Head {
     /// Where the agent works.
     pub(crate) cwd: String,
-    /// What judges its calls.
-    pub(crate) gate: String,
+    /// What judges its calls besides hooks; only print mode has a gate.
+    pub(crate) gate: Option<String>,
     /// How it was told to ask.
     pub(crate) permission_mode: String,
     /// How many prompts were resumed with.

@@ -3,6 +3,7 @@
 //! A failure is a text for the agent, as real tools give it; it never ends the script.
 
 use super::confine::confine;
+use super::gate::ACCESS_VARIABLES;
 use adjutant_sessions::environment::environment;
 use adjutant_sessions::process::{self, EndedBy, Exit, Outcome, ProcessSpec};
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ impl Tools {
     ///
     /// Commands get every variable but those of the gate: what a script runs must not speak in the agent's name.
     pub(super) fn new(root: PathBuf, env: &[(String, String)]) -> Self {
-        let passes = |name: &str| !["ADJUTANT_TOKEN", "ADJUTANT_URL"].contains(&name);
+        let passes = |name: &str| !ACCESS_VARIABLES.contains(&name);
         let names: Vec<&str> =
             env.iter().map(|(name, _)| name.as_str()).filter(|name| passes(name)).collect();
         Tools { root, env: environment(&names, env.iter().cloned(), &BTreeMap::new()) }

@@ -28,6 +28,9 @@ const STDERR_LINES_MAX: usize = 20;
 /// So much of each of them, in characters.
 const STDERR_CHARS_MAX: usize = 500;
 
+/// How long what a program wrote last may take to arrive behind its end.
+pub(super) const LINGER: Duration = Duration::from_millis(300);
+
 /// How long the kernel may take to end a program after KILL.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -40,7 +43,7 @@ pub(super) struct Piped {
     marker: String,
     exit: Option<AgentExit>,
     stderr: Arc<Mutex<Vec<String>>>,
-    _drain: AbortOnDropHandle<()>,
+    drain: AbortOnDropHandle<()>,
 }
 
 /// The ends of its pipes.
@@ -102,7 +105,7 @@ impl Piped {
             marker: start.marker.to_owned(),
             exit: None,
             stderr,
-            _drain: AbortOnDropHandle::new(drain),
+            drain: AbortOnDropHandle::new(drain),
         };
         Ok((piped, Pipes { stdin, stdout: Lines::new(stdout) }))
     }
@@ -128,6 +131,13 @@ impl Piped {
         exit
     }
 
+    /// Ends it after its input was closed: a third of the grace is for that alone.
+    pub(super) async fn end_gently(&mut self, grace: Duration) -> Ended {
+        let asked = grace / 3;
+        timeout(asked, self.wait()).await.ok();
+        self.end(grace - asked).await
+    }
+
     /// Ends it and every descendant: TERM to the group, KILL after the grace, and then whatever carries the marker.
     pub(super) async fn end(&mut self, grace: Duration) -> Ended {
         if self.exit.is_none() {
@@ -147,8 +157,10 @@ impl Piped {
         process::sweep(&self.marker).await
     }
 
-    /// Gives the last line of its standard error that says something.
-    pub(super) fn complaint(&self) -> Option<String> {
+    /// Gives the last line of its standard error that says something, once it has ended.
+    pub(super) async fn complaint(&mut self) -> Option<String> {
+        // A descendant may hold it open for ever.
+        timeout(LINGER, &mut self.drain).await.ok();
         let lines = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().rev().find(|line| line.chars().any(char::is_alphanumeric)).cloned()
     }

@@ -1,127 +1,171 @@
-//! What the tests of drivers share: agents that are small programs, and waiting for their signals.
+//! Agents to host: starts of small programs, and what they tell.
 
 use adjutant_model::profile::{
     AgentProfile, DriverSpec, Fillings, HookFlavour, OnUnreachable, PromptDelivery, StreamFlavour,
     TerminalSpec, VersionProbe,
 };
-use adjutant_model::session::{AgentExit, AgentSignal, DriverKind, Signal};
-use adjutant_sessions::driver::{AgentDriver, LaunchSpec};
-use adjutant_testkit::environment::hermetic;
-use std::collections::BTreeMap;
-use std::path::Path;
+use adjutant_model::session::{AgentQuestion, AgentSignal, DriverKind, SessionUsage, Signal};
+use adjutant_sessions::driver::LaunchSpec;
+use adjutant_testkit::environment;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// How long anything that is waited for may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// However slow the machine is, an agent that says nothing for so long will not.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Gives a profile of a program that is told things by its terminal.
-pub(crate) fn profile(driver: DriverKind) -> AgentProfile {
+/// A place where an agent can be hosted.
+pub(crate) struct Stage {
+    pub(crate) dir: TempDir,
+    pub(crate) marker: String,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Stage {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["folder", "work"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        Stage { dir, marker: format!("session/{}/1", uuid::Uuid::new_v4()) }
+    }
+
+    pub(crate) fn work(&self) -> PathBuf {
+        self.dir.path().join("work")
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.dir.path().join("folder")
+    }
+
+    /// Gives the start of a program.
+    pub(crate) fn spec(&self, driver: DriverSpec, argv: &[&str]) -> LaunchSpec {
+        LaunchSpec {
+            session: "00000000-0000-7000-8000-000000000001".to_owned(),
+            name: "try".to_owned(),
+            launch: 1,
+            profile: Arc::new(profile(argv[0], driver.clone())),
+            driver,
+            argv: argv.iter().map(|argument| (*argument).to_owned()).collect(),
+            fillings: Fillings::default(),
+            env: environment::hermetic(self.dir.path()),
+            cwd: self.work(),
+            folder: self.folder(),
+            size: (80, 24),
+            marker: self.marker.clone(),
+            prompt: None,
+            resume: None,
+            scrollback_bytes_max: 1 << 20,
+        }
+    }
+
+    /// Gives the start of a shell script that speaks a protocol.
+    pub(crate) fn script(&self, driver: DriverKind, script: &str) -> LaunchSpec {
+        let path = self.write("agent.sh", script);
+        let (prompt, stream) = match driver {
+            DriverKind::Acp => (PromptDelivery::Protocol, StreamFlavour::Acp),
+            _ => (PromptDelivery::Protocol, StreamFlavour::ClaudeStreamJson),
+        };
+        self.spec(driver_of(driver, prompt, stream), &["sh", &path])
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+pub(crate) fn driver_of(driver: DriverKind, prompt: PromptDelivery, stream: StreamFlavour) -> DriverSpec {
+    DriverSpec { driver, program: None, args: Vec::new(), resume_args: Vec::new(), prompt, stream }
+}
+
+fn profile(program: &str, driver: DriverSpec) -> AgentProfile {
     AgentProfile {
-        name: "test".to_owned(),
+        name: "stand-in".to_owned(),
         aliases: Vec::new(),
-        program: "sh".to_owned(),
-        version: VersionProbe { args: Vec::new(), known: None },
-        drivers: vec![driver_spec(driver)],
+        program: program.to_owned(),
+        version: VersionProbe { args: vec!["--version".to_owned()], known: None },
+        drivers: vec![driver],
         env_allow: Vec::new(),
-        env_set: BTreeMap::new(),
-        models: BTreeMap::new(),
+        env_set: Default::default(),
+        models: Default::default(),
         hooks: HookFlavour::None,
-        on_unreachable: OnUnreachable::Deny,
+        on_unreachable: OnUnreachable::DenyWrites,
         tools_read_only: Vec::new(),
         terminal: TerminalSpec {
-            ready_quiet_ms: 50,
-            ready_max_ms: 20_000,
+            ready_quiet_ms: 100,
+            ready_max_ms: 1000,
             submit_pause_ms: 50,
-            idle_quiet_ms: 200,
-            interrupt_keys: vec!["C-c".to_owned()],
+            idle_quiet_ms: 1000,
+            interrupt_keys: Vec::new(),
             exit_text: None,
-            allow_keys: vec!["y".to_owned(), "Enter".to_owned()],
+            allow_keys: Vec::new(),
             deny_keys: Vec::new(),
         },
     }
 }
 
-fn driver_spec(driver: DriverKind) -> DriverSpec {
-    DriverSpec {
-        driver,
-        program: None,
-        args: Vec::new(),
-        resume_args: Vec::new(),
-        prompt: PromptDelivery::Typed,
-        stream: StreamFlavour::None,
-    }
-}
+/// What an agent tells, in order.
+pub(crate) struct Told(mpsc::Receiver<Signal>);
 
-/// Gives the first start of a session, whose agent is this program.
-pub(crate) fn agent(dir: &Path, driver: DriverKind, name: &str, argv: &[&str]) -> LaunchSpec {
-    let session = uuid::Uuid::now_v7().to_string();
-    let folder = dir.join(&session);
-    std::fs::create_dir_all(&folder).unwrap();
-    LaunchSpec {
-        marker: format!("{session}/1"),
-        session,
-        name: name.to_owned(),
-        launch: 1,
-        profile: Arc::new(profile(driver)),
-        driver: driver_spec(driver),
-        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
-        env: hermetic(dir),
-        cwd: dir.to_owned(),
-        folder,
-        size: (100, 30),
-        fillings: Fillings::default(),
-        prompt: None,
-        resume: None,
-        scrollback_bytes_max: 1 << 20,
+impl Told {
+    pub(crate) fn channel() -> (mpsc::Sender<Signal>, Told) {
+        let (sender, receiver) = mpsc::channel(4);
+        (sender, Told(receiver))
     }
-}
 
-/// Waits for the signal that a test is about; gives those that came before it as well.
-pub(crate) async fn until(
-    signals: &mut mpsc::Receiver<Signal>,
-    is_it: impl Fn(&AgentSignal) -> bool,
-) -> Vec<AgentSignal> {
-    let mut seen = Vec::new();
-    loop {
-        let signal = timeout(PATIENCE, signals.recv()).await;
-        let signal = signal.unwrap_or_else(|_| panic!("only {seen:?} came")).expect("the driver goes on");
-        seen.push(signal.what);
-        if seen.last().is_some_and(&is_it) {
-            return seen;
+    /// Waits for the first signal that is looked for, and gives it with all before it.
+    pub(crate) async fn until(&mut self, is_it: impl Fn(&AgentSignal) -> bool) -> Vec<AgentSignal> {
+        let mut told = Vec::new();
+        loop {
+            let next = timeout(PATIENCE, self.0.recv()).await;
+            let Ok(Some(signal)) = next else { panic!("the signals ended, or stopped, after {told:#?}") };
+            let is_last = is_it(&signal.what);
+            told.push(signal.what);
+            if is_last {
+                return told;
+            }
+        }
+    }
+
+    pub(crate) async fn turn_end(&mut self) -> Vec<AgentSignal> {
+        self.until(|signal| matches!(signal, AgentSignal::TurnEnded { .. })).await
+    }
+
+    pub(crate) async fn exit(&mut self) -> Vec<AgentSignal> {
+        let told = self.until(|signal| matches!(signal, AgentSignal::Exited(_))).await;
+        assert!(timeout(PATIENCE, self.0.recv()).await.unwrap().is_none(), "nothing comes behind the end");
+        told
+    }
+
+    pub(crate) async fn asked(&mut self) -> AgentQuestion {
+        let told = self.until(|signal| matches!(signal, AgentSignal::Asked(_))).await;
+        match told.into_iter().last() {
+            Some(AgentSignal::Asked(question)) => question,
+            other => panic!("unexpected {other:?}"),
         }
     }
 }
 
-/// Waits for how the agent ended, which is the last signal.
-pub(crate) async fn exit(signals: &mut mpsc::Receiver<Signal>) -> AgentExit {
-    let seen = until(signals, |signal| matches!(signal, AgentSignal::Exited(_))).await;
-    match seen.last() {
-        Some(AgentSignal::Exited(exit)) => *exit,
-        other => panic!("{other:?}"),
-    }
+/// Adds up what was used.
+pub(crate) fn used(told: &[AgentSignal]) -> SessionUsage {
+    told.iter().fold(SessionUsage::default(), |sum, signal| match signal {
+        AgentSignal::UsedMore(more) => sum.plus(more),
+        _ => sum,
+    })
 }
 
-/// Waits until the screen has a line with this text, looking again whenever the terminal has changed and come to rest.
-pub(crate) async fn shown(
-    agent: &dyn AgentDriver,
-    signals: &mut mpsc::Receiver<Signal>,
-    text: &str,
-) -> Vec<String> {
-    loop {
-        let lines = agent.screen(1_000).await.unwrap().lines;
-        if lines.iter().any(|line| line.contains(text)) {
-            return lines;
-        }
-        let signal = timeout(PATIENCE, signals.recv()).await;
-        assert!(signal.is_ok(), "`{text}` is not on the screen: {lines:#?}");
-    }
-}
-
-/// Tells whether a process is there and no zombie.
-pub(crate) fn is_alive(pid: &str) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with(['Z', 'X']))
+/// Counts the processes that carry a marker; Linux tells.
+pub(crate) fn alive(marker: &str) -> usize {
+    let mark = format!("ADJUTANT_EFFECT={marker}");
+    let carries = |path: &Path| {
+        let environ = std::fs::read(path.join("environ")).unwrap_or_default();
+        let is_zombie = std::fs::read_to_string(path.join("stat")).is_ok_and(|stat| stat.contains(") Z "));
+        !is_zombie && environ.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
+    };
+    let entries = std::fs::read_dir("/proc").unwrap();
+    entries.filter(|entry| entry.as_ref().is_ok_and(|entry| carries(&entry.path()))).count()
 }

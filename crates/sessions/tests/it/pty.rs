@@ -1,6 +1,6 @@
 //! Agents in terminals that this process holds.
 
-use crate::hosted::{agent, exit, is_alive, shown};
+use crate::terminal_fixture::{agent, exit, is_alive, shown};
 use adjutant_model::session::{AgentExit, AskAnswer, DriverKind, Signal};
 use adjutant_sessions::driver::pty::{self, PtyAgent};
 use adjutant_sessions::driver::{Adopted, AgentDriver, DriverError, LaunchSpec};

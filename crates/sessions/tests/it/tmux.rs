@@ -1,6 +1,6 @@
 //! Agents in terminals of a real tmux server, each test with a server of its own.
 
-use crate::hosted::{PATIENCE, agent, exit, is_alive, shown, until};
+use crate::terminal_fixture::{PATIENCE, agent, exit, is_alive, shown, until};
 use adjutant_model::session::{AgentExit, AgentSignal, AskAnswer, DriverKind, Signal};
 use adjutant_sessions::driver::tmux::{self, TmuxAgent, TmuxParams, TmuxServer};
 use adjutant_sessions::driver::{Adopted, AgentDriver, DriverError, LaunchSpec};

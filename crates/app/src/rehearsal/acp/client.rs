@@ -83,6 +83,31 @@ impl Client {
         Ok(())
     }
 
+    /// Performs a call on the client's files, as far as it offers them.
+    async fn edit(&self, step: &ToolStep) -> Option<Result<String, String>> {
+        match step {
+            ToolStep::Read { path } if self.reads => Some(self.read(path).await),
+            ToolStep::Write { path, content } if self.writes => {
+                let written = format!("wrote {} bytes to {path}", content.len());
+                Some(self.write(path, content.clone()).await.map(|()| written))
+            }
+            ToolStep::Patch { path, find, replace } if self.reads && self.writes => {
+                Some(self.patch(path, find, replace).await)
+            }
+            ToolStep::Read { .. }
+            | ToolStep::Write { .. }
+            | ToolStep::Patch { .. }
+            | ToolStep::Run { .. }
+            | ToolStep::Pretend { .. } => None,
+        }
+    }
+
+    async fn patch(&self, path: &str, find: &str, replace: &str) -> Result<String, String> {
+        let text = self.read(path).await?;
+        self.write(path, patched(path, &text, find, replace)?).await?;
+        Ok(format!("patched {path}"))
+    }
+
     /// Runs a command in a terminal of the client's.
     async fn run(
         &self,
@@ -199,22 +224,6 @@ impl Stage for Client {
             return Some(Err(said("the client", &error)));
         }
         match step {
-            ToolStep::Read { path } if self.reads => Some(self.read(path).await),
-            ToolStep::Write { path, content } if self.writes => {
-                let written = format!("wrote {} bytes to {path}", content.len());
-                Some(self.write(path, content.clone()).await.map(|()| written))
-            }
-            ToolStep::Patch { path, find, replace } if self.reads && self.writes => {
-                let patched = match self.read(path).await {
-                    Ok(text) => patched(path, &text, find, replace),
-                    Err(error) => Err(error),
-                };
-                let written = match patched {
-                    Ok(text) => self.write(path, text).await,
-                    Err(error) => Err(error),
-                };
-                Some(written.map(|()| format!("patched {path}")))
-            }
             ToolStep::Run { command, timeout_ms } if self.has_terminals => {
                 Some(self.run(call, command, *timeout_ms, cancel).await)
             }
@@ -222,7 +231,10 @@ impl Stage for Client {
             | ToolStep::Write { .. }
             | ToolStep::Patch { .. }
             | ToolStep::Run { .. }
-            | ToolStep::Pretend { .. } => None,
+            | ToolStep::Pretend { .. } => tokio::select! {
+                outcome = self.edit(step) => outcome,
+                () = cancel.cancelled() => Some(Err("interrupted".to_owned())),
+            },
         }
     }
 }
