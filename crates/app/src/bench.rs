@@ -1,5 +1,6 @@
 //! `adjutant bench`: what this machine does, beside what its disk allows, in the same run.
 
+mod hook;
 mod operator;
 mod rpc;
 
@@ -47,6 +48,18 @@ pub(crate) enum BenchCommand {
         /// Over how many connections.
         #[arg(long, default_value_t = 50)]
         connections: usize,
+    },
+    /// Hooks as agents call them: whole processes at a rate, against a live daemon.
+    Hook {
+        /// Where the store is made.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// How many.
+        #[arg(long, default_value_t = 1000)]
+        hooks: usize,
+        /// How many in a second.
+        #[arg(long, default_value_t = 50)]
+        rate: u32,
     },
     /// Steps that an operator does over its socket and its worker over HTTP, one after another.
     Operator {
@@ -96,6 +109,7 @@ pub(crate) async fn run(command: BenchCommand) -> Result<Code> {
         BenchCommand::Rpc { dir, proposals, connections } => {
             rpc::run(&parent_of(dir), proposals, connections).await
         }
+        BenchCommand::Hook { dir, hooks, rate } => hook::run(&parent_of(dir), hooks, rate).await,
         BenchCommand::Operator { dir, steps } => operator::run(&parent_of(dir), steps).await,
     }
 }

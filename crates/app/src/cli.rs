@@ -2,24 +2,30 @@
 
 mod approvals;
 mod blueprint;
+mod breakers;
 mod client_trace;
 mod data;
 pub(crate) mod demo;
 mod doctor;
 mod enhance;
 mod goals;
+mod hooks;
 mod ids;
+mod inbox;
 mod journal;
 mod policy;
 mod rerun;
 mod run;
 mod runs;
+mod session;
 mod steps;
+mod table;
 mod tokens;
+mod watch;
 mod workspaces;
 
 use crate::commands::Commands;
-use crate::{bench, config, daemon, drive, exit, launch, rehearsal};
+use crate::{bench, config, daemon, drive, exit, hook, launch, rehearsal};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
 use blueprint::BlueprintCommand;
@@ -65,6 +71,11 @@ enum Command {
     Resume(rerun::ResumeArgs),
     /// Cancel a run: what it has in flight is ended.
     Cancel(runs::CancelArgs),
+    /// Sessions: agents that the daemon hosts, each in a workspace of its own.
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// Everything that waits for a person, and how it is answered.
+    Inbox(inbox::InboxArgs),
     /// Goals: made, checked, closed by proof.
     Goal(goals::GoalArgs),
     /// Blueprints: checked, registered, compared, exported.
@@ -77,8 +88,7 @@ enum Command {
     #[command(subcommand)]
     Enhance(enhance::EnhanceCommand),
     /// Workspaces: what agents worked in.
-    #[command(subcommand)]
-    Workspace(workspaces::WorkspaceCommand),
+    Workspace(workspaces::WorkspaceArgs),
     /// Large results beside a flow: put, fetched by steps, listed.
     #[command(subcommand)]
     Data(data::DataCommand),
@@ -87,6 +97,13 @@ enum Command {
     Journal(journal::JournalCommand),
     /// What agents wait for: questions that a person answers.
     Approvals(approvals::ApprovalsArgs),
+    /// Breakers: which agents are left alone because they failed again and again.
+    Breakers(breakers::BreakersArgs),
+    /// Hand on what an agent gives its hooks, and print what it is told; agents call this.
+    Hook(hook::HookArgs),
+    /// Hooks for agents that you start yourself: installed, removed, shown.
+    #[command(subcommand)]
+    Hooks(hooks::HooksCommand),
     /// Tokens: made for agents that connect from outside, listed, taken back.
     #[command(subcommand)]
     Token(tokens::TokenCommand),
@@ -150,15 +167,24 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Rerun(args) => rerun::rerun(&folder()?, args).await,
         Command::Resume(args) => rerun::resume(&folder()?, args).await,
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
+        Command::Session(command) => session::run(&folder()?, command).await,
+        Command::Inbox(args) => inbox::run(&folder()?, args).await,
         Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
         Command::Blueprint(BlueprintCommand::Lint { file }) => blueprint::lint(&file),
         Command::Blueprint(command) => blueprint::run(&folder()?, command).await,
         Command::Issue(command) => enhance::issue(&connect(&cli.home).await?, command).await,
         Command::Enhance(command) => enhance::enhance(&connect(&cli.home).await?, command).await,
-        Command::Workspace(command) => workspaces::run(&connect(&cli.home).await?, command).await,
+        Command::Workspace(args) => workspaces::run(&connect(&cli.home).await?, args).await,
         Command::Data(command) => data::run(&data::client(&folder()?).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
+        Command::Breakers(args) => breakers::run(&connect(&cli.home).await?, args).await,
+        Command::Hook(args) => {
+            // Nothing but its answer is its own, so it ends like any other command.
+            let _always_well = hook::run(cli.home, args);
+            Ok(Code::Ok)
+        }
+        Command::Hooks(command) => hooks::run(command),
         Command::Token(command) => tokens::run(&connect(&cli.home).await?, command).await,
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&folder()?, args),
         Command::Policy(PolicyCommand::Explain(args)) => {

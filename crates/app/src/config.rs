@@ -38,9 +38,14 @@ pub(crate) fn default_folder() -> Option<PathBuf> {
         .or_else(|| var("HOME").map(|home| Path::new(&home).join(".local/share/adjutant")))
 }
 
-/// Gives the socket's path: in the data folder, or in the runtime folder when that is too long for a socket.
+/// Gives the path of the daemon's socket.
 pub(crate) fn socket_path(folder: &Path) -> PathBuf {
-    let path = folder.join("adjutant.sock");
+    socket_in(folder, "adjutant")
+}
+
+/// Gives a socket's path: in the data folder, or in the runtime folder when that is too long for a socket.
+pub(crate) fn socket_in(folder: &Path, what: &str) -> PathBuf {
+    let path = folder.join(format!("{what}.sock"));
     if path.as_os_str().len() <= SOCKET_PATH_MAX {
         return path;
     }
@@ -48,7 +53,7 @@ pub(crate) fn socket_path(folder: &Path) -> PathBuf {
         .map_or_else(|| std::env::temp_dir().join(format!("adjutant-{}", user())), PathBuf::from);
     let name =
         adjutant_rules::blueprint::hash(&adjutant_model::Value::from(folder.to_string_lossy().into_owned()));
-    runtime.join(format!("adjutant-{}.sock", &name[..16]))
+    runtime.join(format!("{what}-{}.sock", &name[..16]))
 }
 
 fn user() -> u32 {

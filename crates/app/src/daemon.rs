@@ -6,6 +6,7 @@
 use crate::cli::demo;
 use crate::config;
 use crate::exit::Failure;
+use crate::settings_file;
 use adjutant_engine::{Plane, Settings};
 use adjutant_protocol::ExitCode as Code;
 use adjutant_protocol::discovery::{DAEMON_FILE, DaemonFile, TOKEN_FILE};
@@ -33,9 +34,9 @@ pub(crate) struct ServeArgs {
     /// How long a client's run waits for its client to come back, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     client_lease: u64,
-    /// How long a person has to answer an approval, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    approval_deadline: u64,
+    /// How long a person has to answer an approval, in seconds; over what `config.toml` says.
+    #[arg(long, value_name = "SECONDS")]
+    approval_deadline: Option<u64>,
 }
 
 /// Runs the daemon until it is told to stop by a signal.
@@ -106,7 +107,12 @@ fn settings(folder: &Path, args: &ServeArgs) -> Result<Settings> {
     let mut settings = Settings::new(folder.to_owned(), exe);
     settings.env = Arc::from(config::environment());
     settings.client_lease_ms = args.client_lease.saturating_mul(1000);
-    settings.approval_ms = args.approval_deadline.saturating_mul(1000);
+    settings_file::read_into(&mut settings, folder)?;
+    if let Some(secs) = args.approval_deadline {
+        settings.approval_ms = secs.saturating_mul(1000);
+    }
+    settings.socket = Some(config::socket_path(folder));
+    settings.tmux_socket = Some(config::socket_in(folder, "tmux"));
     settings.blueprints.extend(demo::builtin_blueprints());
     Ok(settings)
 }

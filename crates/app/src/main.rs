@@ -9,12 +9,22 @@ mod config;
 mod daemon;
 mod drive;
 mod exit;
+mod hook;
+mod host_agent;
 mod launch;
 mod progress;
 mod rehearsal;
+mod settings_file;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Agents wait for it, so nothing comes before.
+    if let Some(args) = hook::called(std::env::args_os()) {
+        return hook::run(None, args);
+    }
+    if let Some(args) = host_agent::called(std::env::args_os()) {
+        return host_agent::become_agent(args);
+    }
     exit::report(cli::main())
 }

@@ -4,6 +4,10 @@
 
 pub(crate) mod cost;
 
+pub(crate) mod feed;
+
+pub(crate) mod width;
+
 mod board;
 
 mod text;
@@ -12,26 +16,22 @@ mod tree;
 
 pub(crate) use text::{visible, visible_line, visible_lines};
 
-use crate::exit::Failure;
-use crate::{config, launch};
+use crate::config;
 use adjutant_engine::clock;
+use adjutant_protocol::Client;
 use adjutant_protocol::http::EventView;
-use adjutant_protocol::{Client, ClientError, ExitCode as Code};
 use anyhow::Result;
 use board::{Board, Line, Tone};
-use futures_util::StreamExt;
+use feed::Feed;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 use tree::Tree;
 
-/// How often a daemon that has gone is looked for before the command gives up.
-const RECONNECTS_MAX: u32 = 50;
-/// How long it waits before it tries again.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// The tree takes at most so many lines of a terminal, and leaves so many of it to what is said.
 const TREE_LINES_MAX: usize = 24;
 const LINES_LEFT: usize = 4;
@@ -64,64 +64,23 @@ impl View {
 
 /// Follows a run, from behind a place of the journal, until it is over or interrupted, through restarts of the daemon; gives a client of the one that runs then.
 pub(crate) async fn follow(folder: &Path, run_id: &str, (view, from): (View, i64)) -> Result<Client> {
-    let mut client = launch::client(folder).await?;
+    let mut feed = Feed::behind(from, run_id, folder).await?;
     let mut screen = Screen::new(view);
-    let (mut cursor, mut lost) = (from, 0);
+    let mut tick = tokio::time::interval(TICK);
     loop {
-        match client.events(cursor, Some(run_id)).await {
-            Ok(mut events) => {
-                let mut tick = tokio::time::interval(TICK);
-                loop {
-                    let event = tokio::select! {
-                        event = events.next() => event,
-                        _ = tick.tick() => {
-                            screen.draw();
-                            continue;
-                        }
-                    };
-                    let Some(event) = event else { break };
-                    let event = match event {
-                        Ok(event) => event,
-                        // The daemon may be restarted under us; the cursor finds the place again.
-                        Err(ClientError::Unreachable { .. }) => break,
-                        Err(error) => return Err(error.into()),
-                    };
-                    (cursor, lost) = (event.seq, 0);
-                    screen.show(&client, &event).await?;
-                    if is_end(&event) {
-                        return Ok(client);
-                    }
+        let event = {
+            let mut next = pin!(feed.next());
+            loop {
+                tokio::select! {
+                    event = &mut next => break event?,
+                    _ = tick.tick() => screen.draw(),
                 }
             }
-            Err(ClientError::Unreachable { .. }) => {}
-            Err(error @ (ClientError::Api { .. } | ClientError::Protocol(_) | ClientError::Id(_))) => {
-                return Err(error.into());
-            }
+        };
+        screen.show(feed.client(), &event).await?;
+        if is_end(&event) {
+            return Ok(feed.client().clone());
         }
-        lost += 1;
-        if lost > RECONNECTS_MAX {
-            let failure =
-                Failure::new(Code::Unreachable, format!("the daemon stopped before {run_id} was over"));
-            return Err(failure
-                .hinted("it goes on at the next start; every command starts the daemon")
-                .into());
-        }
-        tokio::time::sleep(RECONNECT_PAUSE).await;
-        if let Some(next) = next_client(folder).await? {
-            client = next;
-        }
-    }
-}
-
-/// Finds the daemon again, which may have another address now.
-///
-/// One that was killed leaves its file behind and is replaced, so that the run goes on. One that was stopped takes its
-/// file with it, and stays stopped.
-async fn next_client(folder: &Path) -> Result<Option<Client>> {
-    match launch::running(folder).await? {
-        Some(client) => Ok(Some(client)),
-        None if launch::daemon_file(folder)?.is_some() => Ok(Some(launch::client(folder).await?)),
-        None => Ok(None),
     }
 }
 

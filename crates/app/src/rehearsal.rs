@@ -49,6 +49,7 @@ use cast::Cast;
 use clap::{Args, ValueEnum};
 use fork::ChildArgs;
 use gate::Gate;
+use headless::Asking;
 use play::End;
 use script::{Crash, Hang, OnTerm, Script};
 use session::{Opening, SessionError};
@@ -75,8 +76,9 @@ const SCRIPT_BYTES_MAX: u64 = 1 << 20;
 const ECHO: &str = "echo";
 
 /// The scripts that the program carries, by name.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 3] = [
     ("fix-failing-test", include_str!("../../../examples/rehearsals/fix-failing-test.yaml")),
+    ("session", include_str!("../../../examples/rehearsals/session.yaml")),
     (ECHO, include_str!("../../../examples/rehearsals/echo.yaml")),
 ];
 
@@ -144,7 +146,7 @@ pub(crate) async fn run(args: RehearsalArgs) -> Result<Code> {
     }
     let cast = cast(&args)?;
     if args.acp {
-        return acp::run(cast).await;
+        return end_as(acp::run(cast).await?).await;
     }
     let opening = match (&args.resume, &args.session_id) {
         (Some(id), _) => Opening::Resumed(id.clone()),
@@ -155,7 +157,11 @@ pub(crate) async fn run(args: RehearsalArgs) -> Result<Code> {
     let end = if args.interactive {
         terminal::run(&cast, session, args.prompt).await?
     } else if args.input_format == InputFormat::StreamJson {
-        headless::run(&cast, session, args.permission_prompt_tool.is_some()).await?
+        let asking = match args.permission_prompt_tool {
+            Some(PermissionPromptTool::Stdio) => Asking::Host,
+            None => Asking::Nobody,
+        };
+        headless::run(&cast, session, asking).await?
     } else {
         let gate = Gate::from_access(config::var("ADJUTANT_URL"), config::var("ADJUTANT_TOKEN"))?;
         let stream = Stream::new(io::stdout(), session.id().to_owned());
@@ -210,7 +216,7 @@ fn explained(error: SessionError) -> anyhow::Error {
 
 fn text_of(name: &str) -> Result<String> {
     let path = Path::new(name);
-    if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name && !path.exists()) {
+    if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name && !path.is_file()) {
         return Ok((*text).to_owned());
     }
     let unreadable = |error: io::Error| {

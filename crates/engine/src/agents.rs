@@ -6,7 +6,9 @@
 use crate::error::EngineError;
 use crate::plane::Core;
 use crate::templates;
-use adjutant_model::profile::AgentProfile;
+use adjutant_model::profile::{AgentProfile, HookFlavour};
+use adjutant_model::run::ErrorClass;
+use adjutant_rules::hook::settings;
 use adjutant_rules::profile::{ProfileFile, ProfileProblem, Profiles};
 use std::fs;
 use std::io;
@@ -51,14 +53,30 @@ pub(crate) fn variables(core: &Core, profile: &AgentProfile) -> Vec<String> {
     templates::allowed_of(profile, &core.settings.env)
 }
 
-/// Writes the settings by which an agent calls Adjutant's hooks; gives their file where the agent takes one.
-pub(crate) async fn hook_settings(
-    _core: &Core,
-    _profile: &AgentProfile,
-    _folder: &Path,
-    _workspace: &Path,
-) -> Result<Option<std::path::PathBuf>, EngineError> {
-    Ok(None)
+/// Gives what tells an agent to call Adjutant's hooks, as its profile's `{hook}`; nothing for one that calls none.
+///
+/// Nothing is written into the workspace, so the project's own hooks stay as they are and its tree stays clean.
+pub(crate) fn hook_settings(
+    core: &Core,
+    profile: &AgentProfile,
+    folder: &Path,
+) -> Result<Option<String>, EngineError> {
+    let program = core.settings.exe.to_string_lossy();
+    match profile.hooks {
+        HookFlavour::None => Ok(None),
+        HookFlavour::Codex => Ok(Some(settings::codex_override(&program))),
+        HookFlavour::Claude => {
+            let path = folder.join("hooks.json");
+            fs::write(&path, settings::fresh(profile.hooks, &program)).map_err(|error| {
+                EngineError::Workspace {
+                    message: format!("{} could not be written: {error}", path.display()),
+                    hint: None,
+                    class: ErrorClass::Retry,
+                }
+            })?;
+            Ok(Some(path.to_string_lossy().into_owned()))
+        }
+    }
 }
 
 fn texts(folder: &Path) -> io::Result<Vec<(String, String)>> {

@@ -140,9 +140,26 @@ pub(crate) fn is_id(text: &str) -> bool {
     text.starts_with("approval-")
 }
 
+/// Draws the id of an approval that is raised once.
+pub(crate) fn fresh_id() -> String {
+    format!("approval-{}", &clock::fresh_id().simple().to_string()[20..])
+}
+
 /// Raises an approval and waits for it; gives the reason when it is not approved.
 pub(crate) async fn ask(core: &Arc<Core>, asker: Asker, question: Question) -> Result<(), String> {
-    let id = format!("approval-{}", &clock::fresh_id().simple().to_string()[20..]);
+    let why = question.reason.clone();
+    let ended = ask_as(core, fresh_id(), asker, question).await?;
+    let last = approval::judgement(None, &why, &Answered::from(&ended));
+    if last.allowed { Ok(()) } else { Err(last.reason) }
+}
+
+/// Raises an approval under an id and gives how it ended; the reason why when nobody could be asked.
+pub(crate) async fn ask_as(
+    core: &Arc<Core>,
+    id: String,
+    asker: Asker,
+    question: Question,
+) -> Result<Approval, String> {
     let now = clock::now();
     let mut write = Write::default();
     raise(&mut write, id.clone(), (&asker, &question), (now, now.plus_ms(core.settings.approval_ms)));
@@ -150,9 +167,7 @@ pub(crate) async fn ask(core: &Arc<Core>, asker: Asker, question: Question) -> R
     let mut waiting = Waiting { core: core.clone(), id, is_over: false };
     let ended = ended(core, &waiting.id).await;
     waiting.is_over = true;
-    let Some(ended) = ended else { return Err(format!("{} is gone", waiting.id)) };
-    let last = approval::judgement(None, &question.reason, &Answered::from(&ended));
-    if last.allowed { Ok(()) } else { Err(last.reason) }
+    ended.ok_or_else(|| format!("{} is gone", waiting.id))
 }
 
 /// Withdraws the question when whoever asked stops waiting.

@@ -25,6 +25,11 @@ pub fn fresh_secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 
+/// Gives how far this machine's time of day is from UTC now, in seconds.
+pub(crate) fn offset_secs() -> i32 {
+    jiff::tz::TimeZone::system().to_offset(jiff::Timestamp::now()).seconds()
+}
+
 /// Gives how long it is from now until `at`.
 pub(crate) fn until(at: Timestamp) -> Duration {
     Duration::from_millis(at.ms_since(now()))

@@ -2,7 +2,7 @@
 //!
 //! Capability of the caller, validity of the call, policy, breaker, approval. The first that refuses decides, and
 //! its reason goes into the journal. What the rules ask is answered by a person before the action goes on
-//! ([`crate::approvals`]); the breaker always passes until there are any.
+//! ([`crate::approvals`]). The breaker is asked by whoever starts an agent ([`crate::breakers`]); other calls pass it.
 
 use crate::clock;
 use crate::policies::RunPolicies;
@@ -183,7 +183,7 @@ fn joined(mut line: ShellLine, more: ShellLine) -> ShellLine {
 fn capability(caller: &Caller) -> Option<Judgement> {
     let may = match caller.role {
         Role::Host | Role::Operator => true,
-        Role::Worker => caller.step.is_some(),
+        Role::Worker => caller.step.is_some() || caller.of_session.is_some(),
         Role::Observer | Role::Senior => false,
     };
     (!may)

@@ -19,6 +19,7 @@ pub use create::HostParams;
 pub(crate) use create::create;
 pub use door::Managed;
 pub(crate) use drivers::Drivers;
+pub use drivers::HOST_COMMAND;
 
 use crate::error::EngineError;
 use crate::plane::Core;
@@ -70,7 +71,7 @@ struct SessionHandle {
 }
 
 /// The managed sessions of this daemon.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Hosting {
     owners: Mutex<HashMap<SessionId, SessionHandle>>,
     /// Those whose agents count against how many may be alive at once.
@@ -80,7 +81,7 @@ pub(crate) struct Hosting {
 
 impl Hosting {
     pub(crate) fn new(drivers: Drivers) -> Self {
-        Hosting { drivers, ..Hosting::default() }
+        Hosting { drivers, owners: Mutex::default(), alive: Mutex::default() }
     }
 
     fn owners(&self) -> MutexGuard<'_, HashMap<SessionId, SessionHandle>> {

@@ -75,6 +75,11 @@ pub(crate) async fn worker_token_create(core: &Core, step: StepBinding) -> Resul
     Ok(secret)
 }
 
+/// Draws the token that a managed session's agent, its hooks and its children bear; it lives until it is taken back.
+pub(crate) fn session_token(session_id: SessionId) -> (Secret, TokenRecord) {
+    mint(Role::Worker, Binding { of_session: Some(session_id), ..Binding::default() }, None)
+}
+
 /// Draws the token of an operator that is about to join; it lives as long as the operator is known.
 pub(crate) fn operator_token() -> (Secret, TokenRecord) {
     mint(Role::Operator, Binding::default(), None)

@@ -30,6 +30,10 @@ pub mod gate;
 
 mod explain;
 
+pub mod breakers;
+pub mod hook_settings;
+pub mod hooks;
+
 pub mod steps;
 
 mod policies;
@@ -59,7 +63,7 @@ pub mod templates;
 pub mod worker;
 
 pub use adjutant_rules::document::Lint;
-pub use adjutant_sessions::worktree::RemoveMode;
+pub use adjutant_sessions::worktree::{LeftOut, LeftOutWhy, RemoveMode, Snapshot};
 pub use adjutant_store::{RunFilter, Superseded, TaskEntry, TurnFilter, TurnPart};
 pub use error::EngineError;
 pub use explain::{ExplainedKind, Explanation};

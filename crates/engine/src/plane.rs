@@ -2,6 +2,7 @@
 
 use crate::approvals::{self, Answer, Answerer, Approvals};
 use crate::blueprints::{self, Blueprints, Callees};
+use crate::breakers::{self, BreakerInfo};
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::data::{self, Data, EmitParams, OutputParams, Upload};
@@ -11,6 +12,7 @@ use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, GoalParams, Goals, SignOff};
+use crate::hooks::{self, HookAnswered, HookParams, Hooks};
 use crate::hosting::{self, Drivers, Hosting};
 use crate::identity::{self, Tokens};
 use crate::jobs::{self, JobStatus, Jobs};
@@ -31,12 +33,15 @@ use crate::settings::Settings;
 use crate::steps::{self, Bindings, Content, OutputInfo, StepInfo};
 use crate::tasks::{self, RekickParams, TaskParams, TaskStarted};
 use crate::worker::{Progress, Secret};
-use crate::workspaces::{self, WorkspaceInfo};
+use crate::workspaces::{
+    self, MergeRequest, MergedInfo, RemovedInfo, RestoreRequest, RestoredInfo, UsageInfo, WorkspaceInfo,
+};
 use adjutant_model::action::{Caller, StepBinding, TokenRecord, Verb};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::data::OutputRecord;
 use adjutant_model::event::{Event, JournalRow};
 use adjutant_model::goal::{Goal, GoalStatus};
+use adjutant_model::hook::HookRecord;
 use adjutant_model::issue::{EnhanceEntry, EnhanceSetting, Issue};
 use adjutant_model::operator::Operator;
 use adjutant_model::policy::ToolCall;
@@ -44,12 +49,13 @@ use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TurnRecord, Usage};
 use adjutant_model::{GoalId, Holder, IssueId, RunId, SessionId, StepId, TaskId, Timestamp, TokenId, Value};
 use adjutant_rules::access;
+use adjutant_rules::compress::CompressStats;
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::GoalCommand;
 use adjutant_rules::operator::Acquired;
 use adjutant_rules::policy::{self, PolicyFile};
 use adjutant_sessions::git::Git;
-use adjutant_sessions::worktree::RemoveMode;
+use adjutant_sessions::worktree::{RemoveMode, Snapshot};
 use adjutant_store::{
     Bodies, Draft, OpenError, RunFilter, Store, StoreOptions, TaskEntry, TokenFilter, TurnFilter, Write,
 };
@@ -112,6 +118,7 @@ pub(crate) struct Core {
     pub(crate) approvals: Approvals,
     pub(crate) operators: Operators,
     pub(crate) enhance: Enhance,
+    pub(crate) hooks: Hooks,
     pub(crate) runs: RunDirectory,
     pub(crate) hosting: Hosting,
     pub(crate) tokens: Tokens,
@@ -193,6 +200,7 @@ impl Plane {
         let gate = Gate::new(read_policy(&settings)?);
         let (goals, keeper) = Goals::start(store.clone(), settings.folder.clone());
         tokio::spawn(keeper);
+        let (hooks, arrived) = Hooks::new();
         let core = Core {
             blueprints: Blueprints::default(),
             places: Places::default(),
@@ -203,6 +211,7 @@ impl Plane {
             git: Git::new(&settings.env),
             gate,
             goals,
+            hooks,
             runs: RunDirectory::default(),
             hosting: Hosting::new(Drivers::new(&settings)),
             tokens: Tokens::default(),
@@ -217,7 +226,9 @@ impl Plane {
             store,
             settings,
         };
-        Ok(Plane { core: Arc::new(core) })
+        let core = Arc::new(core);
+        core.tasks.spawn(hooks::keep(core.clone(), arrived));
+        Ok(Plane { core })
     }
 
     /// Says where started agents find the gate, such as `http://127.0.0.1:4100`; the first one told stays.
@@ -245,14 +256,23 @@ impl Plane {
     fn start_jobs(&self) {
         let core = &self.core;
         let Settings {
-            token_uses_ms, token_forget_ms, data_collect_ms, enhance_ms, operator_sweep_ms, ..
+            token_uses_ms,
+            token_forget_ms,
+            data_collect_ms,
+            enhance_ms,
+            operator_sweep_ms,
+            hook_forget_ms,
+            workspace_collect_ms,
+            ..
         } = core.settings;
         jobs::start(core, "token_uses", Duration::from_millis(token_uses_ms), identity::uses_keep);
         jobs::start(core, "token_forget", Duration::from_millis(token_forget_ms), identity::forget_old);
         jobs::start(core, "operators", Duration::from_millis(operator_sweep_ms), operators::sweep);
         jobs::start(core, "data_collect", Duration::from_millis(data_collect_ms), data::collect);
+        jobs::start(core, "hook_forget", Duration::from_millis(hook_forget_ms), hooks::forget_old);
         jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
         core.jobs.nudge("data_sweep");
+        jobs::start(core, "workspaces", Duration::from_millis(workspace_collect_ms), workspaces::collect);
         jobs::start(core, enhance::JOB, Duration::from_millis(enhance_ms), enhance::round);
         core.jobs.nudge(enhance::JOB);
     }
@@ -602,6 +622,64 @@ impl Plane {
         delivery: Delivery,
     ) -> Result<(), EngineError> {
         operators::deliver(&self.core, caller, step, delivery).await
+    }
+
+    /// Makes a token that a managed session's agent, its hooks and its children bear.
+    ///
+    /// # Errors
+    /// [`EngineError::Write`]
+    pub async fn session_token_create(&self, session_id: SessionId) -> Result<Secret, EngineError> {
+        let (secret, record) = identity::session_token(session_id);
+        let mut write = Write::default();
+        write.token_put(&record);
+        self.core.store.write(write).await?;
+        Ok(secret)
+    }
+
+    /// Takes a hook of an agent; for one that decides the answer comes when it is decided, which may need a person.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`] when the token is not the session's, [`EngineError::NotFound`] without a session.
+    pub async fn hook_received(
+        &self,
+        caller: &Caller,
+        params: HookParams,
+    ) -> Result<HookAnswered, EngineError> {
+        hooks::received(&self.core, caller, params).await
+    }
+
+    /// Gives what the hooks of a session told, in order, from the one behind `after`.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn hook_events(
+        &self,
+        session_id: SessionId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<HookRecord>, EngineError> {
+        Ok(self.core.store.hook_events(session_id, after, limit).await?)
+    }
+
+    /// Gives how much of the outputs that hooks brought is kept, since the plane's start.
+    pub fn hooks_compressed(&self) -> CompressStats {
+        self.core.hooks.compressed()
+    }
+
+    /// Gives the breakers that are kept, by the agent's name.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn breakers(&self, limit: usize) -> Result<Vec<BreakerInfo>, EngineError> {
+        breakers::list(&self.core, limit).await
+    }
+
+    /// Closes the breaker of an agent that somebody says is well again.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] when none is kept.
+    pub async fn breaker_reset(&self, caller: &Caller, agent: &str) -> Result<BreakerInfo, EngineError> {
+        breakers::reset(&self.core, caller, agent).await
     }
 
     /// Gives approvals, those of one status or all, the newest first.
@@ -1237,7 +1315,56 @@ impl Plane {
         workspaces::diff(&self.core, holder).await
     }
 
-    /// Removes the directory of a run that is over, a worktree only behind a snapshot; gives the snapshot's ref.
+    /// Keeps a worktree as it is now; `None` when its last snapshot is the same.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Workspace`]
+    pub async fn workspace_snapshot(&self, holder: &Holder) -> Result<Option<Snapshot>, EngineError> {
+        workspaces::snapshot(&self.core, holder).await
+    }
+
+    /// Lists the snapshots of a workspace that is or was there, the first one first.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Workspace`]
+    pub async fn workspace_snapshots(&self, holder: &Holder) -> Result<Vec<Snapshot>, EngineError> {
+        workspaces::snapshots(&self.core, holder).await
+    }
+
+    /// Puts a snapshot back: in place, behind a snapshot of what is there, while the workspace is; else where it was,
+    /// or into another directory.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Workspace`], [`EngineError::Conflict`] while somebody works there.
+    pub async fn workspace_restore(
+        &self,
+        holder: &Holder,
+        request: RestoreRequest,
+    ) -> Result<RestoredInfo, EngineError> {
+        workspaces::restore(&self.core, holder, request).await
+    }
+
+    /// Merges what was committed in a workspace into a branch when the checks pass on the merged tree.
+    ///
+    /// # Errors
+    /// [`EngineError::Conflict`], [`EngineError::Workspace`]; the branch is where it was then.
+    pub async fn workspace_merge(
+        &self,
+        holder: &Holder,
+        request: MergeRequest,
+    ) -> Result<MergedInfo, EngineError> {
+        workspaces::merge(&self.core, holder, request).await
+    }
+
+    /// Counts what all workspaces take.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn workspaces_usage(&self) -> Result<UsageInfo, EngineError> {
+        workspaces::usage(&self.core).await
+    }
+
+    /// Removes the directory of a run that is over, a worktree only behind a snapshot.
     ///
     /// # Errors
     /// [`EngineError::Workspace`] when it holds unsaved work and is not forced.
@@ -1245,7 +1372,7 @@ impl Plane {
         &self,
         holder: &Holder,
         mode: RemoveMode,
-    ) -> Result<Option<String>, EngineError> {
+    ) -> Result<RemovedInfo, EngineError> {
         workspaces::remove(&self.core, holder, mode).await
     }
 

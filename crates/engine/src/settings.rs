@@ -4,6 +4,8 @@ use crate::enhance;
 use crate::faults::Faults;
 use crate::worker::WorkerSettings;
 use adjutant_model::Value;
+use adjutant_rules::breaker::BreakerConfig;
+use adjutant_rules::compress::CompressConfig;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,6 +63,14 @@ pub struct Settings {
     pub data_collect_ms: u64,
     /// An output that nothing needs is kept so long, in milliseconds.
     pub data_unused_ms: u64,
+    /// What all workspaces may take on the disk together, in bytes; without it there is no limit.
+    pub workspace_bytes_max: Option<u64>,
+    /// How often workspaces that nobody needs are looked for, in milliseconds; 0 leaves it to whoever asks.
+    pub workspace_collect_ms: u64,
+    /// The workspace of work that ended so long ago is removed when nothing in it is unsaved, in milliseconds.
+    pub workspace_keep_ms: u64,
+    /// From the workspace of work that ended so long ago goes what a build makes again, in milliseconds.
+    pub workspace_artefacts_ms: u64,
     /// How often the enhance loop looks for what nobody told it of, in milliseconds.
     pub enhance_ms: u64,
     /// So many managed sessions may be alive at once.
@@ -71,6 +81,16 @@ pub struct Settings {
     pub socket: Option<PathBuf>,
     /// The socket of the tmux server that hosts terminals; in the data folder when nothing is said.
     pub tmux_socket: Option<PathBuf>,
+    /// When an agent that fails is left alone.
+    pub breaker: BreakerConfig,
+    /// What is kept of tools' outputs.
+    pub compress: CompressConfig,
+    /// How long what hooks told is kept, in milliseconds.
+    pub hook_keep_ms: u64,
+    /// So much of what hooks told is kept.
+    pub hook_events_max: u64,
+    /// How often what hooks told is looked through for what is to be forgotten, in milliseconds.
+    pub hook_forget_ms: u64,
     /// What a trial puts in its way; none otherwise.
     pub faults: Faults,
 }
@@ -103,12 +123,21 @@ impl Settings {
             data_uploads_max: 64,
             data_idle_ms: 30_000,
             data_collect_ms: 60_000,
+            workspace_bytes_max: None,
+            workspace_collect_ms: 3_600_000,
+            workspace_keep_ms: 14 * 24 * 3_600_000,
+            workspace_artefacts_ms: 24 * 3_600_000,
             enhance_ms: 10_000,
             data_unused_ms: 24 * 3_600_000,
             sessions_alive_max: 16,
             sessions_auto_resume: true,
             socket: None,
             tmux_socket: None,
+            breaker: BreakerConfig::default(),
+            compress: CompressConfig::default(),
+            hook_keep_ms: 30 * 24 * 3_600_000,
+            hook_events_max: 500_000,
+            hook_forget_ms: 3_600_000,
             faults: Faults::default(),
         }
     }

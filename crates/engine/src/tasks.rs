@@ -231,6 +231,7 @@ async fn accept(
     let workspace = workspace_plan(&linked, &given.request)?;
     if let Some(plan) = &workspace {
         plan.check(&core.git).await?;
+        plan.check_room(core).await?;
     }
     let goal_id: Option<GoalId> = said("goal_id").and_then(|id| id.parse().ok());
     if let Some(goal_id) = &goal_id {

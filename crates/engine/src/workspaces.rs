@@ -1,5 +1,17 @@
 //! Workspaces: the directory each run and each session works in, made before it works and kept until somebody removes it.
 
+mod merge;
+mod restore;
+mod room;
+
+pub use merge::{CheckedInfo, MergeChecks, MergeRequest, MergedInfo};
+pub use restore::{RestoreRequest, RestoredInfo};
+pub use room::{RepositoryUsage, UsageInfo, WorkspaceUsage};
+
+pub(crate) use merge::merge;
+pub(crate) use restore::{restore, snapshot, snapshots};
+pub(crate) use room::{check_room, collect, usage};
+
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
@@ -8,11 +20,15 @@ use adjutant_model::run::{ErrorClass, RunRecord, RunStatus, WorkspaceKind, Works
 use adjutant_model::{Holder, RunId};
 use adjutant_sessions::git::Git;
 use adjutant_sessions::worktree::{
-    self, RemoveError, RemoveMode, RemoveParams, Unsaved, WorktreeError, WorktreeParams,
+    self, LeftOut, Removal, RemoveError, RemoveMode, RemoveParams, Unsaved, WorktreeError, WorktreeParams,
 };
 use adjutant_sessions::{GitError, process};
 use adjutant_store::{Draft, WorkspaceEntry, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How many of the files that no snapshot holds an event names.
+const LEFT_OUT_NAMED_MAX: usize = 100;
 
 /// The directory that a run asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +67,14 @@ impl WorkspacePlan {
                 message: format!("`{key}` {} cannot be used: {error}", path.display()),
                 hint: Some("check the path".to_owned()),
             }),
+        }
+    }
+
+    /// Refuses a directory of ours when those that are there take more room than they may.
+    pub(crate) async fn check_room(&self, core: &Core) -> Result<(), EngineError> {
+        match self {
+            WorkspacePlan::Worktree { .. } | WorkspacePlan::Scratch => check_room(core).await,
+            WorkspacePlan::Given { .. } => Ok(()),
         }
     }
 }
@@ -134,12 +158,12 @@ pub(crate) async fn diff(core: &Core, holder: &Holder) -> Result<String, EngineE
     Ok(diff.text + end)
 }
 
-/// Removes a directory that nobody works in any more; a worktree only behind a snapshot, whose ref it gives.
+/// Removes a directory that nobody works in any more; a worktree only behind a snapshot.
 pub(crate) async fn remove(
     core: &Core,
     holder: &Holder,
     mode: RemoveMode,
-) -> Result<Option<String>, EngineError> {
+) -> Result<RemovedInfo, EngineError> {
     check_left(core, holder).await?;
     take_away(core, holder, mode).await
 }
@@ -162,31 +186,58 @@ async fn check_left(core: &Core, holder: &Holder) -> Result<(), EngineError> {
     }
 }
 
-/// Removes a directory whose holder has ended; a worktree only behind a snapshot, whose ref it gives.
+/// What became of a directory that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedInfo {
+    /// Where its last state is kept.
+    pub snapshot_ref: Option<String>,
+    /// What of it no snapshot holds.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Removes a directory whose holder has ended; a worktree only behind a snapshot.
 pub(crate) async fn take_away(
     core: &Core,
     holder: &Holder,
     mode: RemoveMode,
-) -> Result<Option<String>, EngineError> {
+) -> Result<RemovedInfo, EngineError> {
     let workspace = workspace_of(core, holder).await?;
-    let kept = match workspace.kind {
+    let removal = match workspace.kind {
         // It is the user's own directory: only our note of it goes.
         WorkspaceKind::Given => None,
         WorkspaceKind::Scratch | WorkspaceKind::Worktree => {
-            let folder = folder(core);
-            let name = holder.to_string();
-            let params = RemoveParams { record: &workspace, workspaces: &folder, mode, name: &name };
-            let removal = worktree::remove(&core.git, params).await.map_err(remove_refused)?;
-            removal.snapshot.map(|snapshot| snapshot.refname)
+            Some(removed(core, holder, &workspace, mode).await.map_err(remove_refused)?)
         }
     };
+    note_removed(core, holder, workspace.path, removal).await
+}
+
+async fn removed(
+    core: &Core,
+    holder: &Holder,
+    workspace: &WorkspaceRecord,
+    mode: RemoveMode,
+) -> Result<Removal, RemoveError> {
+    let (folder, name) = (folder(core), holder.to_string());
+    let params = RemoveParams { record: workspace, workspaces: &folder, mode, name: &name };
+    worktree::remove(&core.git, params).await
+}
+
+async fn note_removed(
+    core: &Core,
+    holder: &Holder,
+    path: String,
+    removal: Option<Removal>,
+) -> Result<RemovedInfo, EngineError> {
+    let (snapshot, left_out) = removal.map_or((None, Vec::new()), |gone| (gone.snapshot, gone.left_out));
+    let snapshot_ref = snapshot.map(|snapshot| snapshot.refname);
     let mut write = Write::default();
     write.workspace_remove(holder);
-    let event = Event::WorkspaceRemoved { path: workspace.path, snapshot_ref: kept.clone() };
-    let subject = holder.into();
-    write.journal(Draft { at: clock::now(), actor: "host".into(), subject, event });
+    let named = left_out.iter().take(LEFT_OUT_NAMED_MAX).map(|out| out.path.clone()).collect();
+    let event = Event::WorkspaceRemoved { path, snapshot_ref: snapshot_ref.clone(), left_out: named };
+    write.journal(Draft { at: clock::now(), actor: "host".into(), subject: holder.into(), event });
     core.store.write(write).await?;
-    Ok(kept)
+    Ok(RemovedInfo { snapshot_ref, left_out })
 }
 
 async fn workspace_of(core: &Core, holder: &Holder) -> Result<WorkspaceRecord, EngineError> {
@@ -205,6 +256,15 @@ pub(crate) async fn tree(git: &adjutant_sessions::Git, dir: &Path) -> Result<Opt
         Err(GitError::Failed { stderr_tail, .. }) if stderr_tail.contains("not a git repository") => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Does something that must not be cut off apart from whoever has asked for it.
+async fn apart<T: Send + 'static>(
+    core: &Arc<Core>,
+    work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
+) -> Result<T, EngineError> {
+    let done = core.tasks.spawn(work).await;
+    done.map_err(|_| EngineError::Defect("the work on a workspace has panicked"))?
 }
 
 pub(crate) fn refused(error: WorktreeError) -> EngineError {

@@ -123,6 +123,50 @@ pub enum Event {
         /// The snapshot, when there was something to keep.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         snapshot_ref: Option<String>,
+        /// Ignored files and folders that no snapshot holds, the first hundred of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_out: Vec<String>,
+    },
+    /// The directory that a run or a session works in was kept under a ref.
+    WorkspaceSnapshotted {
+        /// The snapshot.
+        snapshot_ref: String,
+        /// How many ignored files and folders it does not hold.
+        left_out: u64,
+    },
+    /// A snapshot was put back.
+    WorkspaceRestored {
+        /// The snapshot.
+        snapshot_ref: String,
+        /// Where to.
+        path: String,
+        /// What was there before, when that was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before_ref: Option<String>,
+    },
+    /// What was done in a directory was merged into a branch.
+    WorkspaceMerged {
+        /// The branch.
+        into: String,
+        /// Where the branch is now.
+        commit: String,
+        /// The checks that passed on it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checks: Vec<String>,
+    },
+    /// What a build makes again was removed from a directory that nobody works in any more.
+    WorkspaceCleared {
+        /// Where the directory is.
+        path: String,
+        /// The folders that were removed, as paths in it.
+        artefacts: Vec<String>,
+    },
+    /// New work was refused because the workspaces take more room than they may.
+    WorkspacesFull {
+        /// How many bytes they take.
+        bytes: u64,
+        /// How many they may.
+        bytes_max: u64,
     },
     /// The machine of a run took events and asked for effects, in this order.
     RunAdvanced {
@@ -387,6 +431,31 @@ pub enum Event {
     },
     /// A token was taken back before its time.
     TokenRevoked {},
+    /// An agent has called a hook; what it told stands elsewhere and may be forgotten.
+    HookReceived {
+        /// The event's name, as it came.
+        event: String,
+        /// How large the payload was, in bytes.
+        bytes: u64,
+    },
+    /// The gate had something to say about a tool that an agent wants to use.
+    HookJudged {
+        /// The event that asked.
+        event: String,
+        /// The tool.
+        tool: String,
+        /// What it said.
+        judgement: Judgement,
+    },
+    /// An agent's breaker stands elsewhere than before.
+    BreakerChanged {
+        /// Where it stood: `closed`, `open` or `half_open`.
+        from: String,
+        /// Where it stands.
+        to: String,
+        /// How often the agent has failed in a row.
+        failures: u32,
+    },
     /// Something was put on the data path.
     OutputStored {
         /// What.
@@ -515,6 +584,11 @@ impl Event {
             Event::CallsPinned { .. } => "calls_pinned",
             Event::WorkspaceReady(_) => "workspace_ready",
             Event::WorkspaceRemoved { .. } => "workspace_removed",
+            Event::WorkspaceSnapshotted { .. } => "workspace_snapshotted",
+            Event::WorkspaceRestored { .. } => "workspace_restored",
+            Event::WorkspaceMerged { .. } => "workspace_merged",
+            Event::WorkspaceCleared { .. } => "workspace_cleared",
+            Event::WorkspacesFull { .. } => "workspaces_full",
             Event::RunAdvanced { .. } => "run_advanced",
             Event::PolicyBound { .. } => "policy_bound",
             Event::ToolJudged { .. } => "tool_judged",
@@ -548,6 +622,9 @@ impl Event {
             Event::SessionSnapshot { .. } => "session_snapshot",
             Event::SessionTold { .. } => "session_told",
             Event::TokenRevoked {} => "token_revoked",
+            Event::HookReceived { .. } => "hook_received",
+            Event::HookJudged { .. } => "hook_judged",
+            Event::BreakerChanged { .. } => "breaker_changed",
             Event::OutputStored { .. } => "output_stored",
             Event::OutputsCollected { .. } => "outputs_collected",
             Event::GoalCreated { .. } => "goal_created",

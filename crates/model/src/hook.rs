@@ -3,6 +3,8 @@
 //! The names are those of Claude Code, of Codex, and the 32 of the hook events that orchestrators before this one sent.
 //! They are exact and case matters; a name that is not known is kept as it came.
 
+use crate::id::SessionId;
+use crate::time::Timestamp;
 use crate::value::Value;
 use std::sync::Arc;
 
@@ -217,6 +219,34 @@ pub enum HookVerdict {
         /// Why; the agent's model sees it.
         reason: String,
     },
+}
+
+/// What is kept of a hook, as long as retention lets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookDraft {
+    /// The session whose agent called it.
+    pub session_id: SessionId,
+    /// The event's name, as it came.
+    pub event: String,
+    /// The tool that it was about.
+    pub tool: Option<String>,
+    /// How large the payload was when it came, in bytes.
+    pub size_bytes: u64,
+    /// What the agent was told: `allow` or `deny`.
+    pub decision: Option<String>,
+    /// The payload as JSON: without secrets, and with what is long cut.
+    pub payload: String,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// What is kept of a hook, and its place among all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookRecord {
+    /// Its place; later ones have a higher number.
+    pub number: i64,
+    /// What is kept.
+    pub draft: HookDraft,
 }
 
 #[cfg(test)]

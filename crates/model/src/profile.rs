@@ -230,7 +230,7 @@ pub struct Fillings {
     pub agent_session: Option<String>,
     /// `{prompt}`: what the agent is told.
     pub prompt: Option<String>,
-    /// `{hook}`: the file of hook settings.
+    /// `{hook}`: what says which hooks are called: the path of a file of settings, or for Codex an override of them.
     pub hook: Option<String>,
 }
 

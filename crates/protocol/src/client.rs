@@ -438,8 +438,20 @@ impl Client {
     /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
     pub async fn events(&self, after: i64, subject: Option<&str>) -> Result<EventStream, ClientError> {
         let subject = subject.map_or_else(String::new, |subject| format!("&subject={}", escaped(subject)));
-        let response =
-            self.send(self.request(Method::GET, &format!("/v1/events?after={after}{subject}"))).await?;
+        self.event_stream(&format!("/v1/events?after={after}{subject}")).await
+    }
+
+    /// Gives what the journal has of a subject behind a cursor; the stream ends there.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
+    pub async fn events_so_far(&self, after: i64, subject: &str) -> Result<EventStream, ClientError> {
+        let subject = escaped(subject);
+        self.event_stream(&format!("/v1/events?after={after}&subject={subject}&follow=false")).await
+    }
+
+    async fn event_stream(&self, path: &str) -> Result<EventStream, ClientError> {
+        let response = self.send(self.request(Method::GET, path)).await?;
         let address = self.address.clone();
         let mut parser = SseParser::default();
         let events = response.bytes_stream().flat_map(move |chunk| {
@@ -504,6 +516,54 @@ impl Client {
     /// [`ClientError`]
     pub async fn workspace_diff(&self, holder: &str) -> Result<String, ClientError> {
         self.text(&format!("/v1/workspaces/{}/diff", id(holder)?)).await
+    }
+
+    /// Lists the snapshots of a workspace that is or was there.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn workspace_snapshots(&self, holder: &str) -> Result<http::SnapshotsView, ClientError> {
+        self.get(&format!("/v1/workspaces/{}/snapshots", id(holder)?)).await
+    }
+
+    /// Keeps a worktree as it is now; the list is empty when its last snapshot is the same.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn workspace_snapshot(&self, holder: &str) -> Result<http::SnapshotsView, ClientError> {
+        self.post(&format!("/v1/workspaces/{}/snapshots", id(holder)?), &()).await
+    }
+
+    /// Puts a snapshot back.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn workspace_restore(
+        &self,
+        holder: &str,
+        params: &http::RestoreParams,
+    ) -> Result<http::RestoredView, ClientError> {
+        self.post(&format!("/v1/workspaces/{}/restore", id(holder)?), params).await
+    }
+
+    /// Merges what was committed in a workspace into a branch.
+    ///
+    /// # Errors
+    /// [`ClientError`], also when a check does not pass.
+    pub async fn workspace_merge(
+        &self,
+        holder: &str,
+        params: &http::MergeParams,
+    ) -> Result<http::MergedView, ClientError> {
+        self.post(&format!("/v1/workspaces/{}/merge", id(holder)?), params).await
+    }
+
+    /// Tells how much room all workspaces take.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn workspaces_usage(&self) -> Result<http::RoomView, ClientError> {
+        self.get("/v1/workspaces/usage").await
     }
 
     /// Opens an issue.
@@ -657,8 +717,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn sessions_managed(&self, state: Option<&str>) -> Result<http::ManagedList, ClientError> {
-        let state = state.map(|state| format!("?state={}", escaped(state))).unwrap_or_default();
-        self.get(&format!("/v1/sessions/managed{state}")).await
+        let state = state.map(|state| format!("&state={}", escaped(state))).unwrap_or_default();
+        self.get(&format!("/v1/sessions/managed?limit=1000{state}")).await
     }
 
     /// Gives a managed session, by its id or its name.
@@ -756,6 +816,22 @@ impl Client {
     pub async fn approvals(&self, status: Option<&str>) -> Result<http::ApprovalList, ClientError> {
         let status = status.map_or_else(String::new, |status| format!("?status={status}"));
         self.get(&format!("/v1/approvals{status}")).await
+    }
+
+    /// Lists the breakers of agents that are kept.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn breakers(&self) -> Result<http::BreakersView, ClientError> {
+        self.get("/v1/breakers").await
+    }
+
+    /// Closes an agent's breaker.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn breaker_reset(&self, agent: &str) -> Result<http::BreakerView, ClientError> {
+        self.post(&format!("/v1/breakers/{}/reset", id(agent)?), &serde_json::json!({})).await
     }
 
     /// Answers an approval.

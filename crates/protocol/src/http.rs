@@ -7,6 +7,7 @@ mod enhance;
 mod events;
 mod gate;
 mod goals;
+mod hooks;
 mod managed;
 mod operators;
 mod runs;
@@ -33,6 +34,7 @@ pub use goals::{
     CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView,
     GoalsView, LinkParams, LinkView, NoteParams,
 };
+pub use hooks::{BreakerView, BreakersView, HookAnswerView, HookDecisionView};
 pub use managed::{
     ActivityView, AnswerParams, AnsweredView, AttachView, BudgetView, DecommissionParams, HostParams,
     InboxItem, InboxView, ManagedActivityView, ManagedList, ManagedView, QuestionView, ScreenView,
@@ -56,4 +58,8 @@ pub use tasks::{
     TaskDetachedView, TaskDoneView, TaskInfoView, TaskInputParams, TaskParams, TaskRunsView, TaskView,
     VersionSelectorParams,
 };
-pub use workspaces::{RemovedView, WorkspaceEntryView, WorkspaceView, WorkspacesView};
+pub use workspaces::{
+    CheckedView, LeftOutView, MergeParams, MergedView, RemovedView, RepositoryUsageView, RestoreParams,
+    RestoredView, RoomView, SnapshotView, SnapshotsView, WorkspaceEntryView, WorkspaceUsageView,
+    WorkspaceView, WorkspacesView,
+};

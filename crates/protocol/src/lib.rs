@@ -17,6 +17,6 @@ mod escape;
 
 mod sse;
 
-pub use client::{Archived, BlueprintSaid, Client, ClientError, UnsavedWork};
+pub use client::{Archived, BlueprintSaid, Client, ClientError, EventStream, UnsavedWork};
 pub use error::{ApiError, ErrorCode, ExitCode};
 pub use escape::escaped;

@@ -13,6 +13,8 @@ pub mod answer;
 
 pub mod settings;
 
+mod settings_json;
+
 pub use answer::{Unreachable, agent_answer, unreachable};
 pub use read::{named, read};
 pub use signals::signals;

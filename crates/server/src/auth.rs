@@ -94,7 +94,7 @@ fn verb(method: &Method, path: &str) -> Verb {
     let below =
         |route: &str| path.strip_prefix(route).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     match looks {
-        _ if below("/v1/gate") || below("/v1/worker") => Verb::Work,
+        _ if below("/v1/gate") || below("/v1/worker") || below("/v1/hooks") => Verb::Work,
         true if below("/v1/sessions/managed") => Verb::Read,
         false if below("/v1/sessions/managed") => match path.ends_with("/answer") {
             true => Verb::Answer,
@@ -183,6 +183,10 @@ mod tests {
             (Method::POST, "/v1/gate/judge", Verb::Work),
             (Method::GET, "/v1/worker/prompt", Verb::Work),
             (Method::POST, "/v1/worker/submit", Verb::Work),
+            (Method::POST, "/v1/hooks", Verb::Work),
+            (Method::POST, "/v1/hooksets", Verb::Operate),
+            (Method::GET, "/v1/breakers", Verb::Read),
+            (Method::POST, "/v1/breakers/x/reset", Verb::Operate),
             (Method::POST, "/v1/operators", Verb::Operate),
             (Method::GET, "/v1/operators/x/ws", Verb::Read),
             (Method::POST, "/v1/gateway", Verb::Operate),

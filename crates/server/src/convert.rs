@@ -1,8 +1,10 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
+mod hooks;
 mod managed;
 mod operators;
 
+pub(crate) use hooks::{breaker, hook_answer};
 pub(crate) use managed::{inbox, managed, managed_activity, screen, shell_line};
 pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
 
@@ -11,8 +13,9 @@ use adjutant_engine::doctor::{Finding, Grade};
 use adjutant_engine::jobs::JobStatus;
 use adjutant_engine::registry::{BlueprintDocument, ListedBlueprint};
 use adjutant_engine::steps::{Bindings, OutputInfo, StepInfo};
-use adjutant_engine::workspaces::WorkspaceInfo;
+use adjutant_engine::workspaces::{CheckedInfo, MergedInfo, RestoredInfo, UsageInfo, WorkspaceInfo};
 use adjutant_engine::{ExplainedKind, Explanation, Lint, Rerun, Resumed, TaskEntry};
+use adjutant_engine::{LeftOut, LeftOutWhy, Snapshot};
 use adjutant_model::action::TokenRecord;
 use adjutant_model::client_run::Approval;
 use adjutant_model::data::OutputRecord;
@@ -269,6 +272,71 @@ pub(crate) fn workspace_entry(info: &WorkspaceInfo) -> http::WorkspaceEntryView 
         workspace: workspace(&info.workspace),
         changed_files: info.unsaved.as_ref().map(|unsaved| (unsaved.changed + unsaved.untracked) as u64),
         unmerged_commits: info.unsaved.as_ref().map(|unsaved| unsaved.commits as u64),
+    }
+}
+
+pub(crate) fn left_out(out: &LeftOut) -> http::LeftOutView {
+    let why = match out.why {
+        LeftOutWhy::Artefact => "artefact",
+        LeftOutWhy::TooLarge => "too_large",
+        LeftOutWhy::TooMuch => "too_much",
+        LeftOutWhy::Repository => "repository",
+        LeftOutWhy::Unreadable => "unreadable",
+    };
+    http::LeftOutView { path: out.path.clone(), why: why.to_owned() }
+}
+
+pub(crate) fn snapshot(snapshot: &Snapshot) -> http::SnapshotView {
+    let content = &snapshot.content;
+    http::SnapshotView {
+        number: snapshot.number,
+        refname: snapshot.refname.clone(),
+        commit: snapshot.commit.clone(),
+        at: snapshot.at.to_string(),
+        head: content.head.clone(),
+        branch: content.branch.clone(),
+        left_out: content.left_out.iter().map(left_out).collect(),
+        left_out_count: content.left_out_count as u64,
+    }
+}
+
+pub(crate) fn restored(restored: &RestoredInfo) -> http::RestoredView {
+    http::RestoredView {
+        workspace: workspace(&restored.workspace),
+        snapshot_ref: restored.snapshot_ref.clone(),
+        before_ref: restored.before_ref.clone(),
+    }
+}
+
+pub(crate) fn merged(merged: &MergedInfo) -> http::MergedView {
+    let checked = |check: &CheckedInfo| http::CheckedView {
+        command: check.command.clone(),
+        summary: check.summary.clone(),
+    };
+    http::MergedView {
+        into: merged.into.clone(),
+        commit: merged.commit.clone(),
+        is_unchanged: merged.is_unchanged,
+        checks: merged.checks.iter().map(checked).collect(),
+        followed: merged.followed.as_ref().map(|path| path.to_string_lossy().into_owned()),
+    }
+}
+
+pub(crate) fn workspaces_usage(usage: &UsageInfo) -> http::RoomView {
+    let workspaces = usage.workspaces.iter().map(|one| http::WorkspaceUsageView {
+        id: one.holder.as_ref().map(ToString::to_string),
+        path: one.path.to_string_lossy().into_owned(),
+        bytes: one.bytes,
+    });
+    let repositories = usage.repositories.iter();
+    let repositories =
+        repositories.map(|one| http::RepositoryUsageView { name: one.name.clone(), bytes: one.bytes });
+    http::RoomView {
+        workspaces: workspaces.collect(),
+        repositories: repositories.collect(),
+        snapshots: usage.snapshots,
+        bytes: usage.bytes,
+        bytes_max: usage.bytes_max,
     }
 }
 

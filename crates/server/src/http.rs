@@ -7,6 +7,7 @@ pub(crate) mod enhance;
 pub(crate) mod events;
 pub(crate) mod gate;
 pub(crate) mod goals;
+pub(crate) mod hooks;
 pub(crate) mod managed;
 pub(crate) mod operators;
 pub(crate) mod runs;

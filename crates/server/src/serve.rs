@@ -3,8 +3,8 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, data, enhance, events, gate, goals, managed, operators, runs, sessions, status,
-    steps, tasks, workers, workspaces,
+    approvals, blueprints, data, enhance, events, gate, goals, hooks, managed, operators, runs, sessions,
+    status, steps, tasks, workers, workspaces,
 };
 use crate::leftover;
 use crate::operator;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 /// A body is at most so large.
@@ -116,9 +116,16 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(gate::judge))
         .routes(routes!(gate::settle))
         .routes(routes!(gate::progress))
+        .routes(routes!(hooks::receive).layer(DefaultBodyLimit::max(hooks::HOOK_BYTES_MAX)))
+        .routes(routes!(hooks::breakers))
+        .routes(routes!(hooks::breaker_reset))
         .routes(routes!(workspaces::list))
         .routes(routes!(workspaces::diff))
         .routes(routes!(workspaces::remove))
+        .routes(routes!(workspaces::usage))
+        .routes(routes!(workspaces::snapshots, workspaces::snapshot))
+        .routes(routes!(workspaces::restore))
+        .routes(routes!(workspaces::merge))
         .routes(routes!(operators::join, operators::list))
         .routes(routes!(operators::get, operators::leave))
         .routes(routes!(operator::upgrade))

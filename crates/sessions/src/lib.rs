@@ -12,6 +12,8 @@ pub mod git;
 
 pub mod driver;
 
+pub mod screen;
+
 pub mod probe;
 
 pub mod transcript;

@@ -8,12 +8,17 @@
 //! Output is always drained, so a program never hangs because nobody reads; what is kept of it is bounded. A
 //! descendant that holds the output open does not hold [`run`] up.
 
+mod cgroup;
 mod descendants;
 mod error;
+mod orphans;
 mod output;
 
-pub use descendants::{Swept, sweep, sweep_prefix};
+pub use cgroup::{Cgroup, Cgroups};
+pub use descendants::{Hosted, ProcessId, Swept, end_hosted, process_of, sweep, sweep_prefix};
+pub(crate) use error::locate;
 pub use error::{SearchedPath, SpawnError};
+pub use orphans::adopt_orphans_and_become;
 pub use output::LINE_BYTES_MAX;
 
 use descendants::Hunt;

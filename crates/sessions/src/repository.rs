@@ -159,28 +159,32 @@ async fn make(git: &Git, path: &Path, url: &RemoteUrl) -> Result<(), CacheError>
     // Without a template: its hooks and its excludes are the user's, and not for a cache.
     let init = ["init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--", &text];
     git.output(&Call::new(parent, &init)).await?;
-    let config = [
-        ("remote.origin.url", url.as_str()),
-        ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
-        (MARK, "true"),
-    ];
-    for (name, value) in config {
-        git.output(&Call::new(path, &["config", "--", name, value])).await?;
-    }
+    git.output(&Call::new(path, &["config", "--", MARK, "true"])).await?;
     fetch(git, path, url).await
 }
 
 async fn fetch(git: &Git, path: &Path, url: &RemoteUrl) -> Result<(), CacheError> {
     let failed = |source| CacheError::Fetch { url: url.to_string(), source };
+    // What is fetched from, and by what, is said each time: the configuration of a repository can be written by whoever
+    // works in a worktree of it.
+    for (name, value) in [("url", url.as_str()), ("fetch", "+refs/heads/*:refs/remotes/origin/*")] {
+        let name = format!("remote.origin.{name}");
+        git.output(&Call::new(path, &["config", "--replace-all", "--", &name, value])).await?;
+    }
+    for name in ["uploadpack", "receivepack", "vcs", "proxy"] {
+        let name = format!("remote.origin.{name}");
+        match git.output(&Call::new(path, &["config", "--unset-all", "--", &name])).await {
+            // It answers so when there is none.
+            Ok(_) | Err(GitError::Failed { code: Some(5), .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     let mut args = vec!["fetch", "--quiet", "--prune", "--no-auto-gc", "--no-recurse-submodules"];
     if url.is_remote() {
         args.push("--filter=blob:none");
     }
-    // What is fetched from, and by what, is said here: the configuration of a repository can be written by whoever
-    // works in a worktree of it.
-    args.extend(["--upload-pack=git-upload-pack", "--", "origin"]);
-    let call =
-        asked_nothing(git, Call::new(path, &args).with_config(format!("remote.origin.url={url}"))).await;
+    args.extend(["--", "origin"]);
+    let call = asked_nothing(git, Call::new(path, &args)).await;
     git.output(&call).await.map_err(failed)?;
     let default = asked_nothing(git, Call::new(path, &["remote", "set-head", "origin", "--auto"])).await;
     match git.output(&default).await {

@@ -5,10 +5,13 @@
 //! No call moves the branch, the index or the stash of anybody.
 
 mod create;
+mod merge;
 mod remove;
 mod restore;
 mod snapshot;
 mod status;
+mod submodules;
+mod usage;
 
 mod place;
 mod registry;
@@ -17,11 +20,14 @@ mod tree;
 pub(crate) use place::PlaceLock;
 
 pub use create::{WorktreeError, WorktreeParams, create, project_check};
+pub use merge::{MergeBegun, MergeError, MergeParams, MergeTrial, merge_abandon, merge_begin, merge_finish};
 pub use remove::{BranchFate, Removal, RemoveError, RemoveMode, RemoveParams, remove};
 pub use restore::{RestoreError, RestoreParams, Restored, restore_beside, restore_in_place};
 pub use snapshot::{
     KeepLimits, LeftOut, LeftOutWhy, Snapshot, SnapshotContent, SnapshotError, SnapshotParams, snapshot_next,
     snapshots, snapshots_count,
 };
-pub use status::{Diff, Unsaved, WorkspaceStatus, diff, head, status, unsaved};
+pub use status::{Diff, Unsaved, WorkspaceStatus, branch_tip, diff, head, status, unsaved};
+pub use submodules::{SubmoduleTrouble, fill_submodules};
 pub use tree::tree_hash;
+pub use usage::{artefacts, artefacts_remove, disk_bytes};

@@ -98,6 +98,28 @@ impl Store {
         .await
     }
 
+    /// Gives the last approval of an effect that was approved over a connection since some instant.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn approval_settled(
+        &self,
+        connection: &str,
+        fingerprint: &str,
+        since: Timestamp,
+    ) -> Result<Option<Approval>, ReadError> {
+        let (connection, fingerprint) = (connection.to_owned(), fingerprint.to_owned());
+        self.read(move |snapshot| {
+            let sql = format!(
+                "{SELECT} WHERE status = 'approved' AND connection = ?1 AND fingerprint = ?2 AND resolved_at >= ?3 \
+                 ORDER BY number DESC LIMIT 1"
+            );
+            let key = (connection, fingerprint, since.unix_ms());
+            Ok(snapshot.select(&sql, key, |row| approval_of_row(snapshot, row))?.pop())
+        })
+        .await
+    }
+
     /// Gives approvals, those of one status or all, the newest first.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 23] = [
+pub(crate) const MIGRATIONS: [Migration; 24] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -410,6 +410,29 @@ DROP TABLE run_workspaces;",
 );
 CREATE UNIQUE INDEX sessions_by_name ON sessions (name) WHERE state <> 'decommissioned';
 CREATE INDEX sessions_by_parent ON sessions (parent);",
+    },
+    Migration {
+        name: "what hooks told, which may be forgotten, and the breakers of agents",
+        sql: "CREATE TABLE hook_events (
+    number INTEGER PRIMARY KEY,
+    session_id TEXT NOT NULL,
+    event TEXT NOT NULL,
+    tool TEXT,
+    size INTEGER NOT NULL,
+    decision TEXT,
+    payload TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX hook_events_by_session ON hook_events (session_id, number);
+CREATE INDEX hook_events_by_time ON hook_events (at);
+CREATE TABLE breakers (
+    agent TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    since INTEGER,
+    failures INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);",
     },
 ];
 

@@ -335,3 +335,24 @@ CREATE TABLE sessions (
 );
 CREATE UNIQUE INDEX sessions_by_name ON sessions (name) WHERE state <> 'decommissioned';
 CREATE INDEX sessions_by_parent ON sessions (parent);
+-- What hooks told, which may be forgotten, and the breakers of agents.
+CREATE TABLE hook_events (
+    number INTEGER PRIMARY KEY,
+    session_id TEXT NOT NULL,
+    event TEXT NOT NULL,
+    tool TEXT,
+    size INTEGER NOT NULL,
+    decision TEXT,
+    payload TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX hook_events_by_session ON hook_events (session_id, number);
+CREATE INDEX hook_events_by_time ON hook_events (at);
+CREATE TABLE breakers (
+    agent TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    since INTEGER,
+    failures INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);

@@ -135,6 +135,14 @@ impl Store {
         self.token_where("session_id = ?1", session_id.to_string()).await
     }
 
+    /// Tells whether agents of a managed session were ever given a token that is not forgotten.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn session_has_token(&self, session_id: SessionId) -> Result<bool, ReadError> {
+        Ok(self.token_where("of_session = ?1", session_id.to_string()).await?.is_some())
+    }
+
     /// Gives tokens, the newest first.
     ///
     /// # Errors

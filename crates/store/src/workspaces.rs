@@ -70,6 +70,18 @@ impl Store {
         .await
     }
 
+    /// Gives every project that a workspace is or was of.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn workspace_projects(&self) -> Result<Vec<String>, ReadError> {
+        self.read(|snapshot| {
+            let sql = "SELECT DISTINCT project FROM workspaces WHERE project IS NOT NULL ORDER BY project";
+            snapshot.select(sql, (), |row| Ok(row.get(0)?))
+        })
+        .await
+    }
+
     /// Gives what a run or a session works in; `None` when it has no directory, or has it no more.
     ///
     /// # Errors

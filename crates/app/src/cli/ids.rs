@@ -2,6 +2,7 @@
 
 use super::client_trace;
 use crate::exit::Failure;
+use adjutant_protocol::http::ManagedView;
 use adjutant_protocol::{Client, ClientError, ExitCode as Code};
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -62,6 +63,19 @@ pub(crate) async fn run_of_anybody(client: &Client, given: &str) -> Result<Run> 
     Ok(if of_blueprint { Run::OfBlueprint(id) } else { Run::OfClient(id) })
 }
 
+/// Finds the run or the session whose workspace is meant; it may be gone.
+pub(crate) async fn holder(client: &Client, given: &str) -> Result<String> {
+    // A session's id is as long.
+    if given.len() == RUN_ID_LEN {
+        return Ok(given.to_owned());
+    }
+    let workspaces = client.workspaces().await?.workspaces;
+    let runs = client.runs(LOOK_AT).await?.runs;
+    let held = workspaces.iter().map(|entry| entry.id.as_str());
+    let ids: BTreeSet<&str> = held.chain(runs.iter().map(|run| run.id.as_str())).collect();
+    pick("workspace", given, ids.into_iter())
+}
+
 /// Finds the task that is meant.
 pub(crate) async fn task(client: &Client, given: &str) -> Result<String> {
     if given.len() == TASK_ID_LEN {
@@ -85,6 +99,21 @@ pub(crate) async fn issue(client: &Client, given: &str) -> Result<String> {
     }
     let issues = client.issues(None, None).await?.issues;
     pick("issue", given, issues.iter().map(|issue| issue.issue_id.as_str()))
+}
+
+/// Finds the session that is meant: a name goes before a part of an id.
+pub(crate) async fn session(client: &Client, given: &str) -> Result<ManagedView> {
+    // These would lead to another route.
+    if !["", ".", ".."].contains(&given) {
+        match client.session_managed(given).await {
+            Err(ClientError::Api { status: 400 | 404, .. }) => {}
+            found => return Ok(found?),
+        }
+    }
+    let mut sessions = client.sessions_managed(Some("all")).await?.sessions;
+    let id = pick("session", given, sessions.iter().map(|session| session.id.as_str()))?;
+    let place = sessions.iter().position(|session| session.id == id).expect("it was picked from these");
+    Ok(sessions.swap_remove(place))
 }
 
 /// Finds the token that is meant, among those that are good.
@@ -116,7 +145,9 @@ fn list_hint(kind: &str) -> String {
         "goal" => "`adjutant goal list` lists them".to_owned(),
         "task" => "`adjutant show RUN` tells a run's task".to_owned(),
         "issue" => "`adjutant issue ls` lists them".to_owned(),
+        "session" => "`adjutant session ls` lists them".to_owned(),
         "token" => "`adjutant token ls` lists them".to_owned(),
+        "workspace" => "`adjutant workspace ls` lists them".to_owned(),
         _ => "`adjutant runs` lists them".to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! What every session of a rehearsal's process shares.
 
-use super::gate::Gate;
+use super::gate::{ACCESS_VARIABLES, Gate};
 use super::hooks::{Hooks, Settings};
 use super::play::{Memory, Player};
 use super::script::Script;
@@ -33,14 +33,18 @@ impl Cast {
     }
 
     /// Makes the agent of a session.
+    ///
+    /// Where a gate judges it, a project's hooks do not get the token for it: they may be anybody's.
     pub(super) fn player<S>(&self, stage: S, session: Session, gate: Gate) -> Player<S> {
         let cwd = PathBuf::from(session.cwd());
         let settings = Settings::load(&cwd, self.settings.as_deref());
+        let is_secret = |name: &str| matches!(gate, Gate::At(_)) && ACCESS_VARIABLES.contains(&name);
+        let hooks_env: Vec<_> = self.env.iter().filter(|(name, _)| !is_secret(name)).cloned().collect();
         Player {
             stage,
             gate,
             tools: Tools::new(cwd.clone(), &self.env),
-            hooks: Hooks::new(settings, cwd, &self.env),
+            hooks: Hooks::new(settings, cwd, &hooks_env),
             session,
             script: self.script.clone(),
             memory: Memory::default(),

@@ -7,6 +7,9 @@ use adjutant_protocol::http::{JudgeParams, SettleParams};
 use adjutant_protocol::{Client, ClientError};
 use serde_json::Value;
 
+/// The variables by which the agent reaches the gate; what it starts must not speak in its name.
+pub(super) const ACCESS_VARIABLES: [&str; 2] = ["ADJUTANT_TOKEN", "ADJUTANT_URL"];
+
 /// Where calls are judged.
 pub(super) enum Gate {
     /// Nowhere: the agent was not started by Adjutant.

@@ -126,7 +126,7 @@ impl<S: Stage> Player<S> {
     /// Tells the hooks that the turn is over, and goes on while they want it to.
     async fn stopping(&mut self, cancel: &CancellationToken) -> io::Result<End> {
         for round in 0..=STOP_BLOCKS_MAX {
-            let stopped = self.fire("Stop", "", self.stop_fields(round > 0), cancel).await?;
+            let stopped = self.fire("Stop", "", self.stop_fields(round), cancel).await?;
             let Some(reason) = stopped.denied().filter(|_| stopped.stop.is_none()) else { break };
             self.notice(&format!("Stop hook: {reason}"))?;
             let end = self.answer(&reason, cancel).await?;
@@ -137,9 +137,10 @@ impl<S: Stage> Player<S> {
         Ok(if cancel.is_cancelled() { End::Interrupted } else { End::Done })
     }
 
-    fn stop_fields(&self, is_again: bool) -> serde_json::Value {
+    /// Gives what `Stop` is told, after so many rounds that its hooks have asked for.
+    fn stop_fields(&self, rounds: usize) -> serde_json::Value {
         json!({
-            "stop_hook_active": is_again,
+            "stop_hook_active": rounds > 0,
             "last_assistant_message": self.memory.last_words,
             "background_tasks": [],
             "session_crons": [],
@@ -153,7 +154,7 @@ impl<S: Stage> Player<S> {
             End::Interrupted => {
                 self.session.interrupted()?;
                 if self.script.on_interrupt == OnInterrupt::Stop {
-                    self.fire("Stop", "", self.stop_fields(false), &unhurried).await?;
+                    self.fire("Stop", "", self.stop_fields(0), &unhurried).await?;
                 }
             }
             End::Limited { message, .. } => {
@@ -171,14 +172,14 @@ impl<S: Stage> Player<S> {
 
     async fn steps(&mut self, steps: Vec<Step>, cancel: &CancellationToken) -> io::Result<End> {
         for step in steps {
-            if let Some(end) = self.step(step, cancel).await? {
-                return Ok(end);
-            }
             if cancel.is_cancelled() {
                 return Ok(End::Interrupted);
             }
+            if let Some(end) = self.step(step, cancel).await? {
+                return Ok(end);
+            }
         }
-        Ok(End::Done)
+        Ok(if cancel.is_cancelled() { End::Interrupted } else { End::Done })
     }
 
     /// Plays one step; gives the turn's end when it was the last one.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// What the stream said when it could not be written.
 pub(super) async fn play<W: Write>(player: &mut Player<Stream<W>>, prompt: &str) -> io::Result<End> {
     let began = Instant::now();
-    let head = head(player);
+    let head = Head { gate: Some(player.gate.describe()), ..head(player) };
     player.stage.init(&head)?;
     player.open().await?;
     let end = player.turn(prompt, &CancellationToken::new()).await?;
@@ -23,10 +23,11 @@ pub(super) async fn play<W: Write>(player: &mut Player<Stream<W>>, prompt: &str)
     Ok(end)
 }
 
-fn head<W>(player: &Player<Stream<W>>) -> Head {
+/// Gives how a player's stream opens.
+pub(super) fn head<S>(player: &Player<S>) -> Head {
     Head {
         cwd: player.session.cwd(),
-        gate: player.gate.describe(),
+        gate: None,
         permission_mode: player.session.permission_mode().to_owned(),
         earlier_turns: player.session.earlier(),
     }

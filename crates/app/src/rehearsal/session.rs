@@ -57,6 +57,15 @@ pub(super) enum Opening {
     Resumed(String),
 }
 
+/// Where a session comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It is new.
+    Begun,
+    /// It goes on.
+    Resumed,
+}
+
 /// Where sessions are and what they share.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -72,6 +81,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Session {
     id: String,
+    origin: Origin,
     place: Place,
     transcript: Option<Transcript>,
     prompts: Vec<String>,
@@ -92,25 +102,27 @@ struct Transcript {
 impl Session {
     /// Opens a session.
     pub(super) fn open(place: Place, opening: &Opening) -> Result<Session, SessionError> {
-        let (text, resumes) = match opening {
-            Opening::New => (None, false),
-            Opening::Named(text) => (Some(text), false),
-            Opening::Resumed(text) => (Some(text), true),
+        let id = match opening {
+            Opening::New => Uuid::new_v4(),
+            Opening::Named(text) | Opening::Resumed(text) => {
+                Uuid::try_parse(text).map_err(|_| SessionError::NotAnId(text.clone()))?
+            }
         };
-        let id = match text {
-            Some(text) => Uuid::try_parse(text).map_err(|_| SessionError::NotAnId(text.clone()))?,
-            None => Uuid::new_v4(),
+        let origin = match opening {
+            Opening::New | Opening::Named(_) => Origin::Begun,
+            Opening::Resumed(_) => Origin::Resumed,
         };
         let (transcript, past) = match &place.home {
             Some(home) => {
-                let (transcript, past) = Transcript::open(&folder(home, &place.cwd)?, id, resumes)?;
+                let (transcript, past) = Transcript::open(&folder(home, &place.cwd)?, id, origin)?;
                 (Some(transcript), past)
             }
-            None if resumes => return Err(SessionError::Unknown(id)),
+            None if origin == Origin::Resumed => return Err(SessionError::Unknown(id)),
             None => (None, Past::default()),
         };
         Ok(Session {
             id: id.to_string(),
+            origin,
             place,
             transcript,
             earlier: past.prompts.len(),
@@ -125,6 +137,11 @@ impl Session {
     /// Gives the id as text.
     pub(super) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Gives where it comes from.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Gives where the agent works.
@@ -259,12 +276,14 @@ impl Session {
 }
 
 impl Transcript {
-    fn open(folder: &Path, id: Uuid, resumes: bool) -> Result<(Transcript, Past), SessionError> {
+    fn open(folder: &Path, id: Uuid, origin: Origin) -> Result<(Transcript, Past), SessionError> {
         let path = folder.join(format!("{id}.jsonl"));
-        let past = if resumes { Past::read(&path, id)? } else { Past::default() };
         let mut options = OpenOptions::new();
         let options = options.append(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-        let file = if resumes { options.open(&path) } else { options.create_new(true).open(&path) };
+        let (past, file) = match origin {
+            Origin::Begun => (Past::default(), options.create_new(true).open(&path)),
+            Origin::Resumed => (Past::read(&path, id)?, options.open(&path)),
+        };
         match file {
             Ok(file) => Ok((Transcript { path, file }, past)),
             Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Err(SessionError::Taken(id)),
@@ -334,7 +353,8 @@ fn folder(home: &Path, cwd: &Path) -> Result<PathBuf, SessionError> {
     let about = |source| SessionError::File { path: home.to_owned(), source };
     let folder = home.join("projects").join(slug);
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(about)?;
-    if fs::metadata(home).map_err(about)?.uid() != rustix::process::getuid().as_raw() {
+    // Of a link it is the link's owner that counts: in a shared folder anybody could have made it.
+    if fs::symlink_metadata(home).map_err(about)?.uid() != rustix::process::getuid().as_raw() {
         return Err(SessionError::Foreign { path: home.to_owned() });
     }
     Ok(folder)

@@ -28,8 +28,8 @@ pub(crate) struct Stream<W> {
 pub(crate) struct Head {
     /// Where the agent works.
     pub(crate) cwd: String,
-    /// What judges its calls.
-    pub(crate) gate: String,
+    /// What judges its calls besides hooks; only print mode has a gate.
+    pub(crate) gate: Option<String>,
     /// How it was told to ask.
     pub(crate) permission_mode: String,
     /// How many prompts were resumed with.
@@ -173,11 +173,6 @@ impl<W: Write> Stream<W> {
         self.line(line)
     }
 
-    /// Writes a line of the control protocol, which belongs to no session.
-    pub(crate) fn control(&mut self, line: &Value) -> io::Result<()> {
-        self.write(line)
-    }
-
     /// Shows that a person stopped the turn.
     pub(crate) fn interrupted(&mut self) -> io::Result<()> {
         let block = json!({"type": "text", "text": "[Request interrupted by user]"});
@@ -238,10 +233,6 @@ impl<W: Write> Stream<W> {
     fn line(&mut self, mut line: Value) -> io::Result<()> {
         line["session_id"] = Value::String(self.session_id.clone());
         line["uuid"] = Value::String(uuid::Uuid::new_v4().to_string());
-        self.write(&line)
-    }
-
-    fn write(&mut self, line: &Value) -> io::Result<()> {
         let mut text = line.to_string();
         text.push('\n');
         self.out.write_all(text.as_bytes())?;

@@ -18,7 +18,7 @@ use super::gate::Gate;
 use super::input;
 use super::play::{End, Player};
 use super::script::{Hang, OnTerm};
-use super::session::Session;
+use super::session::{Origin, Session};
 use anyhow::{Context, Result};
 use desk::{Act, Desk};
 use keys::{Key, Keys, LineFeed};
@@ -112,8 +112,8 @@ impl Terminal {
         let id = self.player.session.id().to_owned();
         let cwd = self.player.session.cwd();
         self.player.stage.line(&format!("rehearsal · session {id} · {cwd}"))?;
-        let earlier = self.player.session.earlier();
-        if earlier > 0 {
+        if self.player.session.origin() == Origin::Resumed {
+            let earlier = self.player.session.earlier();
             self.player.stage.line(&format!("resumed with {earlier} earlier turns"))?;
         }
         self.player.open().await
@@ -170,6 +170,7 @@ impl Terminal {
     async fn turn(&mut self, prompt: &str) -> io::Result<Turn> {
         let Terminal { player, desk, typed, signals, queue, is_open } = self;
         let cancel = CancellationToken::new();
+        let mut screen = player.stage.clone();
         let turn = player.turn(prompt, &cancel);
         tokio::pin!(turn);
         let mut killed = None;
@@ -193,7 +194,7 @@ impl Terminal {
                 Act::Submit(prompt) => queue.push_back(prompt),
                 Act::Interrupt => cancel.cancel(),
                 Act::Leave => *is_open = false,
-                Act::Draw if desk.borrow().has_dialog() => Screen::new(Rc::clone(desk)).draw()?,
+                Act::Draw if desk.borrow().has_dialog() => screen.draw()?,
                 Act::Draw | Act::Nothing => {}
             }
         }

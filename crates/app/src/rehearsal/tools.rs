@@ -3,6 +3,7 @@
 //! A failure is a text for the agent, as real tools give it; it never ends the script.
 
 use super::confine::confine;
+use super::gate::ACCESS_VARIABLES;
 use adjutant_sessions::environment::environment;
 use adjutant_sessions::process::{self, EndedBy, Exit, Outcome, ProcessSpec};
 use std::collections::BTreeMap;
@@ -26,15 +27,10 @@ impl Tools {
     ///
     /// Commands get every variable but those of the gate: what a script runs must not speak in the agent's name.
     pub(super) fn new(root: PathBuf, env: &[(String, String)]) -> Self {
-        let passes = |name: &str| !["ADJUTANT_TOKEN", "ADJUTANT_URL"].contains(&name);
+        let passes = |name: &str| !ACCESS_VARIABLES.contains(&name);
         let names: Vec<&str> =
             env.iter().map(|(name, _)| name.as_str()).filter(|name| passes(name)).collect();
         Tools { root, env: environment(&names, env.iter().cloned(), &BTreeMap::new()) }
-    }
-
-    /// Gives the directory.
-    pub(super) fn root(&self) -> String {
-        self.root.display().to_string()
     }
 
     /// Gives a file's text.
@@ -57,15 +53,7 @@ impl Tools {
     pub(super) fn patch(&self, path: &str, find: &str, replace: &str) -> Result<String, String> {
         let place = self.place(path)?;
         let text = fs::read_to_string(&place).map_err(|error| about(path, error))?;
-        // Overlapping occurrences count: which of them is meant is not said either.
-        let mut found = text.char_indices().filter(|(at, _)| text[*at..].starts_with(find)).map(|(at, _)| at);
-        let (Some(at), second) = (found.next(), found.next()) else {
-            return Err(format!("{path}: the text to replace does not occur"));
-        };
-        if second.is_some() {
-            return Err(format!("{path}: the text to replace occurs more than once"));
-        }
-        let patched = [&text[..at], replace, &text[at + find.len()..]].concat();
+        let patched = patched(path, &text, find, replace)?;
         fs::write(&place, patched).map_err(|error| about(path, error))?;
         Ok(format!("patched {path}"))
     }
@@ -97,6 +85,19 @@ impl Tools {
     fn place(&self, path: &str) -> Result<PathBuf, String> {
         confine(&self.root, path).map_err(|error| error.to_string())
     }
+}
+
+/// Replaces the one occurrence of a text in another one, which stands at `path`.
+pub(super) fn patched(path: &str, text: &str, find: &str, replace: &str) -> Result<String, String> {
+    // Overlapping occurrences count: which of them is meant is not said either.
+    let mut found = text.char_indices().filter(|(at, _)| text[*at..].starts_with(find)).map(|(at, _)| at);
+    let (Some(at), second) = (found.next(), found.next()) else {
+        return Err(format!("{path}: the text to replace does not occur"));
+    };
+    if second.is_some() {
+        return Err(format!("{path}: the text to replace occurs more than once"));
+    }
+    Ok([&text[..at], replace, &text[at + find.len()..]].concat())
 }
 
 fn about(path: &str, error: impl Display) -> String {

@@ -15,10 +15,12 @@ mod drive;
 mod enhance;
 mod errors;
 mod goals;
+mod hooks;
 mod rehearsal;
 mod run;
 mod runtime;
 mod secrets;
+mod session;
 
 /// The program that these tests run.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_adjutant");

@@ -3,7 +3,7 @@
 use super::owner::{self, Begin};
 use crate::error::EngineError;
 use crate::plane::Core;
-use adjutant_model::session::SessionPhase;
+use adjutant_model::session::{DriverKind, SessionPhase};
 use adjutant_rules::session;
 use adjutant_store::SessionFilter;
 use std::sync::Arc;
@@ -11,8 +11,14 @@ use std::sync::Arc;
 /// Gives every session that is not at rest its owner again.
 pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
     let filter = SessionFilter { is_live: true, ..SessionFilter::default() };
+    let entries = core.store.sessions(filter).await?;
+    // Listed once for all of them; a server that does not answer now is asked again for each.
+    let has_terminals = entries
+        .iter()
+        .any(|entry| entry.session.handle.as_ref().is_some_and(|handle| handle.driver == DriverKind::Tmux));
+    let terminals = if has_terminals { core.hosting.drivers.terminals().await.map(Arc::new) } else { None };
     let mut count = 0_usize;
-    for entry in core.store.sessions(filter).await? {
+    for entry in entries {
         let (id, phase) = (entry.session.id, entry.session.phase);
         if session::is_at_rest(&entry.session) {
             continue;
@@ -22,7 +28,7 @@ pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
             core.hosting.place_take(id, usize::MAX)?;
         }
         let begin = match phase {
-            SessionPhase::Running => Begin::Adopt,
+            SessionPhase::Running => Begin::Adopt(terminals.clone()),
             SessionPhase::Parked => Begin::AtRest,
             SessionPhase::Provisioning
             | SessionPhase::Launching

@@ -131,6 +131,7 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
         reason: None,
         activity: ActivityReport::unknown(now, "it was asked for"),
         questions: Vec::new(),
+        to_tell: None,
         delivered_at: None,
         agent_session: None,
         model_used: None,

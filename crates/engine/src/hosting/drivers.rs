@@ -1,13 +1,20 @@
 //! Which driver hosts what.
 
+use crate::settings::Settings;
 use adjutant_model::session::{DriverKind, HostHandle, Signal};
-use adjutant_sessions::driver::{Adopted, AgentDriver, DriverError, LaunchSpec};
-use std::path::PathBuf;
+use adjutant_sessions::driver::tmux::{self, Terminal, TmuxParams, TmuxServer};
+use adjutant_sessions::driver::{Adopted, AgentDriver, DriverError, LaunchSpec, Signals, acp, headless};
+use adjutant_sessions::environment;
+use adjutant_sessions::process::Cgroups;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// So many signals of one agent may wait before its driver does.
 const SIGNALS_MAX: usize = 256;
+/// What the tmux server may see of the daemon's environment besides the usual: what people who attach need.
+const TERMINAL_VARIABLES: [&str; 4] = ["TERM", "SHELL", "USER", "LC_*"];
 
 /// An agent that is there, and what becomes known of it.
 #[derive(Debug)]
@@ -17,38 +24,115 @@ pub(super) struct Hosted {
 }
 
 /// The drivers of this machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Drivers {
-    tmux_socket: PathBuf,
+    tmux: TmuxServer,
+    has_tmux: bool,
 }
 
 impl Drivers {
-    /// Sees what can host here.
-    pub(crate) fn new(settings: &crate::Settings) -> Self {
-        let tmux_socket = settings.tmux_socket.clone();
-        Drivers { tmux_socket: tmux_socket.unwrap_or_else(|| settings.folder.join("tmux.sock")) }
+    /// Sees what can host here. Must be called within a runtime.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let socket = settings.tmux_socket.clone().unwrap_or_else(|| settings.folder.join("tmux.sock"));
+        let env = environment(&TERMINAL_VARIABLES, settings.env.iter().cloned(), &BTreeMap::new());
+        let has_tmux = is_in_path("tmux", &settings.env);
+        let params = TmuxParams {
+            program: "tmux".to_owned(),
+            socket,
+            env,
+            host: vec![settings.exe.to_string_lossy().into_owned(), HOST_COMMAND.to_owned()],
+            cgroups: Cgroups::detect(&cgroup_name(&settings.folder)),
+        };
+        Drivers { tmux: TmuxServer::new(params), has_tmux }
     }
 
     /// Gives the drivers that can be used here.
     pub(super) fn usable(&self) -> Vec<DriverKind> {
-        DriverKind::ALL.to_vec()
+        DriverKind::ALL.into_iter().filter(|kind| *kind != DriverKind::Tmux || self.has_tmux).collect()
     }
 
+    /// Starts an agent, or finds the one that this very launch has started.
     pub(super) async fn launch(&self, spec: LaunchSpec) -> Result<Hosted, DriverError> {
         let (signals, received) = mpsc::channel::<Signal>(SIGNALS_MAX);
-        todo!("{signals:?} {received:?} {spec:?}")
+        let agent: Arc<dyn AgentDriver> = match spec.driver.driver {
+            DriverKind::Tmux => Arc::new(tmux::launch(&self.tmux, spec, signals).await?),
+            DriverKind::Headless => Arc::new(headless::launch(spec, signals).await?),
+            DriverKind::Acp => Arc::new(acp::launch(spec, signals).await?),
+            DriverKind::Pty => return Err(not_here(spec.driver.driver)),
+        };
+        Ok(Hosted { agent, signals: received })
     }
 
+    /// Finds an agent again that an earlier daemon has started; `terminals` are those that are there, when they were
+    /// listed already.
     pub(super) async fn adopt(
         &self,
         handle: HostHandle,
         spec: LaunchSpec,
+        terminals: Option<&[Terminal]>,
     ) -> Result<Adopted<Hosted>, DriverError> {
-        todo!("{handle:?} {spec:?}")
+        let (signals, received) = mpsc::channel::<Signal>(SIGNALS_MAX);
+        match handle.driver {
+            DriverKind::Tmux => {
+                let adopted = self.adopt_terminal(&handle, spec, signals, terminals).await?;
+                Ok(hosted(adopted, received))
+            }
+            DriverKind::Headless => Ok(hosted(headless::adopt(handle, spec, signals).await?, received)),
+            DriverKind::Acp => Ok(hosted(acp::adopt(handle, spec, signals).await?, received)),
+            DriverKind::Pty => Err(not_here(handle.driver)),
+        }
+    }
+
+    async fn adopt_terminal(
+        &self,
+        handle: &HostHandle,
+        spec: LaunchSpec,
+        signals: Signals,
+        terminals: Option<&[Terminal]>,
+    ) -> Result<Adopted<tmux::TmuxAgent>, DriverError> {
+        match terminals {
+            None => tmux::adopt(&self.tmux, handle, spec, signals).await,
+            Some(terminals) => {
+                let found = terminals.iter().find(|terminal| terminal.is_of(handle));
+                tmux::adopt_found(&self.tmux, found, handle, spec, signals).await
+            }
+        }
+    }
+
+    /// Lists the terminals that are there, living and ended; nothing when they cannot be listed now.
+    pub(super) async fn terminals(&self) -> Option<Vec<Terminal>> {
+        let listed = self.tmux.terminals().await;
+        listed.inspect_err(|error| tracing::warn!(%error, "the terminals cannot be listed")).ok()
     }
 
     /// Gives how a person attaches to a terminal, word by word.
     pub(super) fn attach_command(&self, handle: &HostHandle) -> Option<Vec<String>> {
-        todo!("{handle:?} {:?}", self.tmux_socket)
+        self.tmux.attach_command(handle)
+    }
+}
+
+/// The hidden command that is put before an agent's program and becomes it.
+pub const HOST_COMMAND: &str = "host-agent";
+
+fn not_here(driver: DriverKind) -> DriverError {
+    let what = format!("the driver {} is not there yet; `tmux` and `headless` are", driver.as_str());
+    DriverError::Unsupported { what }
+}
+
+/// Names the control groups of a data folder.
+fn cgroup_name(folder: &Path) -> String {
+    let text = adjutant_model::Value::from(folder.to_string_lossy().into_owned());
+    format!("adjutant-{}", &adjutant_rules::blueprint::hash(&text)[..16])
+}
+
+fn is_in_path(program: &str, env: &[(String, String)]) -> bool {
+    let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_str()).unwrap_or_default();
+    std::env::split_paths(path).any(|folder| folder.join(program).is_file())
+}
+
+fn hosted<A: AgentDriver + 'static>(adopted: Adopted<A>, signals: mpsc::Receiver<Signal>) -> Adopted<Hosted> {
+    match adopted {
+        Adopted::Living(agent) => Adopted::Living(Hosted { agent: Arc::new(agent), signals }),
+        Adopted::Ended(exit) => Adopted::Ended(exit),
     }
 }

@@ -15,6 +15,7 @@ use adjutant_model::session::{
 };
 use adjutant_rules::session::{self, SessionCommand, SessionEffect, SessionEvent, SessionRules, Stepped};
 use adjutant_sessions::driver::AgentDriver;
+use adjutant_sessions::driver::tmux::Terminal;
 use adjutant_store::{Draft, SessionEntry, Write};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -33,8 +34,8 @@ const HEARD_KEPT_AFTER: Duration = Duration::from_secs(5);
 pub(super) enum Begin {
     /// The session was just made, or waits for an effect: it is performed.
     Pending,
-    /// Its agent was there when the last daemon was: it is looked for.
-    Adopt,
+    /// Its agent was there when the last daemon was: it is looked for, among the terminals that were listed.
+    Adopt(Option<Arc<Vec<Terminal>>>),
     /// Nothing.
     AtRest,
 }
@@ -88,8 +89,8 @@ impl Owner {
     async fn run(mut self, begin: Begin) {
         match begin {
             Begin::Pending => self.perform(session::pending(&self.session).into_iter().collect()),
-            Begin::Adopt => {
-                self.effects.spawn(perform::adopt(self.core.clone(), self.session.clone()));
+            Begin::Adopt(terminals) => {
+                self.effects.spawn(perform::adopt(self.core.clone(), self.session.clone(), terminals));
             }
             Begin::AtRest => {}
         }
@@ -242,8 +243,11 @@ impl Owner {
             Ok(Performed::Hosted { agent, signals, event }) => {
                 self.agent = Some(agent);
                 self.signals = Some(signals);
-                if let Some(event) = event {
-                    drop(self.take(vec![event]).await);
+                let is_found = event == SessionEvent::Found;
+                drop(self.take(vec![event]).await);
+                if is_found {
+                    // What the last daemon had yet to tell it is told now.
+                    self.perform(session::pending(&self.session).into_iter().collect());
                 }
             }
             Ok(Performed::Judged { ask_id, answer }) => self.judged(ask_id, answer).await,

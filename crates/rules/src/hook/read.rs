@@ -7,6 +7,45 @@ use std::sync::Arc;
 /// The longest name of an event that is kept, in characters.
 const NAME_CHARS_MAX: usize = 64;
 
+/// A hook as it was posted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Posted {
+    /// By an agent, as it came: the answer is the agent's own.
+    Agent(HookCall),
+    /// By somebody who says for which session.
+    For {
+        /// The session, as it was written.
+        session_id: String,
+        /// What happened.
+        call: HookCall,
+    },
+}
+
+/// Reads what was posted: an agent's own payload, which names its event in `hook_event_name`, or
+/// `{session_id, event, payload}`.
+///
+/// # Errors
+/// What is wrong with it, with the place of the mistake.
+pub fn posted(mut body: Value) -> Result<Posted, String> {
+    if let Some(call) = read(body.clone()) {
+        return Ok(Posted::Agent(call));
+    }
+    let Value::Object(members) = &mut body else {
+        return Err(format!("a hook is an object, not {}", body.type_name()));
+    };
+    if let Some((other, _)) =
+        members.iter().find(|(key, _)| !["session_id", "event", "payload"].contains(&&***key))
+    {
+        let other: String = other.chars().take(NAME_CHARS_MAX).collect();
+        return Err(format!(
+            "unknown field `{other}`: a hook has `hook_event_name`, or `session_id`, `event` and `payload`"
+        ));
+    }
+    let needed = |key| text(&body, key).ok_or_else(|| format!("`{key}` is a text that a hook needs"));
+    let call = named(needed("event")?, body.get("payload").cloned().unwrap_or_default());
+    Ok(Posted::For { session_id: needed("session_id")?.to_owned(), call })
+}
+
 /// Reads a payload that names its own event, as those of Claude Code and Codex do; nothing when it does not.
 pub fn read(payload: Value) -> Option<HookCall> {
     let name = text(&payload, "hook_event_name")?.to_owned();

@@ -28,6 +28,15 @@ pub(super) fn answered(session: &mut Session, ask_id: &str, now: Timestamp) {
     }
 }
 
+/// Takes that the agent was found again: what was known of it holds until its terminal says otherwise.
+pub(super) fn found(session: &mut Session) {
+    let report = &mut session.activity;
+    if report.source > SignalSource::Terminal {
+        report.source = SignalSource::Terminal;
+        report.evidence = format!("{}, before the daemon was started again", report.evidence);
+    }
+}
+
 /// Takes that the agent was interrupted: what it does is what its terminal tells, until something better does.
 pub(super) fn interrupted(session: &mut Session, now: Timestamp) {
     session.questions.clear();

@@ -37,12 +37,16 @@ pub(crate) struct EventsQuery {
     /// Only what is about this: a run's or goal's id, or `plane`.
     #[serde(default)]
     subject: Option<String>,
+    /// Whether to go on with what comes; without it the stream ends with what there is. `true` unless said otherwise.
+    #[serde(default)]
+    follow: Option<bool>,
 }
 
 struct Feed {
     plane: Plane,
     committed: tokio::sync::watch::Receiver<i64>,
     subject: Option<String>,
+    follows: bool,
     cursor: i64,
     page: VecDeque<JournalRow>,
     /// Ends the feed with the token that it was opened with.
@@ -70,7 +74,8 @@ pub(crate) async fn stream(
     let cursor = last_seen.or(query.after).unwrap_or_else(|| *committed.borrow());
     let watched = plane.clone();
     let token_ended = Box::pin(async move { watched.token_ended(&caller).await });
-    let feed = Feed { plane, committed, subject: query.subject, cursor, page: VecDeque::new(), token_ended };
+    let (subject, follows, page) = (query.subject, query.follow.unwrap_or(true), VecDeque::new());
+    let feed = Feed { plane, committed, subject, follows, cursor, page, token_ended };
     let rows = futures_util::stream::unfold(feed, async |mut feed| feed.next().await.map(|row| (row, feed)));
     let events = futures_util::StreamExt::map(rows, |row| {
         let view = convert::event(&row);
@@ -81,7 +86,7 @@ pub(crate) async fn stream(
 }
 
 impl Feed {
-    /// Gives the next row, however long that takes; `None` when the plane stops, the token lets nobody in any more, or
+    /// Gives the next row, however long that takes; `None` when there is no more and it does not follow, the plane stops, the token lets nobody in any more, or
     /// the store cannot be read, upon which the client comes back with its cursor.
     async fn next(&mut self) -> Option<JournalRow> {
         loop {
@@ -95,6 +100,9 @@ impl Feed {
             self.committed.mark_unchanged();
             self.page = self.read().await?.into();
             if self.page.is_empty() {
+                if !self.follows {
+                    return None;
+                }
                 tokio::select! {
                     changed = self.committed.changed() => changed.ok()?,
                     () = self.plane.stopping().cancelled_owned() => return None,

@@ -110,3 +110,19 @@ async fn readers_that_follow_while_much_is_written_miss_nothing() {
     }
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_does_not_follow_gets_what_there_is_and_an_end() {
+    let daemon = Daemon::start().await;
+    let run_id =
+        daemon.client.task_run(&task(identity(), json!({"in": 1}))).await.expect("it is done").run_id;
+    let so_far = daemon.client.events_so_far(0, &run_id).await.expect("a stream");
+    let so_far: Vec<EventView> = so_far.map(|event| event.expect("an event")).collect().await;
+    let line = format!("GET /v1/events?after=0&subject={run_id}");
+    let followed = read_until(&daemon, &line, "", is_done).await;
+    assert_eq!(so_far, followed.into_iter().map(|(_, _, view)| view).collect::<Vec<_>>());
+    let last = so_far.last().expect("it has events").seq;
+    let none = daemon.client.events_so_far(last, &run_id).await.expect("a stream");
+    assert_eq!(none.count().await, 0);
+    daemon.stop().await;
+}

@@ -11,6 +11,7 @@ mod form;
 mod gate;
 mod goals;
 mod harness;
+mod hooks;
 mod openapi;
 mod operators;
 mod policies;

@@ -29,8 +29,19 @@ pub(super) async fn registered(git: &Git, project: &Path, path: &Path) -> Result
 
 /// Tells whether any worktree of a repository is on a branch, given by its full ref name.
 pub(super) async fn is_checked_out(git: &Git, project: &Path, refname: &str) -> Result<bool, GitError> {
+    Ok(checked_out_at(git, project, refname).await?.is_some())
+}
+
+/// Gives the worktree that is on a branch, given by its full ref name.
+pub(super) async fn checked_out_at(
+    git: &Git,
+    project: &Path,
+    refname: &str,
+) -> Result<Option<PathBuf>, GitError> {
     let wanted = format!("branch {refname}");
-    Ok(list(git, project).await?.lines().any(|line| line == wanted))
+    let list = list(git, project).await?;
+    let block = list.split("\n\n").find(|block| block.lines().any(|line| line == wanted));
+    Ok(block.and_then(|block| block.lines().next()?.strip_prefix("worktree ")).map(PathBuf::from))
 }
 
 /// Makes a repository forget a worktree whose directory is gone.

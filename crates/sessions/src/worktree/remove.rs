@@ -3,6 +3,7 @@
 use super::create::base_ref;
 use super::place::{PlaceLock, beside};
 use super::registry::{Entry, is_checked_out, is_linked, registered, repository_of, top_of, unregister};
+use super::snapshot;
 use super::snapshot::{
     KeepLimits, LeftOut, LeftOutWhy, Snapshot, SnapshotError, SnapshotParams, Taken, snapshots, take,
 };
@@ -223,7 +224,7 @@ async fn keep(git: &Git, params: RemoveParams<'_>, place: &Place, project: &Path
     if !is_linked(git, project, dir).await? {
         return Err(place.not_ours("its link to the project is broken"));
     }
-    let kept = take(git, params.last_snapshot(params.record)).await?;
+    let kept = take(git, params.last_snapshot(params.record), snapshot::Place::Own).await?;
     let mut nested = status(git, dir, None).await?.nested_repositories;
     nested.extend(unpushed_submodules(git, dir).await?);
     if !nested.is_empty() {
@@ -374,8 +375,7 @@ impl Place {
         params: RemoveParams<'_>,
         away: &Path,
     ) -> Result<Taken, RemoveError> {
-        let record = WorkspaceRecord { path: away.to_string_lossy().into_owned(), ..params.record.clone() };
-        match take(git, params.last_snapshot(&record)).await {
+        match take_moved(git, params, away).await {
             Ok(taken) => Ok(taken),
             Err(error) => {
                 tokio::fs::rename(away, &self.path).await.map_err(|error| self.io_error(error))?;
@@ -390,10 +390,15 @@ impl Place {
         if top_of(git, &away).await.as_deref() != Some(&away) {
             return Ok(());
         }
-        let record = WorkspaceRecord { path: away.to_string_lossy().into_owned(), ..params.record.clone() };
-        take(git, params.last_snapshot(&record)).await?;
+        take_moved(git, params, &away).await?;
         Ok(())
     }
+}
+
+/// Keeps a worktree that was taken out of its place.
+async fn take_moved(git: &Git, params: RemoveParams<'_>, away: &Path) -> Result<Taken, SnapshotError> {
+    let record = WorkspaceRecord { path: away.to_string_lossy().into_owned(), ..params.record.clone() };
+    take(git, params.last_snapshot(&record), snapshot::Place::Left).await
 }
 
 /// Lists the submodules with commits that none of their remotes has: their repositories go with the worktree.

@@ -4,7 +4,7 @@ use super::create::{WorktreeError, base_ref, check_branch_name, settled_path};
 use super::place::{FolderLock, PlaceLock};
 use super::registry::is_checked_out;
 use super::snapshot::{
-    KeepLimits, LeftOut, STATE_PATHS, Snapshot, SnapshotError, SnapshotParams, listed, take,
+    KeepLimits, LeftOut, Place, STATE_PATHS, Snapshot, SnapshotError, SnapshotParams, listed, take,
 };
 use super::tree::paths;
 use crate::git::{Call, Git, GitError};
@@ -143,7 +143,8 @@ pub async fn restore_in_place(git: &Git, params: RestoreParams<'_>) -> Result<Re
     let dir = Path::new(&params.record.path);
     let limits = KeepLimits::LAST;
     let site = Site::of(git, dir).await?;
-    let taken = take(git, SnapshotParams { record: params.record, name: params.name, limits }).await?;
+    let taken =
+        take(git, SnapshotParams { record: params.record, name: params.name, limits }, Place::Own).await?;
     let _lock = FolderLock::acquire(&site.folder).await.map_err(|e| site.io_error(&site.folder, e))?;
     check_overwrites(git, &site, params.snapshot, &taken.left_out).await?;
     let index = site.folder.join("index");

@@ -124,12 +124,10 @@ impl SnapshotError {
 /// Keeps a worktree under the next number of a name; `None` when the last snapshot is the same, or when there is none
 /// yet and the worktree is as it was made.
 ///
-/// It knows a worktree that has been moved away by the folder that it is in now, so `record.path` may be that one.
-///
 /// # Errors
 /// [`SnapshotError`]; nothing has changed then.
 pub async fn snapshot_next(git: &Git, params: SnapshotParams<'_>) -> Result<Option<Snapshot>, SnapshotError> {
-    let taken = take(git, params).await?;
+    let taken = take(git, params, Place::Own).await?;
     Ok(taken.is_new.then_some(taken.snapshot).flatten())
 }
 
@@ -174,10 +172,24 @@ pub(super) struct Taken {
     pub(super) left_out: Vec<LeftOut>,
 }
 
+/// Where a worktree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Where its repository knows it.
+    Own,
+    /// Out of that place. Its submodules' links lead to where it was, so they are passed over; whoever takes a worktree
+    /// out of its place has looked at them before.
+    Left,
+}
+
 /// Keeps a worktree, unless its last snapshot is the same.
-pub(super) async fn take(git: &Git, params: SnapshotParams<'_>) -> Result<Taken, SnapshotError> {
+pub(super) async fn take(
+    git: &Git,
+    params: SnapshotParams<'_>,
+    place: Place,
+) -> Result<Taken, SnapshotError> {
     let folder = folder_of(params.name)?;
-    let desk = Desk::open(git, Path::new(&params.record.path)).await?;
+    let desk = Desk::open(git, Path::new(&params.record.path), place).await?;
     let seen = desk.settled(git, params).await?;
     let last = snapshots(git, &desk.top, params.name).await?.pop();
     let kept = |snapshot, is_new, left_out| Ok(Taken { snapshot, is_new, left_out });
@@ -199,6 +211,7 @@ struct Desk {
     top: PathBuf,
     git_dir: PathBuf,
     folder: PathBuf,
+    place: Place,
     _lock: FolderLock,
 }
 
@@ -211,7 +224,7 @@ struct Seen {
 }
 
 impl Desk {
-    async fn open(git: &Git, dir: &Path) -> Result<Desk, GitError> {
+    async fn open(git: &Git, dir: &Path, place: Place) -> Result<Desk, GitError> {
         let call = Call::new(dir, &["rev-parse", "--path-format=absolute", "--show-toplevel", "--git-dir"]);
         let lines = git.line(&call).await?;
         let [top, git_dir] = lines.split('\n').collect::<Vec<_>>()[..] else {
@@ -222,7 +235,7 @@ impl Desk {
         let lock = FolderLock::acquire(&folder)
             .await
             .map_err(|source| GitError::File { path: folder.clone(), source })?;
-        Ok(Desk { top, git_dir, folder, _lock: lock })
+        Ok(Desk { top, git_dir, folder, place, _lock: lock })
     }
 
     /// Looks until two looks have seen the same.
@@ -247,7 +260,10 @@ impl Desk {
     }
 
     async fn look(&self, git: &Git, params: SnapshotParams<'_>) -> Result<Seen, GitError> {
-        let copy = IndexCopy::take(git, &self.top).await?;
+        let mut copy = IndexCopy::take(git, &self.top).await?;
+        if self.place == Place::Left {
+            copy.passed_over = std::mem::take(&mut copy.submodules);
+        }
         let index = copy.kept_in(git, &self.folder.join("index")).await?;
         let tree = index.write_tree(git).await?;
         let ignored = ignored::keep(git, &index, &self.folder.join("ignored"), params.limits).await?;

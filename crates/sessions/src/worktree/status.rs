@@ -12,8 +12,8 @@ const DIFF_BYTES_MAX: usize = 1 << 20;
 /// What a worktree holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkspaceStatus {
-    /// The commit it is at.
-    pub head: String,
+    /// The commit it is at; `None` before the first one.
+    pub head: Option<String>,
     /// The branch it is on; `None` when it is on none.
     pub branch: Option<String>,
     /// How many tracked files differ from the commit.
@@ -106,7 +106,8 @@ pub async fn status(git: &Git, dir: &Path, base: Option<&str>) -> Result<Workspa
     // Not `--short`, which says `heads/…` when a tag has the same name.
     let branch = git.ask(&Call::new(&index.top, &["symbolic-ref", "--quiet", "HEAD"])).await?;
     let branch = branch.map(|name| name.strip_prefix("refs/heads/").unwrap_or(&name).to_owned());
-    let ahead_of_base = match base {
+    let at = git.commit_of(&index.top, "HEAD").await?;
+    let ahead_of_base = match base.filter(|_| at.is_some()) {
         Some(base) => ahead(git, &index.top, "HEAD", base).await?,
         None => 0,
     };
@@ -115,7 +116,7 @@ pub async fn status(git: &Git, dir: &Path, base: Option<&str>) -> Result<Workspa
     nested_repositories.sort();
     nested_repositories.dedup();
     Ok(WorkspaceStatus {
-        head: head(git, &index.top).await?,
+        head: at,
         branch,
         changed: files.changed,
         untracked: files.untracked,
@@ -145,6 +146,14 @@ pub async fn head(git: &Git, dir: &Path) -> Result<String, GitError> {
     git.line(&Call::new(dir, &["rev-parse", "--verify", "HEAD^{commit}"])).await
 }
 
+/// Gives the commit that a branch is at; `None` when there is no such branch.
+///
+/// # Errors
+/// [`GitError`]
+pub async fn branch_tip(git: &Git, project: &Path, branch: &str) -> Result<Option<String>, GitError> {
+    git.commit_of(project, &format!("refs/heads/{branch}")).await
+}
+
 /// Says what a worktree holds that is nowhere else. Of one whose directory is gone only the branch is left to look at.
 ///
 /// # Errors
@@ -153,7 +162,8 @@ pub async fn unsaved(git: &Git, record: &WorkspaceRecord) -> Result<Unsaved, Git
     let dir = Path::new(&record.path);
     if dir.is_dir() {
         let status = status(git, dir, None).await?;
-        let commits = commits_only_here(git, dir, &["HEAD"], record).await?;
+        let tips: &[&str] = if status.head.is_some() { &["HEAD"] } else { &[] };
+        let commits = commits_only_here(git, dir, tips, record).await?;
         let (changed, untracked) = (status.changed, status.untracked);
         return Ok(Unsaved { changed, untracked, commits, ignored: 0 });
     }

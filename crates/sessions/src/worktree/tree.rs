@@ -31,6 +31,8 @@ pub(super) struct IndexCopy {
     pub(super) embedded: Vec<String>,
     /// Repositories that stand in the index by a commit and keep their objects beside the worktree's own.
     pub(super) submodules: Vec<String>,
+    /// Paths that are not looked at; they stay as the index has them.
+    pub(super) passed_over: Vec<String>,
     file: String,
     /// Whether entries stand in it that no file of the worktree tells.
     is_sparse: bool,
@@ -58,8 +60,15 @@ impl IndexCopy {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(GitError::File { path: index, source }),
         }
-        let (embedded, submodules) = (Vec::new(), Vec::new());
-        let mut copy = IndexCopy { top, embedded, submodules, file, is_sparse: false, _folder: folder };
+        let mut copy = IndexCopy {
+            top,
+            embedded: Vec::new(),
+            submodules: Vec::new(),
+            passed_over: Vec::new(),
+            file,
+            is_sparse: false,
+            _folder: folder,
+        };
         copy.unveil(git).await?;
         Ok(copy)
     }
@@ -99,8 +108,8 @@ impl IndexCopy {
     async fn add_all<'c>(&self, git: &Git, call: impl Fn(&[&str]) -> Call<'c>) -> Result<String, GitError> {
         let list = call(&["ls-files", "--others", "--exclude-standard", "-z"]);
         let excluded = self.unborn_repositories(git, &git.output(&list).await?).await?;
-        let excluded: Vec<String> =
-            excluded.iter().map(|path| format!(":(top,exclude,literal){path}")).collect();
+        let excluded = excluded.iter().chain(&self.passed_over);
+        let excluded: Vec<String> = excluded.map(|path| format!(":(top,exclude,literal){path}")).collect();
         let mut args = vec!["add", "--all", "--sparse", "--", "."];
         args.extend(excluded.iter().map(String::as_str));
         git.output(&call(&args)).await?;

@@ -7,15 +7,20 @@
 
 mod fixtures;
 mod hosted;
+mod terminal_fixture;
 
 mod acp;
 mod descendants;
 mod git;
 mod headless;
+mod lost;
+mod merge;
 mod probe;
 mod process;
 mod real;
 mod remove;
+mod repository;
 mod snapshot;
+mod tmux;
 mod tree;
 mod worktree;

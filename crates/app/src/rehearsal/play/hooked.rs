@@ -4,6 +4,7 @@ use super::{End, Player, Subagent};
 use crate::rehearsal::gate::Reach;
 use crate::rehearsal::hooks::{HookEvent, Verdict};
 use crate::rehearsal::script::Step;
+use crate::rehearsal::session::Origin;
 use crate::rehearsal::stage::{Called, Shown, Stage};
 use serde_json::{Value, json};
 use std::io;
@@ -13,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 impl<S: Stage> Player<S> {
     /// Tells the hooks that the session begins, and why: `startup` or `resume`.
     pub(in crate::rehearsal) async fn open(&mut self) -> io::Result<()> {
-        let source = if self.session.earlier() > 0 { "resume" } else { "startup" };
+        let source = match self.session.origin() {
+            Origin::Begun => "startup",
+            Origin::Resumed => "resume",
+        };
         for problem in std::mem::take(&mut self.hooks.problems) {
             self.notice(&problem)?;
         }

@@ -19,7 +19,7 @@ const COLUMNS: usize = 80;
 const REDRAW: &str = "\r\x1b[K";
 
 /// The agent's side of a terminal.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::rehearsal) struct Screen {
     desk: Rc<RefCell<Desk>>,
     is_terminal: bool,

@@ -1,0 +1,190 @@
+//! `adjutant session logs`: what happened to a session, in words.
+
+use super::words::clock;
+use crate::cli::print;
+use crate::progress::feed::Feed;
+use crate::progress::visible_line;
+use adjutant_model::event::Event;
+use adjutant_model::session::{Activity, SessionState};
+use adjutant_protocol::http::{EventView, ManagedView};
+use adjutant_protocol::{Client, ExitCode as Code};
+use anyhow::Result;
+use futures_util::TryStreamExt;
+use std::path::Path;
+
+/// Prints what has happened, and with `follow` what happens until the session's agent is not there any more.
+pub(super) async fn run(
+    folder: &Path,
+    (client, session): (&Client, &ManagedView),
+    (json, follow): (bool, bool),
+) -> Result<Code> {
+    let mut told = Told { json, state: SessionState::Provisioning, cursor: 0 };
+    let mut events = client.events_so_far(0, &session.id).await?;
+    while let Some(event) = events.try_next().await? {
+        told.take(&event)?;
+    }
+    if !follow || told.is_over() {
+        return Ok(Code::Ok);
+    }
+    let mut feed = Feed::behind(told.cursor, &session.id, folder).await?;
+    while !told.is_over() {
+        told.take(&feed.next().await?)?;
+    }
+    Ok(Code::Ok)
+}
+
+struct Told {
+    json: bool,
+    state: SessionState,
+    cursor: i64,
+}
+
+impl Told {
+    fn take(&mut self, event: &EventView) -> Result<()> {
+        self.cursor = event.seq;
+        self.state = entered(event).unwrap_or(self.state);
+        match self.json {
+            true => print(&serde_json::to_string(event)?)?,
+            false => print(&format!("{}  {}", clock(&event.at), words(event)))?,
+        };
+        Ok(())
+    }
+
+    /// Nothing happens any more unless a person wants it.
+    fn is_over(&self) -> bool {
+        match self.state {
+            SessionState::Stopped | SessionState::Errored | SessionState::Decommissioned => true,
+            SessionState::Provisioning | SessionState::Active => false,
+        }
+    }
+}
+
+/// Gives the state that an event brings a session to.
+pub(super) fn entered(event: &EventView) -> Option<SessionState> {
+    match read(event) {
+        Some(Event::SessionStateChanged { to, .. }) => Some(to),
+        _ => None,
+    }
+}
+
+fn read(event: &EventView) -> Option<Event> {
+    let mut row = event.payload.clone();
+    row.as_object_mut()?.insert("kind".to_owned(), event.kind.clone().into());
+    serde_json::from_value(row).ok()
+}
+
+/// Says what happened. What is not about sessions themselves is named as the journal does.
+fn words(event: &EventView) -> String {
+    let because = |reason: Option<String>| {
+        reason.map_or_else(String::new, |reason| format!(": {}", visible_line(&reason)))
+    };
+    match read(event) {
+        Some(Event::SessionCreated { name, agent, driver, parent, .. }) => {
+            let parent = parent.map_or_else(String::new, |parent| format!(", for the session {parent}"));
+            format!(
+                "{} is asked for: {} by {}{parent}",
+                visible_line(&name),
+                visible_line(&agent),
+                driver.as_str()
+            )
+        }
+        Some(Event::WorkspaceReady(workspace)) => {
+            let path = visible_line(&workspace.path);
+            match &workspace.branch {
+                Some(branch) => format!("its workspace is {path}, on branch {}", visible_line(branch)),
+                None => format!("its workspace is {path}"),
+            }
+        }
+        Some(Event::WorkspaceRemoved { snapshot_ref: Some(kept), .. }) => {
+            format!("its workspace is removed; its last state stays under {kept}")
+        }
+        Some(Event::WorkspaceRemoved { snapshot_ref: None, .. }) => "its workspace is removed".to_owned(),
+        Some(Event::SessionLaunched { launch, resumed }) => {
+            let how = if resumed { ", and goes on where it was" } else { "" };
+            format!("its agent is started ({launch}.){how}")
+        }
+        Some(Event::SessionExited { exit, .. }) => format!("its agent has ended: {exit}"),
+        Some(Event::SessionStateChanged { to, reason, .. }) => format!("it is {to}{}", because(reason)),
+        Some(Event::SessionActivityChanged(report)) => {
+            let what = match report.activity {
+                Activity::Waiting(what) => format!("waiting: {}", what.as_str()),
+                activity => activity.as_str().to_owned(),
+            };
+            format!("{what}  ({}: {})", report.source.as_str(), visible_line(&report.evidence))
+        }
+        Some(Event::SessionSnapshot { refname }) => format!("its work is kept under {refname}"),
+        Some(Event::SessionTold { bytes }) => format!("it was told {bytes} bytes"),
+        Some(Event::ApprovalRaised { approval_id, tool, .. }) => {
+            format!("the gate asks about {}: approval {approval_id}", visible_line(&tool))
+        }
+        Some(Event::ApprovalResolved { approval_id, status, by }) => {
+            format!("approval {approval_id} is {} by {}", status.as_str(), visible_line(&by))
+        }
+        _ => visible_line(&event.kind.replace('_', " ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn event(kind: &str, payload: Value) -> EventView {
+        EventView {
+            seq: 7,
+            at: "2026-01-31T09:30:00.123Z".to_owned(),
+            actor: "plane".to_owned(),
+            subject: "01890000-0000-7000-8000-00000000abcd".to_owned(),
+            kind: kind.to_owned(),
+            payload,
+        }
+    }
+
+    #[test]
+    fn each_event_is_a_line_of_words() {
+        let activity = |activity: Value| json!({"activity": activity, "since": "2026-01-31T09:30:00Z", "source": "hook", "evidence": "PreToolUse\n"});
+        for (kind, payload, expected) in [
+            (
+                "session_created",
+                json!({"name": "api", "agent": "claude", "driver": "tmux", "task_hash": ""}),
+                "api is asked for: claude by tmux",
+            ),
+            ("session_launched", json!({"launch": 1, "resumed": false}), "its agent is started (1.)"),
+            (
+                "session_launched",
+                json!({"launch": 2, "resumed": true}),
+                "its agent is started (2.), and goes on where it was",
+            ),
+            ("session_exited", json!({"launch": 1, "exit": {"signal": 9}}), "its agent has ended: signal 9"),
+            (
+                "session_state_changed",
+                json!({"from": "active", "to": "errored", "reason": "no\x1b"}),
+                "it is errored: no␛",
+            ),
+            ("session_activity_changed", activity(json!("working")), "working  (hook: PreToolUse )"),
+            (
+                "session_activity_changed",
+                activity(json!({"waiting": "permission"})),
+                "waiting: permission  (hook: PreToolUse )",
+            ),
+            ("session_told", json!({"bytes": 12}), "it was told 12 bytes"),
+            (
+                "session_snapshot",
+                json!({"refname": "refs/adjutant/1"}),
+                "its work is kept under refs/adjutant/1",
+            ),
+            ("of_a_newer_daemon", json!({"x": 1}), "of a newer daemon"),
+            ("session_told", json!([]), "session told"),
+        ] {
+            assert_eq!(words(&event(kind, payload.clone())), expected, "{kind} {payload}");
+        }
+    }
+
+    #[test]
+    fn the_state_that_it_comes_to_is_read_from_the_journal() {
+        let changed = |to: &str| event("session_state_changed", json!({"from": "active", "to": to}));
+        assert_eq!(entered(&changed("stopped")), Some(SessionState::Stopped));
+        assert_eq!(entered(&changed("nowhere")), None);
+        assert_eq!(entered(&event("session_told", json!({"bytes": 1}))), None);
+    }
+}

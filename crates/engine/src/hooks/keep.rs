@@ -1,0 +1,201 @@
+//! What is kept of hooks for people to look at: written behind the answers, in batches.
+//!
+//! Whatever waits is written before the plane has stopped. A daemon that is killed forgets what came in its last moment;
+//! what was decided is durable before it is answered, and is not here. When more waits than may, the payload of what
+//! comes is left out, and then what comes.
+
+use crate::clock;
+use crate::error::EngineError;
+use crate::plane::Core;
+use crate::record;
+use crate::runs::STORE_RETRY;
+use adjutant_model::event::Event;
+use adjutant_model::hook::{HookCall, HookDraft};
+use adjutant_model::{SessionId, Timestamp, Value};
+use adjutant_rules::compress::{self, CompressConfig, CompressStats};
+use adjutant_store::{Draft, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::mpsc;
+
+/// So many hooks may wait to be kept.
+const WAITING_MAX: usize = 4096;
+/// So many bytes of payloads may wait to be kept.
+const WAITING_BYTES_MAX: u64 = 64 << 20;
+/// So many are kept by one write.
+const BATCH_MAX: usize = 256;
+/// The members of a payload that hold what a tool gave.
+const OUTPUTS: [&str; 3] = ["tool_response", "output", "tool_output"];
+
+/// A hook that is to be kept.
+#[derive(Debug)]
+pub(crate) struct HookArrival {
+    pub(super) session_id: SessionId,
+    pub(super) call: HookCall,
+    pub(super) size_bytes: u64,
+    pub(super) decision: Option<&'static str>,
+    pub(super) at: Timestamp,
+}
+
+/// Where hooks wait to be kept.
+#[derive(Debug)]
+pub(crate) struct Hooks {
+    waiting: mpsc::Sender<HookArrival>,
+    waiting_bytes: AtomicU64,
+    lost: AtomicU64,
+    saved: CompressTotals,
+}
+
+/// What compression has left of what it saw, since the plane's start.
+#[derive(Debug, Default)]
+struct CompressTotals {
+    original_bytes: AtomicU64,
+    compressed_bytes: AtomicU64,
+}
+
+impl Hooks {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<HookArrival>) {
+        let (waiting, arrived) = mpsc::channel(WAITING_MAX);
+        let (waiting_bytes, lost, saved) = (AtomicU64::new(0), AtomicU64::new(0), CompressTotals::default());
+        (Hooks { waiting, waiting_bytes, lost, saved }, arrived)
+    }
+
+    /// Takes a hook; its agent does not wait for it to be kept.
+    pub(super) fn arrived(&self, mut arrival: HookArrival) {
+        let before = self.waiting_bytes.fetch_add(arrival.size_bytes, Ordering::Relaxed);
+        if before + arrival.size_bytes > WAITING_BYTES_MAX {
+            arrival.call.payload = Value::object([("left_out", Value::from("too much waited to be kept"))]);
+        }
+        if let Err(error) = self.waiting.try_send(arrival) {
+            let (mpsc::error::TrySendError::Full(arrival) | mpsc::error::TrySendError::Closed(arrival)) =
+                error;
+            self.waiting_bytes.fetch_sub(arrival.size_bytes, Ordering::Relaxed);
+            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+            // Each time it has doubled, so that a flood does not flood the log.
+            if lost.is_power_of_two() {
+                tracing::warn!(lost, "more hooks come than can be kept; they are answered all the same");
+            }
+        }
+    }
+
+    /// Gives what compression has left of what it saw, since the plane's start.
+    pub(crate) fn compressed(&self) -> CompressStats {
+        CompressStats {
+            original_bytes: self.saved.original_bytes.load(Ordering::Relaxed),
+            compressed_bytes: self.saved.compressed_bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Keeps what arrives until the plane stops, and then what has arrived.
+pub(crate) async fn keep(core: Arc<Core>, mut arrived: mpsc::Receiver<HookArrival>) {
+    loop {
+        let mut batch = Vec::new();
+        tokio::select! {
+            biased;
+            count = arrived.recv_many(&mut batch, BATCH_MAX) => {
+                if count == 0 {
+                    return;
+                }
+            }
+            () = core.stopping.cancelled(), if !arrived.is_closed() => {
+                arrived.close();
+                continue;
+            }
+        }
+        let bytes: u64 = batch.iter().map(|arrival| arrival.size_bytes).sum();
+        let config = core.settings.compress.clone();
+        // To look for secrets in megabytes takes its time.
+        match tokio::task::spawn_blocking(move || drafted(batch, &config)).await {
+            Ok((write, stats)) => {
+                core.hooks.saved.original_bytes.fetch_add(stats.original_bytes, Ordering::Relaxed);
+                core.hooks.saved.compressed_bytes.fetch_add(stats.compressed_bytes, Ordering::Relaxed);
+                written(&core, write).await;
+            }
+            Err(error) => tracing::error!(%error, "what hooks told could not be made ready to be kept"),
+        }
+        core.hooks.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+async fn written(core: &Core, write: Write) {
+    while let Err(error) = core.store.write(write.clone()).await {
+        tracing::warn!(%error, "what hooks told could not be kept; it is tried again");
+        tokio::select! {
+            () = core.stopping.cancelled() => return,
+            () = tokio::time::sleep(STORE_RETRY) => {}
+        }
+    }
+}
+
+fn drafted(batch: Vec<HookArrival>, config: &CompressConfig) -> (Write, CompressStats) {
+    let (mut write, mut stats) = (Write::default(), CompressStats::default());
+    for arrival in batch {
+        let HookArrival { session_id, call, size_bytes, decision, at } = arrival;
+        let tool = call.tool.as_ref().map(|tool| tool.name.to_string());
+        let level = config.level_of(tool.as_deref().unwrap_or("unknown"));
+        // First without secrets, because half a secret is not recognised any more.
+        let payload = shortened(&record::without_secrets(&call.payload), level, &mut stats);
+        let event = call.name.to_string();
+        write.journal(Draft {
+            at,
+            actor: format!("session:{session_id}").into(),
+            subject: session_id.to_string().into(),
+            event: Event::HookReceived { event: event.clone(), bytes: size_bytes },
+        });
+        write.hook_event_add(HookDraft {
+            session_id,
+            event,
+            tool: tool.map(|tool| record::progress(&tool)),
+            size_bytes,
+            decision: decision.map(str::to_owned),
+            payload: record::value(&payload).to_string(),
+            at,
+        });
+    }
+    (write, stats)
+}
+
+/// Compresses what a tool gave: a text, or the texts in it.
+fn shortened(payload: &Value, level: compress::CompressLevel, stats: &mut CompressStats) -> Value {
+    let Value::Object(members) = payload else { return payload.clone() };
+    let mut kept = members.clone();
+    for key in OUTPUTS {
+        let Some(output) = members.get(key) else { continue };
+        let mut short = |text: &str| {
+            let (text, saved) = compress::compress(level, text);
+            *stats = stats.plus(saved);
+            Value::from(&*text)
+        };
+        let output = match output {
+            Value::String(text) => short(text),
+            Value::Object(parts) => {
+                let mut left = parts.clone();
+                for (key, part) in parts.iter() {
+                    if let Value::String(text) = part {
+                        left.insert(key.clone(), short(text));
+                    }
+                }
+                Value::Object(left)
+            }
+            other => other.clone(),
+        };
+        kept.insert(key.into(), output);
+    }
+    Value::Object(kept)
+}
+
+/// Forgets what hooks told long ago, and what is more than is kept.
+pub(crate) async fn forget_old(core: Arc<Core>) -> Result<u64, EngineError> {
+    let before = Timestamp::from_unix_ms(clock::now().unix_ms() - core.settings.hook_keep_ms.cast_signed());
+    let keep = core.settings.hook_events_max;
+    let old = core.store.hook_events_old(before, keep).await?;
+    let mut forgotten = 0;
+    while forgotten < old && !core.stopping.is_cancelled() {
+        let mut write = Write::default();
+        write.hook_events_forget(before, keep);
+        core.store.write(write).await?;
+        forgotten += adjutant_store::hooks::HOOK_EVENTS_FORGOTTEN_MAX;
+    }
+    Ok(old)
+}

