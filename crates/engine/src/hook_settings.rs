@@ -1,6 +1,6 @@
 //! The files of agents' hook settings: where they are, what is written there, and how it is taken out again.
 //!
-//! A session that Adjutant hosts gets its hooks by an argument of its agent, so that nothing stands in its workspace: no
+//! A session that Adjutant hosts gets its hooks by an argument of its agent (`agents.rs`), so that nothing stands in its workspace: no
 //! change in `git status`, nothing in a snapshot or a diff, nothing of the project overwritten. Files of people are
 //! changed only when they ask for it. Such a file is replaced in one move, what was there is kept beside it, and taking our
 //! entries out gives it back byte by byte unless something else has changed it since.
@@ -63,28 +63,6 @@ pub struct ProjectHook {
     pub file: &'static str,
     /// The hook; nothing when the file is not understood, so that nobody can say what it runs.
     pub hook: Option<ForeignHook>,
-}
-
-/// Gives what a hosted agent is given for its hooks, to stand in an argument: for Claude Code the path of a settings file
-/// that is written into `folder`, for Codex an override of its configuration. Nothing for an agent that calls none.
-///
-/// # Errors
-/// [`HookSettingsError::File`]
-pub fn hosted(
-    flavour: HookFlavour,
-    folder: &Path,
-    program: &Path,
-) -> Result<Option<String>, HookSettingsError> {
-    let program = program.to_string_lossy();
-    match flavour {
-        HookFlavour::None => Ok(None),
-        HookFlavour::Codex => Ok(Some(settings::codex_override(&program))),
-        HookFlavour::Claude => {
-            let path = folder.join("claude-hooks.json");
-            put(&path, settings::fresh(flavour, &program).as_bytes())?;
-            Ok(Some(path.to_string_lossy().into_owned()))
-        }
-    }
 }
 
 /// Gives the file of a person's settings below their home, or of a project's below its top.
@@ -347,14 +325,5 @@ mod tests {
             ProjectHook { file: ".codex/hooks.json", hook: None },
         ];
         assert_eq!(of_project(folder.path()), expected);
-    }
-
-    #[test]
-    fn a_hosted_agents_hooks_stand_outside_of_its_workspace() {
-        let folder = tempfile::tempdir().unwrap();
-        let given = hosted(Claude, folder.path(), &program()).unwrap().unwrap();
-        assert_eq!(status(Path::new(&given)).unwrap().len(), settings::events(Claude).len());
-        assert!(hosted(Codex, folder.path(), &program()).unwrap().unwrap().starts_with("hooks={"));
-        assert_eq!(hosted(HookFlavour::None, folder.path(), &program()).unwrap(), None);
     }
 }

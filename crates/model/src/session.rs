@@ -438,6 +438,16 @@ pub enum AskAnswer {
     Text(String),
 }
 
+/// What an agent is told by its terminal when it has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstPrompt {
+    /// Its task.
+    Task,
+    /// That it was interrupted and should go on.
+    GoOn,
+}
+
 /// What a session used, as far as its agent says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SessionUsage {
@@ -598,6 +608,15 @@ pub struct Session {
     pub activity: ActivityReport,
     /// What its agent asks and nobody has answered, the oldest first.
     pub questions: Vec<AgentQuestion>,
+    /// Whether the project is trusted: its own settings and hooks hold for the agent, where that is a question.
+    #[serde(default)]
+    pub is_trusted: bool,
+    /// Whether its agent should call hooks and has not called one since it was started.
+    #[serde(default)]
+    pub hooks_silent: bool,
+    /// What its agent is to be told yet, now that it is there.
+    #[serde(default)]
+    pub to_tell: Option<FirstPrompt>,
     /// When its task was seen to arrive.
     pub delivered_at: Option<Timestamp>,
     /// The agent's own id of its session, for resuming.

@@ -17,8 +17,8 @@
 //!
 //! What is wanted ([`Desired`]) may change at any time; what is under way comes to its end first, and then what is
 //! wanted decides. So no command is lost to a race, and a deliberate stop is never undone by anything but a person's
-//! resume. Every phase but `Running`, `Parked` and `Resting` has one effect that brings it to its end; after a crash
-//! [`pending`] gives it again.
+//! resume. Every phase but `Running`, `Parked` and `Resting` has one effect that brings it to its end, and `Running` may
+//! have one that tells the agent what it begins with; after a crash [`pending`] gives it again.
 
 mod activity;
 mod budget;
@@ -30,7 +30,9 @@ mod tests;
 pub use budget::over as over_budget;
 
 use adjutant_model::event::Event;
-use adjutant_model::session::{AgentExit, Desired, HostHandle, Session, SessionPhase, SessionState, Signal};
+use adjutant_model::session::{
+    AgentExit, Desired, FirstPrompt, HostHandle, Session, SessionPhase, SessionState, Signal,
+};
 use adjutant_model::{SessionId, Timestamp, TokenId};
 use thiserror::Error;
 
@@ -73,6 +75,17 @@ pub enum SessionEvent {
         resumed: bool,
         /// The token that it and its hooks show.
         token_id: Option<TokenId>,
+        /// What it is to be told yet; nothing when its start has told it already.
+        to_tell: Option<FirstPrompt>,
+        /// Whether it has a terminal and should call hooks: as long as it calls none it has not begun.
+        expects_hooks: bool,
+    },
+    /// The agent was told what it begins with.
+    Told,
+    /// It could not be told.
+    TellFailed {
+        /// Why, for people.
+        message: String,
     },
     /// The agent cannot be started.
     LaunchFailed {
@@ -108,6 +121,8 @@ pub enum SessionEvent {
         /// Which.
         ask_id: String,
     },
+    /// The agent was found again after a restart of the daemon: what it told meanwhile may have reached nobody.
+    Found,
     /// The agent was interrupted: whatever was known of its activity may not hold any more.
     Interrupted,
     /// A person wants something.
@@ -137,6 +152,8 @@ pub enum SessionEffect {
     Provision,
     /// Start the agent; ends with `Launched` or `LaunchFailed`.
     Launch(Launch),
+    /// Tell the agent what it begins with; ends with `Told` or `TellFailed`.
+    Tell(FirstPrompt),
     /// End the agent and its descendants; ends with `Ended`.
     End,
     /// Remove the workspace behind a snapshot; ends with `Removed` or `RemoveRefused`.
@@ -211,14 +228,15 @@ pub fn step(
     Ok(machine.finish())
 }
 
-/// Gives the effect that a session waits for, after a crash; of one whose agent is there none: it is looked for.
+/// Gives the effect that a session waits for, after a crash. One whose agent should be there is looked for first.
 pub fn pending(session: &Session) -> Option<SessionEffect> {
     match session.phase {
         SessionPhase::Provisioning => Some(SessionEffect::Provision),
         SessionPhase::Launching => Some(SessionEffect::Launch(lifecycle::launch_of(session))),
         SessionPhase::Ending => Some(SessionEffect::End),
         SessionPhase::Removing => Some(SessionEffect::Remove { force: session.force }),
-        SessionPhase::Running | SessionPhase::Parked | SessionPhase::Resting => None,
+        SessionPhase::Running => session.to_tell.map(SessionEffect::Tell),
+        SessionPhase::Parked | SessionPhase::Resting => None,
     }
 }
 

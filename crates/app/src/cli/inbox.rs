@@ -9,6 +9,7 @@ use adjutant_engine::clock;
 use adjutant_model::Timestamp;
 use adjutant_protocol::ExitCode as Code;
 use adjutant_protocol::http::{ApprovalView, InboxItem, InboxView};
+use adjutant_rules::approval::ASK;
 use anyhow::Result;
 use clap::Args;
 use std::path::Path;
@@ -69,18 +70,14 @@ fn lines(inbox: &InboxView, (paper, now): (Paper, Timestamp)) -> Vec<String> {
 fn of_approval(approval: &ApprovalView) -> Waiting<'_> {
     let who = approval.agent_id.as_deref().or(approval.run_id.as_deref()).unwrap_or("the owner");
     let id = quoted(&approval.id);
-    let options = approval.parameters["options"].as_array().filter(|_| approval.tool == "ask");
-    let approve = format!("`adjutant approvals approve {id}`");
-    let mut answers: Vec<String> = match options {
-        Some(options) => {
-            let option = |option: &serde_json::Value| {
-                let words = option.as_str().map_or_else(|| option.to_string(), str::to_owned);
-                format!("`adjutant approvals approve {id} --option={}`", quoted(&visible_line(&words)))
-            };
-            options.iter().map(option).collect()
-        }
-        None => vec![approve],
-    };
+    let options = approval.parameters["options"].as_array().filter(|_| approval.tool == ASK);
+    let chosen = options.into_iter().flatten().filter_map(serde_json::Value::as_str);
+    let mut answers: Vec<String> = chosen
+        .map(|option| format!("`adjutant approvals approve {id} --option={}`", quoted(&visible_line(option))))
+        .collect();
+    if answers.is_empty() {
+        answers.push(format!("`adjutant approvals approve {id}`"));
+    }
     answers.push(format!("`adjutant approvals deny {id}`"));
     Waiting {
         since: &approval.created_at,

@@ -9,6 +9,8 @@ use std::io;
 
 /// What stands between two columns.
 const GAP: &str = "  ";
+/// So many columns stay, however little room there is.
+const KEPT: usize = 2;
 
 /// How something is meant, where there are colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,21 +88,29 @@ pub(super) fn lines(columns: &[Column], rows: &[Vec<Cell>], paper: Paper) -> Vec
     let least = |at: usize| columns[at].width_min.map_or(needed(at), |min| min.min(needed(at)));
     let mut widths: Vec<usize> = (0..columns.len()).map(needed).collect();
     if let Some(room) = paper.columns {
-        while total(&shown, least) > room && shown.len() > 1 {
+        while total(&shown, least) > room && shown.len() > KEPT {
             let Some(first) = shown.iter().copied().min_by_key(|at| columns[*at].rank) else { break };
             shown.retain(|at| *at != first);
         }
-        // What is too much is taken from those that may be cut, the one that has most to spare first.
-        while total(&shown, |at| widths[at]) > room {
-            let spare = |at: &usize| widths[*at].saturating_sub(least(*at));
-            let Some(widest) = shown.iter().copied().max_by_key(spare).filter(|at| spare(at) > 0) else {
-                break;
-            };
-            widths[widest] -= 1;
+        // Where even that is too much the last one gives way to the first, by which a row is known.
+        shrink(&mut widths, &shown, (room, least));
+        let last = shown.last().copied();
+        shrink(&mut widths, &shown, (room, |at| if Some(at) == last { 1 } else { least(at) }));
+        if total(&shown, |at| widths[at]) > room {
+            shown.truncate(1);
         }
     }
     let titles = columns.iter().map(|column| (column.title.to_owned(), Tone::Quiet)).collect();
     std::iter::once(titles).chain(rows).map(|row| line(&row, &shown, &widths, paper)).collect()
+}
+
+/// Takes what is too much from those that may be cut, the one that has most to spare first.
+fn shrink(widths: &mut [usize], shown: &[usize], (room, least): (usize, impl Fn(usize) -> usize)) {
+    while total(shown, |at| widths[at]) > room {
+        let spare = |at: &usize| widths[*at].saturating_sub(least(*at));
+        let Some(widest) = shown.iter().copied().max_by_key(spare).filter(|at| spare(at) > 0) else { return };
+        widths[widest] -= 1;
+    }
 }
 
 fn total(shown: &[usize], width_of: impl Fn(usize) -> usize) -> usize {

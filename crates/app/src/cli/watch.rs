@@ -70,7 +70,7 @@ fn draw(lines: &[String]) -> Result<()> {
     let height = tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row)).max(2);
     let over = lines.len().saturating_sub(height - 1);
     let shown = lines.iter().take(lines.len() - over);
-    let mut text: String = shown.map(|line| format!("{line}\x1b[K\r\n")).collect();
+    let mut text: String = shown.map(|line| format!("{line}\x1b[K\n")).collect();
     if over > 0 {
         text.push_str(&format!("… {over} more lines\x1b[K"));
     }

@@ -47,7 +47,7 @@ const MODES: [(&str, &str); 3] =
 
 /// Something that the client wants.
 enum Asked {
-    Initialize(InitializeRequest, Responder<InitializeResponse>),
+    Initialize(Box<InitializeRequest>, Responder<InitializeResponse>),
     New(NewSessionRequest, Responder<NewSessionResponse>),
     Load(LoadSessionRequest, Responder<LoadSessionResponse>),
     Resume(ResumeSessionRequest, Responder<ResumeSessionResponse>),
@@ -77,11 +77,17 @@ pub(super) async fn run(cast: Cast) -> Result<End> {
             }
         }};
     }
-    let cancelled = sender.clone();
+    let (initialized, cancelled) = (sender.clone(), sender.clone());
     let served = Agent
         .v1()
         .name("rehearsal")
-        .on_receive_request(forward!(Asked::Initialize), on_receive_request!())
+        .on_receive_request(
+            async move |request, responder, _connection: ConnectionTo<protocol::Client>| {
+                let asked = Asked::Initialize(Box::new(request), responder);
+                initialized.send(asked).await.map_err(|_| Error::internal_error())
+            },
+            on_receive_request!(),
+        )
         .on_receive_request(forward!(Asked::New), on_receive_request!())
         .on_receive_request(forward!(Asked::Load), on_receive_request!())
         .on_receive_request(forward!(Asked::Resume), on_receive_request!())

@@ -28,7 +28,12 @@ pub(crate) struct HookedSession {
 
 /// Gives a session that there is.
 pub(crate) async fn session_of(core: &Core, id: SessionId) -> Result<Option<HookedSession>, EngineError> {
-    let Some(entry) = core.store.session_get(id).await? else { return Ok(None) };
+    let Some(entry) = core.store.session_get(id).await? else {
+        // Only the plane makes tokens of sessions, so one vouches for a session that is recorded elsewhere.
+        let unrecorded =
+            HookedSession { id, agent: None, project: None, workspace: None, run_id: None, is_hosted: true };
+        return Ok(core.store.session_has_token(id).await?.then_some(unrecorded));
+    };
     if entry.session.state == SessionState::Decommissioned {
         return Ok(None);
     }

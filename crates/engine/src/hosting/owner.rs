@@ -243,8 +243,11 @@ impl Owner {
             Ok(Performed::Hosted { agent, signals, event }) => {
                 self.agent = Some(agent);
                 self.signals = Some(signals);
-                if let Some(event) = event {
-                    drop(self.take(vec![event]).await);
+                let is_found = event == SessionEvent::Found;
+                drop(self.take(vec![event]).await);
+                if is_found {
+                    // What the last daemon had yet to tell it is told now.
+                    self.perform(session::pending(&self.session).into_iter().collect());
                 }
             }
             Ok(Performed::Judged { ask_id, answer }) => self.judged(ask_id, answer).await,

@@ -10,9 +10,11 @@ use crate::plane::Core;
 use crate::workspaces;
 use adjutant_model::action::Role;
 use adjutant_model::event::Event;
-use adjutant_model::profile::Fillings;
+use adjutant_model::profile::{Fillings, HookFlavour, PromptDelivery};
 use adjutant_model::run::ErrorClass;
-use adjutant_model::session::{AgentExit, AgentSignal, AskAnswer, HostHandle, Session, Signal, SignalSource};
+use adjutant_model::session::{
+    AgentExit, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session, Signal, SignalSource,
+};
 use adjutant_model::{SessionId, TokenId};
 use adjutant_rules::profile;
 use adjutant_rules::session::{Launch, LaunchWith, SessionEffect, SessionEvent};
@@ -42,7 +44,7 @@ pub(super) enum Performed {
     /// The machine hears of it.
     Event(SessionEvent),
     /// An agent is there.
-    Hosted { agent: Arc<dyn AgentDriver>, signals: mpsc::Receiver<Signal>, event: Option<SessionEvent> },
+    Hosted { agent: Arc<dyn AgentDriver>, signals: mpsc::Receiver<Signal>, event: SessionEvent },
     /// The gate has answered what an agent asked.
     Judged { ask_id: String, answer: AskAnswer },
     /// Nothing that anybody has to hear of.
@@ -62,6 +64,10 @@ pub(super) async fn perform(
             Err(error) => Performed::Event(failed(&effect, &told(&error))),
         },
         SessionEffect::Launch(launch) => started(&core, &session, launch).await,
+        SessionEffect::Tell(what) => match tell(&session, agent, *what).await {
+            Ok(()) => Performed::Event(SessionEvent::Told),
+            Err(error) => Performed::Event(failed(&effect, &error.to_string())),
+        },
         SessionEffect::End => Performed::Event(end(&core, &session, agent).await),
         SessionEffect::Remove { force } => {
             let mode = if *force { RemoveMode::Force } else { RemoveMode::IfSaved };
@@ -94,6 +100,7 @@ pub(super) fn failed(effect: &SessionEffect, message: &str) -> SessionEvent {
     match effect {
         SessionEffect::Provision => SessionEvent::WorkspaceFailed { message },
         SessionEffect::Launch(_) => SessionEvent::LaunchFailed { message, may_pass: false },
+        SessionEffect::Tell(_) => SessionEvent::TellFailed { message },
         SessionEffect::End => SessionEvent::Ended { exit: AgentExit::Vanished },
         SessionEffect::Remove { .. } => SessionEvent::RemoveRefused { message },
         SessionEffect::Snapshot => SessionEvent::Woke,
@@ -124,16 +131,37 @@ async fn started(core: &Arc<Core>, session: &Session, launch: &Launch) -> Perfor
         Ok(ready) => ready,
         Err(error) => return failed(told(&error), error.class() == ErrorClass::Retry),
     };
+    let has_terminal = matches!(spec.driver.driver, DriverKind::Tmux | DriverKind::Pty);
+    let expects_hooks = has_terminal && spec.profile.hooks != HookFlavour::None;
+    let is_typed = spec.driver.prompt == PromptDelivery::Typed;
+    let to_tell = begins_with(launch).filter(|_| is_typed);
     match core.hosting.drivers.launch(spec).await {
         Ok(Hosted { agent, signals }) => {
             let token_id = Some(token_id);
-            let event = SessionEvent::Launched { handle: agent.handle(), resumed, token_id };
-            Performed::Hosted { agent, signals, event: Some(event) }
+            let event =
+                SessionEvent::Launched { handle: agent.handle(), resumed, token_id, to_tell, expects_hooks };
+            Performed::Hosted { agent, signals, event }
         }
         Err(error) => {
             let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
             failed(format!("{error}{hint}"), error.class() == ErrorClass::Retry)
         }
+    }
+}
+
+async fn tell(
+    session: &Session,
+    agent: Option<Arc<dyn AgentDriver>>,
+    what: FirstPrompt,
+) -> Result<(), DriverError> {
+    let agent = agent.ok_or(DriverError::Gone)?;
+    agent.send(&text_of(session, what)).await
+}
+
+fn text_of(session: &Session, what: FirstPrompt) -> String {
+    match what {
+        FirstPrompt::Task => session.task.clone(),
+        FirstPrompt::GoOn => GO_ON.to_owned(),
     }
 }
 
@@ -145,7 +173,9 @@ pub(super) async fn adopt(
 ) -> Performed {
     let Some(handle) = session.handle.clone() else { return Performed::Event(vanished()) };
     match found(&core, &session, handle, terminals.as_deref().map(Vec::as_slice)).await {
-        Ok(Adopted::Living(Hosted { agent, signals })) => Performed::Hosted { agent, signals, event: None },
+        Ok(Adopted::Living(Hosted { agent, signals })) => {
+            Performed::Hosted { agent, signals, event: SessionEvent::Found }
+        }
         Ok(Adopted::Ended(exit)) => Performed::Event(exited(exit)),
         Err(error) => {
             tracing::warn!(session = %session.id, %error, "an agent could not be looked for");
@@ -220,12 +250,13 @@ async fn spec(
     let folder = folder(core, session.id)?;
     let number = launch.map_or(session.launches, |launch| launch.number);
     let resume = launch.filter(|launch| launch.with != LaunchWith::Task).and(session.agent_session.clone());
-    let prompt = launch.and_then(|launch| match launch.with {
-        LaunchWith::Task => Some(task_of(session)),
-        LaunchWith::ContextToGoOn => Some(GO_ON.to_owned()),
-        LaunchWith::Context => None,
-    });
-    let is_argument = driver.prompt == adjutant_model::profile::PromptDelivery::Argument;
+    let prompt = launch.and_then(begins_with).map(|what| text_of(session, what));
+    // What is typed is told when the agent is there.
+    let (argument, message) = match driver.prompt {
+        PromptDelivery::Argument => (prompt, None),
+        PromptDelivery::Protocol | PromptDelivery::PerPrompt => (None, prompt),
+        PromptDelivery::Typed => (None, None),
+    };
     let hook = match launch {
         Some(_) => agents::hook_settings(core, &profile, &folder)?,
         None => None,
@@ -235,7 +266,8 @@ async fn spec(
         model: profile::model(&profile, session.model.as_deref(), session.tier).map(str::to_owned),
         session: Some(clock::fresh_random_id().to_string()),
         agent_session: resume.clone(),
-        prompt: prompt.clone().filter(|_| is_argument),
+        prompt: argument,
+        trusted: workspace.project.clone().filter(|_| session.is_trusted),
         hook,
     };
     let argv = profile::argv(&profile, &driver, &fillings);
@@ -250,7 +282,7 @@ async fn spec(
         folder,
         size: TERMINAL_SIZE,
         marker: format!("session:{}/{number}", session.id),
-        prompt: prompt.filter(|_| !is_argument),
+        prompt: message,
         resume,
         scrollback_bytes_max: SCROLLBACK_BYTES_MAX,
         profile,
@@ -258,9 +290,12 @@ async fn spec(
     })
 }
 
-/// Gives what the agent is told first. A goal's text is in it, so that it provably reaches the agent.
-fn task_of(session: &Session) -> String {
-    session.task.clone()
+fn begins_with(launch: &Launch) -> Option<FirstPrompt> {
+    match launch.with {
+        LaunchWith::Task => Some(FirstPrompt::Task),
+        LaunchWith::ContextToGoOn => Some(FirstPrompt::GoOn),
+        LaunchWith::Context => None,
+    }
 }
 
 /// Gives an agent's environment, with a token of its own in it.

@@ -8,8 +8,8 @@ use crate::limits;
 use adjutant_model::Timestamp;
 use adjutant_model::event::Event;
 use adjutant_model::session::{
-    Activity, ActivityReport, AgentExit, AgentSignal, Desired, HostHandle, Session, SessionPhase,
-    SessionState, SessionUsage, Signal, SignalSource, WaitingFor,
+    Activity, ActivityReport, AgentExit, AgentSignal, Desired, FirstPrompt, HostHandle, Session,
+    SessionPhase, SessionState, SessionUsage, Signal, SignalSource, WaitingFor,
 };
 
 /// One step of the machine.
@@ -46,10 +46,13 @@ impl<'a> Machine<'a> {
             SessionEvent::WorkspaceFailed { message } => {
                 self.could_not_begin(SessionPhase::Provisioning, &message)
             }
-            SessionEvent::Launched { handle, resumed, token_id } => {
+            SessionEvent::Launched { handle, resumed, token_id, to_tell, expects_hooks } => {
                 self.session.token_id = token_id.or(self.session.token_id.take());
-                self.launched(handle, resumed);
+                self.session.hooks_silent = expects_hooks;
+                self.launched(handle, resumed, to_tell);
             }
+            SessionEvent::Told => self.session.to_tell = None,
+            SessionEvent::TellFailed { message } => self.tell_failed(&message),
             SessionEvent::LaunchFailed { message, may_pass } => self.launch_failed(&message, may_pass),
             SessionEvent::Ended { exit } => self.ended(exit),
             SessionEvent::Removed { snapshot_ref } => self.removed(snapshot_ref),
@@ -60,6 +63,7 @@ impl<'a> Machine<'a> {
             }
             SessionEvent::Signal(signal) => self.signal(signal),
             SessionEvent::Answered { ask_id } => activity::answered(&mut self.session, &ask_id, self.now),
+            SessionEvent::Found => activity::found(&mut self.session),
             SessionEvent::Interrupted => activity::interrupted(&mut self.session, self.now),
             SessionEvent::Woke => self.woke(),
         }
@@ -189,7 +193,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn launched(&mut self, handle: HostHandle, resumed: bool) {
+    fn launched(&mut self, handle: HostHandle, resumed: bool, to_tell: Option<FirstPrompt>) {
         if self.session.phase != SessionPhase::Launching {
             return;
         }
@@ -204,8 +208,19 @@ impl<'a> Machine<'a> {
         session.questions.clear();
         session.activity = ActivityReport::unknown(self.now, "the agent was started");
         self.notes.push(Event::SessionLaunched { launch: number, resumed });
-        if session.desired != Desired::Running {
-            self.end("its end was wanted while it was started");
+        match session.desired {
+            Desired::Running => {
+                session.to_tell = to_tell;
+                self.effects.extend(to_tell.map(SessionEffect::Tell));
+            }
+            Desired::Stopped | Desired::Decommissioned => self.end("its end was wanted while it was started"),
+        }
+    }
+
+    fn tell_failed(&mut self, message: &str) {
+        if self.session.to_tell.take().is_some() {
+            let why = format!("the agent could not be told its task: {message}");
+            self.session.reason = Some(limits::cut(&why, REASON_BYTES_MAX));
         }
     }
 
@@ -261,6 +276,7 @@ impl<'a> Machine<'a> {
         session.active_ms += session.launched_at.map_or(0, |at| now.ms_since(at));
         session.launched_at = None;
         session.handle = None;
+        session.to_tell = None;
         session.questions.clear();
         session.activity = ActivityReport {
             activity: Activity::Unknown,

@@ -97,7 +97,7 @@ fn told(session: &ManagedView) -> String {
         ("stopped", "resting") => {
             format!("{name} is stopped; `adjutant session resume {name}` starts it again")
         }
-        _ => format!("{name}: {}", super::words::does(session)),
+        _ => super::show::told(session),
     }
 }
 
@@ -116,8 +116,7 @@ mod tests {
                 json!({"state": "stopped", "phase": "resting"}),
                 "api is stopped; `adjutant session resume api` starts it again",
             ),
-            (json!({"phase": "ending"}), "api: its agent is ended"),
-            (json!({}), "api: working"),
+            (json!({}), "api is active (claude by tmux, branch adjutant/api)"),
             (json!({"state": "decommissioned", "phase": "resting"}), "api is decommissioned"),
             (
                 json!({"state": "decommissioned", "phase": "resting", "snapshot_ref": "refs/adjutant/s/2"}),

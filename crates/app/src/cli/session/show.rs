@@ -1,6 +1,6 @@
 //! `adjutant session show`: everything that is known of a session, in groups.
 
-use super::words::{ago, clock, does, money, rounded, since, spent, tokens};
+use super::words::{ago, clock, does, money, rounded, since, tokens};
 use crate::cli::print;
 use crate::commands::{Commands, quoted};
 use crate::progress::{visible, visible_lines};
@@ -206,20 +206,15 @@ pub(super) fn next(session: &ManagedView) -> Vec<(&'static str, String)> {
     }
 }
 
-/// Says in one line what a session is.
+/// Says in one line what a session is, and why when it is not what it should be.
 pub(super) fn told(session: &ManagedView) -> String {
+    let how = match (session.state.as_str(), session.phase.as_str()) {
+        ("active", "parked") | ("stopped" | "errored", _) => does(session),
+        (state, _) => state.to_owned(),
+    };
     let branch = session.branch.as_deref().map(|branch| format!(", branch {}", visible(branch)));
-    let spent =
-        Some(spent(&session.usage)).filter(|spent| !spent.is_empty()).map(|spent| format!(", {spent}"));
-    format!(
-        "{} is {}: {} by {}{}{}",
-        session.name,
-        session.state,
-        session.agent,
-        session.driver,
-        branch.unwrap_or_default(),
-        spent.unwrap_or_default(),
-    )
+    let host = format!("{} by {}{}", session.agent, session.driver, branch.unwrap_or_default());
+    format!("{} is {how} ({host})", session.name)
 }
 
 #[cfg(test)]
@@ -310,6 +305,27 @@ api  working
             let shown = shown(&over, approvals);
             let answers: Vec<&String> = shown.iter().filter(|line| line.contains("`adjutant")).collect();
             assert_eq!(answers, expected, "{over}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_not_there_says_why() {
+        for (over, expected) in [
+            (json!({}), "api is active (claude by tmux, branch adjutant/api)"),
+            (
+                json!({"state": "provisioning", "phase": "launching", "branch": null}),
+                "api is provisioning (claude by tmux)",
+            ),
+            (
+                json!({"state": "stopped", "phase": "resting", "reason": "the agent ended by itself"}),
+                "api is stopped: the agent ended by itself (claude by tmux, branch adjutant/api)",
+            ),
+            (
+                json!({"phase": "parked", "reason": "the agent died: signal 9"}),
+                "api is parked: the agent died: signal 9 (claude by tmux, branch adjutant/api)",
+            ),
+        ] {
+            assert_eq!(told(&session(&over)), expected, "{over}");
         }
     }
 

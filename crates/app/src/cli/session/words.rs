@@ -85,8 +85,8 @@ fn activity(session: &ManagedView) -> String {
     let activity = &session.activity;
     match (session.questions.as_slice(), activity.waiting_for.as_deref()) {
         ([question, more @ ..], _) => {
-            let tool =
-                question.tool.as_deref().map_or_else(String::new, |tool| format!(" {}", visible_line(tool)));
+            let tool = question.tool.as_deref().filter(|_| question.kind == "permission");
+            let tool = tool.map_or_else(String::new, |tool| format!(" {}", visible_line(tool)));
             let more = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
             format!("waits: {}{tool}{more}: {}", question.kind, visible_line(&question.text))
         }

@@ -25,6 +25,7 @@ fn asked(
         what,
         text: text.to_owned(),
         tool: tool.map(str::to_owned),
+        input: None,
         options: Vec::new(),
         subagent: subagent.map(str::to_owned),
         asked_at: NOW,
