@@ -64,7 +64,8 @@ impl Observed<'_> {
             self.session.questions.retain(|question| question.ask_id != TERMINAL_ASK);
         }
         match what {
-            AgentSignal::Began { agent_session, model, transcript: _ } => {
+            AgentSignal::Began { agent_session, model, transcript } => {
+                self.session.transcript = transcript.or(self.session.transcript.take());
                 self.session.agent_session = agent_session.or(self.session.agent_session.take());
                 self.session.model_used = model.or(self.session.model_used.take());
                 if self.session.activity.activity == Activity::Unknown {
