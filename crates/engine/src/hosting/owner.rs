@@ -239,8 +239,28 @@ impl Owner {
 
     async fn performed(&mut self, done: Result<Performed, tokio::task::JoinError>) {
         match done {
-            Ok(Performed::Event(event)) => drop(self.take(vec![event]).await),
-            Ok(Performed::Hosted { agent, signals, event }) => {
+            Ok(Performed::Several(several)) => {
+                for performed in several {
+                    self.heard(performed).await;
+                }
+            }
+            Ok(performed) => self.heard(performed).await,
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => {
+                tracing::error!(session = %self.session.id, %error, "an effect of a session panicked");
+                let failed = match session::pending(&self.session) {
+                    Some(effect) => perform::failed(&effect, "Adjutant met a defect", ErrorClass::Bug),
+                    None => return,
+                };
+                drop(self.take(vec![failed]).await);
+            }
+        }
+    }
+
+    async fn heard(&mut self, performed: Performed) {
+        match performed {
+            Performed::Event(event) => drop(self.take(vec![event]).await),
+            Performed::Hosted { agent, signals, event } => {
                 self.agent = Some(agent);
                 self.signals = Some(signals);
                 let is_found = event == SessionEvent::Found;
@@ -250,17 +270,9 @@ impl Owner {
                     self.perform(session::pending(&self.session).into_iter().collect());
                 }
             }
-            Ok(Performed::Judged { ask_id, answer }) => self.judged(ask_id, answer).await,
-            Ok(Performed::Nothing) => {}
-            Err(error) if error.is_cancelled() => {}
-            Err(error) => {
-                tracing::error!(session = %self.session.id, %error, "an effect of a session panicked");
-                let failed = match session::pending(&self.session) {
-                    Some(effect) => perform::failed(&effect, "Adjutant met a defect"),
-                    None => return,
-                };
-                drop(self.take(vec![failed]).await);
-            }
+            Performed::Judged { ask_id, answer } => self.judged(ask_id, answer).await,
+            // None of several is several again.
+            Performed::Several(_) | Performed::Nothing => {}
         }
     }
 

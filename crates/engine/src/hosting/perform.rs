@@ -5,6 +5,7 @@ use super::workspace;
 use crate::agents;
 use crate::clock;
 use crate::error::EngineError;
+use crate::faults::{EffectFault, EffectKey};
 use crate::identity;
 use crate::plane::Core;
 use crate::workspaces;
@@ -45,14 +46,36 @@ pub(super) enum Performed {
     Event(SessionEvent),
     /// An agent is there.
     Hosted { agent: Arc<dyn AgentDriver>, signals: mpsc::Receiver<Signal>, event: SessionEvent },
+    /// All of these, in order: a trial has had an effect performed more than once.
+    Several(Vec<Performed>),
     /// The gate has answered what an agent asked.
     Judged { ask_id: String, answer: AskAnswer },
     /// Nothing that anybody has to hear of.
     Nothing,
 }
 
-/// Performs an effect.
+/// Performs an effect, as often as its fault has it.
 pub(super) async fn perform(
+    core: Arc<Core>,
+    session: Session,
+    agent: Option<Arc<dyn AgentDriver>>,
+    effect: SessionEffect,
+) -> Performed {
+    let (session_id, launch) = (session.id, session.launches);
+    let key = || EffectKey::Session { session_id, effect: effect.name(), launch };
+    match core.settings.faults.of_effect(key) {
+        None => once(core, session, agent, effect).await,
+        Some(EffectFault::Twice) => {
+            let first = once(core.clone(), session.clone(), agent.clone(), effect.clone()).await;
+            Performed::Several(vec![first, once(core, session, agent, effect).await])
+        }
+        Some(EffectFault::Fail(failure)) => {
+            Performed::Event(failed(&effect, &failure.message, failure.class))
+        }
+    }
+}
+
+async fn once(
     core: Arc<Core>,
     session: Session,
     agent: Option<Arc<dyn AgentDriver>>,
@@ -61,12 +84,12 @@ pub(super) async fn perform(
     match &effect {
         SessionEffect::Provision => match provide(&core, &session).await {
             Ok(()) => Performed::Event(SessionEvent::WorkspaceReady),
-            Err(error) => Performed::Event(failed(&effect, &told(&error))),
+            Err(error) => Performed::Event(failed(&effect, &told(&error), error.class())),
         },
         SessionEffect::Launch(launch) => started(&core, &session, launch).await,
         SessionEffect::Tell(what) => match tell(&session, agent, *what).await {
             Ok(()) => Performed::Event(SessionEvent::Told),
-            Err(error) => Performed::Event(failed(&effect, &error.to_string())),
+            Err(error) => Performed::Event(failed(&effect, &error.to_string(), error.class())),
         },
         SessionEffect::End => Performed::Event(end(&core, &session, agent).await),
         SessionEffect::Remove { force } => {
@@ -80,7 +103,7 @@ pub(super) async fn perform(
                 Err(EngineError::NotFound { .. }) => {
                     Performed::Event(SessionEvent::Removed { snapshot_ref: None })
                 }
-                Err(error) => Performed::Event(failed(&effect, &told(&error))),
+                Err(error) => Performed::Event(failed(&effect, &told(&error), error.class())),
             }
         }
         SessionEffect::Snapshot => match workspace::keep(&core, &session).await {
@@ -95,11 +118,13 @@ pub(super) async fn perform(
 }
 
 /// Gives the event that an effect could not be performed.
-pub(super) fn failed(effect: &SessionEffect, message: &str) -> SessionEvent {
+pub(super) fn failed(effect: &SessionEffect, message: &str, class: ErrorClass) -> SessionEvent {
     let message = message.to_owned();
     match effect {
         SessionEffect::Provision => SessionEvent::WorkspaceFailed { message },
-        SessionEffect::Launch(_) => SessionEvent::LaunchFailed { message, may_pass: false },
+        SessionEffect::Launch(_) => {
+            SessionEvent::LaunchFailed { message, may_pass: class == ErrorClass::Retry }
+        }
         SessionEffect::Tell(_) => SessionEvent::TellFailed { message },
         SessionEffect::End => SessionEvent::Ended { exit: AgentExit::Vanished },
         SessionEffect::Remove { .. } => SessionEvent::RemoveRefused { message },
