@@ -59,6 +59,8 @@ pub struct HostParams {
     pub budget: SessionBudget,
     /// The session that starts it.
     pub parent: Option<SessionId>,
+    /// Whether the project's own settings and hooks may hold for the agent.
+    pub is_trusted: bool,
 }
 
 /// Makes a session; its workspace and its agent follow.
@@ -131,6 +133,8 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
         reason: None,
         activity: ActivityReport::unknown(now, "it was asked for"),
         questions: Vec::new(),
+        is_trusted: params.is_trusted,
+        hooks_silent: false,
         to_tell: None,
         delivered_at: None,
         agent_session: None,

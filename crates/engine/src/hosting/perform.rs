@@ -11,10 +11,10 @@ use crate::plane::Core;
 use crate::workspaces;
 use adjutant_model::action::Role;
 use adjutant_model::event::Event;
-use adjutant_model::profile::{Fillings, PromptDelivery};
+use adjutant_model::profile::{Fillings, HookFlavour, PromptDelivery};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{
-    AgentExit, AgentSignal, AskAnswer, FirstPrompt, HostHandle, Session, Signal, SignalSource,
+    AgentExit, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session, Signal, SignalSource,
 };
 use adjutant_model::{SessionId, TokenId};
 use adjutant_rules::profile;
@@ -156,12 +156,15 @@ async fn started(core: &Arc<Core>, session: &Session, launch: &Launch) -> Perfor
         Ok(ready) => ready,
         Err(error) => return failed(told(&error), error.class() == ErrorClass::Retry),
     };
+    let has_terminal = matches!(spec.driver.driver, DriverKind::Tmux | DriverKind::Pty);
+    let expects_hooks = has_terminal && spec.profile.hooks != HookFlavour::None;
     let is_typed = spec.driver.prompt == PromptDelivery::Typed;
     let to_tell = begins_with(launch).filter(|_| is_typed);
     match core.hosting.drivers.launch(spec).await {
         Ok(Hosted { agent, signals }) => {
             let token_id = Some(token_id);
-            let event = SessionEvent::Launched { handle: agent.handle(), resumed, token_id, to_tell };
+            let event =
+                SessionEvent::Launched { handle: agent.handle(), resumed, token_id, to_tell, expects_hooks };
             Performed::Hosted { agent, signals, event }
         }
         Err(error) => {
@@ -289,6 +292,7 @@ async fn spec(
         session: Some(clock::fresh_random_id().to_string()),
         agent_session: resume.clone(),
         prompt: argument,
+        trusted: workspace.project.clone().filter(|_| session.is_trusted),
         hook,
     };
     let argv = profile::argv(&profile, &driver, &fillings);

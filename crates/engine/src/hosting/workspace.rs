@@ -103,7 +103,7 @@ pub(super) async fn removable(core: &Core, session: &Session) -> Result<(), Engi
             session.name
         ),
         hint: Some(format!(
-            "take it over with `adjutant session merge {0}`, or `adjutant session rm {0} --force` leaves it in a \
+            "take it over with `adjutant session merge {0} --into BRANCH`, or `adjutant session rm {0} --force` leaves it in a \
              snapshot alone",
             session.name
         )),

@@ -64,6 +64,7 @@ fn host_params(params: http::HostParams) -> Answer<HostParams> {
         model: params.model,
         budget: SessionBudget { max_cost_usd, max_tokens, max_minutes },
         parent: None,
+        is_trusted: params.trust,
     })
 }
 

@@ -131,6 +131,13 @@ impl Piped {
         exit
     }
 
+    /// Ends it after its input was closed: a third of the grace is for that alone.
+    pub(super) async fn end_gently(&mut self, grace: Duration) -> Ended {
+        let asked = grace / 3;
+        timeout(asked, self.wait()).await.ok();
+        self.end(grace - asked).await
+    }
+
     /// Ends it and every descendant: TERM to the group, KILL after the grace, and then whatever carries the marker.
     pub(super) async fn end(&mut self, grace: Duration) -> Ended {
         if self.exit.is_none() {
