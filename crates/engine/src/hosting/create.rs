@@ -81,11 +81,7 @@ pub(crate) async fn create(
             return Err(error);
         }
     };
-    let handle = owner::start(core, entry, owner::Begin::Pending);
-    core.hosting.owners().insert(session.id, handle);
-    if let Some(goal_id) = &session.goal_id {
-        core.goals.link(goal_id, session.id.to_string(), session.task.clone()).await?;
-    }
+    super::owned(core, entry);
     Ok(session)
 }
 

@@ -29,19 +29,13 @@ const SIGNALS_AT_ONCE: usize = 64;
 /// How long the time of an agent's last signal may stay in memory alone.
 const HEARD_KEPT_AFTER: Duration = Duration::from_secs(5);
 
-/// With what an owner begins.
-#[derive(Debug)]
-pub(super) enum Begin {
-    /// The session was just made, or waits for an effect: it is performed.
-    Pending,
-    /// Its agent was there when the last daemon was: it is looked for, among the terminals that were listed.
-    Adopt(Option<Arc<Vec<Terminal>>>),
-    /// Nothing.
-    AtRest,
-}
-
-/// Starts the owner of a session.
-pub(super) fn start(core: &Arc<Core>, entry: SessionEntry, begin: Begin) -> SessionHandle {
+/// Starts the owner of a session, which begins with what the session waits for. An agent that was there is looked for,
+/// among the terminals that were listed when some were.
+pub(super) fn start(
+    core: &Arc<Core>,
+    entry: SessionEntry,
+    terminals: Option<Arc<Vec<Terminal>>>,
+) -> SessionHandle {
     let (mail, received) = mpsc::channel(MAIL_MAX);
     let (shown, seen) = watch::channel(Arc::new(entry.session.clone()));
     let id = entry.session.id;
@@ -55,10 +49,11 @@ pub(super) fn start(core: &Arc<Core>, entry: SessionEntry, begin: Begin) -> Sess
         signals: None,
         effects: JoinSet::new(),
         is_kept: true,
+        is_lost: false,
     };
     let core_of_task = core.clone();
     core.tasks.spawn(async move {
-        if AssertUnwindSafe(owner.run(begin)).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(owner.run(terminals)).catch_unwind().await.is_err() {
             // Whoever talks to the session next gives it a new owner, which reads it from the store.
             tracing::error!(session = %id, "the owner of a session panicked");
             forget(&core_of_task.hosting, id);
@@ -83,19 +78,19 @@ struct Owner {
     effects: JoinSet<Performed>,
     /// Whether the store has all that is known, the time of the last signal included.
     is_kept: bool,
+    /// Whether the store will not take what this owner knows; the next one reads what the store has.
+    is_lost: bool,
 }
 
 impl Owner {
-    async fn run(mut self, begin: Begin) {
-        match begin {
-            Begin::Pending => self.perform(session::pending(&self.session).into_iter().collect()),
-            Begin::Adopt(terminals) => {
-                self.effects.spawn(perform::adopt(self.core.clone(), self.session.clone(), terminals));
-            }
-            Begin::AtRest => {}
+    async fn run(mut self, terminals: Option<Arc<Vec<Terminal>>>) {
+        if self.session.phase == SessionPhase::Running {
+            self.effects.spawn(perform::adopt(self.core.clone(), self.session.clone(), terminals));
+        } else {
+            self.perform(session::pending(&self.session).into_iter().collect());
         }
         let stopping = self.core.stopping.clone();
-        loop {
+        while !self.is_lost {
             let wake = session::wakes_at(&self.session).map(clock::until);
             tokio::select! {
                 biased;
@@ -175,7 +170,9 @@ impl Owner {
             Err(error) => return drop(reply.send(Err(error))),
         };
         let told = Event::SessionTold { bytes: text.len() as u64 };
-        self.note(told).await;
+        if let Err(error) = self.note(told).await {
+            return drop(reply.send(Err(error)));
+        }
         self.effects.spawn(async move {
             let sent = agent.send(&text).await.map_err(|error| driver_refused(&error));
             drop(reply.send(sent));
@@ -261,11 +258,18 @@ impl Owner {
         match performed {
             Performed::Event(event) => drop(self.take(vec![event]).await),
             Performed::Hosted { agent, signals, event } => {
-                self.agent = Some(agent);
+                self.agent = Some(agent.clone());
                 self.signals = Some(signals);
                 let is_found = event == SessionEvent::Found;
                 drop(self.take(vec![event]).await);
-                if is_found {
+                if self.agent.is_none() && !self.is_lost {
+                    // The session wants no agent any more.
+                    let grace = self.core.settings.worker.grace;
+                    self.effects.spawn(async move {
+                        drop(agent.end(grace).await);
+                        Performed::Nothing
+                    });
+                } else if is_found {
                     // What the last daemon had yet to tell it is told now.
                     self.perform(session::pending(&self.session).into_iter().collect());
                 }
@@ -288,7 +292,7 @@ impl Owner {
     /// Takes events in order, keeps what follows in one write, and then performs it.
     ///
     /// # Errors
-    /// Of a command that is refused; nothing changed then.
+    /// Of a command that is refused; nothing changed then. What cannot be kept is not performed.
     async fn take(&mut self, events: Vec<SessionEvent>) -> Result<(), EngineError> {
         let now = clock::now();
         let rules = SessionRules { auto_resume: self.core.settings.sessions_auto_resume };
@@ -309,7 +313,7 @@ impl Owner {
             }
         }
         if is_durable {
-            self.keep(notes, before.handle.is_some() && self.session.handle.is_none()).await;
+            self.keep(notes, before.handle.is_some() && self.session.handle.is_none()).await?;
         } else {
             self.is_kept = false;
         }
@@ -322,7 +326,10 @@ impl Owner {
     }
 
     /// Keeps the session, however long the disk refuses it.
-    async fn keep(&mut self, notes: Vec<Event>, is_gone: bool) {
+    ///
+    /// # Errors
+    /// When it is not kept; then this owner is done, and the next one finds the session as it was.
+    async fn keep(&mut self, notes: Vec<Event>, is_gone: bool) -> Result<(), EngineError> {
         let now = clock::now();
         loop {
             let mut write = Write::default();
@@ -340,29 +347,34 @@ impl Owner {
                     tracing::warn!(session = %self.session.id, %error, "the store refused; it is offered again");
                     tokio::select! {
                         // The next daemon finds the session as it was, and what happened since by looking.
-                        () = self.core.stopping.cancelled() => return,
+                        () = self.core.stopping.cancelled() => {
+                            self.is_lost = true;
+                            return Err(EngineError::Stopping);
+                        }
                         () = tokio::time::sleep(STORE_RETRY) => {}
                     }
                 }
                 Err(error) => {
                     tracing::error!(session = %self.session.id, %error, "a session could not be kept");
-                    return;
+                    self.is_lost = true;
+                    return Err(error.into());
                 }
             }
         }
         self.revision += 1;
         self.is_kept = true;
         self.shown.send_replace(Arc::new(self.session.clone()));
+        Ok(())
     }
 
     async fn keep_heard(&mut self) {
-        if !self.is_kept {
-            self.keep(Vec::new(), false).await;
+        if !self.is_kept && !self.is_lost {
+            self.keep(Vec::new(), false).await.ok();
         }
     }
 
-    async fn note(&mut self, event: Event) {
-        self.keep(vec![event], false).await;
+    async fn note(&mut self, event: Event) -> Result<(), EngineError> {
+        self.keep(vec![event], false).await
     }
 
     /// Lets the driver go; its agent is not there any more.

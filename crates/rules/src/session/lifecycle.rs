@@ -47,8 +47,10 @@ impl<'a> Machine<'a> {
                 self.could_not_begin(SessionPhase::Provisioning, &message)
             }
             SessionEvent::Launched { handle, resumed, token_id, to_tell, expects_hooks } => {
-                self.session.token_id = token_id.or(self.session.token_id.take());
-                self.session.hooks_silent = expects_hooks;
+                if self.session.phase == SessionPhase::Launching {
+                    self.session.token_id = token_id.or(self.session.token_id.take());
+                    self.session.hooks_silent = expects_hooks;
+                }
                 self.launched(handle, resumed, to_tell);
             }
             SessionEvent::Told => self.session.to_tell = None,
@@ -57,6 +59,8 @@ impl<'a> Machine<'a> {
             SessionEvent::Ended { exit } => self.ended(exit),
             SessionEvent::Removed { snapshot_ref } => self.removed(snapshot_ref),
             SessionEvent::RemoveRefused { message } => self.remove_refused(&message),
+            // What its removal has kept is newer.
+            SessionEvent::Snapshotted { .. } if self.session.state == SessionState::Decommissioned => {}
             SessionEvent::Snapshotted { refname } => {
                 self.session.snapshot_ref = Some(refname.clone());
                 self.notes.push(Event::SessionSnapshot { refname });
@@ -137,6 +141,7 @@ impl<'a> Machine<'a> {
         }
         match self.session.phase {
             SessionPhase::Parked | SessionPhase::Resting => {
+                self.session.force = false;
                 self.session.deaths.clear();
                 self.session.was_working = false;
                 self.session.desired = Desired::Running;
@@ -145,6 +150,7 @@ impl<'a> Machine<'a> {
             }
             // It is on its way down: it comes up again when it is there.
             SessionPhase::Ending => {
+                self.session.force = false;
                 self.session.desired = Desired::Running;
                 Ok(())
             }
@@ -153,6 +159,7 @@ impl<'a> Machine<'a> {
                 if self.session.desired == Desired::Running {
                     return Err(SessionRefusal::Already(id, self.session.state.as_str()));
                 }
+                self.session.force = false;
                 self.session.desired = Desired::Running;
                 Ok(())
             }
@@ -194,6 +201,11 @@ impl<'a> Machine<'a> {
     }
 
     fn launched(&mut self, handle: HostHandle, resumed: bool, to_tell: Option<FirstPrompt>) {
+        if self.session.phase == SessionPhase::Running && handle.launch == self.session.launches {
+            // The same start was made again: what it found, or began anew, is the agent.
+            self.session.handle = Some(handle);
+            return;
+        }
         if self.session.phase != SessionPhase::Launching {
             return;
         }
