@@ -1,8 +1,9 @@
 //! Drivers: how an agent is hosted, behind one trait.
 //!
-//! There is one driver for each [`DriverKind`]: `tmux`, `pty`, `acp` and `headless`; the last two share an implementation
-//! of [`AgentDriver`], [`OwnedAgent`], and differ in the task behind it. A driver hosts one start of one agent. It tells what becomes known as [`Signal`]s on the channel that
-//! it was given, in order, and the last one is [`AgentSignal::Exited`]; it decides nothing.
+//! There is one driver for each [`DriverKind`]: `tmux`, `pty`, `acp` and `headless`; the last two share an
+//! implementation of [`AgentDriver`], [`OwnedAgent`], and differ in the task behind it. A driver hosts one start of one
+//! agent. It tells what becomes known as [`Signal`]s on the channel that it was given, in order, and the last one is
+//! [`AgentSignal::Exited`]; it decides nothing.
 
 pub mod acp;
 mod clock;

@@ -7,6 +7,7 @@ use crate::error::EngineError;
 use crate::goals;
 use crate::plane::Core;
 use crate::record;
+use crate::workspaces;
 use adjutant_model::action::Caller;
 use adjutant_model::event::Event;
 use adjutant_model::session::{
@@ -170,6 +171,7 @@ fn budget_check(budget: &SessionBudget) -> Result<(), EngineError> {
 
 /// Gives what a session works on, and what that is called.
 async fn source(core: &Core, params: &HostParams) -> Result<(SessionSource, String), EngineError> {
+    workspaces::check_room(core).await?;
     let git_ref = params.git_ref.clone().filter(|name| !name.is_empty());
     if let Some(name) = &git_ref {
         workspace::ref_check(name)?;

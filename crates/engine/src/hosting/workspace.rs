@@ -55,12 +55,14 @@ pub(super) async fn provide(core: &Core, session: &Session) -> Result<WorkspaceR
         SessionSource::Remote { url, git_ref } => (cache(core, url).await?, git_ref.as_deref()),
     };
     let params = WorktreeParams { project: &project, path: &path, branch: &branch, base };
-    worktree::create(&core.git, params).await.map_err(workspaces::refused)
+    let made = worktree::create(&core.git, params).await.map_err(workspaces::refused)?;
+    workspaces::fill(core, &made).await;
+    Ok(made)
 }
 
 async fn cache(core: &Core, url: &str) -> Result<PathBuf, EngineError> {
     let url = remote_check(url)?;
-    let folder = core.settings.folder.join("repositories");
+    let folder = workspaces::repositories_folder(core);
     let params = CacheParams { folder: &folder, url: &url, refresh: Refresh::Now };
     repository::ensure(&core.git, params).await.map_err(|error| EngineError::Workspace {
         message: workspaces::told(&error),

@@ -13,7 +13,7 @@ mod updates;
 
 use super::owned::OwnedAgent;
 use super::piped::{Piped, Start};
-use super::said::Scrollback;
+use super::said::RawStream;
 use super::{Adopted, DriverError, LaunchSpec, Signals, end_leftovers};
 use adjutant_model::session::{AgentExit, HostHandle};
 use connection::Connection;
@@ -32,7 +32,7 @@ pub async fn launch(spec: LaunchSpec, signals: Signals) -> Result<AcpAgent, Driv
     end_leftovers(&spec).await?;
     let (piped, pipes) = Piped::start(Start::of(&spec))?;
     let handle = piped.handle(&spec);
-    let scrollback = Scrollback::open(&spec.folder, spec.scrollback_bytes_max);
+    let scrollback = RawStream::open(&spec.folder, spec.scrollback_bytes_max);
     Ok(OwnedAgent::start(handle, signals, move |voice, commands| {
         let connection = Connection::start(pipes, scrollback, &spec);
         Owner::new(spec, voice, piped, connection).run(commands)

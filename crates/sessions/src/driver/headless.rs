@@ -12,7 +12,7 @@ mod owner;
 use super::heard::Meter;
 use super::owned::{OwnedAgent, no_process};
 use super::piped::{Piped, Start, found};
-use super::said::Scrollback;
+use super::said::RawStream;
 use super::{Adopted, DriverError, LaunchSpec, Signals, end_leftovers, usage_kept};
 use adjutant_model::profile::StreamFlavour;
 use adjutant_model::session::{AgentExit, HostHandle};
@@ -50,7 +50,7 @@ pub async fn launch(spec: LaunchSpec, signals: Signals) -> Result<HeadlessAgent,
         }
     };
     let handle = process.as_ref().map_or_else(|| no_process(&spec), |process| process.handle(&spec));
-    let scrollback = Scrollback::open(&spec.folder, spec.scrollback_bytes_max);
+    let scrollback = RawStream::open(&spec.folder, spec.scrollback_bytes_max);
     Ok(OwnedAgent::start(handle, signals, move |voice, commands| {
         Owner::new(spec, voice, scrollback, stream, process).run(commands)
     }))

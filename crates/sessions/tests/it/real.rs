@@ -85,7 +85,7 @@ async fn asks_and_heeds(stage: &Stage, agent: &OwnedAgent, told: &mut Told) -> V
     assert!(denied.iter().any(failed), "{denied:#?}");
     assert!(!stage.work().join("denied.txt").exists());
 
-    agent.send("[[sh: sleep 60]] [[say: too late]]").await.unwrap();
+    agent.send("[[sh: touch held.txt && sleep 60]] [[say: too late]]").await.unwrap();
     let question = told.asked().await;
     agent.answer(&question.ask_id, AskAnswer::Allow).await.unwrap();
     told.until(|signal| matches!(signal, AgentSignal::AskSettled { .. })).await;

@@ -388,7 +388,7 @@ async fn nobody_leaves_a_cgroup() {
     agent.send("go").await.unwrap();
     assert_eq!(exit(&mut signals).await, AgentExit::Code(4));
     assert!(!is_alive(&hidden));
-    assert_eq!(agent.end(Duration::from_secs(1)).await.unwrap().swept.killed, 1);
+    assert!(agent.end(Duration::from_secs(1)).await.unwrap().swept.killed >= 1);
     drop((agent, ground));
     cgroups.remove();
 }

@@ -6,7 +6,7 @@
 use crate::driver::LaunchSpec;
 use crate::driver::lines::{Line, Lines};
 use crate::driver::piped::Pipes;
-use crate::driver::said::Scrollback;
+use crate::driver::said::RawStream;
 use agent_client_protocol::schema::ProtocolVersion;
 use agent_client_protocol::v1::schema::{
     ClientCapabilities, FileSystemCapabilities, Implementation, InitializeRequest, InitializeResponse,
@@ -71,7 +71,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects, and begins to open a session.
-    pub(super) fn start(pipes: Pipes, scrollback: Scrollback, spec: &LaunchSpec) -> Connection {
+    pub(super) fn start(pipes: Pipes, scrollback: RawStream, spec: &LaunchSpec) -> Connection {
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let (agent_sender, agents) = mpsc::channel(1);
         let wanted =
@@ -123,7 +123,7 @@ fn closed() -> Error {
 
 async fn serve(
     pipes: Pipes,
-    scrollback: Scrollback,
+    scrollback: RawStream,
     wanted: Wanted,
     sender: mpsc::Sender<Inbound>,
     agents: mpsc::Sender<ConnectionTo<Agent>>,
@@ -164,7 +164,7 @@ type Incoming = std::pin::Pin<Box<dyn futures_util::Stream<Item = io::Result<Str
 /// Makes a transport of a program's pipes: what is written is a line each, what is read and is no JSON goes elsewhere.
 fn transport(
     pipes: Pipes,
-    scrollback: Scrollback,
+    scrollback: RawStream,
     sender: mpsc::Sender<Inbound>,
 ) -> Transport<Outgoing, Incoming> {
     let outgoing = sink::unfold(pipes.stdin, async |mut stdin: ChildStdin, line: String| {
@@ -182,7 +182,7 @@ fn transport(
 
 struct Reader {
     lines: Lines<ChildStdout>,
-    scrollback: Scrollback,
+    scrollback: RawStream,
     sender: mpsc::Sender<Inbound>,
 }
 

@@ -144,7 +144,8 @@ impl Owner {
             Inbound::Unspoken(line) => self.voice.say(&line),
             Inbound::Closed => {
                 let ended = self.piped.end_gently(CLOSED_GRACE).await;
-                return ControlFlow::Break(self.over(ended, "it closed its connection").await);
+                let how = how_it_ended(ended.exit, self.piped.complaint().await);
+                return ControlFlow::Break(self.over(ended, &how).await);
             }
         }
         ControlFlow::Continue(())

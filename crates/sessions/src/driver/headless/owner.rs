@@ -10,7 +10,7 @@ use crate::driver::heard::Heard;
 use crate::driver::lines::{Line, Lines};
 use crate::driver::owned::{Command, PROMPTS_MAX, Voice, how_it_ended, no_process, prompts_full};
 use crate::driver::piped::{LINGER, Piped, Pipes, Start, Writer};
-use crate::driver::said::Scrollback;
+use crate::driver::said::RawStream;
 use crate::driver::{DriverError, Ended, LaunchSpec, usage_kept};
 use crate::process::Swept;
 use adjutant_model::profile::Fillings;
@@ -84,7 +84,7 @@ struct Over {
 pub(super) struct Owner {
     spec: LaunchSpec,
     voice: Voice,
-    scrollback: Scrollback,
+    scrollback: RawStream,
     stream: Stream,
     process: Option<Process>,
     prompts: VecDeque<String>,
@@ -97,7 +97,7 @@ impl Owner {
     pub(super) fn new(
         spec: LaunchSpec,
         voice: Voice,
-        scrollback: Scrollback,
+        scrollback: RawStream,
         stream: Stream,
         process: Option<Process>,
     ) -> Owner {
