@@ -96,7 +96,8 @@ fn verb(method: &Method, path: &str) -> Verb {
     match looks {
         _ if below("/v1/gate") || below("/v1/worker") || below("/v1/hooks") => Verb::Work,
         true if below("/v1/sessions/managed") => Verb::Read,
-        false if below("/v1/sessions/managed") => match path.ends_with("/answer") {
+        // A session may be named `answer`.
+        false if below("/v1/sessions/managed") => match *method == Method::POST && path.ends_with("/answer") {
             true => Verb::Answer,
             false => Verb::Operate,
         },
