@@ -73,6 +73,8 @@ pub(super) async fn perform(
             let first = once(core.clone(), session.clone(), agent.clone(), effect.clone()).await;
             Performed::Several(vec![first, once(core, session, agent, effect).await])
         }
+        // An end is told when nothing is left, so it does not fail.
+        Some(EffectFault::Fail(_)) if effect == SessionEffect::End => once(core, session, agent, effect).await,
         Some(EffectFault::Fail(failure)) => {
             Performed::Event(failed(&effect, &failure.message, failure.class))
         }

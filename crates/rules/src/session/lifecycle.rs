@@ -40,8 +40,11 @@ impl<'a> Machine<'a> {
     }
 
     pub(super) fn take(&mut self, event: SessionEvent) -> Result<(), SessionRefusal> {
+        let is_running = self.session.phase == SessionPhase::Running;
         match event {
             SessionEvent::Command(command) => return self.command(command),
+            // What is over changes no more: a snapshot that was still taken is older than the one of its removal.
+            _ if self.session.state == SessionState::Decommissioned => {}
             SessionEvent::WorkspaceReady => self.workspace_ready(),
             SessionEvent::WorkspaceFailed { message } => {
                 self.could_not_begin(SessionPhase::Provisioning, &message)
@@ -59,16 +62,16 @@ impl<'a> Machine<'a> {
             SessionEvent::Ended { exit } => self.ended(exit),
             SessionEvent::Removed { snapshot_ref } => self.removed(snapshot_ref),
             SessionEvent::RemoveRefused { message } => self.remove_refused(&message),
-            // What its removal has kept is newer.
-            SessionEvent::Snapshotted { .. } if self.session.state == SessionState::Decommissioned => {}
             SessionEvent::Snapshotted { refname } => {
                 self.session.snapshot_ref = Some(refname.clone());
                 self.notes.push(Event::SessionSnapshot { refname });
             }
             SessionEvent::Signal(signal) => self.signal(signal),
             SessionEvent::Answered { ask_id } => activity::answered(&mut self.session, &ask_id, self.now),
-            SessionEvent::Found => activity::found(&mut self.session),
-            SessionEvent::Interrupted => activity::interrupted(&mut self.session, self.now),
+            SessionEvent::Found if is_running => activity::found(&mut self.session),
+            SessionEvent::Interrupted if is_running => activity::interrupted(&mut self.session, self.now),
+            // Its agent is not there any more.
+            SessionEvent::Found | SessionEvent::Interrupted => {}
             SessionEvent::Woke => self.woke(),
         }
         Ok(())

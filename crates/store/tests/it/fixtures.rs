@@ -144,6 +144,7 @@ pub(crate) fn session(n: u128, name: &str) -> Session {
         phase: SessionPhase::Provisioning,
         reason: None,
         activity: ActivityReport::unknown(at(0), "it was asked for"),
+        is_trusted: false,
         hooks_silent: false,
         questions: Vec::new(),
         to_tell: None,

@@ -10,7 +10,7 @@ use adjutant_model::session::{Desired, DriverKind, Session, SessionPhase, Sessio
 use adjutant_model::{SessionId, Value};
 use adjutant_sessions::process;
 use adjutant_testkit::trial::{Life, Scenario};
-use adjutant_testkit::{Home, json, owner, repository, until};
+use adjutant_testkit::{Home, json, owner, repository};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 use std::fs;
@@ -100,7 +100,7 @@ impl SessionCase {
                         self.want(life, id, command).await?;
                     }
                 }
-                None => changed(life, &stood).await,
+                None => changed(life, &stood).await?,
             }
         }
     }
@@ -144,6 +144,12 @@ impl SessionCase {
             let params = HookParams { size_bytes: 64, body, session: None };
             life.plane.hook_received(&agent, params).await?;
         }
+        // What hooks tell is taken a moment later.
+        let mut stood = session.clone();
+        while stood.turns == 0 && stood.phase == SessionPhase::Running {
+            changed(life, &stood).await?;
+            stood = life.plane.session_managed(session.id).await?.session;
+        }
         Ok(())
     }
 
@@ -171,12 +177,12 @@ async fn was_stopped(life: &Life<'_>, id: SessionId) -> Result<bool, EngineError
 }
 
 /// Waits until a session is another one.
-async fn changed(life: &Life<'_>, stood: &Session) {
-    until(&life.plane, async || {
-        let now = life.plane.session_managed(stood.id).await?.session;
-        Ok((now != *stood).then_some(()))
-    })
-    .await;
+async fn changed(life: &Life<'_>, stood: &Session) -> Result<(), EngineError> {
+    let mut committed = life.plane.committed();
+    while life.plane.session_managed(stood.id).await?.session == *stood {
+        committed.changed().await.map_err(|_| EngineError::Stopping)?;
+    }
+    Ok(())
 }
 
 /// Gives how often the agent was told its task.
@@ -242,10 +248,8 @@ impl Scenario for SessionCase {
                 repository::git(&life.home.path("project"), &["show", &format!("{snapshot}:{name}")])
             };
             assert_eq!((kept("work.txt"), kept("late.txt")), (WORK.to_owned(), LATE.to_owned()));
-            if self.driver == DriverKind::Tmux {
-                end_server(life.home);
-            }
-            json(json!({"told": told > 0, "killed": swept.killed, "alive": swept.alive}))
+            let terminals = terminals(life.home);
+            json(json!({"told": told > 0, "killed": swept.killed, "alive": swept.alive, "terminals": terminals}))
         })
     }
 
@@ -255,15 +259,11 @@ impl Scenario for SessionCase {
     }
 }
 
-/// Ends the terminals' server, on which no terminal of an agent may be left.
-fn end_server(home: &Home) {
-    let socket = home.path("tmux.sock");
-    let tmux = |args: &[&str]| {
-        let mut command = Command::new("tmux");
-        command.arg("-S").arg(&socket).args(args).env_remove("TMUX").output().expect("tmux starts")
-    };
-    let listed = tmux(&["list-sessions", "-F", "#{session_name}"]);
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    drop(tmux(&["kill-server"]));
-    assert!(!listed.contains("adj-trial"), "{listed}");
+/// Gives the terminals of agents that are left.
+fn terminals(home: &Home) -> Vec<String> {
+    let mut tmux = Command::new("tmux");
+    tmux.arg("-S").arg(home.path("tmux.sock")).args(["list-sessions", "-F", "#{session_name}"]);
+    let listed = tmux.env_remove("TMUX").output().expect("tmux starts").stdout;
+    let listed = String::from_utf8(listed).expect("names");
+    listed.lines().filter(|name| name.contains("trial")).map(str::to_owned).collect()
 }
