@@ -303,3 +303,29 @@ fn a_daemon_that_is_killed_while_it_ends_a_session_ends_it_the_next_time() {
     assert_eq!(shown.expect(0).stdout, "made by an agent");
     drop(place.0.run(&["journal", "verify"]).expect(0));
 }
+
+#[test]
+fn nothing_that_is_shown_of_a_session_steers_the_terminal_of_who_looks() {
+    let place = Place::new("- say: \"\\e]0;owned\\a\\e[2J{prompt}\"\n- ask: { question: \"Which\\e[2J?\" }\n");
+    let task = "Look\u{1b}[201~ here\u{1b}]52;c;eA==\u{7}.";
+    for driver in ["tmux", "headless"] {
+        let args = ["session", "new", "--agent", "rehearsal", "--task", task, "--project", "project"];
+        let made = place.0.run(&[&args[..], &["--driver", driver, "--name", driver]].concat()).expect(0);
+        place.until(driver, |session| session["activity"]["activity"] == "waiting");
+        let mut shown = vec![made.output];
+        for what in ["show", "logs", "screen", "diff"] {
+            shown.push(place.0.run(&["session", what, driver]).expect(0).output);
+        }
+        shown.push(place.0.run(&["session", "ls"]).expect(0).output);
+        shown.push(place.0.run(&["inbox"]).expect(0).output);
+        for output in shown {
+            let is_clean = |bytes: &[u8]| !bytes.contains(&0x1b) && !bytes.contains(&7);
+            assert!(is_clean(&output.stdout) && is_clean(&output.stderr), "{output:?}");
+        }
+    }
+    for (key, value) in [("--agent", "nobody\u{1b}[2J"), ("--ref", "x\u{1b}[2J"), ("--model", "-\u{1b}[2J")] {
+        let refused = place.0.run(&["session", "new", "--task", "t", "--project", "project", key, value]);
+        assert_ne!(refused.code, Some(0), "{key}");
+        assert!(!refused.output.stderr.contains(&0x1b), "{key}: {}", refused.stderr);
+    }
+}
