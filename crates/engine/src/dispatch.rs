@@ -91,7 +91,7 @@ pub(crate) fn start(core: &Arc<Core>, job: StepJob) -> InFlight {
     let tasks = core.tasks.clone();
     tasks.spawn(async move {
         let (path, attempt, commands) = (job.path.clone(), job.attempt, job.commands.clone());
-        let fault = core.settings.faults.of_effect(|| EffectKey {
+        let fault = core.settings.faults.of_effect(|| EffectKey::Step {
             run_id: job.run_id.clone(),
             path: path.clone(),
             attempt,

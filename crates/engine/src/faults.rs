@@ -5,8 +5,8 @@
 //! an effect, whoever performs it, and in the store's writer.
 
 use crate::worker::Performed;
-use adjutant_model::RunId;
 use adjutant_model::run::{StepFailure, StepOutcome, StepPath};
+use adjutant_model::{RunId, SessionId};
 pub use adjutant_store::{CommitFault, CommitHook, DiskFault};
 use std::fmt;
 use std::sync::Arc;
@@ -22,13 +22,25 @@ pub struct Faults {
 
 /// The key of an effect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EffectKey {
-    /// The run.
-    pub run_id: RunId,
-    /// The step in it.
-    pub path: StepPath,
-    /// Which attempt of it, from 1.
-    pub attempt: u32,
+pub enum EffectKey {
+    /// A step of a run.
+    Step {
+        /// The run.
+        run_id: RunId,
+        /// The step in it.
+        path: StepPath,
+        /// Which attempt of it, from 1.
+        attempt: u32,
+    },
+    /// What is done to a managed session.
+    Session {
+        /// The session.
+        session_id: SessionId,
+        /// What, as `SessionEffect::name` says it.
+        effect: &'static str,
+        /// Which start of its agent it belongs to; 0 before the first.
+        launch: u32,
+    },
 }
 
 /// What befalls an effect.

@@ -14,6 +14,7 @@ use crate::record;
 use adjutant_model::event::Event;
 use adjutant_model::goal::{Evidence, EvidenceSource, Goal, GoalStatus, LinkState};
 use adjutant_model::run::RunRecord;
+use adjutant_model::session::Session;
 use adjutant_model::{GoalId, Timestamp};
 pub use adjutant_rules::goal::CriterionSpec;
 use adjutant_rules::goal::{self, GoalCommand, GoalRefusal, NewGoal};
@@ -197,13 +198,26 @@ pub(crate) async fn link_check(core: &Core, goal_id: &GoalId, task: Option<&str>
 /// Links a run to the goal that it serves; one that is linked already, or serves none, stays as it is.
 pub(crate) async fn link_run(core: &Core, run: &RunRecord) -> Result<(), EngineError> {
     let Some(goal_id) = &run.goal_id else { return Ok(()) };
-    let goal = core.goals.get(goal_id).await?;
-    if goal.sessions.iter().any(|link| link.session_id == run.id.as_str()) {
+    if is_linked(core, goal_id, run.id.as_str()).await? {
         return Ok(());
     }
     let task = core.store.task_get(&run.task_id).await?;
     let what = task.and_then(|task| task.goal).unwrap_or_else(|| UNDESCRIBED.to_owned());
     core.goals.link(goal_id, run.id.to_string(), what).await.map(drop)
+}
+
+/// Links a session to the goal that it serves, likewise.
+pub(crate) async fn link_session(core: &Core, session: &Session) -> Result<(), EngineError> {
+    let Some(goal_id) = &session.goal_id else { return Ok(()) };
+    let id = session.id.to_string();
+    if is_linked(core, goal_id, &id).await? {
+        return Ok(());
+    }
+    core.goals.link(goal_id, id, session.task.clone()).await.map(drop)
+}
+
+async fn is_linked(core: &Core, goal_id: &GoalId, id: &str) -> Result<bool, EngineError> {
+    Ok(core.goals.get(goal_id).await?.sessions.iter().any(|link| link.session_id == id))
 }
 
 /// A person's word that a criterion holds.

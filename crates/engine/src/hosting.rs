@@ -29,6 +29,7 @@ pub use adjutant_rules::session::SessionCommand;
 use adjutant_rules::session::SessionRefusal;
 use adjutant_sessions::driver::DriverError;
 pub use adjutant_sessions::driver::Screen;
+use adjutant_store::SessionEntry;
 pub use adjutant_store::SessionFilter;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -116,9 +117,15 @@ async fn handle_of(core: &Arc<Core>, id: SessionId) -> Result<SessionHandle, Eng
         return Ok(handle);
     }
     let entry = core.store.session_get(id).await?.ok_or_else(|| EngineError::not_found("session", id))?;
-    // Nobody writes a session without an owner, so what was read is as it is.
+    Ok(owned(core, entry))
+}
+
+/// Gives a session that was just read its owner, unless it has one; nobody writes a session without an owner, so what
+/// was read is as it is.
+fn owned(core: &Arc<Core>, entry: SessionEntry) -> SessionHandle {
     let mut owners = core.hosting.owners();
-    Ok(owners.entry(id).or_insert_with(|| owner::start(core, entry, owner::Begin::AtRest)).clone())
+    let id = entry.session.id;
+    owners.entry(id).or_insert_with(|| owner::start(core, entry, None)).clone()
 }
 
 async fn ask<T>(

@@ -165,6 +165,20 @@ pub enum SessionEffect {
     Snapshot,
 }
 
+impl SessionEffect {
+    /// Gives what it is in a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            SessionEffect::Provision => "provision",
+            SessionEffect::Launch(_) => "launch",
+            SessionEffect::Tell(_) => "tell",
+            SessionEffect::End => "end",
+            SessionEffect::Remove { .. } => "remove",
+            SessionEffect::Snapshot => "snapshot",
+        }
+    }
+}
+
 /// A start of the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {

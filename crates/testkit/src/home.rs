@@ -11,10 +11,16 @@ use tempfile::TempDir;
 /// A variable of the daemon's environment that no allow-list lets pass.
 pub const HIDDEN: (&str, &str) = ("HIDDEN_KEY", "hidden");
 
-/// A data folder; it goes when this is dropped.
+/// A data folder; it goes when this is dropped, and what lives in its terminals.
 #[derive(Debug)]
 pub struct Home {
     folder: TempDir,
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        environment::end_terminals(self.folder.path());
+    }
 }
 
 impl Default for Home {

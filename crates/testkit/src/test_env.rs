@@ -20,7 +20,7 @@ const PROGRAMS: [&str; 16] = [
 /// A command that takes longer than this hangs.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A place where one test lives. Its daemon ends with it.
+/// A place where one test lives. Its daemon ends with it, and its terminals.
 #[derive(Debug)]
 pub struct TestEnv {
     folder: TempDir,
@@ -173,6 +173,7 @@ impl Drop for TestEnv {
         if let Some(pid) = self.daemon_pid() {
             kill_process(pid, Signal::KILL).ok();
         }
+        environment::end_terminals(&self.home);
     }
 }
 

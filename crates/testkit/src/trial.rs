@@ -17,7 +17,7 @@ mod fault;
 
 mod life;
 
-pub use end::{End, GoalEnd, IssueEnd, Proof, Removed, RunEnd, StepEnd, steady};
+pub use end::{End, GoalEnd, IssueEnd, Proof, Removed, RunEnd, SessionEnd, StepEnd, steady};
 pub use life::{Life, Scenario};
 
 use adjutant_engine::faults::{CommitFault, DiskFault};

@@ -21,6 +21,7 @@ mod run;
 mod runtime;
 mod secrets;
 mod session;
+mod weaknesses;
 
 /// The program that these tests run.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_adjutant");

@@ -1,9 +1,9 @@
 //! After a restart: what lives is adopted, what is gone is told as it is, what was under way is done again.
 
-use super::owner::{self, Begin};
+use super::owner;
 use crate::error::EngineError;
 use crate::plane::Core;
-use adjutant_model::session::{DriverKind, SessionPhase};
+use adjutant_model::session::DriverKind;
 use adjutant_rules::session;
 use adjutant_store::SessionFilter;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
     let terminals = if has_terminals { core.hosting.drivers.terminals().await.map(Arc::new) } else { None };
     let mut count = 0_usize;
     for entry in entries {
-        let (id, phase) = (entry.session.id, entry.session.phase);
+        let id = entry.session.id;
         if session::is_at_rest(&entry.session) {
             continue;
         }
@@ -27,16 +27,7 @@ pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
             // More than may be alive now were alive before: none of them is ended for that.
             core.hosting.place_take(id, usize::MAX)?;
         }
-        let begin = match phase {
-            SessionPhase::Running => Begin::Adopt(terminals.clone()),
-            SessionPhase::Parked => Begin::AtRest,
-            SessionPhase::Provisioning
-            | SessionPhase::Launching
-            | SessionPhase::Ending
-            | SessionPhase::Removing
-            | SessionPhase::Resting => Begin::Pending,
-        };
-        let handle = owner::start(core, entry, begin);
+        let handle = owner::start(core, entry, terminals.clone());
         core.hosting.owners().insert(id, handle);
         count += 1;
     }

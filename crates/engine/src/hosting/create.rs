@@ -1,6 +1,6 @@
 //! From a request to a session that is durable and owned.
 
-use super::{owner, workspace};
+use super::workspace;
 use crate::agents;
 use crate::clock;
 use crate::error::EngineError;
@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 /// The longest task, in bytes.
 const TASK_BYTES_MAX: usize = 256 << 10;
+/// The longest name of a model, in bytes.
+const MODEL_BYTES_MAX: usize = 256;
 /// Sessions start sessions at most so deep (DESIGN.md, limits).
 pub(crate) const DEPTH_MAX: u32 = 5;
 /// So many names are tried before the next request has to.
@@ -82,11 +84,7 @@ pub(crate) async fn create(
             return Err(error);
         }
     };
-    let handle = owner::start(core, entry, owner::Begin::Pending);
-    core.hosting.owners().insert(session.id, handle);
-    if let Some(goal_id) = &session.goal_id {
-        core.goals.link(goal_id, session.id.to_string(), session.task.clone()).await?;
-    }
+    super::owned(core, entry);
     Ok(session)
 }
 
@@ -101,6 +99,7 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
     let usable = core.hosting.drivers.usable();
     let driver = profile::choose_driver(&found, params.driver, &usable).map_err(EngineError::invalid)?.driver;
     budget_check(&params.budget)?;
+    model_check(params.model.as_deref())?;
     let (depth, parent_goal) = match params.parent {
         None => (0, None),
         Some(parent) => {
@@ -160,6 +159,22 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
         created_at: now,
         updated_at: now,
         last_activity_at: None,
+    })
+}
+
+/// Refuses what an agent's program could take for an option, and what cannot stand among its arguments.
+fn model_check(model: Option<&str>) -> Result<(), EngineError> {
+    let Some(model) = model else { return Ok(()) };
+    let is_plain = (1..=MODEL_BYTES_MAX).contains(&model.len())
+        && !model.starts_with('-')
+        && !model.chars().any(|c| c.is_control() || c.is_whitespace());
+    if is_plain {
+        return Ok(());
+    }
+    let shown: String = model.chars().take(80).collect();
+    Err(EngineError::Invalid {
+        message: format!("`model` is a model's name of at most {MODEL_BYTES_MAX} bytes, not `{shown}`"),
+        hint: Some("leave it out to have the agent's own, or say a `tier`".to_owned()),
     })
 }
 

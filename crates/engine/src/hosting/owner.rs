@@ -29,19 +29,13 @@ const SIGNALS_AT_ONCE: usize = 64;
 /// How long the time of an agent's last signal may stay in memory alone.
 const HEARD_KEPT_AFTER: Duration = Duration::from_secs(5);
 
-/// With what an owner begins.
-#[derive(Debug)]
-pub(super) enum Begin {
-    /// The session was just made, or waits for an effect: it is performed.
-    Pending,
-    /// Its agent was there when the last daemon was: it is looked for, among the terminals that were listed.
-    Adopt(Option<Arc<Vec<Terminal>>>),
-    /// Nothing.
-    AtRest,
-}
-
-/// Starts the owner of a session.
-pub(super) fn start(core: &Arc<Core>, entry: SessionEntry, begin: Begin) -> SessionHandle {
+/// Starts the owner of a session, which begins with what the session waits for. An agent that was there is looked for,
+/// among the terminals that were listed when some were.
+pub(super) fn start(
+    core: &Arc<Core>,
+    entry: SessionEntry,
+    terminals: Option<Arc<Vec<Terminal>>>,
+) -> SessionHandle {
     let (mail, received) = mpsc::channel(MAIL_MAX);
     let (shown, seen) = watch::channel(Arc::new(entry.session.clone()));
     let id = entry.session.id;
@@ -56,10 +50,11 @@ pub(super) fn start(core: &Arc<Core>, entry: SessionEntry, begin: Begin) -> Sess
         effects: JoinSet::new(),
         reads_usage: false,
         is_kept: true,
+        is_lost: false,
     };
     let core_of_task = core.clone();
     core.tasks.spawn(async move {
-        if AssertUnwindSafe(owner.run(begin)).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(owner.run(terminals)).catch_unwind().await.is_err() {
             // Whoever talks to the session next gives it a new owner, which reads it from the store.
             tracing::error!(session = %id, "the owner of a session panicked");
             forget(&core_of_task.hosting, id);
@@ -86,19 +81,19 @@ struct Owner {
     reads_usage: bool,
     /// Whether the store has all that is known, the time of the last signal included.
     is_kept: bool,
+    /// Whether the store will not take what this owner knows; the next one reads what the store has.
+    is_lost: bool,
 }
 
 impl Owner {
-    async fn run(mut self, begin: Begin) {
-        match begin {
-            Begin::Pending => self.perform(session::pending(&self.session).into_iter().collect()),
-            Begin::Adopt(terminals) => {
-                self.effects.spawn(perform::adopt(self.core.clone(), self.session.clone(), terminals));
-            }
-            Begin::AtRest => {}
+    async fn run(mut self, terminals: Option<Arc<Vec<Terminal>>>) {
+        if self.session.phase == SessionPhase::Running {
+            self.effects.spawn(perform::adopt(self.core.clone(), self.session.clone(), terminals));
+        } else {
+            self.perform(session::pending(&self.session).into_iter().collect());
         }
         let stopping = self.core.stopping.clone();
-        loop {
+        while !self.is_lost {
             let wake = session::wakes_at(&self.session).map(clock::until);
             tokio::select! {
                 biased;
@@ -178,7 +173,9 @@ impl Owner {
             Err(error) => return drop(reply.send(Err(error))),
         };
         let told = Event::SessionTold { bytes: text.len() as u64 };
-        self.note(told).await;
+        if let Err(error) = self.note(told).await {
+            return drop(reply.send(Err(error)));
+        }
         self.effects.spawn(async move {
             let sent = agent.send(&text).await.map_err(|error| driver_refused(&error));
             drop(reply.send(sent));
@@ -260,19 +257,46 @@ impl Owner {
 
     async fn performed(&mut self, done: Result<Performed, tokio::task::JoinError>) {
         match done {
-            Ok(Performed::Event(event)) => drop(self.take(vec![event]).await),
-            Ok(Performed::Hosted { agent, signals, event }) => {
-                self.agent = Some(agent);
+            Ok(Performed::Several(several)) => {
+                for performed in several {
+                    self.heard(performed).await;
+                }
+            }
+            Ok(performed) => self.heard(performed).await,
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => {
+                tracing::error!(session = %self.session.id, %error, "an effect of a session panicked");
+                let failed = match session::pending(&self.session) {
+                    Some(effect) => perform::failed(&effect, "Adjutant met a defect", ErrorClass::Bug),
+                    None => return,
+                };
+                drop(self.take(vec![failed]).await);
+            }
+        }
+    }
+
+    async fn heard(&mut self, performed: Performed) {
+        match performed {
+            Performed::Event(event) => drop(self.take(vec![event]).await),
+            Performed::Hosted { agent, signals, event } => {
+                self.agent = Some(agent.clone());
                 self.signals = Some(signals);
                 let is_found = event == SessionEvent::Found;
                 drop(self.take(vec![event]).await);
-                if is_found {
+                if self.agent.is_none() && !self.is_lost {
+                    // The session wants no agent any more.
+                    let grace = self.core.settings.worker.grace;
+                    self.effects.spawn(async move {
+                        drop(agent.end(grace).await);
+                        Performed::Nothing
+                    });
+                } else if is_found {
                     // What the last daemon had yet to tell it is told now.
                     self.perform(session::pending(&self.session).into_iter().collect());
                 }
             }
-            Ok(Performed::Judged { ask_id, answer }) => self.judged(ask_id, answer).await,
-            Ok(Performed::Used(used)) => {
+            Performed::Judged { ask_id, answer } => self.judged(ask_id, answer).await,
+            Performed::Used(used) => {
                 self.reads_usage = false;
                 if let Some(used) = used {
                     let more = AgentSignal::UsedMore(used);
@@ -280,16 +304,8 @@ impl Owner {
                     drop(self.take(vec![SessionEvent::Signal(signal)]).await);
                 }
             }
-            Ok(Performed::Nothing) => {}
-            Err(error) if error.is_cancelled() => {}
-            Err(error) => {
-                tracing::error!(session = %self.session.id, %error, "an effect of a session panicked");
-                let failed = match session::pending(&self.session) {
-                    Some(effect) => perform::failed(&effect, "Adjutant met a defect"),
-                    None => return,
-                };
-                drop(self.take(vec![failed]).await);
-            }
+            // None of several is several again.
+            Performed::Several(_) | Performed::Nothing => {}
         }
     }
 
@@ -305,7 +321,7 @@ impl Owner {
     /// Takes events in order, keeps what follows in one write, and then performs it.
     ///
     /// # Errors
-    /// Of a command that is refused; nothing changed then.
+    /// Of a command that is refused; nothing changed then. What cannot be kept is not performed.
     async fn take(&mut self, events: Vec<SessionEvent>) -> Result<(), EngineError> {
         let now = clock::now();
         let rules = SessionRules { auto_resume: self.core.settings.sessions_auto_resume };
@@ -326,7 +342,7 @@ impl Owner {
             }
         }
         if is_durable {
-            self.keep(notes, before.handle.is_some() && self.session.handle.is_none()).await;
+            self.keep(notes, before.handle.is_some() && self.session.handle.is_none()).await?;
         } else {
             self.is_kept = false;
         }
@@ -339,7 +355,10 @@ impl Owner {
     }
 
     /// Keeps the session, however long the disk refuses it.
-    async fn keep(&mut self, notes: Vec<Event>, is_gone: bool) {
+    ///
+    /// # Errors
+    /// When it is not kept; then this owner is done, and the next one finds the session as it was.
+    async fn keep(&mut self, notes: Vec<Event>, is_gone: bool) -> Result<(), EngineError> {
         let now = clock::now();
         loop {
             let mut write = Write::default();
@@ -357,29 +376,34 @@ impl Owner {
                     tracing::warn!(session = %self.session.id, %error, "the store refused; it is offered again");
                     tokio::select! {
                         // The next daemon finds the session as it was, and what happened since by looking.
-                        () = self.core.stopping.cancelled() => return,
+                        () = self.core.stopping.cancelled() => {
+                            self.is_lost = true;
+                            return Err(EngineError::Stopping);
+                        }
                         () = tokio::time::sleep(STORE_RETRY) => {}
                     }
                 }
                 Err(error) => {
                     tracing::error!(session = %self.session.id, %error, "a session could not be kept");
-                    return;
+                    self.is_lost = true;
+                    return Err(error.into());
                 }
             }
         }
         self.revision += 1;
         self.is_kept = true;
         self.shown.send_replace(Arc::new(self.session.clone()));
+        Ok(())
     }
 
     async fn keep_heard(&mut self) {
-        if !self.is_kept {
-            self.keep(Vec::new(), false).await;
+        if !self.is_kept && !self.is_lost {
+            self.keep(Vec::new(), false).await.ok();
         }
     }
 
-    async fn note(&mut self, event: Event) {
-        self.keep(vec![event], false).await;
+    async fn note(&mut self, event: Event) -> Result<(), EngineError> {
+        self.keep(vec![event], false).await
     }
 
     /// Lets the driver go; its agent is not there any more.

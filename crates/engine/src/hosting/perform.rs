@@ -5,8 +5,11 @@ use super::workspace;
 use crate::agents;
 use crate::clock;
 use crate::error::EngineError;
+use crate::faults::{EffectFault, EffectKey};
+use crate::goals;
 use crate::identity;
 use crate::plane::Core;
+use crate::runs::STORE_RETRY;
 use crate::workspaces;
 use adjutant_model::action::Role;
 use adjutant_model::event::Event;
@@ -37,6 +40,8 @@ use tokio::sync::mpsc;
 const TERMINAL_SIZE: (u16, u16) = (160, 48);
 /// So much of a terminal's scrollback is kept, in bytes.
 const SCROLLBACK_BYTES_MAX: u64 = 4 << 20;
+/// So many rows of the journal are read at once.
+const JOURNAL_ROWS: usize = 1000;
 /// What an agent is told that died in the middle of its work and goes on with its own session.
 const GO_ON: &str = "Your program ended in the middle of your work and was started again. Look at what is there, \
                      and go on with your task.";
@@ -48,6 +53,8 @@ pub(super) enum Performed {
     Event(SessionEvent),
     /// An agent is there.
     Hosted { agent: Arc<dyn AgentDriver>, signals: mpsc::Receiver<Signal>, event: SessionEvent },
+    /// All of these, in order: a trial has had an effect performed more than once.
+    Several(Vec<Performed>),
     /// The gate has answered what an agent asked.
     Judged { ask_id: String, answer: AskAnswer },
     /// What the agent used since that was read last.
@@ -56,36 +63,53 @@ pub(super) enum Performed {
     Nothing,
 }
 
-/// Performs an effect.
+/// Performs an effect, as often as its fault has it.
 pub(super) async fn perform(
     core: Arc<Core>,
     session: Session,
     agent: Option<Arc<dyn AgentDriver>>,
     effect: SessionEffect,
 ) -> Performed {
+    let (session_id, launch) = (session.id, session.launches);
+    let key = || EffectKey::Session { session_id, effect: effect.name(), launch };
+    match core.settings.faults.of_effect(key) {
+        None => once(core, session, agent, effect).await,
+        Some(EffectFault::Twice) => {
+            let first = once(core.clone(), session.clone(), agent.clone(), effect.clone()).await;
+            Performed::Several(vec![first, once(core, session, agent, effect).await])
+        }
+        // An end is told when nothing is left, so it does not fail.
+        Some(EffectFault::Fail(_)) if effect == SessionEffect::End => {
+            once(core, session, agent, effect).await
+        }
+        Some(EffectFault::Fail(failure)) => {
+            Performed::Event(failed(&effect, &failure.message, failure.class))
+        }
+    }
+}
+
+async fn once(
+    core: Arc<Core>,
+    session: Session,
+    agent: Option<Arc<dyn AgentDriver>>,
+    effect: SessionEffect,
+) -> Performed {
     match &effect {
-        SessionEffect::Provision => match provide(&core, &session).await {
+        SessionEffect::Provision => match insist(|| provide(&core, &session)).await {
             Ok(()) => Performed::Event(SessionEvent::WorkspaceReady),
-            Err(error) => Performed::Event(failed(&effect, &told(&error))),
+            Err(error) => Performed::Event(failed(&effect, &told(&error), error.class())),
         },
         SessionEffect::Launch(launch) => started(&core, &session, launch).await,
         SessionEffect::Tell(what) => match tell(&session, agent, *what).await {
             Ok(()) => Performed::Event(SessionEvent::Told),
-            Err(error) => Performed::Event(failed(&effect, &error.to_string())),
+            Err(error) => Performed::Event(failed(&effect, &error.to_string(), error.class())),
         },
         SessionEffect::End => Performed::Event(end(&core, &session, agent).await),
         SessionEffect::Remove { force } => {
             let mode = if *force { RemoveMode::Force } else { RemoveMode::IfSaved };
-            match workspaces::take_away(&core, &session.id.into(), mode).await {
-                Ok(removed) => {
-                    let snapshot_ref = removed.snapshot_ref;
-                    Performed::Event(SessionEvent::Removed { snapshot_ref })
-                }
-                // It went before, and the daemon died before that was durable.
-                Err(EngineError::NotFound { .. }) => {
-                    Performed::Event(SessionEvent::Removed { snapshot_ref: None })
-                }
-                Err(error) => Performed::Event(failed(&effect, &told(&error))),
+            match insist(|| remove(&core, &session, mode)).await {
+                Ok(snapshot_ref) => Performed::Event(SessionEvent::Removed { snapshot_ref }),
+                Err(error) => Performed::Event(failed(&effect, &told(&error), error.class())),
             }
         }
         SessionEffect::Snapshot => match workspace::keep(&core, &session).await {
@@ -99,12 +123,29 @@ pub(super) async fn perform(
     }
 }
 
+/// Does something for as long as the store refuses it: a full disk is no fault of the session.
+async fn insist<T, F: Future<Output = Result<T, EngineError>>>(
+    work: impl Fn() -> F,
+) -> Result<T, EngineError> {
+    loop {
+        match work().await {
+            Err(error @ EngineError::Write(_)) if error.class() == ErrorClass::Retry => {
+                tracing::warn!(%error, "the store refused what is done to a session; it is done again");
+                tokio::time::sleep(STORE_RETRY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Gives the event that an effect could not be performed.
-pub(super) fn failed(effect: &SessionEffect, message: &str) -> SessionEvent {
+pub(super) fn failed(effect: &SessionEffect, message: &str, class: ErrorClass) -> SessionEvent {
     let message = message.to_owned();
     match effect {
         SessionEffect::Provision => SessionEvent::WorkspaceFailed { message },
-        SessionEffect::Launch(_) => SessionEvent::LaunchFailed { message, may_pass: false },
+        SessionEffect::Launch(_) => {
+            SessionEvent::LaunchFailed { message, may_pass: class == ErrorClass::Retry }
+        }
         SessionEffect::Tell(_) => SessionEvent::TellFailed { message },
         SessionEffect::End => SessionEvent::Ended { exit: AgentExit::Vanished },
         SessionEffect::Remove { .. } => SessionEvent::RemoveRefused { message },
@@ -113,6 +154,11 @@ pub(super) fn failed(effect: &SessionEffect, message: &str) -> SessionEvent {
 }
 
 async fn provide(core: &Core, session: &Session) -> Result<(), EngineError> {
+    match goals::link_session(core, session).await {
+        Err(error @ EngineError::Write(_)) => return Err(error),
+        Err(error) => tracing::warn!(session = %session.id, %error, "the session goes on without its goal"),
+        Ok(()) => {}
+    }
     let workspace = workspace::provide(core, session).await?;
     let mut write = Write::default();
     write.workspace_set(&session.id.into(), &workspace);
@@ -122,13 +168,40 @@ async fn provide(core: &Core, session: &Session) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Removes a workspace; gives the snapshot that has its last state.
+async fn remove(core: &Core, session: &Session, mode: RemoveMode) -> Result<Option<String>, EngineError> {
+    // What an agent has left behind must not write while its directory goes.
+    end_leftovers(session.id).await;
+    match workspaces::take_away(core, &session.id.into(), mode).await {
+        Ok(removed) => Ok(removed.snapshot_ref),
+        // It went before, and the daemon died before that was durable.
+        Err(EngineError::NotFound { .. }) => removed_before(core, session.id).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives the snapshot that the journal says a workspace was removed behind.
+async fn removed_before(core: &Core, id: SessionId) -> Result<Option<String>, EngineError> {
+    let (mut after, mut found) = (0, None);
+    loop {
+        let rows = core.store.journal_of(&id.to_string(), after, JOURNAL_ROWS).await?;
+        let Some(last) = rows.last() else { return Ok(found) };
+        after = last.seq;
+        for row in rows {
+            if let Event::WorkspaceRemoved { snapshot_ref, .. } = row.event {
+                found = snapshot_ref;
+            }
+        }
+    }
+}
+
 async fn started(core: &Arc<Core>, session: &Session, launch: &Launch) -> Performed {
     let resumed = launch.with != LaunchWith::Task;
     let failed =
         |message: String, may_pass| Performed::Event(SessionEvent::LaunchFailed { message, may_pass });
     let ready = async {
         let mut spec = spec(core, session, Some(launch)).await?;
-        let (token_id, env) = environment_of(core, session, &spec).await?;
+        let (token_id, env) = insist(|| environment_of(core, session, &spec)).await?;
         spec.env = env;
         Ok((spec, token_id))
     };
@@ -148,6 +221,8 @@ async fn started(core: &Arc<Core>, session: &Session, launch: &Launch) -> Perfor
             Performed::Hosted { agent, signals, event }
         }
         Err(error) => {
+            // One that cannot be told of would work on unseen.
+            end_leftovers(session.id).await;
             let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
             failed(format!("{error}{hint}"), error.class() == ErrorClass::Retry)
         }
@@ -184,6 +259,8 @@ pub(super) async fn adopt(
         Ok(Adopted::Ended(exit)) => Performed::Event(exited(exit)),
         Err(error) => {
             tracing::warn!(session = %session.id, %error, "an agent could not be looked for");
+            // If it lives it is out of reach, and is not there any more when that is said of it.
+            end_leftovers(session.id).await;
             Performed::Event(vanished())
         }
     }
@@ -249,12 +326,16 @@ async fn end(core: &Arc<Core>, session: &Session, agent: Option<Arc<dyn AgentDri
             AgentExit::Vanished
         }
     };
-    // Whatever the driver did: what carries the session's marker is none of anybody else's.
-    let swept = process::sweep_prefix(&format!("session:{}/", session.id)).await;
-    if swept.killed > 0 || swept.alive > 0 {
-        tracing::info!(session = %session.id, killed = swept.killed, alive = swept.alive, "ended what was left");
-    }
+    end_leftovers(session.id).await;
     SessionEvent::Ended { exit }
+}
+
+/// Ends whatever carries a session's marker, whatever its driver knows of it: it is none of anybody else's.
+async fn end_leftovers(id: SessionId) {
+    let swept = process::sweep_prefix(&format!("session:{id}/")).await;
+    if swept.killed > 0 || swept.alive > 0 {
+        tracing::info!(session = %id, killed = swept.killed, alive = swept.alive, "ended what was left");
+    }
 }
 
 /// Gives how an agent is started; without a launch how one that was started is found again.

@@ -529,7 +529,7 @@ impl Owner {
                 && self.operators.as_ref().is_none_or(is_plain)
             {
                 let Dispatch { path, attempt, input, .. } = dispatch;
-                let key = || EffectKey { run_id: self.run.id.clone(), path: path.clone(), attempt };
+                let key = || EffectKey::Step { run_id: self.run.id.clone(), path: path.clone(), attempt };
                 let fault = self.core.settings.faults.of_effect(key);
                 let outcomes = faults::perform_now(fault, || dispatch::function(agent, fn_id, &input));
                 let settled = |outcome| FlowEvent::Settled { path: path.clone(), attempt, outcome };

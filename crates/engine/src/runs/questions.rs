@@ -147,7 +147,7 @@ impl Ears {
 
     /// Waits for the answer to a flow's question, and settles the node with it: its answer is its effect.
     async fn settle_node(&self, (path, attempt): (StepPath, u32), id: &str, parameters: &Value) {
-        let key = || EffectKey { run_id: self.run_id.clone(), path: path.clone(), attempt };
+        let key = || EffectKey::Step { run_id: self.run_id.clone(), path: path.clone(), attempt };
         let fault = self.core.settings.faults.of_effect(key);
         let answer = async || -> Performed {
             match approvals::ended(&self.core, id).await {

@@ -74,6 +74,8 @@ impl Observed<'_> {
             }
             AgentSignal::PromptTaken => {
                 self.session.delivered_at.get_or_insert(self.now);
+                // It was told, whether or not whoever tells it lives to say so.
+                self.session.to_tell = None;
                 self.session.questions.retain(|question| question.what != WaitingFor::Question);
                 self.works();
             }
@@ -96,8 +98,9 @@ impl Observed<'_> {
                 }
             }
             AgentSignal::TurnEnded { text: _, error } => {
-                // A hook and the protocol may both tell of the same end.
-                if self.session.activity.activity != Activity::Idle {
+                // A hook and the protocol may both tell of the same end; a quiet terminal tells of none.
+                let report = &self.session.activity;
+                if report.activity != Activity::Idle || report.source <= SignalSource::Terminal {
                     self.session.turns += 1;
                 }
                 self.session.questions.clear();

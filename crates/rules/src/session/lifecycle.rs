@@ -40,15 +40,20 @@ impl<'a> Machine<'a> {
     }
 
     pub(super) fn take(&mut self, event: SessionEvent) -> Result<(), SessionRefusal> {
+        let is_running = self.session.phase == SessionPhase::Running;
         match event {
             SessionEvent::Command(command) => return self.command(command),
+            // What is over changes no more: a snapshot that was still taken is older than the one of its removal.
+            _ if self.session.state == SessionState::Decommissioned => {}
             SessionEvent::WorkspaceReady => self.workspace_ready(),
             SessionEvent::WorkspaceFailed { message } => {
                 self.could_not_begin(SessionPhase::Provisioning, &message)
             }
             SessionEvent::Launched { handle, resumed, token_id, to_tell, expects_hooks } => {
-                self.session.token_id = token_id.or(self.session.token_id.take());
-                self.session.hooks_silent = expects_hooks;
+                if self.session.phase == SessionPhase::Launching {
+                    self.session.token_id = token_id.or(self.session.token_id.take());
+                    self.session.hooks_silent = expects_hooks;
+                }
                 self.launched(handle, resumed, to_tell);
             }
             SessionEvent::Told => self.session.to_tell = None,
@@ -63,8 +68,10 @@ impl<'a> Machine<'a> {
             }
             SessionEvent::Signal(signal) => self.signal(signal),
             SessionEvent::Answered { ask_id } => activity::answered(&mut self.session, &ask_id, self.now),
-            SessionEvent::Found => activity::found(&mut self.session),
-            SessionEvent::Interrupted => activity::interrupted(&mut self.session, self.now),
+            SessionEvent::Found if is_running => activity::found(&mut self.session),
+            SessionEvent::Interrupted if is_running => activity::interrupted(&mut self.session, self.now),
+            // Its agent is not there any more.
+            SessionEvent::Found | SessionEvent::Interrupted => {}
             SessionEvent::Woke => self.woke(),
         }
         Ok(())
@@ -137,6 +144,7 @@ impl<'a> Machine<'a> {
         }
         match self.session.phase {
             SessionPhase::Parked | SessionPhase::Resting => {
+                self.session.force = false;
                 self.session.deaths.clear();
                 self.session.was_working = false;
                 self.session.desired = Desired::Running;
@@ -145,6 +153,7 @@ impl<'a> Machine<'a> {
             }
             // It is on its way down: it comes up again when it is there.
             SessionPhase::Ending => {
+                self.session.force = false;
                 self.session.desired = Desired::Running;
                 Ok(())
             }
@@ -153,6 +162,7 @@ impl<'a> Machine<'a> {
                 if self.session.desired == Desired::Running {
                     return Err(SessionRefusal::Already(id, self.session.state.as_str()));
                 }
+                self.session.force = false;
                 self.session.desired = Desired::Running;
                 Ok(())
             }
@@ -194,6 +204,11 @@ impl<'a> Machine<'a> {
     }
 
     fn launched(&mut self, handle: HostHandle, resumed: bool, to_tell: Option<FirstPrompt>) {
+        if self.session.phase == SessionPhase::Running && handle.launch == self.session.launches {
+            // The same start was made again: what it found, or began anew, is the agent.
+            self.session.handle = Some(handle);
+            return;
+        }
         if self.session.phase != SessionPhase::Launching {
             return;
         }

@@ -1,3 +1,5 @@
+mod properties;
+
 use super::*;
 use adjutant_model::id::Uuid;
 use adjutant_model::session::{
@@ -311,8 +313,10 @@ fn what_is_typed_is_told_once_and_again_only_when_nobody_knows() {
     let failed = SessionEvent::TellFailed { message: "no terminal".to_owned() };
     let (failed, _) = after(session.clone(), vec![failed]);
     assert_eq!(failed.reason.as_deref(), Some("the agent could not be told its task: no terminal"));
-    let (died, _) = after(session, vec![exited(AgentExit::Signal(9))]);
+    let (died, _) = after(session.clone(), vec![exited(AgentExit::Signal(9))]);
     assert_eq!(pending(&died), None, "the next start tells it");
+    let (taken, _) = after(session, vec![hook("UserPromptSubmit", AgentSignal::PromptTaken)]);
+    assert_eq!(pending(&taken), None, "the agent has said that it was told");
     let stopped = vec![SessionEvent::WorkspaceReady, command(SessionCommand::Stop), typed];
     assert_eq!(after(fresh(), stopped).1.last(), Some(&SessionEffect::End));
 }
@@ -455,6 +459,9 @@ fn a_turn_that_ended_is_kept_in_a_snapshot() {
     let told_twice = vec![prompted(), turn_ended(), turn_ended(), prompted(), turn_ended(), turn_ended()];
     let (session, effects) = after(running(), told_twice);
     assert_eq!((session.turns, effects), (2, vec![SessionEffect::Snapshot; 2]));
+    let quiet = terminal(AgentSignal::Quiet { quiet_ms: 5_000 });
+    let (found, effects) = after(running(), vec![prompted(), SessionEvent::Found, quiet, turn_ended()]);
+    assert_eq!((found.turns, effects), (1, vec![SessionEffect::Snapshot]), "a quiet terminal is no end");
 }
 
 #[test]

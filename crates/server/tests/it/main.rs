@@ -12,6 +12,7 @@ mod gate;
 mod goals;
 mod harness;
 mod hooks;
+mod managed;
 mod openapi;
 mod operators;
 mod policies;

@@ -5,7 +5,10 @@
 
 use super::lines::Lines;
 use super::{DriverError, Ended, LaunchSpec};
-use crate::process::{self, EFFECT_VARIABLE, Hosted, ProcessId, ProcessSpec, SpawnError, Swept};
+use crate::probe::find_program;
+use crate::process::{
+    self, EFFECT_VARIABLE, Hosted, ProcessId, ProcessSpec, SearchedPath, SpawnError, Swept,
+};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{AgentExit, HostHandle};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -243,7 +246,15 @@ impl Writer {
 
 /// Looks whether a program is there without starting it.
 pub(super) fn found(start: Start<'_>) -> Result<(), DriverError> {
-    process::locate(start.argv, start.cwd, start.env).map_err(|why| refused(&why))
+    let program = start.argv.first().filter(|program| !program.is_empty());
+    let program = program.ok_or_else(|| refused(&SpawnError::EmptyCommand))?;
+    match find_program(program, start.env, start.cwd) {
+        Some(_) => Ok(()),
+        None => {
+            let in_path = if program.contains('/') { SearchedPath::No } else { SearchedPath::Yes };
+            Err(refused(&SpawnError::NotFound { program: program.clone(), in_path }))
+        }
+    }
 }
 
 async fn drain(mut lines: Lines<tokio::process::ChildStderr>, kept: Arc<Mutex<Vec<String>>>) {

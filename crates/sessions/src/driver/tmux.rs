@@ -164,10 +164,10 @@ pub async fn launch(
     let window = window_name(&spec.session, spec.launch)
         .ok_or_else(|| refused(format!("`{}` is no session's id", spec.session)))?;
     if let Some(terminal) = server.find(&name).await? {
-        if terminal.session != spec.session {
+        if terminal.session != spec.session && terminal.ended.is_none() {
             return Err(refused(format!("the terminal `{name}` is another session's")));
         }
-        if terminal.launch == spec.launch {
+        if terminal.session == spec.session && terminal.launch == spec.launch {
             let agent = agent(server, spec, &terminal, Age::Found, signals)?;
             server.look().await;
             return Ok(agent);

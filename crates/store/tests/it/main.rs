@@ -8,6 +8,7 @@ mod crash;
 mod disk;
 mod issues;
 mod lock;
+mod managed;
 mod open;
 mod outputs;
 mod reads;

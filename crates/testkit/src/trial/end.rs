@@ -2,6 +2,7 @@
 //! and the order of what goes on side by side.
 
 use adjutant_engine::enhance::IssueFilter;
+use adjutant_engine::hosting::SessionFilter;
 use adjutant_engine::{Plane, RunFilter};
 use adjutant_model::Value;
 use adjutant_model::event::{Event, JournalRow};
@@ -10,6 +11,7 @@ use adjutant_model::issue::{EnhanceOutcome, Issue, IssueState};
 use adjutant_model::run::{
     FlowError, RunRecord, RunStatus, StepFailure, StepPath, TurnKind, TurnRecord, TurnStatus, WorkspaceKind,
 };
+use adjutant_model::session::{Desired, Session, SessionPhase, SessionState};
 use adjutant_model::value::Object;
 
 /// Everything that a scenario leaves.
@@ -21,6 +23,33 @@ pub struct End {
     pub goals: Vec<GoalEnd>,
     /// The issues, the oldest first.
     pub issues: Vec<IssueEnd>,
+    /// The managed sessions, the oldest first.
+    pub sessions: Vec<SessionEnd>,
+    /// What the scenario leaves outside of the plane.
+    pub left: Value,
+}
+
+/// How a managed session stands; how often its agent was started differs where that died with the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionEnd {
+    /// What people want of it.
+    pub desired: Desired,
+    /// Where it stands.
+    pub state: SessionState,
+    /// What is being done to it.
+    pub phase: SessionPhase,
+    /// Why it stands there.
+    pub reason: Option<String>,
+    /// How many turns its agent has ended.
+    pub turns: u64,
+    /// Whether its task was seen to arrive.
+    pub is_delivered: bool,
+    /// How many questions of its agent are open.
+    pub questions: usize,
+    /// Whether its workspace is there.
+    pub has_workspace: bool,
+    /// How its workspace was removed.
+    pub removed: Vec<Removed>,
 }
 
 /// How an issue stands, and what became of its blueprint.
@@ -120,7 +149,14 @@ impl End {
             issues.push(IssueEnd::read(plane, issue).await);
         }
         issues.reverse();
-        End { runs, goals: goals.iter().map(GoalEnd::of).collect(), issues }
+        let mut sessions = Vec::new();
+        for managed in plane.sessions_managed(SessionFilter::default()).await.expect("they are readable") {
+            let id = managed.session.id.to_string();
+            let rows = plane.events_of(&id, 0, 100_000).await.expect("the journal is readable");
+            sessions.push(SessionEnd::of(managed.session, &rows));
+        }
+        sessions.reverse();
+        End { runs, goals: goals.iter().map(GoalEnd::of).collect(), issues, sessions, left: Value::Null }
     }
 
     /// Leaves of each step its last attempt only, as the first one.
@@ -189,6 +225,24 @@ impl StepEnd {
             parameters: steady(&turn.parameters),
             output: turn.output.as_ref().map(steady),
             error: turn.error,
+        }
+    }
+}
+
+impl SessionEnd {
+    #[track_caller]
+    fn of(session: Session, rows: &[JournalRow]) -> SessionEnd {
+        assert!(session.handle.is_none() || session.phase == SessionPhase::Running, "{session:?}");
+        SessionEnd {
+            desired: session.desired,
+            state: session.state,
+            phase: session.phase,
+            reason: session.reason,
+            turns: session.turns,
+            is_delivered: session.delivered_at.is_some(),
+            questions: session.questions.len(),
+            has_workspace: session.has_workspace,
+            removed: rows.iter().filter_map(Removed::of).collect(),
         }
     }
 }

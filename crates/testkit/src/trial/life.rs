@@ -7,9 +7,12 @@ use super::end::End;
 use super::fault::{Plan, Watched};
 use crate::home::Home;
 use adjutant_engine::faults::EffectKey;
+use adjutant_engine::hosting::SessionFilter;
 use adjutant_engine::plane::StartError;
 use adjutant_engine::{EngineError, Plane, RunFilter, Settings};
+use adjutant_model::Value;
 use adjutant_model::run::{ErrorClass, TurnKind, TurnStatus};
+use adjutant_model::session::{Session, SessionPhase, SessionState};
 use futures_util::future::BoxFuture;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,6 +39,12 @@ pub trait Scenario: Send + Sync + 'static {
     /// It is asked again after a refusal that may be tried again and in every further process, so it first looks what
     /// stands already.
     fn drive<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Gives what it leaves outside of the plane, which must be the same whatever happens.
+    fn left<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Value> {
+        let _ = life;
+        Box::pin(async { Value::Null })
+    }
 
     /// Gives the scenario with a retry on every step; `None` when it would end otherwise for it, as one where the
     /// order of the steps decides.
@@ -98,7 +107,10 @@ async fn live(scenario: &dyn Scenario, home: &Home, watched: &Arc<Watched>) -> O
         () = drive(scenario, &life, watched) => Some(watched.commits()),
     };
     let ended = match driven {
-        Some(commits) => Some((End::read(&plane).await, commits)),
+        Some(commits) => {
+            let left = scenario.left(&life).await;
+            Some((End { left, ..End::read(&plane).await }, commits))
+        }
         None => None,
     };
     drop(life);
@@ -141,11 +153,27 @@ async fn settled(plane: &Plane) -> HashMap<EffectKey, u64> {
             .filter(|turn| turn.kind == TurnKind::Step && turn.status != TurnStatus::Started)
             .filter(|turn| turn.superseded.is_none());
         settled.extend(steps.map(|turn| {
-            let key = EffectKey { run_id: run.id.clone(), path: turn.path, attempt: turn.attempt };
+            let key = EffectKey::Step { run_id: run.id.clone(), path: turn.path, attempt: turn.attempt };
             (key, turn.index)
         }));
     }
+    for managed in plane.sessions_managed(SessionFilter::default()).await.expect("the sessions are readable")
+    {
+        settled.extend(settled_of(&managed.session).map(|key| (key, 0)));
+    }
     settled
+}
+
+/// Gives what has been done to a session for good.
+fn settled_of(session: &Session) -> impl Iterator<Item = EffectKey> {
+    let (session_id, launches) = (session.id, session.launches);
+    let key = move |effect, launch| EffectKey::Session { session_id, effect, launch };
+    let is_provided = session.has_workspace || session.state == SessionState::Decommissioned;
+    let provided = is_provided.then(|| key("provision", 0));
+    let is_launching = session.phase == SessionPhase::Launching;
+    let launched = 1..=launches.saturating_sub(u32::from(is_launching));
+    let told = (session.to_tell.is_none() && !is_launching && launches > 0).then(|| key("tell", launches));
+    provided.into_iter().chain(launched.map(move |launch| key("launch", launch))).chain(told)
 }
 
 /// Gives the effects that were performed although they had settled, and that no rerun has taken back meanwhile.
@@ -153,7 +181,11 @@ async fn again(plane: &Plane, settled: HashMap<EffectKey, u64>, performed: &[Eff
     let mut again = Vec::new();
     for key in performed {
         let Some(index) = settled.get(key) else { continue };
-        let turns = plane.turns(&key.run_id, index.checked_sub(1), 1).await.expect("the turns are readable");
+        let EffectKey::Step { run_id, .. } = key else {
+            again.push(key.clone());
+            continue;
+        };
+        let turns = plane.turns(run_id, index.checked_sub(1), 1).await.expect("the turns are readable");
         if turns.iter().all(|turn| turn.superseded.is_none()) {
             again.push(key.clone());
         }

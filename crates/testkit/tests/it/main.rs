@@ -4,4 +4,5 @@ mod enhance;
 mod flows;
 mod goals;
 mod operators;
+mod sessions;
 mod trials;
