@@ -80,10 +80,12 @@ impl Plane {
         let (delegation, asks) = judge(core, caller, &parent, params).await?;
         let entry = keep(core, caller, delegation, asks).await?;
         let id = entry.delegation.id;
-        if entry.delegation.approval_id.is_none() {
-            drive::launch(core, caller, &entry).await?;
-        }
+        let launched = match entry.delegation.approval_id {
+            None => drive::launch(core, caller, &entry).await,
+            Some(_) => Ok(()),
+        };
         drive::start(core, id);
+        launched?;
         let entry = core.store.delegation_get(id).await?;
         info(core, entry.ok_or_else(|| EngineError::not_found("delegation", id))?.delegation).await
     }

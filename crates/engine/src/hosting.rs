@@ -16,8 +16,8 @@ mod step;
 mod workspace;
 
 pub(crate) use boot::resume_open;
-pub use create::HostParams;
 pub(crate) use create::{DEPTH_MAX, create};
+pub use create::{HostParams, StepOrigin};
 pub use door::Managed;
 pub(crate) use drivers::Drivers;
 pub use drivers::HOST_COMMAND;

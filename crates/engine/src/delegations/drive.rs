@@ -165,12 +165,16 @@ async fn changed(core: &Core, entry: &DelegationEntry, event: DelegationEvent) -
     let before = &entry.delegation;
     let has_worked = before.status == DelegationStatus::Running;
     let Some(step) = delegation::step(before.status, event) else { return Ok(()) };
+    let is_refused_at_once =
+        step.status == DelegationStatus::Failed && !has_worked && before.approval_id.is_none();
     let now = clock::now();
     let after = Delegation {
         status: step.status,
         reason: step.reason,
         result: step.result,
         ended_at: step.status.is_terminal().then_some(now),
+        // Whoever asked for it is answered with the reason.
+        told_at: is_refused_at_once.then_some(now),
         ..before.clone()
     };
     let mut write = Write::default();

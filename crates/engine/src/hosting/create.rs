@@ -60,19 +60,20 @@ pub struct HostParams {
     /// The session that starts it.
     pub parent: Option<SessionId>,
     /// The id that it gets; the session that has it already is found and nothing is made.
-    pub(crate) id: Option<SessionId>,
+    pub id: Option<SessionId>,
     /// The step that it does; its directory is the one that the session works in.
-    pub(crate) step: Option<StepOrigin>,
+    pub step: Option<StepOrigin>,
 }
 
 /// The step of a run that a session does.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct StepOrigin {
-    pub(crate) run_id: RunId,
+pub struct StepOrigin {
+    /// The run.
+    pub run_id: RunId,
     /// The agent of the blueprint whose step it is.
-    pub(crate) plays: String,
+    pub plays: String,
     /// The run's workspace.
-    pub(crate) directory: PathBuf,
+    pub directory: PathBuf,
 }
 
 /// Makes a session; its workspace and its agent follow.

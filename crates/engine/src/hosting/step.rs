@@ -4,7 +4,7 @@
 //! The session's id follows from the run, the path and the attempt, so whoever performs the step again finds the session
 //! that was started for it, and its end in its record. When the step is over the agent is not there any more.
 
-use super::{HostParams, SessionCommand, command, create, create::StepOrigin, seen_until};
+use super::{HostParams, SessionCommand, StepOrigin, command, create, seen_until};
 use crate::dispatch::{self, StepJob};
 use crate::error::EngineError;
 use crate::plane::Core;
