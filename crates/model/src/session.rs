@@ -621,6 +621,9 @@ pub struct Session {
     pub delivered_at: Option<Timestamp>,
     /// The agent's own id of its session, for resuming.
     pub agent_session: Option<String>,
+    /// Where its agent keeps its transcript.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<String>,
     /// The model that its agent says it uses.
     pub model_used: Option<String>,
     /// How often its agent was started.

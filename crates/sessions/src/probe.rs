@@ -54,7 +54,10 @@ pub struct ProbePlace<'a> {
 
 /// What programs have answered.
 #[derive(Debug, Default)]
-pub struct Prober(Mutex<HashMap<(PathBuf, SystemTime, Vec<String>), Answer>>);
+pub struct Prober(Mutex<HashMap<Asked, Answer>>);
+
+/// A program as it was when it was asked, and with which arguments.
+type Asked = (PathBuf, SystemTime, Vec<String>);
 
 /// What a program said when it was asked for its version.
 #[derive(Debug, Clone)]

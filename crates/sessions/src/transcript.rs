@@ -90,6 +90,42 @@ pub fn read_more(
     Ok((next, used))
 }
 
+/// Reads on where the last reading stood, which a file in a session's folder keeps; gives what was used since, when
+/// anything was. The mark is written before what was used is given, so nothing is told twice. It blocks.
+///
+/// # Errors
+/// [`TranscriptError`]
+pub fn read_on(
+    folder: &Path,
+    path: &Path,
+    flavour: TranscriptFlavour,
+) -> Result<Option<SessionUsage>, TranscriptError> {
+    let kept = folder.join("transcript.json");
+    let about = |source| TranscriptError::Io { path: kept.clone(), source };
+    let known: Kept = match std::fs::read(&kept) {
+        Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
+        Err(_) => Kept::default(),
+    };
+    // Another transcript is read from its beginning.
+    let mark = if known.path == path { known.mark } else { Mark::default() };
+    let (next, used) = read_more(path, flavour, &mark)?;
+    if next == mark {
+        return Ok(None);
+    }
+    let text = serde_json::to_vec(&Kept { path: path.to_owned(), mark: next })
+        .map_err(|error| about(error.into()))?;
+    let beside = kept.with_extension("json.new");
+    std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &kept)).map_err(about)?;
+    Ok((used != SessionUsage::default()).then_some(used))
+}
+
+/// What is kept of the reading of a session's transcript.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    path: PathBuf,
+    mark: Mark,
+}
+
 fn tail(path: &Path, offset: u64) -> Result<Vec<u8>, TranscriptError> {
     let failed = |source| TranscriptError::Io { path: path.to_owned(), source };
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;

@@ -138,6 +138,7 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
         to_tell: None,
         delivered_at: None,
         agent_session: None,
+        transcript: None,
         model_used: None,
         launches: 0,
         handle: None,

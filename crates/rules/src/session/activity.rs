@@ -74,7 +74,8 @@ impl Observed<'_> {
             self.session.questions.retain(|question| question.ask_id != TERMINAL_ASK);
         }
         match what {
-            AgentSignal::Began { agent_session, model, transcript: _ } => {
+            AgentSignal::Began { agent_session, model, transcript } => {
+                self.session.transcript = transcript.or(self.session.transcript.take());
                 let plain = agent_session.filter(|id| is_plain_id(id));
                 self.session.agent_session = plain.or(self.session.agent_session.take());
                 self.session.model_used = model.or(self.session.model_used.take());

@@ -39,6 +39,7 @@ fn fresh() -> Session {
         to_tell: None,
         delivered_at: None,
         agent_session: None,
+        transcript: None,
         model_used: None,
         launches: 0,
         handle: None,

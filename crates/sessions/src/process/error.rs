@@ -3,7 +3,8 @@
 use super::ProcessSpec;
 use adjutant_model::run::ErrorClass;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 /// Why a program could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -126,11 +127,40 @@ impl SpawnError {
     }
 }
 
+/// Tells whether a program can be started where somebody else starts it, in words that a person understands.
+///
+/// # Errors
+/// As starting it would give.
+pub(crate) fn locate(argv: &[String], cwd: &Path, env: &[(String, String)]) -> Result<(), SpawnError> {
+    let spec = ProcessSpec { env: env.to_vec(), ..ProcessSpec::new(argv.to_vec(), cwd.to_owned()) };
+    let program = argv.first().filter(|program| !program.is_empty()).ok_or(SpawnError::EmptyCommand)?;
+    let refused = |kind: io::ErrorKind| Err(SpawnError::explain(&spec, kind.into()));
+    if !cwd.is_dir() {
+        return refused(io::ErrorKind::NotFound);
+    }
+    let candidates = candidates(&spec, program);
+    let is_executable = |path: &PathBuf| {
+        path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    if candidates.iter().any(is_executable) {
+        Ok(())
+    } else if candidates.iter().any(|path| path.exists()) {
+        refused(io::ErrorKind::PermissionDenied)
+    } else {
+        refused(io::ErrorKind::NotFound)
+    }
+}
+
 /// Gives the first file that the program's name could mean, executable or not.
 fn located(spec: &ProcessSpec, program: &str) -> Option<PathBuf> {
+    candidates(spec, program).into_iter().find(|path| path.exists())
+}
+
+/// Gives the files that the program's name could mean.
+fn candidates(spec: &ProcessSpec, program: &str) -> Vec<PathBuf> {
     if program.contains('/') {
-        return Some(spec.cwd.join(program)).filter(|path| path.exists());
+        return vec![spec.cwd.join(program)];
     }
-    let (_, path) = spec.env.iter().find(|(name, _)| name == "PATH")?;
-    path.split(':').map(|folder| spec.cwd.join(folder).join(program)).find(|path| path.exists())
+    let path = spec.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, path)| path.as_str());
+    path.split(':').map(|folder| spec.cwd.join(folder).join(program)).collect()
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Gives how the shipped profile of an agent starts it; `None` when it shall not or cannot run here.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn spec(stage: &Stage, agent: &str, kind: DriverKind, resume: Option<&str>) -> Option<LaunchSpec> {
     let profile = Profiles::shipped().find(agent)?.clone();
     let driver = profile.driver(kind)?.clone();

@@ -37,7 +37,7 @@ pub(super) enum Inbound {
     /// A notification.
     Notification(UntypedMessage),
     /// A request, and by what it is answered.
-    Request(UntypedMessage, Responder<Value>),
+    Request(UntypedMessage, Box<Responder<Value>>),
     /// A prompt was answered.
     Prompted(Result<Value, Error>),
     /// A line that is no message.
@@ -135,7 +135,7 @@ async fn serve(
         .name("adjutant")
         .on_receive_request(
             async move |request: UntypedMessage, responder, _agent| {
-                requests.send(Inbound::Request(request, responder)).await.map_err(|_| closed())
+                requests.send(Inbound::Request(request, Box::new(responder))).await.map_err(|_| closed())
             },
             agent_client_protocol::on_receive_request!(),
         )

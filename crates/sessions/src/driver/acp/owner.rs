@@ -135,7 +135,7 @@ impl Owner {
             Inbound::Opened(Ok(opened)) => self.opened(opened),
             Inbound::Opened(Err(why)) => return ControlFlow::Break(self.refused(&why).await),
             Inbound::Notification(message) => self.notification(message),
-            Inbound::Request(message, responder) => self.request(message, responder),
+            Inbound::Request(message, responder) => self.request(message, *responder),
             Inbound::Prompted(answer) => {
                 let answer = answer.map_err(|why| told("its turn", &why));
                 let heard = self.updates.answered(answer.as_ref().map_err(String::as_str), now());
