@@ -97,10 +97,12 @@ fn verb(method: &Method, path: &str) -> Verb {
         _ if below("/v1/gate") || below("/v1/worker") || below("/v1/hooks") => Verb::Work,
         true if below("/v1/sessions/managed") => Verb::Read,
         // A session may be named `answer`.
-        false if below("/v1/sessions/managed") => match *method == Method::POST && path.ends_with("/answer") {
-            true => Verb::Answer,
-            false => Verb::Operate,
-        },
+        false if below("/v1/sessions/managed") => {
+            match *method == Method::POST && path.ends_with("/answer") {
+                true => Verb::Answer,
+                false => Verb::Operate,
+            }
+        }
         _ if below("/v1/sessions") => Verb::Admit,
         _ if below("/v1/tokens") => Verb::Own,
         true if below("/v1/data") => Verb::Fetch,

@@ -40,7 +40,8 @@ const WORKS: &str = "\
 - say: \"You said: {prompt}\"
 ";
 /// Never ends by itself, nor when it is asked to.
-const HANGS: &str = "- write: { path: made.txt, content: 'made by an agent' }\n- hang: { ignore_term: true }\n";
+const HANGS: &str =
+    "- write: { path: made.txt, content: 'made by an agent' }\n- hang: { ignore_term: true }\n";
 
 /// A place with a project, whose daemon knows what agents play.
 struct Place(TestEnv);
@@ -72,7 +73,20 @@ impl Place {
     }
 
     fn new_args<'a>(name: &'a str, driver: &'a str) -> [&'a str; 12] {
-        ["session", "new", "--agent", "rehearsal", "--task", TASK, "--project", "project", "--driver", driver, "--name", name]
+        [
+            "session",
+            "new",
+            "--agent",
+            "rehearsal",
+            "--task",
+            TASK,
+            "--project",
+            "project",
+            "--driver",
+            driver,
+            "--name",
+            name,
+        ]
     }
 
     fn begin(&self, name: &str, driver: &str) {
@@ -112,7 +126,10 @@ impl Place {
     /// Gives what happened to a session, as its journal has it.
     fn events(&self, name: &str) -> Vec<Value> {
         let logs = self.0.run(&["session", "logs", name, "--json"]).expect(0).output.stdout;
-        BufReader::new(&logs[..]).lines().map(|line| serde_json::from_str(&line.expect("text")).expect("JSON")).collect()
+        BufReader::new(&logs[..])
+            .lines()
+            .map(|line| serde_json::from_str(&line.expect("text")).expect("JSON"))
+            .collect()
     }
 }
 
@@ -143,13 +160,22 @@ fn alive(session: &Value) -> Vec<Pid> {
 fn a_session_is_told_its_task_says_that_it_arrived_and_the_project_s_own_settings_stay() {
     let place = Place::new(WORKS);
     let own = place.0.file("project/.claude/settings.json", "{ \"hooks\": {\"Stop\": []}, malformed\n");
-    drop(place.0.finish(place.0.program("git").current_dir(place.0.work("project")).args(["add", "-A"])).expect(0));
+    drop(
+        place
+            .0
+            .finish(place.0.program("git").current_dir(place.0.work("project")).args(["add", "-A"]))
+            .expect(0),
+    );
     let commit = ["-c", "user.name=u", "-c", "user.email=u@example.org", "commit", "--quiet", "-m", "own"];
     drop(place.0.finish(place.0.program("git").current_dir(place.0.work("project")).args(commit)).expect(0));
     place.begin("told", "tmux");
     let session = place.until_turns("told", 1);
     assert!(session["delivered_at"].is_string(), "{session}");
-    assert_eq!((&session["task"], &session["activity"]["source"]), (&json!(TASK), &json!("hook")), "{session}");
+    assert_eq!(
+        (&session["task"], &session["activity"]["source"]),
+        (&json!(TASK), &json!("hook")),
+        "{session}"
+    );
     let screen = place.0.run(&["session", "screen", "told"]).expect(0).stdout;
     assert!(screen.contains(&format!("You said: {TASK}")), "{screen}");
 
@@ -165,7 +191,11 @@ fn a_session_is_told_its_task_says_that_it_arrived_and_the_project_s_own_setting
         let path = entry.unwrap().path();
         let is_kept = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("scrollback"));
         let text = fs::read(&path).unwrap_or_default();
-        assert!(is_kept || !String::from_utf8_lossy(&text).contains(TASK), "{} has the prompt", path.display());
+        assert!(
+            is_kept || !String::from_utf8_lossy(&text).contains(TASK),
+            "{} has the prompt",
+            path.display()
+        );
     }
 }
 
@@ -182,12 +212,18 @@ fn after_a_crash_what_lives_is_found_and_what_a_person_has_stopped_stays_stopped
 
     place.crash();
     let found = place.session("lives");
-    assert_eq!((&found["state"], &found["pid"], &found["launches"]), (&json!("active"), &lives["pid"], &json!(1)));
+    assert_eq!(
+        (&found["state"], &found["pid"], &found["launches"]),
+        (&json!("active"), &lives["pid"], &json!(1))
+    );
     assert!(place.events("lives").len() >= events, "what happened is not forgotten");
     drop(place.0.run(&["session", "send", "lives", "And the rest."]).expect(0));
     place.until_turns("lives", 2);
     let stays = place.session("stopped");
-    assert_eq!((&stays["state"], &stays["desired"], &stays["launches"]), (&json!("stopped"), &json!("stopped"), &json!(1)));
+    assert_eq!(
+        (&stays["state"], &stays["desired"], &stays["launches"]),
+        (&json!("stopped"), &json!("stopped"), &json!(1))
+    );
     assert_eq!(alive(&stopped), []);
 
     let refused = place.0.run(&["session", "send", "stopped", "are you there?"]).expect(1);
@@ -216,7 +252,8 @@ fn a_session_that_cannot_begin_keeps_its_task_says_why_and_leaves_nothing() {
     let profile = "name = \"broken\"\nprogram = \"/nonexistent/agent\"\n";
     fs::create_dir_all(place.0.home().join("agents")).unwrap();
     fs::write(place.0.home().join("agents/broken.toml"), profile).unwrap();
-    let args = ["session", "new", "--agent", "broken", "--task", TASK, "--project", "project", "--name", "never"];
+    let args =
+        ["session", "new", "--agent", "broken", "--task", TASK, "--project", "project", "--name", "never"];
     let refused = place.0.run(&args).expect(1);
     assert!(refused.stderr.contains("/nonexistent/agent"), "{}", refused.stderr);
     let session = place.session("never");
@@ -255,7 +292,8 @@ fn look(value: &Value, place: &str, wrong: &mut BTreeSet<String>) {
                 let place = format!("{place}.{key}");
                 let is_plain = key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
                 let is_time = (key.ends_with("_at") || key == "at" || key == "since") && !member.is_null();
-                let is_instant = member.as_str().is_some_and(|text| text.len() >= 20 && text.as_bytes()[10] == b'T');
+                let is_instant =
+                    member.as_str().is_some_and(|text| text.len() >= 20 && text.as_bytes()[10] == b'T');
                 if !is_plain || (is_time && !is_instant) {
                     wrong.insert(place.clone());
                 }
@@ -276,7 +314,11 @@ fn a_daemon_that_is_killed_while_a_session_begins_leaves_one_that_begins() {
     place.crash();
     drop(asked.wait());
     let session = place.until_turns("begins", 1);
-    assert_eq!((&session["state"], session["delivered_at"].is_string()), (&json!("active"), true), "{session}");
+    assert_eq!(
+        (&session["state"], session["delivered_at"].is_string()),
+        (&json!("active"), true),
+        "{session}"
+    );
     drop(place.0.run(&["journal", "verify"]).expect(0));
 }
 
@@ -299,14 +341,21 @@ fn a_daemon_that_is_killed_while_it_ends_a_session_ends_it_the_next_time() {
     }
     let gone = place.session("goes");
     let kept = gone["snapshot_ref"].as_str().expect("its work is kept");
-    let shown = place.0.finish(place.0.program("git").current_dir(place.0.work("project")).args(["show", &format!("{kept}:made.txt")]));
+    let shown = place.0.finish(
+        place
+            .0
+            .program("git")
+            .current_dir(place.0.work("project"))
+            .args(["show", &format!("{kept}:made.txt")]),
+    );
     assert_eq!(shown.expect(0).stdout, "made by an agent");
     drop(place.0.run(&["journal", "verify"]).expect(0));
 }
 
 #[test]
 fn nothing_that_is_shown_of_a_session_steers_the_terminal_of_who_looks() {
-    let place = Place::new("- say: \"\\e]0;owned\\a\\e[2J{prompt}\"\n- ask: { question: \"Which\\e[2J?\" }\n");
+    let place =
+        Place::new("- say: \"\\e]0;owned\\a\\e[2J{prompt}\"\n- ask: { question: \"Which\\e[2J?\" }\n");
     let task = "Look\u{1b}[201~ here\u{1b}]52;c;eA==\u{7}.";
     for driver in ["tmux", "headless"] {
         let args = ["session", "new", "--agent", "rehearsal", "--task", task, "--project", "project"];

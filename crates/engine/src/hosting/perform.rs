@@ -79,7 +79,9 @@ pub(super) async fn perform(
             Performed::Several(vec![first, once(core, session, agent, effect).await])
         }
         // An end is told when nothing is left, so it does not fail.
-        Some(EffectFault::Fail(_)) if effect == SessionEffect::End => once(core, session, agent, effect).await,
+        Some(EffectFault::Fail(_)) if effect == SessionEffect::End => {
+            once(core, session, agent, effect).await
+        }
         Some(EffectFault::Fail(failure)) => {
             Performed::Event(failed(&effect, &failure.message, failure.class))
         }
@@ -122,7 +124,9 @@ async fn once(
 }
 
 /// Does something for as long as the store refuses it: a full disk is no fault of the session.
-async fn insist<T, F: Future<Output = Result<T, EngineError>>>(work: impl Fn() -> F) -> Result<T, EngineError> {
+async fn insist<T, F: Future<Output = Result<T, EngineError>>>(
+    work: impl Fn() -> F,
+) -> Result<T, EngineError> {
     loop {
         match work().await {
             Err(error @ EngineError::Write(_)) if error.class() == ErrorClass::Retry => {

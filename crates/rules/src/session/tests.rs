@@ -533,7 +533,18 @@ fn an_agent_cannot_choose_the_options_of_its_next_start() {
         hook("SessionStart", AgentSignal::Began { agent_session, model: None, transcript: None })
     };
     let long = "x".repeat(257);
-    for id in ["--dangerously-skip-permissions", "-c", "", "a b", "a\nb", "a\0", "a=b", "{prompt}", "\u{1b}[2J", &long] {
+    for id in [
+        "--dangerously-skip-permissions",
+        "-c",
+        "",
+        "a b",
+        "a\nb",
+        "a\0",
+        "a=b",
+        "{prompt}",
+        "\u{1b}[2J",
+        &long,
+    ] {
         let (session, _) = after(running(), vec![began("s-1"), began(id)]);
         assert_eq!(session.agent_session.as_deref(), Some("s-1"), "{id}");
     }

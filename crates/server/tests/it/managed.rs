@@ -109,7 +109,10 @@ async fn what_could_be_an_option_an_escape_or_a_flood_is_refused_before_anything
         json!({"unheard_of": 1}),
         json!({"force": true}),
     ];
-    refused.extend(["--upload-pack=touch x", "-x", "a\nb", "a\0b", "a..b", "@{u}", "a b", &long].map(|name| json!({"ref": name})));
+    refused.extend(
+        ["--upload-pack=touch x", "-x", "a\nb", "a\0b", "a..b", "@{u}", "a b", &long]
+            .map(|name| json!({"ref": name})),
+    );
     refused.extend(["--yolo", "-m", "a b", "a\nb", "a\0b", "", &long].map(|name| json!({"model": name})));
     refused.extend(
         [
@@ -128,7 +131,11 @@ async fn what_could_be_an_option_an_escape_or_a_flood_is_refused_before_anything
         let answer = create(&daemon, more.clone()).await;
         let shown: String = more.to_string().chars().take(200).collect();
         assert_eq!(answer.status, 400, "{shown} {}", answer.body);
-        assert!(answer.error().hint.is_some() || answer.error().error.contains('`'), "{shown} {}", answer.body);
+        assert!(
+            answer.error().hint.is_some() || answer.error().error.contains('`'),
+            "{shown} {}",
+            answer.body
+        );
     }
     let flood = "x".repeat((2 << 20) + 1);
     assert_eq!(create(&daemon, json!({"task": flood})).await.status, 413);
@@ -153,7 +160,10 @@ async fn many_at_once_get_a_name_each_and_no_more_live_than_may() {
     let views: Vec<Value> = made.iter().map(|made| serde_json::from_str(&made.body).expect("JSON")).collect();
     let names: BTreeSet<&str> = views.iter().filter_map(|view| view["name"].as_str()).collect();
     assert_eq!(names.len(), 4, "{names:?}");
-    assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')), "{names:?}");
+    assert!(
+        names.iter().all(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')),
+        "{names:?}"
+    );
 
     let id = views[0]["id"].as_str().expect("an id");
     let stopped = daemon.send(&format!("POST /v1/sessions/managed/{id}/stop"), "").await;
@@ -210,7 +220,8 @@ async fn what_steers_a_terminal_reaches_nobody_who_looks() {
     }
     for lines in ["0", "501", "x", "-1", "", "1&lines=2", "18446744073709551616"] {
         for what in ["activity", "screen"] {
-            let answer = daemon.send(&format!("GET /v1/sessions/managed/{id}/{what}?lines={lines}"), "").await;
+            let answer =
+                daemon.send(&format!("GET /v1/sessions/managed/{id}/{what}?lines={lines}"), "").await;
             assert_eq!(answer.status, 400, "{what} {lines} {answer:?}");
         }
     }

@@ -7,9 +7,9 @@ use super::end::End;
 use super::fault::{Plan, Watched};
 use crate::home::Home;
 use adjutant_engine::faults::EffectKey;
+use adjutant_engine::hosting::SessionFilter;
 use adjutant_engine::plane::StartError;
 use adjutant_engine::{EngineError, Plane, RunFilter, Settings};
-use adjutant_engine::hosting::SessionFilter;
 use adjutant_model::Value;
 use adjutant_model::run::{ErrorClass, TurnKind, TurnStatus};
 use adjutant_model::session::{Session, SessionPhase, SessionState};
@@ -157,7 +157,8 @@ async fn settled(plane: &Plane) -> HashMap<EffectKey, u64> {
             (key, turn.index)
         }));
     }
-    for managed in plane.sessions_managed(SessionFilter::default()).await.expect("the sessions are readable") {
+    for managed in plane.sessions_managed(SessionFilter::default()).await.expect("the sessions are readable")
+    {
         settled.extend(settled_of(&managed.session).map(|key| (key, 0)));
     }
     settled

@@ -1,8 +1,8 @@
 //! Managed sessions as scenarios: begun, told their task, stopped, gone on with and ended behind a snapshot, with a
 //! small program as the agent.
 
-use adjutant_engine::hosting::{HostParams, SessionCommand, SessionFilter};
 use adjutant_engine::hooks::HookParams;
+use adjutant_engine::hosting::{HostParams, SessionCommand, SessionFilter};
 use adjutant_engine::{EngineError, Settings};
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::event::Event;
@@ -129,7 +129,9 @@ impl SessionCase {
 
     /// Tells the agent what it could not be told, and is the hook of an agent that has none.
     async fn help(&self, life: &Life<'_>, session: &Session) -> Result<(), EngineError> {
-        if session.reason.as_deref().is_some_and(|reason| reason.contains("could not be told")) && told(life.home) == 0 {
+        if session.reason.as_deref().is_some_and(|reason| reason.contains("could not be told"))
+            && told(life.home) == 0
+        {
             life.plane.session_send(session.id, TASK.to_owned()).await?;
         }
         if self.driver == DriverKind::Headless {
@@ -237,7 +239,8 @@ impl Scenario for SessionCase {
     /// Gives what anybody can look up: whether the agent was told, what of the work can be restored, what lives on.
     fn left<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Value> {
         Box::pin(async move {
-            let sessions = life.plane.sessions_managed(SessionFilter::default()).await.expect("they are readable");
+            let sessions =
+                life.plane.sessions_managed(SessionFilter::default()).await.expect("they are readable");
             let [managed] = &sessions[..] else { panic!("there is one session: {sessions:?}") };
             let session = &managed.session;
             let swept = process::sweep_prefix(&format!("session:{}/", session.id)).await;
@@ -249,7 +252,9 @@ impl Scenario for SessionCase {
             };
             assert_eq!((kept("work.txt"), kept("late.txt")), (WORK.to_owned(), LATE.to_owned()));
             let terminals = terminals(life.home);
-            json(json!({"told": told > 0, "killed": swept.killed, "alive": swept.alive, "terminals": terminals}))
+            json(
+                json!({"told": told > 0, "killed": swept.killed, "alive": swept.alive, "terminals": terminals}),
+            )
         })
     }
 

@@ -150,9 +150,9 @@ async fn a_session_bears_a_disk_that_refuses_each_commit() {
 async fn a_session_bears_a_crash_before_and_behind_each_commit() {
     println!(
         "{}",
-        of_sessions("crash before and behind each commit of a session", "crashes", |reference| Box::pin(async move {
-            trial::crashes(&reference).await
-        }))
+        of_sessions("crash before and behind each commit of a session", "crashes", |reference| Box::pin(
+            async move { trial::crashes(&reference).await }
+        ))
         .await
     );
 }

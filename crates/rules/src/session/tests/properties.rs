@@ -23,12 +23,14 @@ enum Next {
 
 fn signals() -> impl Strategy<Value = AgentSignal> {
     let usage = (0..900_u64, 0..40_u32).prop_map(|(tokens, cents)| used(tokens, f64::from(cents) / 100.0));
-    let exit =
-        prop_oneof![Just(AgentExit::Code(0)), Just(AgentExit::Code(1)), Just(AgentExit::Signal(9)), Just(AgentExit::Vanished)];
-    let quota = proptest::option::of(0..900_000_i64).prop_map(|until| AgentSignal::QuotaSpent {
-        until: until.map(at),
-        text: "limit".to_owned(),
-    });
+    let exit = prop_oneof![
+        Just(AgentExit::Code(0)),
+        Just(AgentExit::Code(1)),
+        Just(AgentExit::Signal(9)),
+        Just(AgentExit::Vanished)
+    ];
+    let quota = proptest::option::of(0..900_000_i64)
+        .prop_map(|until| AgentSignal::QuotaSpent { until: until.map(at), text: "limit".to_owned() });
     prop_oneof![
         Just(AgentSignal::Began { agent_session: Some("s".to_owned()), model: None, transcript: None }),
         Just(AgentSignal::PromptTaken),
@@ -113,7 +115,12 @@ fn outcome(session: &Session, effect: SessionEffect, failed: Option<bool>) -> Se
 }
 
 /// What must hold between two states.
-fn check(before: &Session, event: &SessionEvent, after: &Session, effects: &[SessionEffect]) -> Result<(), TestCaseError> {
+fn check(
+    before: &Session,
+    event: &SessionEvent,
+    after: &Session,
+    effects: &[SessionEffect],
+) -> Result<(), TestCaseError> {
     if before.state == SessionState::Decommissioned {
         prop_assert_eq!(before, after, "what is over changes no more");
         prop_assert!(effects.is_empty());
