@@ -16,7 +16,6 @@ mod output;
 
 pub use cgroup::{Cgroup, Cgroups};
 pub use descendants::{Hosted, ProcessId, Swept, end_hosted, process_of, sweep, sweep_prefix};
-pub(crate) use error::locate;
 pub use error::{SearchedPath, SpawnError};
 pub use orphans::adopt_orphans_and_become;
 pub use output::LINE_BYTES_MAX;

@@ -3,8 +3,7 @@
 use super::ProcessSpec;
 use adjutant_model::run::ErrorClass;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Why a program could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -124,30 +123,6 @@ impl SpawnError {
                 _ => ErrorClass::Retry,
             },
         }
-    }
-}
-
-/// Tells whether a program can be started where somebody else starts it, in words that a person understands.
-///
-/// # Errors
-/// As starting it would give.
-pub(crate) fn locate(argv: &[String], cwd: &Path, env: &[(String, String)]) -> Result<(), SpawnError> {
-    let spec = ProcessSpec { env: env.to_vec(), ..ProcessSpec::new(argv.to_vec(), cwd.to_owned()) };
-    let program = argv.first().filter(|program| !program.is_empty()).ok_or(SpawnError::EmptyCommand)?;
-    let refused = |kind: io::ErrorKind| Err(SpawnError::explain(&spec, kind.into()));
-    if !cwd.is_dir() {
-        return refused(io::ErrorKind::NotFound);
-    }
-    let candidates = candidates(&spec, program);
-    let is_executable = |path: &PathBuf| {
-        path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    };
-    if candidates.iter().any(is_executable) {
-        Ok(())
-    } else if candidates.iter().any(|path| path.exists()) {
-        refused(io::ErrorKind::PermissionDenied)
-    } else {
-        refused(io::ErrorKind::NotFound)
     }
 }
 
