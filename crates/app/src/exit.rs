@@ -1,6 +1,7 @@
 //! The one place where an error is printed and becomes an exit code.
 
 use crate::commands::Commands;
+use crate::progress::visible_lines;
 use adjutant_protocol::{ClientError, ErrorCode, ExitCode as Code};
 use std::fmt;
 use std::io::{self, Write};
@@ -59,9 +60,10 @@ pub(crate) fn report(result: anyhow::Result<Code>) -> ExitCode {
     let failure = failure_of(&error);
     let mut stderr = io::stderr().lock();
     // When even standard error has gone there is nobody left to tell.
-    drop(writeln!(stderr, "error: {}", failure.message));
+    // What is refused is quoted, and may be anything.
+    drop(writeln!(stderr, "error: {}", visible_lines(&failure.message)));
     if let Some(hint) = &failure.hint {
-        drop(writeln!(stderr, "hint: {hint}"));
+        drop(writeln!(stderr, "hint: {}", visible_lines(hint)));
     }
     ExitCode::from(failure.code.number())
 }

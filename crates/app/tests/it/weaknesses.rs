@@ -230,7 +230,7 @@ fn after_a_crash_what_lives_is_found_and_what_a_person_has_stopped_stays_stopped
     assert!(refused.stderr.contains("session resume"), "{}", refused.stderr);
     assert_eq!(place.session("stopped")["state"], "stopped", "what is sent brings nobody back");
     drop(place.0.run(&["session", "resume", "stopped"]).expect(0));
-    assert!(!alive(&stopped).is_empty(), "what is resumed really runs");
+    wait("what is resumed really runs", || !alive(&stopped).is_empty());
 }
 
 #[test]
@@ -242,8 +242,8 @@ fn an_agent_that_dies_by_itself_is_really_started_again() {
         kill_process(pid, Signal::KILL).ok();
     }
     let again = place.until("dies", |session| session["launches"] == 2 && session["phase"] == "running");
-    assert!(!alive(&again).is_empty() && again["pid"] != session["pid"], "{again}");
-    assert_eq!(again["state"], "active");
+    wait("it really runs", || !alive(&again).is_empty());
+    assert!(again["state"] == "active" && again["pid"] != session["pid"], "{again}");
 }
 
 #[test]
@@ -330,7 +330,10 @@ fn a_daemon_that_is_killed_while_it_ends_a_session_ends_it_the_next_time() {
         ("goes", &["session", "rm", "goes", "--force"][..], "decommissioned"),
     ] {
         place.begin(name, "tmux");
-        let session = place.until(name, |session| session["activity"]["activity"] == "working");
+        let has_worked = |session: &Value| {
+            session["workspace_path"].as_str().is_some_and(|path| Path::new(path).join("made.txt").exists())
+        };
+        let session = place.until(name, has_worked);
         assert!(!alive(&session).is_empty());
         let mut asked = place.meanwhile(args);
         place.until(name, |session| session["phase"] != "running");

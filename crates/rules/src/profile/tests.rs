@@ -67,6 +67,22 @@ fn every_shipped_agent_starts_with_its_own_flags() {
 }
 
 #[test]
+fn a_task_that_looks_like_an_option_is_a_task_for_every_shipped_agent() {
+    let task = "--yolo";
+    let fillings = Fillings { prompt: Some(task.to_owned()), ..fillings() };
+    let on = Fillings { agent_session: Some("A-9".to_owned()), ..fillings.clone() };
+    for profile in Profiles::shipped().iter() {
+        let by_argument = profile.drivers.iter().filter(|driver| driver.prompt == PromptDelivery::Argument);
+        for (driver, fillings) in by_argument.flat_map(|driver| [(driver, &fillings), (driver, &on)]) {
+            let words = argv(profile, driver, fillings);
+            let shown = words.join(" ");
+            assert!(shown.ends_with("-- --yolo") || shown.ends_with("=--yolo"), "{shown}");
+            assert_eq!(words.iter().filter(|word| word.contains(task)).count(), 1, "{shown}");
+        }
+    }
+}
+
+#[test]
 fn an_agent_that_goes_on_is_given_its_own_session() {
     let on = Fillings { agent_session: Some("A-9".to_owned()), prompt: None, ..fillings() };
     let rows = [

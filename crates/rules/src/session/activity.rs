@@ -12,6 +12,8 @@ use adjutant_model::session::{
 
 /// By what a dialog is answered that an agent shows before it has begun.
 const TERMINAL_ASK: &str = "terminal";
+/// The longest id that an agent's own session has, in bytes.
+const AGENT_SESSION_BYTES_MAX: usize = 256;
 
 /// Takes what became known of a living agent.
 pub(super) fn observe(session: &mut Session, signal: Signal, now: Timestamp) {
@@ -50,6 +52,14 @@ pub(super) fn interrupted(session: &mut Session, now: Timestamp) {
     }
 }
 
+/// Tells whether an agent's own id of its session may stand among the arguments of its next start: an agent that could
+/// name an option there would choose its own permissions.
+fn is_plain_id(id: &str) -> bool {
+    id.len() <= AGENT_SESSION_BYTES_MAX
+        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/".contains(&b))
+}
+
 struct Observed<'a> {
     session: &'a mut Session,
     source: SignalSource,
@@ -66,7 +76,8 @@ impl Observed<'_> {
         match what {
             AgentSignal::Began { agent_session, model, transcript } => {
                 self.session.transcript = transcript.or(self.session.transcript.take());
-                self.session.agent_session = agent_session.or(self.session.agent_session.take());
+                let plain = agent_session.filter(|id| is_plain_id(id));
+                self.session.agent_session = plain.or(self.session.agent_session.take());
                 self.session.model_used = model.or(self.session.model_used.take());
                 if self.session.activity.activity == Activity::Unknown {
                     self.becomes(Activity::Idle);

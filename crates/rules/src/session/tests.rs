@@ -527,3 +527,30 @@ fn what_is_over_takes_no_command() {
     let refusal = step(&running(), command(SessionCommand::Resume), RULES, at(1)).unwrap_err();
     assert_eq!(refusal, SessionRefusal::Already(gone.id, "active"));
 }
+
+#[test]
+fn an_agent_cannot_choose_the_options_of_its_next_start() {
+    let began = |id: &str| {
+        let agent_session = Some(id.to_owned());
+        hook("SessionStart", AgentSignal::Began { agent_session, model: None, transcript: None })
+    };
+    let long = "x".repeat(257);
+    for id in [
+        "--dangerously-skip-permissions",
+        "-c",
+        "",
+        "a b",
+        "a\nb",
+        "a\0",
+        "a=b",
+        "{prompt}",
+        "\u{1b}[2J",
+        &long,
+    ] {
+        let (session, _) = after(running(), vec![began("s-1"), began(id)]);
+        assert_eq!(session.agent_session.as_deref(), Some("s-1"), "{id}");
+    }
+    for id in ["0190b5c0-7b2e-7000-8000-0123456789ab", "ses_4f2A", "1", "thread/7:a.b"] {
+        assert_eq!(after(running(), vec![began(id)]).0.agent_session.as_deref(), Some(id));
+    }
+}

@@ -131,11 +131,6 @@ async fn what_could_be_an_option_an_escape_or_a_flood_is_refused_before_anything
         let answer = create(&daemon, more.clone()).await;
         let shown: String = more.to_string().chars().take(200).collect();
         assert_eq!(answer.status, 400, "{shown} {}", answer.body);
-        assert!(
-            answer.error().hint.is_some() || answer.error().error.contains('`'),
-            "{shown} {}",
-            answer.body
-        );
     }
     let flood = "x".repeat((2 << 20) + 1);
     assert_eq!(create(&daemon, json!({"task": flood})).await.status, 413);

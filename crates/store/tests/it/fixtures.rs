@@ -150,6 +150,7 @@ pub(crate) fn session(n: u128, name: &str) -> Session {
         to_tell: None,
         delivered_at: None,
         agent_session: None,
+        transcript: None,
         model_used: None,
         launches: 0,
         handle: None,
