@@ -143,7 +143,7 @@ fn a_question_waits_in_the_inbox_with_the_command_that_answers_it() {
     until(&env, "paint", (&serde_json::json!({"waiting": "question"}), 1));
 
     let listed = env.run(&["session", "ls"]).expect(0).stdout;
-    assert!(listed.contains("\npaint  waits: question ") && listed.contains("Which colour?␛[2J"), "{listed}");
+    assert!(listed.contains("\npaint  waits: question: Which colour?␛[2J"), "{listed}");
     assert!(listed.ends_with("\n1 waits for you: `adjutant --home [HOME] inbox`\n"), "{listed}");
     let inbox = env.run(&["inbox"]).expect(0);
     assert!(inbox.stdout.contains("  paint  question: Which colour?␛[2J"), "{}", inbox.stdout);
