@@ -4,6 +4,7 @@
 //! [sessions]
 //! max_alive = 16                # so many agents may be alive at once
 //! auto_resume = true            # whether an agent that died by itself is started again
+//! agents_may_spawn = false      # whether agents may delegate to others without a person's approval
 //!
 //! [approvals]
 //! deadline_secs = 300           # an approval that nobody answers is denied then
@@ -47,6 +48,7 @@ struct SettingsFile {
 struct Sessions {
     max_alive: Option<u32>,
     auto_resume: Option<bool>,
+    agents_may_spawn: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +106,9 @@ fn apply(settings: &mut Settings, file: &SettingsFile) -> Result<(), String> {
     if let Some(auto_resume) = sessions.auto_resume {
         settings.sessions_auto_resume = auto_resume;
     }
+    if let Some(agents_may_spawn) = sessions.agents_may_spawn {
+        settings.sessions_agents_may_spawn = agents_may_spawn;
+    }
     if let Some(secs) = positive("approvals.deadline_secs", approvals.deadline_secs)? {
         settings.approval_ms = u64::from(secs) * 1000;
     }
@@ -131,11 +136,14 @@ mod tests {
 
     #[test]
     fn what_is_said_holds_and_the_rest_stays() {
-        let settings = read("[sessions]\nmax_alive = 128\nauto_resume = false\n").unwrap();
+        let settings =
+            read("[sessions]\nmax_alive = 128\nauto_resume = false\nagents_may_spawn = true\n").unwrap();
         assert_eq!((settings.sessions_alive_max, settings.sessions_auto_resume), (128, false));
+        assert!(settings.sessions_agents_may_spawn);
         assert_eq!(settings.approval_ms, 300_000);
         let untouched = read("").unwrap();
         assert_eq!((untouched.sessions_alive_max, untouched.sessions_auto_resume), (16, true));
+        assert!(!untouched.sessions_agents_may_spawn, "a person is asked");
         assert_eq!(read("[approvals]\ndeadline_secs = 5").unwrap().approval_ms, 5000);
     }
 

@@ -18,7 +18,7 @@ use adjutant_model::run::ErrorClass;
 use adjutant_model::{Timestamp, Value};
 use adjutant_rules::access;
 use adjutant_rules::approval::{self, Answered};
-use adjutant_store::{ApprovalResolution, Draft, Write, WriteError};
+use adjutant_store::{ApprovalResolution, DelegationFilter, Draft, Write, WriteError};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -327,11 +327,19 @@ fn may_answer(approval: &Approval, answerer: &Answerer<'_>) -> Result<(), Engine
     Ok(())
 }
 
-/// Ends what nobody waits for any more after the daemon was down; what open runs have asked is theirs to look through.
+/// Ends what nobody waits for any more after the daemon was down; what open runs and
+/// open delegations have asked is theirs to look through.
 pub(crate) async fn withdraw_left_over(core: &Core) -> Result<(), EngineError> {
     let open: HashSet<String> =
         core.store.runs_open().await?.into_iter().map(|run| run.id.as_str().to_owned()).collect();
+    let filter = DelegationFilter { is_open: true, ..DelegationFilter::default() };
+    let delegations = core.store.delegations(filter).await?;
+    let delegated: HashSet<String> =
+        delegations.into_iter().filter_map(|entry| entry.delegation.approval_id).collect();
     for approval in pending(core).await? {
+        if delegated.contains(&approval.id) {
+            continue;
+        }
         if approval.run_id.as_deref().is_none_or(|run_id| !open.contains(run_id)) {
             let end = End { status: ApprovalStatus::Withdrawn, by: "the daemon's start", option: None };
             resolve(core, &approval.id, end).await?;

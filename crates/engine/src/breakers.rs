@@ -47,11 +47,12 @@ fn info(core: &Core, record: BreakerRecord) -> BreakerInfo {
 /// Says why an agent may not be started now; nothing when it may. One that is not known may, and stays unknown.
 pub(crate) async fn refusal(core: &Core, agent: &str) -> Result<Option<String>, EngineError> {
     let record = core.store.breaker_get(agent).await?;
-    let why = record
-        .and_then(|record| breaker::refusal(&record.breaker, core.settings.breaker, clock::now()))
-        .map(|why| {
-            format!("the breaker of {agent} is open: {why}; `adjutant breakers reset {agent}` closes it")
-        });
+    let why = record.and_then(|record| {
+        let why = breaker::refusal(&record.breaker, core.settings.breaker, clock::now())?;
+        let state = record.breaker.circuit.as_str();
+        let reset = format!("`adjutant breakers reset {agent}` closes it");
+        Some(format!("the circuit breaker of {agent} is {state}: {why}; {reset}"))
+    });
     Ok(why)
 }
 

@@ -1,6 +1,7 @@
 //! Performing a step: a worker at work, its limits, and the answer that goes to the run's owner.
 
 use crate::faults::{self, EffectKey};
+use crate::hosting;
 use crate::identity;
 use crate::operators::{self, RunOperators};
 use crate::places::{self, Asked, Place};
@@ -55,6 +56,8 @@ pub(crate) struct StepJob {
     pub(crate) unit: UnitId,
     pub(crate) path: StepPath,
     pub(crate) attempt: u32,
+    /// How often the run was taken back to a step; what is done then is done anew.
+    pub(crate) reruns: u64,
     pub(crate) agent: Arc<str>,
     pub(crate) input: Value,
     pub(crate) timeout_ms: Option<u64>,
@@ -160,8 +163,27 @@ async fn work(core: &Arc<Core>, job: &StepJob, agent: &Agent, ctx: &WorkerContex
             return operators::perform(core, job, (operators, plan), agent, ctx).await;
         }
     }
-    let performed = worker::perform(agent, &job.blueprint.templates, job.input.clone(), ctx).await;
+    let performed = by_agent(core, job, agent, ctx).await;
     Performed { outcome: delivery::held_to(agent.verdict.as_ref(), performed.outcome), ..performed }
+}
+
+/// Has a step's agent do it.
+pub(crate) async fn by_agent(
+    core: &Arc<Core>,
+    job: &StepJob,
+    agent: &Agent,
+    ctx: &WorkerContext,
+) -> Performed {
+    match &agent.spec {
+        AgentSpec::Session(spec) => hosting::perform_step(core, job, (agent, spec), ctx).await,
+        AgentSpec::Function { .. }
+        | AgentSpec::Lua(_)
+        | AgentSpec::Command(_)
+        | AgentSpec::Check(_)
+        | AgentSpec::Operator(_) => {
+            worker::perform(agent, &job.blueprint.templates, job.input.clone(), ctx).await
+        }
+    }
 }
 
 /// Waits for a place of an agent that has a limit.

@@ -112,7 +112,10 @@ impl StepCall<'_> {
     pub(crate) fn call(&self) -> ToolCall {
         let StepCall { blueprint, agent, input } = self;
         let command = match &agent.spec {
-            AgentSpec::Function { .. } | AgentSpec::Lua(_) | AgentSpec::Operator(_) => None,
+            AgentSpec::Function { .. }
+            | AgentSpec::Lua(_)
+            | AgentSpec::Operator(_)
+            | AgentSpec::Session(_) => None,
             AgentSpec::Command(spec) => Some(command_words(spec, blueprint)),
             AgentSpec::Check(spec) => Some(Value::from(spec.command.to_string())),
         };

@@ -241,8 +241,8 @@ async fn judge(
     session: &HookedSession,
     (asked, tool_call): (&Asked<'_>, &ToolCall),
 ) -> Result<Judgement, EngineError> {
-    let names: Vec<&str> =
-        session.agent.as_deref().into_iter().chain(asked.call.subagent.as_deref()).collect();
+    let own = session.plays.as_deref().into_iter().chain(session.agent.as_deref());
+    let names: Vec<&str> = own.chain(asked.call.subagent.as_deref()).collect();
     let owners = PolicyOwners {
         directories: session.project.iter().cloned().collect(),
         agents: names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(),

@@ -12,17 +12,22 @@ mod drivers;
 mod owner;
 mod perform;
 mod questions;
+mod step;
 mod workspace;
 
 pub(crate) use boot::resume_open;
-pub use create::HostParams;
-pub(crate) use create::create;
+pub(crate) use create::{DEPTH_MAX, create};
+pub use create::{HostParams, StepOrigin};
 pub use door::Managed;
 pub(crate) use drivers::Drivers;
 pub use drivers::HOST_COMMAND;
+pub(crate) use questions::{caller_of, judgement};
+pub(crate) use step::perform as perform_step;
+pub(crate) use workspace::ref_check;
 
 use crate::error::EngineError;
 use crate::plane::Core;
+use crate::runs::STORE_RETRY;
 use adjutant_model::SessionId;
 use adjutant_model::session::{AskAnswer, Session, Signal};
 pub use adjutant_rules::session::SessionCommand;
@@ -181,6 +186,28 @@ pub(crate) async fn settled(
     };
     let session = found.unwrap_or_else(|| seen.borrow().clone());
     Ok(Session::clone(&session))
+}
+
+/// Waits until a session is so in the store.
+///
+/// # Errors
+/// [`EngineError::NotFound`], [`EngineError::Stopping`] when the daemon stops first.
+pub(crate) async fn seen_until(
+    core: &Arc<Core>,
+    id: SessionId,
+    is_so: impl Fn(&Session) -> bool,
+) -> Result<Session, EngineError> {
+    loop {
+        let mut seen = handle_of(core, id).await?.seen;
+        if let Ok(session) = seen.wait_for(|session| is_so(session)).await {
+            return Ok(Session::clone(&session));
+        }
+        // Its owner met a defect, or the daemon stops; the next owner reads the session from the store.
+        tokio::select! {
+            () = core.stopping.cancelled() => return Err(EngineError::Stopping),
+            () = tokio::time::sleep(STORE_RETRY) => {}
+        }
+    }
 }
 
 /// Tells a session's agent something.

@@ -44,6 +44,9 @@ pub mod sessions;
 
 mod agents;
 pub mod hosting;
+
+pub mod delegations;
+
 pub mod inbox;
 
 pub mod data;

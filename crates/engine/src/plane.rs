@@ -6,6 +6,7 @@ use crate::breakers::{self, BreakerInfo};
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::data::{self, Data, EmitParams, OutputParams, Upload};
+use crate::delegations;
 use crate::doctor::{Doctor, Finding};
 use crate::enhance::{self, Enhance, IssueFilter, IssueParams, SettingParams};
 use crate::error::EngineError;
@@ -246,9 +247,11 @@ impl Plane {
         self.note(event).await.map_err(StartError::Resume)?;
         approvals::withdraw_left_over(&self.core).await.map_err(StartError::Resume)?;
         operators::load(&self.core).await.map_err(StartError::Resume)?;
+        // Before whoever waits for a session: it has one owner.
+        hosting::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        delegations::resume_open(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
-        hosting::resume_open(&self.core).await.map_err(StartError::Resume)?;
         self.start_jobs();
         Ok(())
     }

@@ -111,6 +111,7 @@ impl RunPolicies {
 pub(crate) fn names_of<'a>(agent: &'a Agent, stand_in: Option<&'a str>) -> Vec<&'a str> {
     let program = match &agent.spec {
         AgentSpec::Command(spec) => spec.template.as_deref().map(|template| stand_in.unwrap_or(template)),
+        AgentSpec::Session(spec) => Some(spec.agent.as_str()),
         AgentSpec::Function { .. } | AgentSpec::Lua(_) | AgentSpec::Check(_) | AgentSpec::Operator(_) => None,
     };
     std::iter::once(agent.name.as_str()).chain(program).collect()

@@ -77,6 +77,8 @@ pub struct Settings {
     pub sessions_alive_max: usize,
     /// Whether agents that died by themselves are started again.
     pub sessions_auto_resume: bool,
+    /// Whether agents of sessions may start others without a person's approval.
+    pub sessions_agents_may_spawn: bool,
     /// The daemon's Unix socket, for hooks.
     pub socket: Option<PathBuf>,
     /// The socket of the tmux server that hosts terminals; in the data folder when nothing is said.
@@ -131,6 +133,7 @@ impl Settings {
             data_unused_ms: 24 * 3_600_000,
             sessions_alive_max: 16,
             sessions_auto_resume: true,
+            sessions_agents_may_spawn: false,
             socket: None,
             tmux_socket: None,
             breaker: BreakerConfig::default(),

@@ -398,7 +398,7 @@ pub(crate) fn workspace_plan(linked: &Linked, request: &Value) -> Result<Option<
         return Ok(Some(WorkspacePlan::Worktree { project }));
     }
     let starts_programs = linked.agents().any(|agent| match agent.spec {
-        AgentSpec::Command(_) | AgentSpec::Check(_) => true,
+        AgentSpec::Command(_) | AgentSpec::Check(_) | AgentSpec::Session(_) => true,
         AgentSpec::Function { .. } | AgentSpec::Lua(_) | AgentSpec::Operator(_) => false,
     });
     Ok(starts_programs.then_some(WorkspacePlan::Scratch))

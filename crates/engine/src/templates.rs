@@ -74,7 +74,12 @@ pub(crate) fn stand_in(spec: &CommandSpec, name: &str) -> CommandSpec {
 pub fn asks_gate(agent: &Agent) -> bool {
     match &agent.spec {
         AgentSpec::Command(spec) => spec.template.as_deref() == Some("rehearsal"),
-        AgentSpec::Function { .. } | AgentSpec::Lua(_) | AgentSpec::Check(_) | AgentSpec::Operator(_) => {
+        AgentSpec::Function { .. }
+        | AgentSpec::Lua(_)
+        | AgentSpec::Check(_)
+        | AgentSpec::Operator(_)
+        // Its own token and hooks are the session's.
+        | AgentSpec::Session(_) => {
             false
         }
     }

@@ -151,6 +151,7 @@ pub async fn perform(
         AgentSpec::Command(_) => command::run(agent, templates, &input, ctx).await,
         AgentSpec::Check(spec) => check::run(spec, ctx).await.into(),
         AgentSpec::Operator(_) => failed(ErrorClass::Bug, "an operator's step was not handed to it").into(),
+        AgentSpec::Session(_) => failed(ErrorClass::Bug, "a session's step was not handed to one").into(),
     }
 }
 

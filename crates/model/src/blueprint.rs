@@ -2,6 +2,7 @@
 
 use crate::flow::Node;
 use crate::operator::OperatorKind;
+use crate::session::{DriverKind, ModelTier};
 use crate::value::Value;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -158,6 +159,8 @@ pub enum AgentSpec {
     Check(CheckSpec),
     /// A connected client.
     Operator(OperatorSpec),
+    /// A managed session, whose first turn does the step.
+    Session(SessionSpec),
 }
 
 impl AgentSpec {
@@ -169,6 +172,48 @@ impl AgentSpec {
             AgentSpec::Command(_) => "command",
             AgentSpec::Check(_) => "check",
             AgentSpec::Operator(_) => "operator",
+            AgentSpec::Session(_) => "session",
+        }
+    }
+}
+
+/// A managed session that is hosted in the run's workspace for a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSpec {
+    /// The profile of its agent program.
+    pub agent: String,
+    /// How it is hosted; the profile's first driver that can be used when nothing is said.
+    pub driver: Option<DriverKind>,
+    /// How capable its model is wanted.
+    pub tier: Option<ModelTier>,
+    /// Its model; over the tier.
+    pub model: Option<String>,
+    /// Whether the session stays known when the step is over.
+    pub keep: KeepSession,
+}
+
+/// Whether the session of a step stays when the step is over. Its agent is ended in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeepSession {
+    /// It is stopped, so that a person can go on with it.
+    Always,
+    /// It is stopped when the step has failed, and decommissioned else.
+    #[default]
+    OnFailure,
+    /// It is decommissioned.
+    Never,
+}
+
+impl KeepSession {
+    /// All of them.
+    pub const ALL: [KeepSession; 3] = [KeepSession::Always, KeepSession::OnFailure, KeepSession::Never];
+
+    /// Gives the name in a blueprint.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            KeepSession::Always => "always",
+            KeepSession::OnFailure => "on_failure",
+            KeepSession::Never => "never",
         }
     }
 }

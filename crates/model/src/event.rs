@@ -5,8 +5,9 @@
 
 use crate::action::Role;
 use crate::client_run::ApprovalStatus;
+use crate::delegation::DelegationStatus;
 use crate::goal::{Evidence, GoalStatus, LinkState};
-use crate::id::{GoalId, OperatorId, OutputId, RunId, SessionId, TaskId};
+use crate::id::{DelegationId, GoalId, OperatorId, OutputId, RunId, SessionId, TaskId};
 use crate::issue::{EnhanceOutcome, IssueStatus};
 use crate::policy::{Judgement, PolicyScope};
 use crate::run::{ErrorClass, FlowError, RunStatus, StepPath, TurnStatus, WorkspaceRecord};
@@ -429,6 +430,39 @@ pub enum Event {
         /// How many bytes.
         bytes: u64,
     },
+    /// A session gives work to another one; what it is stands in the delegation's row.
+    DelegationQueued {
+        /// The delegation.
+        delegation_id: DelegationId,
+        /// The session that is to do it.
+        child: SessionId,
+        /// The agent, by the name that was asked for.
+        agent: String,
+        /// SHA-256 of the task.
+        task_hash: String,
+        /// The approval that it waits for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval_id: Option<String>,
+    },
+    /// A delegation stands elsewhere than before.
+    DelegationChanged {
+        /// The delegation.
+        delegation_id: DelegationId,
+        /// The session that does it.
+        child: SessionId,
+        /// Where it stood.
+        from: DelegationStatus,
+        /// Where it stands.
+        to: DelegationStatus,
+        /// Why, when that is not plain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The agent of a session is told how a delegation of it has ended.
+    DelegationTold {
+        /// The delegation.
+        delegation_id: DelegationId,
+    },
     /// A token was taken back before its time.
     TokenRevoked {},
     /// An agent has called a hook; what it told stands elsewhere and may be forgotten.
@@ -621,6 +655,9 @@ impl Event {
             Event::SessionActivityChanged(_) => "session_activity_changed",
             Event::SessionSnapshot { .. } => "session_snapshot",
             Event::SessionTold { .. } => "session_told",
+            Event::DelegationQueued { .. } => "delegation_queued",
+            Event::DelegationChanged { .. } => "delegation_changed",
+            Event::DelegationTold { .. } => "delegation_told",
             Event::TokenRevoked {} => "token_revoked",
             Event::HookReceived { .. } => "hook_received",
             Event::HookJudged { .. } => "hook_judged",

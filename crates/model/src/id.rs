@@ -215,50 +215,63 @@ typed_id!(
     OutputId, "out_", 32
 );
 
-/// The name of a session: a UUID. An attached session's secret is a token's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SessionId(Uuid);
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Uuid);
 
-impl SessionId {
-    /// Makes the id that shows `uuid`.
-    pub fn new(uuid: Uuid) -> Self {
-        SessionId(uuid)
-    }
+        impl $name {
+            /// Makes the id that shows `uuid`.
+            pub fn new(uuid: Uuid) -> Self {
+                $name(uuid)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                // In the one form that it is shown in, so that equal ids are equal texts.
+                let parsed = Uuid::try_parse(text).ok().filter(|uuid| uuid.hyphenated().to_string() == text);
+                parsed.map($name).ok_or_else(|| InvalidId {
+                    expected: "a UUID in lower case with hyphens",
+                    given: text.chars().take(80).collect(),
+                })
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.to_string()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0.hyphenated())
+            }
+        }
+    };
 }
 
-impl FromStr for SessionId {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        // In the one form that it is shown in, so that equal ids are equal texts.
-        let parsed = Uuid::try_parse(text).ok().filter(|uuid| uuid.hyphenated().to_string() == text);
-        parsed.map(SessionId).ok_or_else(|| InvalidId {
-            expected: "a UUID in lower case with hyphens",
-            given: text.chars().take(80).collect(),
-        })
-    }
-}
-
-impl TryFrom<String> for SessionId {
-    type Error = InvalidId;
-
-    fn try_from(text: String) -> Result<Self, InvalidId> {
-        text.parse()
-    }
-}
-
-impl From<SessionId> for String {
-    fn from(id: SessionId) -> String {
-        id.to_string()
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.hyphenated())
-    }
-}
+uuid_id!(
+    /// The name of a session: a UUID. An attached session's secret is a token's.
+    SessionId
+);
+uuid_id!(
+    /// Work that a session gives to another one: a UUID.
+    DelegationId
+);
 
 #[cfg(test)]
 mod tests {

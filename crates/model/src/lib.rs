@@ -15,6 +15,7 @@ pub mod registry;
 pub mod action;
 pub mod breaker;
 pub mod client_run;
+pub mod delegation;
 pub mod operator;
 pub mod policy;
 pub mod profile;
@@ -32,7 +33,9 @@ pub mod issue;
 
 pub mod event;
 
-pub use id::{GoalId, IssueId, OperatorId, OutputId, RunId, SessionId, StepId, TaskId, TokenId};
+pub use id::{
+    DelegationId, GoalId, IssueId, OperatorId, OutputId, RunId, SessionId, StepId, TaskId, TokenId,
+};
 pub use time::Timestamp;
 pub use value::Value;
 pub use workspace::Holder;

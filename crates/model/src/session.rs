@@ -565,6 +565,37 @@ pub enum SessionSource {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         git_ref: Option<String>,
     },
+    /// A directory that somebody else has made: the workspace of the run whose step the session does. It is used as it
+    /// is, and never removed.
+    Directory {
+        /// Its absolute path.
+        path: String,
+    },
+}
+
+/// How what a session was told first has ended. It ends once: whatever the agent does later changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum TaskEnd {
+    /// The agent's first turn is over; of an agent whose turns nobody tells: its program has ended in good order.
+    Completed {
+        /// What it said last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    },
+    /// The turn ended with an error, or the agent died for good.
+    Failed {
+        /// What went wrong.
+        reason: String,
+        /// What it said last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    },
+    /// The agent was stopped before its first turn was over.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A managed session, as it is stored too: the store keeps what it selects by in columns beside it.
@@ -578,6 +609,9 @@ pub struct Session {
     pub parent: Option<SessionId>,
     /// The run whose step has started it.
     pub run_id: Option<RunId>,
+    /// The agent of the run's blueprint whose step it does.
+    #[serde(default)]
+    pub plays: Option<String>,
     /// How many sessions are above it.
     pub depth: u32,
     /// The name of its agent's profile.
@@ -652,6 +686,9 @@ pub struct Session {
     pub launched_at: Option<Timestamp>,
     /// How many turns its agent has ended.
     pub turns: u64,
+    /// How its task has ended, when it has.
+    #[serde(default)]
+    pub task_end: Option<TaskEnd>,
     /// The ref of the last snapshot of its workspace.
     pub snapshot_ref: Option<String>,
     /// Whether its workspace is there.

@@ -749,6 +749,26 @@ impl Client {
         self.post(&format!("/v1/sessions/managed/{}/decommission", escaped(id)), params).await
     }
 
+    /// Gives a session's work to another one.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_delegate(
+        &self,
+        id: &str,
+        params: &http::DelegateParams,
+    ) -> Result<http::DelegationView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/delegations", escaped(id)), params).await
+    }
+
+    /// Lists a session's delegations, the newest first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_delegations(&self, id: &str) -> Result<http::DelegationList, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}/delegations", escaped(id))).await
+    }
+
     /// Tells a session's agent something.
     ///
     /// # Errors

@@ -36,9 +36,9 @@ pub use goals::{
 };
 pub use hooks::{BreakerView, BreakersView, HookAnswerView, HookDecisionView};
 pub use managed::{
-    ActivityView, AnswerParams, AnsweredView, AttachView, BudgetView, DecommissionParams, HostParams,
-    InboxItem, InboxView, ManagedActivityView, ManagedList, ManagedView, QuestionView, ScreenView,
-    SendParams, SentView, SessionUsageView,
+    ActivityView, AnswerParams, AnsweredView, AttachView, BudgetView, DecommissionParams, DelegateParams,
+    DelegationList, DelegationView, HostParams, InboxItem, InboxView, ManagedActivityView, ManagedList,
+    ManagedView, QuestionView, ScreenView, SendParams, SentView, SessionUsageView,
 };
 pub use operators::{
     AcquireParams, AcquiredView, AssigneesView, DegradationParams, HandoverTraceView, HandoverView,

@@ -32,6 +32,7 @@ pub mod shell;
 
 pub mod run;
 
+pub mod delegation;
 pub mod session;
 
 pub mod enhance;

@@ -24,6 +24,7 @@ mod activity;
 mod budget;
 mod lifecycle;
 pub mod name;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +32,7 @@ pub use budget::over as over_budget;
 
 use adjutant_model::event::Event;
 use adjutant_model::session::{
-    AgentExit, Desired, FirstPrompt, HostHandle, Session, SessionPhase, SessionState, Signal,
+    Activity, AgentExit, Desired, FirstPrompt, HostHandle, Session, SessionPhase, SessionState, Signal,
 };
 use adjutant_model::{SessionId, Timestamp, TokenId};
 use thiserror::Error;
@@ -278,6 +279,16 @@ pub fn is_at_rest(session: &Session) -> bool {
         | SessionPhase::Ending
         | SessionPhase::Removing => false,
     }
+}
+
+/// Tells whether a session's agent is there and waits for what it is told next: nothing is open that it asks, and what
+/// it begins with has arrived.
+pub fn takes_prompts(session: &Session) -> bool {
+    session.phase == SessionPhase::Running
+        && session.activity.activity == Activity::Idle
+        && session.questions.is_empty()
+        && session.to_tell.is_none()
+        && session.delivered_at.is_some()
 }
 
 /// Tells whether a session's agent counts against how many may be alive at once.

@@ -57,7 +57,8 @@ pub(crate) async fn caller(
         }
         Err(error) => return Refusal::from(error).into_response(),
     };
-    if !plane.may(&caller, verb(request.method(), request.uri().path())) {
+    let delegates = caller.of_session.is_some() && is_of_delegations(request.method(), request.uri().path());
+    if !delegates && !plane.may(&caller, verb(request.method(), request.uri().path())) {
         let error = format!("the role {} may not do this", caller.role.as_str());
         return Refusal::new(ErrorCode::Forbidden, error).into_response();
     }
@@ -79,6 +80,15 @@ async fn over_or_bad(plane: &Plane, secret: &str) -> Response {
 
 fn is_of_workers(path: &str) -> bool {
     path.starts_with("/v1/worker/")
+}
+
+/// Tells whether a request is about a session's delegations. A session's own token may make one and look at them, which
+/// is all that it may do with sessions; the handler sees to it that the session is its own.
+fn is_of_delegations(method: &Method, path: &str) -> bool {
+    let session =
+        path.strip_prefix("/v1/sessions/managed/").and_then(|rest| rest.strip_suffix("/delegations"));
+    matches!(*method, Method::GET | Method::POST)
+        && session.is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
 
 /// Refuses a token that is not good.
@@ -204,6 +214,8 @@ mod tests {
             (Method::GET, "/v1/sessions/managed/x/screen", Verb::Read),
             (Method::POST, "/v1/sessions/managed/x/send", Verb::Operate),
             (Method::POST, "/v1/sessions/managed/x/answer", Verb::Answer),
+            (Method::POST, "/v1/sessions/managed/x/delegations", Verb::Operate),
+            (Method::GET, "/v1/sessions/managed/x/delegations", Verb::Read),
             (Method::POST, "/v1/tokens", Verb::Own),
             (Method::GET, "/v1/tokens", Verb::Own),
             (Method::GET, "/openapi.json", Verb::Read),
@@ -211,6 +223,21 @@ mod tests {
             (Method::POST, "/v1/blueprints/x", Verb::Operate),
         ] {
             assert_eq!(verb(&method, path), does, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn the_token_of_a_session_reaches_delegations_and_no_other_route_of_sessions() {
+        for (method, path, is) in [
+            (Method::POST, "/v1/sessions/managed/x/delegations", true),
+            (Method::GET, "/v1/sessions/managed/x/delegations", true),
+            (Method::DELETE, "/v1/sessions/managed/x/delegations", false),
+            (Method::POST, "/v1/sessions/managed/x/send", false),
+            (Method::POST, "/v1/sessions/managed//delegations", false),
+            (Method::POST, "/v1/sessions/managed/x/send/delegations", false),
+            (Method::POST, "/v1/sessions/managed/delegations", false),
+        ] {
+            assert_eq!(is_of_delegations(&method, path), is, "{method} {path}");
         }
     }
 }

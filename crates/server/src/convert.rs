@@ -5,7 +5,7 @@ mod managed;
 mod operators;
 
 pub(crate) use hooks::{breaker, hook_answer};
-pub(crate) use managed::{inbox, managed, managed_activity, screen, shell_line};
+pub(crate) use managed::{delegation, inbox, managed, managed_activity, screen, shell_line};
 pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
 
 use adjutant_engine::data;

@@ -160,6 +160,7 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(managed::decommission))
         .routes(routes!(managed::interrupt))
         .routes(routes!(managed::send))
+        .routes(routes!(managed::delegate, managed::delegations))
         .routes(routes!(managed::answer))
         .routes(routes!(managed::activity))
         .routes(routes!(managed::screen))

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 24] = [
+pub(crate) const MIGRATIONS: [Migration; 25] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -433,6 +433,19 @@ CREATE TABLE breakers (
     revision INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 );",
+    },
+    Migration {
+        name: "work that sessions give to sessions",
+        sql: "CREATE TABLE delegations (
+    id TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    open INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX delegations_by_session ON delegations (session, created_at);
+CREATE INDEX delegations_open ON delegations (created_at) WHERE open;",
     },
 ];
 

@@ -356,3 +356,15 @@ CREATE TABLE breakers (
     revision INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 );
+
+-- Work that sessions give to sessions: the record as JSON, and what it is selected by.
+CREATE TABLE delegations (
+    id TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    open INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX delegations_by_session ON delegations (session, created_at);
+CREATE INDEX delegations_open ON delegations (created_at) WHERE open;

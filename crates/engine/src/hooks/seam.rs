@@ -16,6 +16,8 @@ pub(crate) struct HookedSession {
     pub(crate) id: SessionId,
     /// The name of its agent's profile.
     pub(crate) agent: Option<Arc<str>>,
+    /// The agent of a run's blueprint whose step it does.
+    pub(crate) plays: Option<Arc<str>>,
     /// The project that it works on, whose policy holds for it.
     pub(crate) project: Option<PathBuf>,
     /// Where it works.
@@ -30,8 +32,15 @@ pub(crate) struct HookedSession {
 pub(crate) async fn session_of(core: &Core, id: SessionId) -> Result<Option<HookedSession>, EngineError> {
     let Some(entry) = core.store.session_get(id).await? else {
         // Only the plane makes tokens of sessions, so one vouches for a session that is recorded elsewhere.
-        let unrecorded =
-            HookedSession { id, agent: None, project: None, workspace: None, run_id: None, is_hosted: true };
+        let unrecorded = HookedSession {
+            id,
+            agent: None,
+            plays: None,
+            project: None,
+            workspace: None,
+            run_id: None,
+            is_hosted: true,
+        };
         return Ok(core.store.session_has_token(id).await?.then_some(unrecorded));
     };
     if entry.session.state == SessionState::Decommissioned {
@@ -47,6 +56,7 @@ pub(crate) async fn hosted(core: &Core, session: &Session) -> Result<HookedSessi
     Ok(HookedSession {
         id: session.id,
         agent: Some(session.agent.as_str().into()),
+        plays: session.plays.as_deref().map(Into::into),
         project,
         workspace: workspace.map(|workspace| PathBuf::from(workspace.path)),
         run_id: session.run_id.clone(),

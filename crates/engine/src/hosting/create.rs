@@ -14,7 +14,7 @@ use adjutant_model::session::{
     ActivityReport, Desired, DriverKind, ModelTier, Session, SessionBudget, SessionPhase, SessionSource,
     SessionState, SessionUsage,
 };
-use adjutant_model::{GoalId, SessionId};
+use adjutant_model::{GoalId, RunId, SessionId};
 use adjutant_rules::profile;
 use adjutant_rules::session::name;
 use adjutant_store::{Draft, SessionEntry, SessionFilter, Write, WriteError};
@@ -64,6 +64,21 @@ pub struct HostParams {
     pub parent: Option<SessionId>,
     /// Whether the project's own settings and hooks may hold for the agent.
     pub is_trusted: bool,
+    /// The id that it gets; the session that has it already is found and nothing is made.
+    pub id: Option<SessionId>,
+    /// The step that it does; its directory is the one that the session works in.
+    pub step: Option<StepOrigin>,
+}
+
+/// The step of a run that a session does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepOrigin {
+    /// The run.
+    pub run_id: RunId,
+    /// The agent of the blueprint whose step it is.
+    pub plays: String,
+    /// The run's workspace.
+    pub directory: PathBuf,
 }
 
 /// Makes a session; its workspace and its agent follow.
@@ -72,6 +87,11 @@ pub(crate) async fn create(
     caller: &Caller,
     params: HostParams,
 ) -> Result<Session, EngineError> {
+    if let Some(id) = params.id
+        && let Some(entry) = core.store.session_get(id).await?
+    {
+        return Ok(entry.session);
+    }
     let mut session = check(core, params).await?;
     if let Some(goal_id) = &session.goal_id {
         goals::link_check(core, goal_id, Some(&session.task)).await?;
@@ -114,10 +134,11 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
     let now = clock::now();
     let hint = params.name_hint.as_deref().filter(|hint| !hint.trim().is_empty());
     Ok(Session {
-        id: SessionId::new(clock::fresh_id()),
+        id: params.id.unwrap_or_else(|| SessionId::new(clock::fresh_id())),
         name: name::slug(hint.unwrap_or(&place)),
         parent: params.parent,
-        run_id: None,
+        run_id: params.step.as_ref().map(|step| step.run_id.clone()),
+        plays: params.step.map(|step| step.plays),
         depth,
         agent: found.name.clone(),
         driver,
@@ -153,6 +174,7 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
         active_ms: 0,
         launched_at: None,
         turns: 0,
+        task_end: None,
         snapshot_ref: None,
         has_workspace: false,
         node: "local".to_owned(),
@@ -195,6 +217,10 @@ async fn source(core: &Core, params: &HostParams) -> Result<(SessionSource, Stri
     let git_ref = params.git_ref.clone().filter(|name| !name.is_empty());
     if let Some(name) = &git_ref {
         workspace::ref_check(name)?;
+    }
+    if let Some(step) = &params.step {
+        let path = step.directory.to_string_lossy().into_owned();
+        return Ok((SessionSource::Directory { path }, step.plays.clone()));
     }
     match (&params.project, &params.repo_url) {
         (Some(project), None) => {

@@ -48,7 +48,7 @@ async fn allowed(core: &Arc<Core>, session: &Session, call: ToolCall) -> Result<
 }
 
 /// Gives a session's agent as the one who acts.
-fn caller_of(session: &Session) -> Caller {
+pub(crate) fn caller_of(session: &Session) -> Caller {
     let nobody = || TokenId::new(adjutant_model::id::Uuid::nil());
     Caller {
         token_id: session.token_id.clone().unwrap_or_else(nobody),
@@ -60,23 +60,26 @@ fn caller_of(session: &Session) -> Caller {
     }
 }
 
-async fn judgement(
+/// Has the gate judge a call of a session's agent; an approval is not asked for.
+pub(crate) async fn judgement(
     core: &Core,
     session: &Session,
     (caller, call): (&Caller, &ToolCall),
 ) -> Result<Judgement, EngineError> {
     let workspace = core.store.workspace_of(&session.id.into()).await?;
     let project = workspace.as_ref().and_then(|workspace| workspace.project.as_deref());
-    let agents = BTreeSet::from([session.agent.clone()]);
+    let names: Vec<&str> = session.plays.as_deref().into_iter().chain([session.agent.as_str()]).collect();
+    let agents: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let owners = PolicyOwners { directories: project.map(PathBuf::from).into_iter().collect(), agents };
     let policies = policies::read(core, owners).await?;
     let id = session.id.to_string();
     let from = CallOrigin {
-        agent: Some(&session.agent),
+        agent: names.first().copied(),
         session: Some(&id),
+        run: session.run_id.as_ref().map(|run_id| run_id.as_str()),
         project,
         workspace: workspace.as_ref().map(|workspace| workspace.path.as_str()),
         ..CallOrigin::default()
     };
-    Ok(core.gate.judge(caller, &policies, &[&session.agent], call, from))
+    Ok(core.gate.judge(caller, &policies, &names, call, from))
 }

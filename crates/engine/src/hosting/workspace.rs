@@ -11,7 +11,7 @@ use adjutant_sessions::worktree::{self, KeepLimits, SnapshotParams, WorktreePara
 use std::path::{Path, PathBuf};
 
 /// Refuses a ref that could be taken for anything else.
-pub(super) fn ref_check(name: &str) -> Result<(), EngineError> {
+pub(crate) fn ref_check(name: &str) -> Result<(), EngineError> {
     let is_plain = !name.starts_with('-')
         && name.len() <= 255
         && !name.chars().any(|c| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c))
@@ -53,11 +53,26 @@ pub(super) async fn provide(core: &Core, session: &Session) -> Result<WorkspaceR
     let (project, base) = match &session.source {
         SessionSource::Project { path, git_ref } => (PathBuf::from(path), git_ref.as_deref()),
         SessionSource::Remote { url, git_ref } => (cache(core, url).await?, git_ref.as_deref()),
+        SessionSource::Directory { path } => return given(core, session, path).await,
     };
     let params = WorktreeParams { project: &project, path: &path, branch: &branch, base };
     let made = worktree::create(&core.git, params).await.map_err(workspaces::refused)?;
     workspaces::fill(core, &made).await;
     Ok(made)
+}
+
+/// Gives the directory of a run as it is; its project is known by the run, whose policy holds for the session too.
+async fn given(core: &Core, session: &Session, path: &str) -> Result<WorkspaceRecord, EngineError> {
+    let of_run = match &session.run_id {
+        Some(run_id) => core.store.workspace_of(&Holder::Run(run_id.clone())).await?,
+        None => None,
+    };
+    let project = of_run.and_then(|workspace| match workspace.kind {
+        WorkspaceKind::Given => Some(workspace.path),
+        WorkspaceKind::Worktree | WorkspaceKind::Scratch => workspace.project,
+    });
+    let (kind, path, node) = (WorkspaceKind::Given, path.to_owned(), session.node.clone());
+    Ok(WorkspaceRecord { kind, path, project, branch: None, base: None, node })
 }
 
 async fn cache(core: &Core, url: &str) -> Result<PathBuf, EngineError> {
@@ -76,6 +91,10 @@ pub(super) async fn keep(core: &Core, session: &Session) -> Result<Option<String
     let holder = Holder::Session(session.id);
     let record = core.store.workspace_of(&holder).await?;
     let record = record.ok_or_else(|| EngineError::not_found("workspace", &holder))?;
+    if record.kind == WorkspaceKind::Given {
+        // Whose it is keeps it.
+        return Ok(None);
+    }
     let name = holder.to_string();
     let params = SnapshotParams { record: &record, name: &name, limits: KeepLimits::EVERY_TURN };
     let taken = worktree::snapshot_next(&core.git, params).await.map_err(|error| EngineError::Workspace {

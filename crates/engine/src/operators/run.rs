@@ -177,9 +177,11 @@ impl RunOperators {
     pub(crate) fn plan(&self, blueprint: &Blueprint, agent: &Agent) -> StepPlan {
         let seat = match &agent.spec {
             AgentSpec::Operator(spec) => Some(spec.operator_ref.as_str()),
-            AgentSpec::Function { .. } | AgentSpec::Lua(_) | AgentSpec::Command(_) | AgentSpec::Check(_) => {
-                None
-            }
+            AgentSpec::Function { .. }
+            | AgentSpec::Lua(_)
+            | AgentSpec::Command(_)
+            | AgentSpec::Check(_)
+            | AgentSpec::Session(_) => None,
         };
         let seats = self.seats.borrow();
         let has = |slot: &str| seats.by_slot.contains_key(slot);

@@ -294,9 +294,11 @@ impl Step<'_> {
     fn format(&self) -> SubmitFormat {
         match &self.agent.spec {
             AgentSpec::Operator(spec) => spec.submit_format,
-            AgentSpec::Function { .. } | AgentSpec::Lua(_) | AgentSpec::Command(_) | AgentSpec::Check(_) => {
-                SubmitFormat::Auto
-            }
+            AgentSpec::Function { .. }
+            | AgentSpec::Lua(_)
+            | AgentSpec::Command(_)
+            | AgentSpec::Check(_)
+            | AgentSpec::Session(_) => SubmitFormat::Auto,
         }
     }
 

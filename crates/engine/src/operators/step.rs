@@ -7,12 +7,12 @@ use super::call::{OperatorCall, OperatorReply};
 use super::desk::Replied;
 use super::run::RunOperators;
 use crate::clock;
-use crate::dispatch::StepJob;
+use crate::dispatch::{self, StepJob};
 use crate::error::EngineError;
 use crate::plane::Core;
 use crate::record;
 use crate::runs::STORE_RETRY;
-use crate::worker::{self, Performed, Progress, WorkerContext};
+use crate::worker::{Performed, Progress, WorkerContext};
 use adjutant_model::blueprint::Agent;
 use adjutant_model::event::Event;
 use adjutant_model::operator::{
@@ -117,10 +117,7 @@ impl Step<'_> {
     async fn perform(&mut self, plan: &StepPlan) -> Result<Performed, Ended> {
         let performed = match &plan.performer {
             Performer::Seat(slot) => self.spawn(slot).await?,
-            Performer::Agent => {
-                let templates = &self.job.blueprint.templates;
-                worker::perform(self.agent, templates, self.job.input.clone(), self.ctx).await
-            }
+            Performer::Agent => dispatch::by_agent(self.core, self.job, self.agent, self.ctx).await,
         };
         let outcome = delivery::held_to(self.agent.verdict.as_ref(), performed.outcome);
         let performed = Performed { outcome: record::outcome(outcome), ..performed };

@@ -554,6 +554,7 @@ impl Owner {
             unit: dispatch.unit,
             path: dispatch.path,
             attempt: dispatch.attempt,
+            reruns: self.turns.reruns(),
             agent: dispatch.agent,
             input: dispatch.input,
             timeout_ms: dispatch.timeout_ms,

@@ -25,6 +25,11 @@ impl TurnBook {
         TurnBook { next, reruns, ..TurnBook::default() }
     }
 
+    /// Gives how often the run was taken back to a step.
+    pub(super) fn reruns(&self) -> u64 {
+        self.reruns
+    }
+
     /// Gives the id of the approval that a step asks for, the same whenever it is asked for.
     pub(super) fn approval_id(&self, run_id: &RunId, path: &StepPath, attempt: u32) -> String {
         let marker = dispatch::marker(run_id, path, attempt);

@@ -129,6 +129,75 @@ pub struct SessionUsageView {
     pub context_window: Option<u64>,
 }
 
+/// Work that a session gives to another one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DelegateParams {
+    /// The agent; one that no profile is of is played by the session's own profile.
+    pub agent: String,
+    /// What it is told, up to 256 KiB.
+    pub task: String,
+    /// `haiku`, `sonnet` or `opus`; `sonnet` when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// The model, by the agent's own name for it; over `tier`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What the child's branch starts from; the branch of the session when nothing is said.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<String>,
+}
+
+/// A delegation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DelegationView {
+    /// Its id, a UUID.
+    pub delegation_id: String,
+    /// The session that delegates.
+    pub session_id: String,
+    /// The session that does it; it is made when the delegation is launched.
+    pub child_session_id: String,
+    /// The agent, by the name that was asked for.
+    pub agent: String,
+    /// The profile that plays it.
+    pub profile: String,
+    /// `haiku`, `sonnet` or `opus`.
+    pub tier: String,
+    /// The model, over the tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Where the agent's breaker stands: `closed`, `open` or `half_open`.
+    pub circuit: String,
+    /// `queued`, `running`, `completed`, `failed` or `cancelled`.
+    pub status: String,
+    /// Why, when that is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it was told.
+    pub task: String,
+    /// What it said last, up to 8 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// The approval that it waits for, or waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<String>,
+    /// When it was asked for, RFC 3339.
+    pub created_at: String,
+    /// When it ended, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// When its end was told to the session's agent, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<String>,
+}
+
+/// Delegations, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DelegationList {
+    /// The delegations.
+    pub delegations: Vec<DelegationView>,
+}
+
 /// A managed session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ManagedView {

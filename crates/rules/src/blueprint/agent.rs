@@ -8,8 +8,10 @@ use super::support;
 use super::verdicts;
 use crate::document::{Cursor, Lints};
 use adjutant_model::blueprint::{
-    Agent, AgentSpec, CheckCommand, CheckSpec, LuaSpec, Profile, StepLayer, VerdictChannel,
+    Agent, AgentSpec, CheckCommand, CheckSpec, KeepSession, LuaSpec, Profile, SessionSpec, StepLayer,
+    VerdictChannel,
 };
+use adjutant_model::session::{DriverKind, ModelTier};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A chunk may hold between 1 MiB and 4 GiB.
@@ -36,7 +38,7 @@ const FIELDS: &[&str] = &[
     "runner_ref",
     "verdict",
 ];
-const KINDS: &str = "kinds: function, lua, command, check, operator";
+const KINDS: &str = "kinds: function, lua, command, check, session, operator";
 
 /// What agents may name.
 pub(super) struct Known<'k> {
@@ -64,6 +66,14 @@ pub(super) fn agents(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> A
             support::agent_meta(&meta, lints);
         }
         let kind = spec.as_ref().map(AgentSpec::kind);
+        if kind == Some("session")
+            && let Some(profile) = optional(&entry, "profile")
+            && let Some(tools) = optional(&profile, "tools")
+        {
+            let message = "the tools of a session are its program's, and what it may do is the policy's";
+            let hint = "write a policy for the agent: `policies/agents/NAME.toml` in the data folder";
+            lints.error_with_hint(&tools, "unsupported-field", message, hint);
+        }
         let runner = known.operators.runner_of(&entry, kind, lints);
         let verdict = verdicts::contract(&entry, lints);
         if let (Some(verdict), Some(kind)) = (&verdict, kind) {
@@ -148,7 +158,7 @@ fn agent_spec(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Option<A
         (None, None) => return at.required("kind", lints).and(None),
     };
     match kind {
-        "function" | "rust_fn" | "lua" | "command" | "subprocess" | "check" => {}
+        "function" | "rust_fn" | "lua" | "command" | "subprocess" | "check" | "session" => {}
         "operator" => return known.operators.spec(at, lints).map(AgentSpec::Operator),
         "agent_block" => {
             let hint = "an agent that is hosted is of kind `session`";
@@ -158,12 +168,6 @@ fn agent_spec(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Option<A
                 "agents of kind `agent_block` do not exist here",
                 hint,
             );
-            return None;
-        }
-        "session" => {
-            let message = format!("agents of kind `{kind}` cannot do steps yet");
-            let hint = "a `command` with a template starts an agent program in print mode";
-            lints.error_with_hint(&kind_at, "unsupported-kind", message, hint);
             return None;
         }
         other => {
@@ -176,6 +180,7 @@ fn agent_spec(at: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints) -> Option<A
         "function" | "rust_fn" => function(&spec_at, known, lints),
         "lua" => lua(&spec_at, at, known, lints),
         "check" => check(&spec_at, lints),
+        "session" => session(&spec_at, lints),
         // Only the two names of a command are left.
         _ => agent_command(&spec_at, known.templates, lints).map(AgentSpec::Command),
     }
@@ -224,6 +229,34 @@ fn lua(at: &Cursor<'_>, agent: &Cursor<'_>, known: &Known<'_>, lints: &mut Lints
     };
     let label = label.filter(|label| !label.is_empty()).unwrap_or_else(|| default_label.to_owned());
     Some(AgentSpec::Lua(LuaSpec { source: source.to_owned(), label, memory_bytes, timeout_ms }))
+}
+
+fn session(at: &Cursor<'_>, lints: &mut Lints) -> Option<AgentSpec> {
+    fields(at, &["agent", "driver", "tier", "model", "keep"], &[], lints)?;
+    let driver = one_of(at, "driver", &DriverKind::ALL.map(|kind| (kind.as_str(), kind)), lints);
+    let tier = one_of(at, "tier", &ModelTier::ALL.map(|tier| (tier.as_str(), tier)), lints);
+    let keep = one_of(at, "keep", &KeepSession::ALL.map(|keep| (keep.as_str(), keep)), lints);
+    let model = text(at, "model", lints).filter(|model| !model.is_empty());
+    let agent_at = at.required("agent", lints)?;
+    let agent = agent_at.string(lints)?;
+    if !is_name(agent) {
+        lints.error(&agent_at, "invalid-name", "the name of an agent profile, such as `claude`");
+        return None;
+    }
+    let keep = keep.unwrap_or_default();
+    Some(AgentSpec::Session(SessionSpec { agent: agent.to_owned(), driver, tier, model, keep }))
+}
+
+/// Reads a member that is one of some names.
+fn one_of<T: Copy>(at: &Cursor<'_>, name: &str, known: &[(&'static str, T)], lints: &mut Lints) -> Option<T> {
+    let said_at = optional(at, name)?;
+    let said = said_at.string(lints)?;
+    let found = known.iter().find(|(name, _)| *name == said).map(|(_, value)| *value);
+    if found.is_none() {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        Unknown { lint: "unknown-value", what: "value", name: said, known: &names }.refuse(&said_at, lints);
+    }
+    found
 }
 
 fn check(at: &Cursor<'_>, lints: &mut Lints) -> Option<AgentSpec> {

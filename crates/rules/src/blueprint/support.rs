@@ -23,7 +23,7 @@
 //! | agent `verdict` | enforced: compared with conditions, and with results before they are kept |
 //! | agent `name`, `kind`, `spec`, `description` | enforced; the description is shown |
 //! | agent `max_concurrency` | enforced over all runs of the daemon |
-//! | agent `profile.system_prompt`, `model`, `tools` | enforced: they fill placeholders |
+//! | agent `profile.system_prompt`, `model`, `tools` | enforced: they fill placeholders; a session is told the prompt first, and takes no `tools` |
 //! | agent `profile.description` | kept, shown |
 //! | agent `profile.effort`, `extras`, `version_hash`, `worker_binding` | refused |
 //! | agent `meta.description`, `version`, `tags` | kept, shown |

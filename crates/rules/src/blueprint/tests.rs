@@ -138,7 +138,19 @@ fn what_is_wrong_with_an_agent_is_told_with_its_place() {
             "/agents/0/spec/timeout_secs wrong-type",
         ),
         (r#""kind":"agent_block","spec":{}"#, "/agents/0/kind unsupported-kind"),
-        (r#""kind":"session","spec":{}"#, "/agents/0/kind unsupported-kind"),
+        (r#""kind":"session","spec":{}"#, "/agents/0/spec missing-field"),
+        (r#""kind":"session","spec":{"agent":""}"#, "/agents/0/spec/agent invalid-name"),
+        (
+            r#""kind":"session","spec":{"agent":"claude","driver":"telepathy"}"#,
+            "/agents/0/spec/driver unknown-value",
+        ),
+        (r#""kind":"session","spec":{"agent":"claude","tier":"best"}"#, "/agents/0/spec/tier unknown-value"),
+        (r#""kind":"session","spec":{"agent":"claude","keep":"maybe"}"#, "/agents/0/spec/keep unknown-value"),
+        (r#""kind":"session","spec":{"agent":"claude","budget":{}}"#, "/agents/0/spec/budget unknown-field"),
+        (
+            r#""kind":"session","spec":{"agent":"claude"},"profile":{"tools":["Read"]}"#,
+            "/agents/0/profile/tools unsupported-field",
+        ),
         (r#""kind":"operator","spec":{}"#, "/agents/0/spec unresolved-operator-ref"),
         (
             r#""kind":"function","spec":{"fn_id":"merge"},"runner":{"backend":"ws_operator"}"#,

@@ -4,7 +4,7 @@
 //! protocol said holds until one of them says otherwise, or the agent was interrupted, of which some tell nothing.
 //! While a question is open the session waits, whatever else goes on in it.
 
-use super::{QUESTIONS_MAX, budget};
+use super::{QUESTIONS_MAX, budget, task};
 use adjutant_model::Timestamp;
 use adjutant_model::session::{
     Activity, ActivityReport, AgentQuestion, AgentSignal, Session, Signal, SignalSource, WaitingFor,
@@ -108,13 +108,14 @@ impl Observed<'_> {
                     self.settled();
                 }
             }
-            AgentSignal::TurnEnded { text: _, error } => {
+            AgentSignal::TurnEnded { text, error } => {
                 // A hook and the protocol may both tell of the same end; a quiet terminal tells of none.
                 let report = &self.session.activity;
                 if report.activity != Activity::Idle || report.source <= SignalSource::Terminal {
                     self.session.turns += 1;
                 }
                 self.session.questions.clear();
+                self.session.task_end.get_or_insert_with(|| task::end_of_turn(text, error.as_deref()));
                 if let Some(error) = error {
                     self.evidence = format!("{}: {}", self.evidence, crate::limits::cut(&error, 200));
                 }

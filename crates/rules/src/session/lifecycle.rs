@@ -3,6 +3,7 @@
 use super::{
     Launch, LaunchWith, QUOTA_PAUSE_MS, REASON_BYTES_MAX, RESUME_PAUSE_MS, STORM_DEATHS, STORM_WINDOW_MS,
     SessionCommand, SessionEffect, SessionEvent, SessionRefusal, SessionRules, Stepped, activity, budget,
+    task,
 };
 use crate::limits;
 use adjutant_model::Timestamp;
@@ -78,6 +79,9 @@ impl<'a> Machine<'a> {
     }
 
     pub(super) fn finish(mut self) -> Stepped {
+        if self.session.task_end.is_none() {
+            self.session.task_end = task::end_of_rest(&self.session, self.now);
+        }
         let (before, session) = (self.before, &self.session);
         if before.state != session.state {
             let (from, to, reason) = (before.state, session.state, session.reason.clone());

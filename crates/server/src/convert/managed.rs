@@ -1,6 +1,7 @@
 //! Managed sessions and the inbox.
 
 use super::approval;
+use adjutant_engine::delegations::DelegationInfo;
 use adjutant_engine::hosting::Managed;
 use adjutant_engine::hosting::Screen;
 use adjutant_engine::inbox::{Inbox, InboxItem, InboxKind};
@@ -14,6 +15,7 @@ pub(crate) fn managed(managed: &Managed) -> http::ManagedView {
     let (project, repo_url, git_ref) = match &session.source {
         SessionSource::Project { path, git_ref } => (Some(path.clone()), None, git_ref.clone()),
         SessionSource::Remote { url, git_ref } => (None, Some(url.clone()), git_ref.clone()),
+        SessionSource::Directory { .. } => (workspace.as_ref().and_then(|it| it.project.clone()), None, None),
     };
     let (pending_decision, proposed_default) = pending(session);
     http::ManagedView {
@@ -54,6 +56,28 @@ pub(crate) fn managed(managed: &Managed) -> http::ManagedView {
         created_at: session.created_at.to_string(),
         updated_at: session.updated_at.to_string(),
         last_activity_at: session.last_activity_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn delegation(info: &DelegationInfo) -> http::DelegationView {
+    let DelegationInfo { delegation, circuit } = info;
+    http::DelegationView {
+        delegation_id: delegation.id.to_string(),
+        session_id: delegation.session.to_string(),
+        child_session_id: delegation.child.to_string(),
+        agent: delegation.agent.clone(),
+        profile: delegation.profile.clone(),
+        tier: delegation.tier.as_str().to_owned(),
+        model: delegation.model.clone(),
+        circuit: (*circuit).to_owned(),
+        status: delegation.status.as_str().to_owned(),
+        reason: delegation.reason.clone(),
+        task: delegation.task.clone(),
+        result: delegation.result.clone(),
+        approval_id: delegation.approval_id.clone(),
+        created_at: delegation.created_at.to_string(),
+        ended_at: delegation.ended_at.map(|at| at.to_string()),
+        told_at: delegation.told_at.map(|at| at.to_string()),
     }
 }
 

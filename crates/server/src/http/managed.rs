@@ -6,6 +6,7 @@ use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
 use adjutant_engine::Plane;
+use adjutant_engine::delegations::DelegateParams;
 use adjutant_engine::hosting::{HostParams, SCREEN_LINES_MAX, SessionCommand, SessionFilter};
 use adjutant_model::SessionId;
 use adjutant_model::action::Caller;
@@ -63,8 +64,8 @@ fn host_params(params: http::HostParams) -> Answer<HostParams> {
         tier: tier.transpose()?,
         model: params.model,
         budget: SessionBudget { max_cost_usd, max_tokens, max_minutes },
-        parent: None,
         is_trusted: params.trust,
+        ..HostParams::default()
     })
 }
 
@@ -194,6 +195,47 @@ pub(crate) async fn send(
     plane.session_send(id, params.text).await?;
     let tmux_name = name_of(&plane, id).await?;
     Ok(Json(http::SentView { id: id.to_string(), sent: true, tmux_name }))
+}
+
+/// Gives a session's work to another one, which is started on the session's project from the session's branch.
+///
+/// A session's own token delegates from its own session alone; what a person has to approve first is `queued`. How it
+/// ended is told to the session's agent, once.
+#[utoipa::path(post, path = "/v1/sessions/managed/{id}/delegations", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name.")), request_body = http::DelegateParams, responses((status = 201, body = http::DelegationView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, description = "It is another's session, too deep, or a policy denies it.", body = ApiError), (status = 404, body = ApiError), (status = 409, description = "The agent's circuit breaker is open, or the session is over.", body = ApiError), (status = 413, body = ApiError), (status = 422, body = ApiError), (status = 429, body = ApiError), (status = 500, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn delegate(
+    State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
+    PathPart(text): PathPart,
+    JsonBody(params): JsonBody<http::DelegateParams>,
+) -> Answer<(StatusCode, Json<http::DelegationView>)> {
+    let id = delegating(&plane, &caller, &text).await?;
+    let http::DelegateParams { agent, task, tier, model, git_ref } = params;
+    let params = DelegateParams { agent, task, tier, model, git_ref };
+    let info = plane.delegate(&caller, id, params).await?;
+    Ok((StatusCode::CREATED, Json(convert::delegation(&info))))
+}
+
+/// Lists a session's delegations, the newest first, at most 1000.
+#[utoipa::path(get, path = "/v1/sessions/managed/{id}/delegations", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name.")), responses((status = 200, body = http::DelegationList), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn delegations(
+    State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
+    PathPart(text): PathPart,
+) -> Answer<Json<http::DelegationList>> {
+    let id = delegating(&plane, &caller, &text).await?;
+    let found = plane.delegations(&caller, id, LIST_MAX).await?;
+    Ok(Json(http::DelegationList { delegations: found.iter().map(convert::delegation).collect() }))
+}
+
+/// Finds the session that delegates. For a session's own token another's looks like one that is not there.
+async fn delegating(plane: &Plane, caller: &Caller, text: &str) -> Answer<SessionId> {
+    let found = plane.session_id(text).await;
+    match caller.of_session {
+        Some(own) if found.as_ref().ok() != Some(&own) => {
+            Err(Refusal::new(ErrorCode::Forbidden, "an agent delegates from its own session alone"))
+        }
+        Some(_) | None => Ok(found?),
+    }
 }
 
 /// Answers what a session's agent asks.

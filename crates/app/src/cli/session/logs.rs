@@ -114,6 +114,15 @@ fn words(event: &EventView) -> String {
         }
         Some(Event::SessionSnapshot { refname }) => format!("its work is kept under {refname}"),
         Some(Event::SessionTold { bytes }) => format!("it was told {bytes} bytes"),
+        Some(Event::DelegationQueued { agent, delegation_id, .. }) => {
+            format!("it delegates to {}: delegation {delegation_id}", visible_line(&agent))
+        }
+        Some(Event::DelegationChanged { delegation_id, to, reason, .. }) => {
+            format!("delegation {delegation_id} is {to}{}", because(reason))
+        }
+        Some(Event::DelegationTold { delegation_id }) => {
+            format!("it is told how delegation {delegation_id} has ended")
+        }
         Some(Event::ApprovalRaised { approval_id, tool, .. }) => {
             format!("the gate asks about {}: approval {approval_id}", visible_line(&tool))
         }
