@@ -145,7 +145,13 @@ pub(crate) fn main() -> Result<Code> {
     };
     let filter = EnvFilter::try_new(config::var("ADJUTANT_LOG").unwrap_or_else(|| "info".to_owned()))
         .unwrap_or_default();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        // It would be told on standard error, which is what cannot be written, and that ends whoever logs.
+        .log_internal_errors(false)
+        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
     let commands = config::data_folder(cli.home.as_deref()).map(|folder| Commands::of(&folder));
     let commands = commands.unwrap_or_default();

@@ -118,7 +118,9 @@ impl Hosting {
 
 /// Finds the owner of a session, or gives it one; a session that is decommissioned has none.
 async fn handle_of(core: &Arc<Core>, id: SessionId) -> Result<SessionHandle, EngineError> {
-    if let Some(handle) = core.hosting.owners().get(&id).cloned() {
+    let known = core.hosting.owners().get(&id).cloned();
+    // One that is closed is on its way out.
+    if let Some(handle) = known.filter(|handle| !handle.mail.is_closed()) {
         return Ok(handle);
     }
     let entry = core.store.session_get(id).await?.ok_or_else(|| EngineError::not_found("session", id))?;
@@ -130,6 +132,7 @@ async fn handle_of(core: &Arc<Core>, id: SessionId) -> Result<SessionHandle, Eng
 fn owned(core: &Arc<Core>, entry: SessionEntry) -> SessionHandle {
     let mut owners = core.hosting.owners();
     let id = entry.session.id;
+    owners.retain(|other, handle| *other != id || !handle.mail.is_closed());
     owners.entry(id).or_insert_with(|| owner::start(core, entry, None)).clone()
 }
 

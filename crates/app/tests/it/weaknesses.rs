@@ -34,6 +34,8 @@ use std::time::{Duration, Instant};
 
 /// What a session of these tests is told.
 const TASK: &str = "Fix the größte of all mistakes.";
+/// However slow the machine is, what is not so after so long will not be.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Works, and says back what it is told.
 const WORKS: &str = "\
 - write: { path: made.txt, content: 'made by an agent' }
@@ -99,8 +101,8 @@ impl Place {
     }
 
     fn sessions(&self) -> Vec<Value> {
-        let listed = self.0.run(&["session", "ls", "--all", "--json"]).expect(0).stdout;
-        let listed: Value = serde_json::from_str(&listed).expect("JSON");
+        let listed = self.0.run(&["session", "ls", "--all", "--json"]).expect(0).output.stdout;
+        let listed: Value = serde_json::from_slice(&listed).expect("JSON");
         listed["sessions"].as_array().expect("a list").clone()
     }
 
@@ -110,13 +112,18 @@ impl Place {
     }
 
     /// Waits until a session is so.
+    #[track_caller]
     fn until(&self, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        let mut last = Value::Null;
-        wait(name, || {
-            last = self.sessions().into_iter().find(|session| session["name"] == name).unwrap_or_default();
-            is_so(&last)
-        });
-        last
+        let begun = Instant::now();
+        loop {
+            let sessions = self.sessions().into_iter();
+            let found = sessions.filter(|session| session["name"] == name).find(|session| is_so(session));
+            if let Some(found) = found {
+                return found;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it has not come to be: {:#?}", self.sessions());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn until_turns(&self, name: &str, turns: u64) -> Value {
@@ -138,7 +145,7 @@ impl Place {
 fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: it has not come to be");
+        assert!(begun.elapsed() < PATIENCE, "{what}: it has not come to be");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -380,4 +387,23 @@ fn nothing_that_is_shown_of_a_session_steers_the_terminal_of_who_looks() {
         assert_ne!(refused.code, Some(0), "{key}");
         assert!(!refused.output.stderr.contains(&0x1b), "{key}: {}", refused.stderr);
     }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_no_session() {
+    let env = TestEnv::new(BINARY);
+    env.project();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("it is there");
+    let script = env.file("script.yaml", WORKS);
+    let mut serve = env.command(&["serve"]);
+    serve.env("ADJUTANT_REHEARSAL", script).env("RUST_LOG", "debug").stdout(Stdio::null()).stderr(full);
+    let mut daemon = serve.spawn().expect("it starts");
+    wait("the daemon is ready", || env.daemon_json().is_some());
+    let place = Place(env);
+    place.begin("goes-on", "headless");
+    place.until_turns("goes-on", 1);
+    drop(place.0.run(&["session", "stop", "goes-on"]).expect(0));
+    assert!(daemon.try_wait().expect("it can be asked").is_none(), "the daemon lives");
+    daemon.kill().expect("it can be killed");
+    daemon.wait().expect("it has ended");
 }

@@ -56,8 +56,8 @@ pub(super) fn start(
     core.tasks.spawn(async move {
         if AssertUnwindSafe(owner.run(terminals)).catch_unwind().await.is_err() {
             // Whoever talks to the session next gives it a new owner, which reads it from the store.
+            core_of_task.hosting.owners().retain(|other, handle| *other != id || !handle.mail.is_closed());
             tracing::error!(session = %id, "the owner of a session panicked");
-            forget(&core_of_task.hosting, id);
         }
     });
     SessionHandle { mail, seen }
