@@ -702,3 +702,76 @@ pub struct Session {
     /// When its agent was heard of last.
     pub last_activity_at: Option<Timestamp>,
 }
+
+/// What a session begins with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewSession {
+    /// Its id.
+    pub id: SessionId,
+    /// Its name.
+    pub name: String,
+    /// The name of its agent's profile.
+    pub agent: String,
+    /// How it is hosted.
+    pub driver: DriverKind,
+    /// What it works on.
+    pub source: SessionSource,
+    /// What its agent is told first.
+    pub task: String,
+}
+
+impl Session {
+    /// Makes a session that was just asked for; its workspace is to be made first.
+    pub fn new(new: NewSession, now: Timestamp) -> Session {
+        let NewSession { id, name, agent, driver, source, task } = new;
+        Session {
+            id,
+            name,
+            parent: None,
+            run_id: None,
+            plays: None,
+            depth: 0,
+            agent,
+            driver,
+            tier: None,
+            model: None,
+            source,
+            task,
+            goal_id: None,
+            desired: Desired::Running,
+            force: false,
+            state: SessionState::Provisioning,
+            phase: SessionPhase::Provisioning,
+            reason: None,
+            activity: ActivityReport::unknown(now, "it was asked for"),
+            questions: Vec::new(),
+            is_trusted: false,
+            hooks_silent: false,
+            to_tell: None,
+            delivered_at: None,
+            agent_session: None,
+            transcript: None,
+            model_used: None,
+            launches: 0,
+            handle: None,
+            token_id: None,
+            was_working: false,
+            deaths: Vec::new(),
+            parked_until: None,
+            usage: SessionUsage::default(),
+            usage_of_launch: SessionUsage::default(),
+            usage_step: SessionUsage::default(),
+            budget: SessionBudget::default(),
+            active_ms: 0,
+            launched_at: None,
+            turns: 0,
+            task_end: None,
+            snapshot_ref: None,
+            has_workspace: false,
+            node: "local".to_owned(),
+            created_at: now,
+            updated_at: now,
+            last_activity_at: None,
+        }
+    }
+}

@@ -10,10 +10,7 @@ use crate::record;
 use crate::workspaces;
 use adjutant_model::action::Caller;
 use adjutant_model::event::Event;
-use adjutant_model::session::{
-    ActivityReport, Desired, DriverKind, ModelTier, Session, SessionBudget, SessionPhase, SessionSource,
-    SessionState, SessionUsage,
-};
+use adjutant_model::session::{DriverKind, ModelTier, NewSession, Session, SessionBudget, SessionSource};
 use adjutant_model::{GoalId, RunId, SessionId};
 use adjutant_rules::profile;
 use adjutant_rules::session::name;
@@ -133,54 +130,25 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
     let (source, place) = source(core, &params).await?;
     let now = clock::now();
     let hint = params.name_hint.as_deref().filter(|hint| !hint.trim().is_empty());
-    Ok(Session {
+    let new = NewSession {
         id: params.id.unwrap_or_else(|| SessionId::new(clock::fresh_id())),
         name: name::slug(hint.unwrap_or(&place)),
+        agent: found.name.clone(),
+        driver,
+        source,
+        task: record::text(task),
+    };
+    Ok(Session {
         parent: params.parent,
         run_id: params.step.as_ref().map(|step| step.run_id.clone()),
         plays: params.step.map(|step| step.plays),
         depth,
-        agent: found.name.clone(),
-        driver,
         tier: params.tier,
         model: params.model,
-        source,
-        task: record::text(task),
         goal_id: params.goal_id.or(parent_goal),
-        desired: Desired::Running,
-        force: false,
-        state: SessionState::Provisioning,
-        phase: SessionPhase::Provisioning,
-        reason: None,
-        activity: ActivityReport::unknown(now, "it was asked for"),
-        questions: Vec::new(),
         is_trusted: params.is_trusted,
-        hooks_silent: false,
-        to_tell: None,
-        delivered_at: None,
-        agent_session: None,
-        transcript: None,
-        model_used: None,
-        launches: 0,
-        handle: None,
-        token_id: None,
-        was_working: false,
-        deaths: Vec::new(),
-        parked_until: None,
-        usage: SessionUsage::default(),
-        usage_of_launch: SessionUsage::default(),
-        usage_step: SessionUsage::default(),
         budget: params.budget,
-        active_ms: 0,
-        launched_at: None,
-        turns: 0,
-        task_end: None,
-        snapshot_ref: None,
-        has_workspace: false,
-        node: "local".to_owned(),
-        created_at: now,
-        updated_at: now,
-        last_activity_at: None,
+        ..Session::new(new, now)
     })
 }
 

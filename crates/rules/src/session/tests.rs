@@ -3,8 +3,8 @@ mod properties;
 use super::*;
 use adjutant_model::id::Uuid;
 use adjutant_model::session::{
-    Activity, ActivityReport, AgentQuestion, AgentSignal, DriverKind, SessionBudget, SessionSource,
-    SessionUsage, SignalSource, WaitingFor,
+    Activity, AgentQuestion, AgentSignal, DriverKind, NewSession, SessionBudget, SessionSource, SessionUsage,
+    SignalSource, WaitingFor,
 };
 
 const RULES: SessionRules = SessionRules { auto_resume: true };
@@ -14,55 +14,15 @@ fn at(ms: i64) -> Timestamp {
 }
 
 fn fresh() -> Session {
-    Session {
+    let new = NewSession {
         id: SessionId::new(Uuid::from_u128(7)),
         name: "fix".to_owned(),
-        parent: None,
-        run_id: None,
-        plays: None,
-        depth: 0,
         agent: "rehearsal".to_owned(),
         driver: DriverKind::Tmux,
-        tier: None,
-        model: None,
         source: SessionSource::Project { path: "/p".to_owned(), git_ref: None },
         task: "fix it".to_owned(),
-        goal_id: None,
-        desired: Desired::Running,
-        force: false,
-        state: SessionState::Provisioning,
-        phase: SessionPhase::Provisioning,
-        reason: None,
-        activity: ActivityReport::unknown(at(0), "it was asked for"),
-        questions: Vec::new(),
-        is_trusted: false,
-        hooks_silent: false,
-        to_tell: None,
-        delivered_at: None,
-        agent_session: None,
-        transcript: None,
-        model_used: None,
-        launches: 0,
-        handle: None,
-        token_id: None,
-        was_working: false,
-        deaths: Vec::new(),
-        parked_until: None,
-        usage: SessionUsage::default(),
-        usage_of_launch: SessionUsage::default(),
-        usage_step: SessionUsage::default(),
-        budget: SessionBudget::default(),
-        active_ms: 0,
-        launched_at: None,
-        turns: 0,
-        task_end: None,
-        snapshot_ref: None,
-        has_workspace: false,
-        node: "local".to_owned(),
-        created_at: at(0),
-        updated_at: at(0),
-        last_activity_at: None,
-    }
+    };
+    Session::new(new, at(0))
 }
 
 fn handle(launch: u32) -> HostHandle {

@@ -5,10 +5,7 @@ use adjutant_model::id::Uuid;
 use adjutant_model::run::{
     RunRecord, RunStatus, StepPath, TaskRecord, TtlSource, TurnKind, TurnRecord, TurnStatus,
 };
-use adjutant_model::session::{
-    ActivityReport, Desired, DriverKind, Session, SessionBudget, SessionPhase, SessionSource, SessionState,
-    SessionUsage,
-};
+use adjutant_model::session::{DriverKind, NewSession, Session, SessionSource};
 use adjutant_model::{RunId, SessionId, TaskId, Timestamp, Value};
 use adjutant_store::{Draft, Fence, Store, StoreOptions, Write};
 use std::path::Path;
@@ -125,53 +122,13 @@ pub(crate) fn session_id(n: u128) -> SessionId {
 }
 
 pub(crate) fn session(n: u128, name: &str) -> Session {
-    Session {
+    let new = NewSession {
         id: session_id(n),
         name: name.to_owned(),
-        parent: None,
-        run_id: None,
-        plays: None,
-        depth: 0,
         agent: "rehearsal".to_owned(),
         driver: DriverKind::Tmux,
-        tier: None,
-        model: None,
         source: SessionSource::Project { path: "/p".to_owned(), git_ref: None },
         task: "make it work".to_owned(),
-        goal_id: None,
-        desired: Desired::Running,
-        force: false,
-        state: SessionState::Provisioning,
-        phase: SessionPhase::Provisioning,
-        reason: None,
-        activity: ActivityReport::unknown(at(0), "it was asked for"),
-        is_trusted: false,
-        hooks_silent: false,
-        questions: Vec::new(),
-        to_tell: None,
-        delivered_at: None,
-        agent_session: None,
-        transcript: None,
-        model_used: None,
-        launches: 0,
-        handle: None,
-        token_id: None,
-        was_working: false,
-        deaths: Vec::new(),
-        parked_until: None,
-        usage: SessionUsage::default(),
-        usage_of_launch: SessionUsage::default(),
-        usage_step: SessionUsage::default(),
-        budget: SessionBudget::default(),
-        active_ms: 0,
-        launched_at: None,
-        turns: 0,
-        task_end: None,
-        snapshot_ref: None,
-        has_workspace: false,
-        node: "local".to_owned(),
-        created_at: at(n as i64),
-        updated_at: at(n as i64),
-        last_activity_at: None,
-    }
+    };
+    Session::new(new, at(n as i64))
 }
