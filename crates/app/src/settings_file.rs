@@ -12,6 +12,11 @@
 //! [runs]
 //! max_open = 10000
 //! ttl_secs = 1800               # when neither request nor blueprint says
+//!
+//! [workspaces]
+//! max_gib = 100                 # beyond it nothing new begins; without it there is no limit
+//! keep_days = 14                # what ended so long ago and is saved goes
+//! artefacts_days = 1            # what a build makes again goes sooner
 //! ```
 //!
 //! What is not said stays as it is; a key that nobody knows is a mistake.
@@ -26,12 +31,16 @@ use std::path::Path;
 /// The file's name in the data folder.
 const FILE: &str = "config.toml";
 
+/// A day.
+const DAY_MS: u64 = 24 * 3_600_000;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct SettingsFile {
     sessions: Sessions,
     approvals: Approvals,
     runs: Runs,
+    workspaces: Workspaces,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -55,6 +64,14 @@ struct Runs {
     ttl_secs: Option<u32>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Workspaces {
+    max_gib: Option<u32>,
+    keep_days: Option<u32>,
+    artefacts_days: Option<u32>,
+}
+
 /// Takes up what the file of a data folder says, when there is one.
 pub(crate) fn read_into(settings: &mut Settings, folder: &Path) -> Result<()> {
     let path = folder.join(FILE);
@@ -69,13 +86,22 @@ pub(crate) fn read_into(settings: &mut Settings, folder: &Path) -> Result<()> {
 }
 
 fn apply(settings: &mut Settings, file: &SettingsFile) -> Result<(), String> {
-    let SettingsFile { sessions, approvals, runs } = file;
+    let SettingsFile { sessions, approvals, runs, workspaces } = file;
     let positive = |name: &str, number: Option<u32>| match number {
         Some(0) => Err(format!("`{name}` must be more than 0")),
         number => Ok(number),
     };
     if let Some(max) = positive("sessions.max_alive", sessions.max_alive)? {
         settings.sessions_alive_max = max as usize;
+    }
+    if let Some(max_gib) = positive("workspaces.max_gib", workspaces.max_gib)? {
+        settings.workspace_bytes_max = Some(u64::from(max_gib) << 30);
+    }
+    if let Some(days) = workspaces.keep_days {
+        settings.workspace_keep_ms = u64::from(days) * DAY_MS;
+    }
+    if let Some(days) = workspaces.artefacts_days {
+        settings.workspace_artefacts_ms = u64::from(days) * DAY_MS;
     }
     if let Some(auto_resume) = sessions.auto_resume {
         settings.sessions_auto_resume = auto_resume;

@@ -10,13 +10,14 @@ pub use room::{RepositoryUsage, UsageInfo, WorkspaceUsage};
 
 pub(crate) use merge::merge;
 pub(crate) use restore::{restore, snapshot, snapshots};
-pub(crate) use room::{check_room, collect, usage};
+pub(crate) use room::{check_room, collect, repositories_folder, usage};
 
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
 use adjutant_model::event::Event;
 use adjutant_model::run::{ErrorClass, RunRecord, RunStatus, WorkspaceKind, WorkspaceRecord};
+use adjutant_model::session::SessionState;
 use adjutant_model::{Holder, RunId};
 use adjutant_sessions::git::Git;
 use adjutant_sessions::worktree::{
@@ -121,8 +122,23 @@ pub(crate) async fn provide(
             let path = folder(core).join(run.id.as_str());
             let branch = format!("adjutant/{}", run.id);
             let params = WorktreeParams { project, path: &path, branch: &branch, base: None };
-            worktree::create(&core.git, params).await.map_err(refused)
+            let made = worktree::create(&core.git, params).await.map_err(refused)?;
+            fill(core, &made).await;
+            Ok(made)
         }
+    }
+}
+
+/// Fills the submodules of a worktree; what cannot be filled is told, and nothing depends on it.
+pub(crate) async fn fill(core: &Core, workspace: &WorkspaceRecord) {
+    match worktree::fill_submodules(&core.git, Path::new(&workspace.path)).await {
+        Ok(troubles) => {
+            for trouble in troubles {
+                let (submodule, why) = (trouble.path, trouble.why);
+                tracing::warn!(workspace = %workspace.path, %submodule, %why, "a submodule stays empty");
+            }
+        }
+        Err(error) => tracing::warn!(workspace = %workspace.path, %error, "no submodule could be looked at"),
     }
 }
 
@@ -164,7 +180,7 @@ pub(crate) async fn remove(
     holder: &Holder,
     mode: RemoveMode,
 ) -> Result<RemovedInfo, EngineError> {
-    check_left(core, holder).await?;
+    check_over(core, holder).await?;
     take_away(core, holder, mode).await
 }
 
@@ -179,10 +195,28 @@ async fn check_left(core: &Core, holder: &Holder) -> Result<(), EngineError> {
             ),
             Some(_) | None => Ok(()),
         },
-        Holder::Session(id) => at_work(
-            format!("the workspace is the session {id}'s"),
-            format!("`adjutant session rm {id}` ends the session and removes it"),
-        ),
+        Holder::Session(id) => match core.store.session_get(*id).await?.map(|entry| entry.session.state) {
+            Some(SessionState::Provisioning | SessionState::Active) => at_work(
+                format!("the session {id} works in its workspace"),
+                format!("`adjutant session stop {id}` ends its agent"),
+            ),
+            Some(SessionState::Stopped | SessionState::Errored | SessionState::Decommissioned) | None => {
+                Ok(())
+            }
+        },
+    }
+}
+
+/// Refuses while a session has the directory: it goes with the session, so that the session knows.
+async fn check_over(core: &Core, holder: &Holder) -> Result<(), EngineError> {
+    check_left(core, holder).await?;
+    let Holder::Session(id) = holder else { return Ok(()) };
+    match core.store.session_get(*id).await?.map(|entry| entry.session.state) {
+        Some(SessionState::Decommissioned) | None => Ok(()),
+        Some(_) => Err(EngineError::Conflict {
+            message: format!("the workspace is the session {id}'s"),
+            hint: Some(format!("`adjutant session rm {id}` ends the session and removes it")),
+        }),
     }
 }
 

@@ -230,12 +230,14 @@ pub struct Fillings {
     pub agent_session: Option<String>,
     /// `{prompt}`: what the agent is told.
     pub prompt: Option<String>,
+    /// `{trusted}`: the path of the project, when it is trusted.
+    pub trusted: Option<String>,
     /// `{hook}`: what says which hooks are called: the path of a file of settings, or for Codex an override of them.
     pub hook: Option<String>,
 }
 
 /// The words that can stand in braces in an argument, each filled by the member of [`Fillings`] with its name.
-pub const PLACEHOLDERS: [&str; 5] = ["model", "session", "agent_session", "prompt", "hook"];
+pub const PLACEHOLDERS: [&str; 6] = ["model", "session", "agent_session", "prompt", "trusted", "hook"];
 
 impl Fillings {
     fn get(&self, word: &str) -> Option<&str> {
@@ -244,6 +246,7 @@ impl Fillings {
             "session" => self.session.as_deref(),
             "agent_session" => self.agent_session.as_deref(),
             "prompt" => self.prompt.as_deref(),
+            "trusted" => self.trusted.as_deref(),
             "hook" => self.hook.as_deref(),
             _ => None,
         }

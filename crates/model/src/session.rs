@@ -642,6 +642,12 @@ pub struct Session {
     pub activity: ActivityReport,
     /// What its agent asks and nobody has answered, the oldest first.
     pub questions: Vec<AgentQuestion>,
+    /// Whether the project is trusted: its own settings and hooks hold for the agent, where that is a question.
+    #[serde(default)]
+    pub is_trusted: bool,
+    /// Whether its agent should call hooks and has not called one since it was started.
+    #[serde(default)]
+    pub hooks_silent: bool,
     /// What its agent is to be told yet, now that it is there.
     #[serde(default)]
     pub to_tell: Option<FirstPrompt>,
@@ -649,6 +655,9 @@ pub struct Session {
     pub delivered_at: Option<Timestamp>,
     /// The agent's own id of its session, for resuming.
     pub agent_session: Option<String>,
+    /// Where its agent keeps its transcript.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<String>,
     /// The model that its agent says it uses.
     pub model_used: Option<String>,
     /// How often its agent was started.

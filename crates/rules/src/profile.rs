@@ -51,6 +51,7 @@ pub use read::{NAME_BYTES_MAX, read};
 use crate::document::{Lint, toml_line};
 use adjutant_model::profile::{AgentProfile, DriverSpec};
 use adjutant_model::session::{DriverKind, ModelTier};
+use semver::{Version, VersionReq};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -162,6 +163,12 @@ pub fn model<'a>(
     tier: Option<ModelTier>,
 ) -> Option<&'a str> {
     named.or_else(|| profile.models.get(&tier?).map(String::as_str))
+}
+
+/// Tells whether a version is one that a profile was tried with, by the profile's range; one that cannot be read is not.
+pub fn is_known(range: &str, version: &str) -> bool {
+    let known = VersionReq::parse(range).ok().zip(Version::parse(version).ok());
+    known.is_some_and(|(range, version)| range.matches(&version))
 }
 
 /// Chooses how an agent is hosted: as wanted, else by the first driver of its profile that can be used here.

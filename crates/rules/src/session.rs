@@ -78,6 +78,8 @@ pub enum SessionEvent {
         token_id: Option<TokenId>,
         /// What it is to be told yet; nothing when its start has told it already.
         to_tell: Option<FirstPrompt>,
+        /// Whether it has a terminal and should call hooks: as long as it calls none it has not begun.
+        expects_hooks: bool,
     },
     /// The agent was told what it begins with.
     Told,

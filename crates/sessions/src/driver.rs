@@ -1,14 +1,18 @@
 //! Drivers: how an agent is hosted, behind one trait.
 //!
-//! The implementations of [`AgentDriver`] are exactly four, one for each [`DriverKind`]: `tmux`, `pty`, `acp` and
-//! `headless`. A driver hosts one start of one agent. It tells what becomes known as [`Signal`]s on the channel that
-//! it was given, in order, and the last one is [`AgentSignal::Exited`]; it decides nothing.
+//! There is one driver for each [`DriverKind`]: `tmux`, `pty`, `acp` and `headless`; the last two share an
+//! implementation of [`AgentDriver`], [`OwnedAgent`], and differ in the task behind it. A driver hosts one start of one
+//! agent. It tells what becomes known as [`Signal`]s on the channel that it was given, in order, and the last one is
+//! [`AgentSignal::Exited`]; it decides nothing.
 
+pub mod acp;
 mod clock;
 pub mod headless;
-mod heard;
+pub(crate) mod heard;
 mod lines;
+mod owned;
 mod piped;
+pub mod pty;
 mod said;
 mod terminal;
 pub mod tmux;
@@ -21,6 +25,7 @@ use adjutant_model::profile::{AgentProfile, DriverSpec, Fillings};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{AgentExit, AskAnswer, HostHandle, Signal};
 use futures_util::future::BoxFuture;
+pub use owned::OwnedAgent;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;

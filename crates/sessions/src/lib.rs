@@ -16,6 +16,8 @@ pub mod screen;
 
 pub mod probe;
 
+pub mod transcript;
+
 pub mod history;
 
 pub mod repository;

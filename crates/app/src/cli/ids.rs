@@ -69,6 +69,11 @@ pub(crate) async fn holder(client: &Client, given: &str) -> Result<String> {
     if given.len() == RUN_ID_LEN {
         return Ok(given.to_owned());
     }
+    if let Ok(session) = client.session_managed(given).await
+        && session.name == given
+    {
+        return Ok(session.id);
+    }
     let workspaces = client.workspaces().await?.workspaces;
     let runs = client.runs(LOOK_AT).await?.runs;
     let held = workspaces.iter().map(|entry| entry.id.as_str());

@@ -13,7 +13,7 @@ mod words;
 pub(super) use show::answers;
 pub(super) use words::ago;
 
-use super::{ids, print};
+use super::{ids, print, workspaces};
 use crate::commands::Commands;
 use crate::exit::Failure;
 use crate::launch;
@@ -118,6 +118,16 @@ pub(super) enum SessionCommand {
         #[command(flatten)]
         session: SessionArg,
     },
+    /// Merge what a session has committed into a branch, when the checks pass on the merged tree.
+    Merge {
+        #[command(flatten)]
+        session: SessionArg,
+        #[command(flatten)]
+        merge: workspaces::MergeArgs,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Which session.
@@ -199,7 +209,11 @@ pub(super) async fn run(folder: &Path, command: SessionCommand) -> Result<Code> 
         }
         SessionCommand::Diff { session } => {
             let (client, session) = find(session).await?;
-            super::workspaces::diff(&client, &session.id, false).await
+            workspaces::diff(&client, &session.id, false).await
+        }
+        SessionCommand::Merge { session, merge, json } => {
+            let (client, session) = find(session).await?;
+            workspaces::merge(&client, &session.id, (merge, json)).await
         }
     }
 }

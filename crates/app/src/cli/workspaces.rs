@@ -60,15 +60,8 @@ enum WorkspaceCommand {
     Merge {
         /// A run's id or a session's, or a part that only one has.
         id: String,
-        /// The branch.
-        #[arg(long, value_name = "BRANCH")]
-        into: String,
-        /// A command line that has to pass on the merged tree; may be given often. Without it those of the goal.
-        #[arg(long = "check", value_name = "COMMAND", conflicts_with = "no_check")]
-        checks: Vec<String>,
-        /// Merge without a check.
-        #[arg(long)]
-        no_check: bool,
+        #[command(flatten)]
+        merge: MergeArgs,
     },
     /// Tell how much room workspaces take.
     Du,
@@ -80,6 +73,20 @@ enum WorkspaceCommand {
         #[arg(long)]
         force: bool,
     },
+}
+
+/// Into what a worktree is merged, and what has to pass before.
+#[derive(Debug, Args)]
+pub(super) struct MergeArgs {
+    /// The branch.
+    #[arg(long, value_name = "BRANCH")]
+    into: String,
+    /// A command line that has to pass on the merged tree; may be given often. Without it those of the goal.
+    #[arg(long = "check", value_name = "COMMAND", conflicts_with = "no_check")]
+    checks: Vec<String>,
+    /// Merge without a check.
+    #[arg(long)]
+    no_check: bool,
 }
 
 pub(crate) async fn run(client: &Client, args: WorkspaceArgs) -> Result<Code> {
@@ -111,10 +118,8 @@ pub(crate) async fn run(client: &Client, args: WorkspaceArgs) -> Result<Code> {
             let restored = client.workspace_restore(&holder, &RestoreParams { snapshot, to }).await?;
             told(json, &restored, || restored_text(&restored))
         }
-        WorkspaceCommand::Merge { id, into, checks, no_check } => {
-            let holder = ids::holder(client, &id).await?;
-            let merged = client.workspace_merge(&holder, &MergeParams { into, checks, no_check }).await?;
-            told(json, &merged, || merged_text(&merged))
+        WorkspaceCommand::Merge { id, merge: args } => {
+            merge(client, &ids::holder(client, &id).await?, (args, json)).await
         }
         WorkspaceCommand::Du => {
             let usage = client.workspaces_usage().await?;
@@ -142,6 +147,13 @@ pub(super) async fn diff(client: &Client, holder: &str, json: bool) -> Result<Co
         true => "nothing changed".to_owned(),
         false => visible_lines(&diff),
     })
+}
+
+/// Merges what was committed in the worktree of a run or a session.
+pub(super) async fn merge(client: &Client, holder: &str, (args, json): (MergeArgs, bool)) -> Result<Code> {
+    let MergeArgs { into, checks, no_check } = args;
+    let merged = client.workspace_merge(holder, &MergeParams { into, checks, no_check }).await?;
+    told(json, &merged, || merged_text(&merged))
 }
 
 fn told(json: bool, view: &impl Serialize, text: impl FnOnce() -> String) -> Result<Code> {
@@ -235,7 +247,7 @@ fn usage_text(usage: &RoomView) -> String {
 }
 
 fn mebibytes(bytes: u64) -> String {
-    format!("{}.{} MiB", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20)
+    format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
 
 fn short(commit: &str) -> &str {

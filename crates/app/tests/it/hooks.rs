@@ -136,7 +136,8 @@ async fn a_person_answers_while_the_hook_waits() {
     let daemon = Daemon::start().await;
     let plane = &daemon.plane;
     for (said, told) in [(Answer::Approve { option: None }, "allow"), (Answer::Deny, "deny")] {
-        let waiting = daemon.hook().call(&pre_tool_use("Write", json!({"file_path": "a", "content": "b"})));
+        let payload = pre_tool_use("Write", json!({"file_path": "a", "content": "b"}));
+        let waiting = daemon.hook().call(&payload);
         let (answer, ()) = tokio::join!(waiting, async {
             let pending = async || Ok(plane.approvals(Some(ApprovalStatus::Pending), 1).await?.pop());
             let approval = until(plane, pending).await;

@@ -14,6 +14,12 @@ turns:
   - - say: \"You said: {prompt}\"
 ";
 
+/// Commits something.
+const COMMITS: &str = "\
+- write: { path: made.txt, content: 'made by an agent' }
+- run: git add made.txt && git -c user.name=a -c user.email=a@b commit --quiet -m made
+";
+
 /// Asks, and says what it was told.
 const ASKS: &str = "\
 turns:
@@ -109,6 +115,24 @@ fn a_session_is_begun_watched_told_stopped_gone_on_with_and_ended_behind_a_snaps
     assert!(all.contains("\napi   decommissioned ") && all.ends_with("\n1 decommissioned\n"), "{all}");
     env.run(&["session", "send", id, "more"]).expect(1);
     env.run(&["journal", "verify"]).expect(0);
+}
+
+#[test]
+fn what_a_session_has_committed_is_merged_into_a_branch_when_the_checks_pass() {
+    let env = place(COMMITS);
+    new(&env, "api");
+    until(&env, "api", (&"idle".into(), 2));
+    env.run(&["session", "merge", "api", "--into", "main", "--check", "false"]).expect(1);
+    assert!(!env.work("project/made.txt").exists());
+    let merged =
+        env.run(&["session", "merge", "api", "--into", "main", "--check", "test -e made.txt"]).expect(0);
+    assert!(
+        merged.stdout.starts_with("✓ test -e made.txt") && merged.stdout.contains("main is at "),
+        "{}",
+        merged.stdout
+    );
+    let removed = env.run(&["session", "rm", "api"]).expect(0).stdout;
+    assert!(removed.starts_with("api is decommissioned"), "{removed}");
 }
 
 #[test]

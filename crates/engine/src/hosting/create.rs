@@ -7,6 +7,7 @@ use crate::error::EngineError;
 use crate::goals;
 use crate::plane::Core;
 use crate::record;
+use crate::workspaces;
 use adjutant_model::action::Caller;
 use adjutant_model::event::Event;
 use adjutant_model::session::{
@@ -59,6 +60,8 @@ pub struct HostParams {
     pub budget: SessionBudget,
     /// The session that starts it.
     pub parent: Option<SessionId>,
+    /// Whether the project's own settings and hooks may hold for the agent.
+    pub is_trusted: bool,
     /// The id that it gets; the session that has it already is found and nothing is made.
     pub id: Option<SessionId>,
     /// The step that it does; its directory is the one that the session works in.
@@ -154,9 +157,12 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
         reason: None,
         activity: ActivityReport::unknown(now, "it was asked for"),
         questions: Vec::new(),
+        is_trusted: params.is_trusted,
+        hooks_silent: false,
         to_tell: None,
         delivered_at: None,
         agent_session: None,
+        transcript: None,
         model_used: None,
         launches: 0,
         handle: None,
@@ -194,6 +200,7 @@ fn budget_check(budget: &SessionBudget) -> Result<(), EngineError> {
 
 /// Gives what a session works on, and what that is called.
 async fn source(core: &Core, params: &HostParams) -> Result<(SessionSource, String), EngineError> {
+    workspaces::check_room(core).await?;
     let git_ref = params.git_ref.clone().filter(|name| !name.is_empty());
     if let Some(name) = &git_ref {
         workspace::ref_check(name)?;

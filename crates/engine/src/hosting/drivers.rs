@@ -3,7 +3,7 @@
 use crate::settings::Settings;
 use adjutant_model::session::{DriverKind, HostHandle, Signal};
 use adjutant_sessions::driver::tmux::{self, Terminal, TmuxParams, TmuxServer};
-use adjutant_sessions::driver::{Adopted, AgentDriver, DriverError, LaunchSpec, Signals, headless};
+use adjutant_sessions::driver::{Adopted, AgentDriver, DriverError, LaunchSpec, Signals, acp, headless, pty};
 use adjutant_sessions::environment;
 use adjutant_sessions::process::Cgroups;
 use std::collections::BTreeMap;
@@ -28,6 +28,7 @@ pub(super) struct Hosted {
 pub(crate) struct Drivers {
     tmux: TmuxServer,
     has_tmux: bool,
+    cgroups: Option<Cgroups>,
 }
 
 impl Drivers {
@@ -36,14 +37,15 @@ impl Drivers {
         let socket = settings.tmux_socket.clone().unwrap_or_else(|| settings.folder.join("tmux.sock"));
         let env = environment(&TERMINAL_VARIABLES, settings.env.iter().cloned(), &BTreeMap::new());
         let has_tmux = is_in_path("tmux", &settings.env);
+        let cgroups = Cgroups::detect(&cgroup_name(&settings.folder));
         let params = TmuxParams {
             program: "tmux".to_owned(),
             socket,
             env,
             host: vec![settings.exe.to_string_lossy().into_owned(), HOST_COMMAND.to_owned()],
-            cgroups: Cgroups::detect(&cgroup_name(&settings.folder)),
+            cgroups: cgroups.clone(),
         };
-        Drivers { tmux: TmuxServer::new(params), has_tmux }
+        Drivers { tmux: TmuxServer::new(params), has_tmux, cgroups }
     }
 
     /// Gives the drivers that can be used here.
@@ -57,7 +59,8 @@ impl Drivers {
         let agent: Arc<dyn AgentDriver> = match spec.driver.driver {
             DriverKind::Tmux => Arc::new(tmux::launch(&self.tmux, spec, signals).await?),
             DriverKind::Headless => Arc::new(headless::launch(spec, signals).await?),
-            DriverKind::Pty | DriverKind::Acp => return Err(not_here(spec.driver.driver)),
+            DriverKind::Pty => Arc::new(pty::launch(self.cgroups.as_ref(), spec, signals).await?),
+            DriverKind::Acp => Arc::new(acp::launch(spec, signals).await?),
         };
         Ok(Hosted { agent, signals: received })
     }
@@ -73,17 +76,21 @@ impl Drivers {
         let (signals, received) = mpsc::channel::<Signal>(SIGNALS_MAX);
         match handle.driver {
             DriverKind::Tmux => {
-                let adopted = self.adopt_terminal(&handle, spec, signals, terminals).await?;
+                let adopted = self.adopt_terminal(handle, spec, signals, terminals).await?;
                 Ok(hosted(adopted, received))
             }
             DriverKind::Headless => Ok(hosted(headless::adopt(handle, spec, signals).await?, received)),
-            DriverKind::Pty | DriverKind::Acp => Err(not_here(handle.driver)),
+            DriverKind::Pty => {
+                let adopted = pty::adopt(self.cgroups.as_ref(), handle, spec, signals).await?;
+                Ok(hosted(adopted, received))
+            }
+            DriverKind::Acp => Ok(hosted(acp::adopt(handle, spec, signals).await?, received)),
         }
     }
 
     async fn adopt_terminal(
         &self,
-        handle: &HostHandle,
+        handle: HostHandle,
         spec: LaunchSpec,
         signals: Signals,
         terminals: Option<&[Terminal]>,
@@ -91,8 +98,8 @@ impl Drivers {
         match terminals {
             None => tmux::adopt(&self.tmux, handle, spec, signals).await,
             Some(terminals) => {
-                let found = terminals.iter().find(|terminal| terminal.is_of(handle));
-                tmux::adopt_found(&self.tmux, found, handle, spec, signals).await
+                let found = terminals.iter().find(|terminal| terminal.is_of(&handle));
+                tmux::adopt_found(&self.tmux, found, &handle, spec, signals).await
             }
         }
     }
@@ -111,11 +118,6 @@ impl Drivers {
 
 /// The hidden command that is put before an agent's program and becomes it.
 pub const HOST_COMMAND: &str = "host-agent";
-
-fn not_here(driver: DriverKind) -> DriverError {
-    let what = format!("the driver {} is not there yet; `tmux` and `headless` are", driver.as_str());
-    DriverError::Unsupported { what }
-}
 
 /// Names the control groups of a data folder.
 fn cgroup_name(folder: &Path) -> String {

@@ -11,7 +11,7 @@ use adjutant_model::SessionId;
 use adjutant_model::event::Event;
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{
-    AgentSignal, AskAnswer, Session, SessionPhase, Signal, SignalSource, WaitingFor,
+    AgentSignal, AskAnswer, DriverKind, Session, SessionPhase, Signal, SignalSource, WaitingFor,
 };
 use adjutant_rules::session::{self, SessionCommand, SessionEffect, SessionEvent, SessionRules, Stepped};
 use adjutant_sessions::driver::AgentDriver;
@@ -54,6 +54,7 @@ pub(super) fn start(core: &Arc<Core>, entry: SessionEntry, begin: Begin) -> Sess
         agent: None,
         signals: None,
         effects: JoinSet::new(),
+        reads_usage: false,
         is_kept: true,
     };
     let core_of_task = core.clone();
@@ -81,6 +82,8 @@ struct Owner {
     agent: Option<Arc<dyn AgentDriver>>,
     signals: Option<mpsc::Receiver<Signal>>,
     effects: JoinSet<Performed>,
+    /// Whether what the agent used is being read.
+    reads_usage: bool,
     /// Whether the store has all that is known, the time of the last signal included.
     is_kept: bool,
 }
@@ -232,9 +235,27 @@ impl Owner {
                 self.effects.spawn(judged);
             }
         }
+        let may_have_used = signals.iter().any(|signal| {
+            matches!(signal.what, AgentSignal::ToolEnded { .. } | AgentSignal::TurnEnded { .. })
+        });
         let events =
             signals.into_iter().map(|signal| SessionEvent::Signal(without_secrets(signal))).collect();
         drop(self.take(events).await);
+        if may_have_used {
+            self.read_usage();
+        }
+    }
+
+    /// Has the transcript read of an agent in a terminal; others tell what they use by themselves.
+    fn read_usage(&mut self) {
+        let is_silent = match self.session.driver {
+            DriverKind::Tmux | DriverKind::Pty => self.session.transcript.is_some(),
+            DriverKind::Acp | DriverKind::Headless => false,
+        };
+        if is_silent && !self.reads_usage {
+            self.reads_usage = true;
+            self.effects.spawn(perform::usage(self.core.clone(), self.session.clone()));
+        }
     }
 
     async fn performed(&mut self, done: Result<Performed, tokio::task::JoinError>) {
@@ -251,6 +272,14 @@ impl Owner {
                 }
             }
             Ok(Performed::Judged { ask_id, answer }) => self.judged(ask_id, answer).await,
+            Ok(Performed::Used(used)) => {
+                self.reads_usage = false;
+                if let Some(used) = used {
+                    let more = AgentSignal::UsedMore(used);
+                    let signal = Signal::new(SignalSource::Hook, "its transcript", more);
+                    drop(self.take(vec![SessionEvent::Signal(signal)]).await);
+                }
+            }
             Ok(Performed::Nothing) => {}
             Err(error) if error.is_cancelled() => {}
             Err(error) => {

@@ -10,23 +10,26 @@ use crate::plane::Core;
 use crate::workspaces;
 use adjutant_model::action::Role;
 use adjutant_model::event::Event;
-use adjutant_model::profile::{Fillings, PromptDelivery};
+use adjutant_model::profile::{Fillings, HookFlavour, PromptDelivery};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{
-    AgentExit, AgentSignal, AskAnswer, FirstPrompt, HostHandle, Session, Signal, SignalSource,
+    AgentExit, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session, SessionUsage, Signal,
+    SignalSource,
 };
 use adjutant_model::{SessionId, TokenId};
+use adjutant_rules::hook::settings;
 use adjutant_rules::profile;
 use adjutant_rules::session::{Launch, LaunchWith, SessionEffect, SessionEvent};
 use adjutant_sessions::driver::tmux::Terminal;
 use adjutant_sessions::driver::{Adopted, AgentDriver, DriverError, Ended, LaunchSpec};
 use adjutant_sessions::process::Swept;
+use adjutant_sessions::transcript::{self, TranscriptFlavour};
 use adjutant_sessions::worktree::RemoveMode;
 use adjutant_sessions::{environment, process};
 use adjutant_store::{Draft, Write};
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -47,6 +50,8 @@ pub(super) enum Performed {
     Hosted { agent: Arc<dyn AgentDriver>, signals: mpsc::Receiver<Signal>, event: SessionEvent },
     /// The gate has answered what an agent asked.
     Judged { ask_id: String, answer: AskAnswer },
+    /// What the agent used since that was read last.
+    Used(Option<SessionUsage>),
     /// Nothing that anybody has to hear of.
     Nothing,
 }
@@ -131,12 +136,15 @@ async fn started(core: &Arc<Core>, session: &Session, launch: &Launch) -> Perfor
         Ok(ready) => ready,
         Err(error) => return failed(told(&error), error.class() == ErrorClass::Retry),
     };
+    let has_terminal = matches!(spec.driver.driver, DriverKind::Tmux | DriverKind::Pty);
+    let expects_hooks = has_terminal && spec.profile.hooks != HookFlavour::None;
     let is_typed = spec.driver.prompt == PromptDelivery::Typed;
     let to_tell = begins_with(launch).filter(|_| is_typed);
     match core.hosting.drivers.launch(spec).await {
         Ok(Hosted { agent, signals }) => {
             let token_id = Some(token_id);
-            let event = SessionEvent::Launched { handle: agent.handle(), resumed, token_id, to_tell };
+            let event =
+                SessionEvent::Launched { handle: agent.handle(), resumed, token_id, to_tell, expects_hooks };
             Performed::Hosted { agent, signals, event }
         }
         Err(error) => {
@@ -199,6 +207,27 @@ fn vanished() -> SessionEvent {
 fn exited(exit: AgentExit) -> SessionEvent {
     let what = AgentSignal::Exited(exit);
     SessionEvent::Signal(Signal::new(SignalSource::Process, "found at the daemon's start", what))
+}
+
+/// Reads what the agent's transcript has grown by; that is how agents in terminals tell what they use.
+pub(super) async fn usage(core: Arc<Core>, session: Session) -> Performed {
+    let Some(path) = session.transcript.clone() else { return Performed::Used(None) };
+    let flavour = match agents::find(&core, &session.agent).map(|profile| profile.hooks) {
+        Ok(HookFlavour::Claude) => TranscriptFlavour::Claude,
+        Ok(HookFlavour::Codex) => TranscriptFlavour::Codex,
+        Ok(HookFlavour::None) | Err(_) => return Performed::Used(None),
+    };
+    let Ok(folder) = folder(&core, session.id) else { return Performed::Used(None) };
+    let read =
+        tokio::task::spawn_blocking(move || transcript::read_on(&folder, Path::new(&path), flavour)).await;
+    match read {
+        Ok(Ok(used)) => Performed::Used(used),
+        Ok(Err(error)) => {
+            tracing::debug!(session = %session.id, %error, "the transcript was not read");
+            Performed::Used(None)
+        }
+        Err(_) => Performed::Used(None),
+    }
 }
 
 async fn end(core: &Arc<Core>, session: &Session, agent: Option<Arc<dyn AgentDriver>>) -> SessionEvent {
@@ -264,6 +293,7 @@ async fn spec(
         session: Some(clock::fresh_random_id().to_string()),
         agent_session: resume.clone(),
         prompt: argument,
+        trusted: workspace.project.clone().filter(|_| session.is_trusted),
         hook,
     };
     let argv = profile::argv(&profile, &driver, &fillings);
@@ -315,6 +345,10 @@ async fn environment_of(
         ("ADJUTANT_HOOK_UNREACHABLE".to_owned(), profile.on_unreachable.as_str().to_owned()),
         ("ADJUTANT_HOOK_READ_ONLY".to_owned(), profile.tools_read_only.join(",")),
     ]);
+    if profile.hooks == HookFlavour::Codex && spec.driver.driver == DriverKind::Acp {
+        let config = settings::codex_config(&core.settings.exe.to_string_lossy());
+        extra.insert(settings::CODEX_CONFIG_VARIABLE.to_owned(), config);
+    }
     extra.extend(core.endpoint().map(|url| ("ADJUTANT_URL".to_owned(), url)));
     let socket = core.settings.socket.as_ref().map(|path| path.to_string_lossy().into_owned());
     extra.extend(socket.map(|path| ("ADJUTANT_SOCKET".to_owned(), path)));

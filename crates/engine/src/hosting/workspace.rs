@@ -56,7 +56,9 @@ pub(super) async fn provide(core: &Core, session: &Session) -> Result<WorkspaceR
         SessionSource::Directory { path } => return given(core, session, path).await,
     };
     let params = WorktreeParams { project: &project, path: &path, branch: &branch, base };
-    worktree::create(&core.git, params).await.map_err(workspaces::refused)
+    let made = worktree::create(&core.git, params).await.map_err(workspaces::refused)?;
+    workspaces::fill(core, &made).await;
+    Ok(made)
 }
 
 /// Gives the directory of a run as it is; its project is known by the run, whose policy holds for the session too.
@@ -75,7 +77,7 @@ async fn given(core: &Core, session: &Session, path: &str) -> Result<WorkspaceRe
 
 async fn cache(core: &Core, url: &str) -> Result<PathBuf, EngineError> {
     let url = remote_check(url)?;
-    let folder = core.settings.folder.join("repositories");
+    let folder = workspaces::repositories_folder(core);
     let params = CacheParams { folder: &folder, url: &url, refresh: Refresh::Now };
     repository::ensure(&core.git, params).await.map_err(|error| EngineError::Workspace {
         message: workspaces::told(&error),
@@ -122,7 +124,7 @@ pub(super) async fn removable(core: &Core, session: &Session) -> Result<(), Engi
             session.name
         ),
         hint: Some(format!(
-            "take it over with `adjutant session merge {0}`, or `adjutant session rm {0} --force` leaves it in a \
+            "take it over with `adjutant session merge {0} --into BRANCH`, or `adjutant session rm {0} --force` leaves it in a \
              snapshot alone",
             session.name
         )),

@@ -127,6 +127,7 @@ struct Owner {
 pub(super) type Reply = Box<dyn FnOnce() + Send>;
 
 /// What a wait of the owner ended with.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 enum Woken {
     Command(RunCommand),
     TimeToLive,

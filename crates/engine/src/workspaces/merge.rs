@@ -104,11 +104,11 @@ async fn commands(core: &Core, holder: &Holder, checks: MergeChecks) -> Result<V
     Ok(commands)
 }
 
-/// Gives the checks of the goal that a run works on.
+/// Gives the checks of the goal that is worked on.
 async fn goal_checks(core: &Core, holder: &Holder) -> Result<Vec<String>, EngineError> {
     let goal_id = match holder {
         Holder::Run(run_id) => core.store.run_get(run_id).await?.and_then(|run| run.goal_id),
-        Holder::Session(_) => None,
+        Holder::Session(id) => core.store.session_get(*id).await?.and_then(|entry| entry.session.goal_id),
     };
     let Some(goal_id) = goal_id else { return Ok(Vec::new()) };
     let goal = core.store.goal_get(&goal_id).await?;

@@ -43,6 +43,10 @@ pub struct HostParams {
     /// What it may spend.
     #[serde(default)]
     pub budget: BudgetView,
+    /// Whether the project's own settings and hooks may hold for the agent; an agent that asks whether a folder is trusted
+    /// does not ask then.
+    #[serde(default)]
+    pub trust: bool,
     /// How long to wait for its agent to be there, in milliseconds, up to 120000; 30000 when nothing is said. It goes on
     /// all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]

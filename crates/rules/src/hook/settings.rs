@@ -82,6 +82,9 @@ pub struct ForeignHook {
     pub runs: String,
 }
 
+/// The variable whose JSON `codex-acp` merges into the configuration of its sessions.
+pub const CODEX_CONFIG_VARIABLE: &str = "CODEX_CONFIG";
+
 /// What is left of a file without our entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removed {
@@ -175,6 +178,14 @@ pub fn codex_override(program: &str) -> String {
             .expect("a text takes everything");
     }
     text + "}"
+}
+
+/// Gives our hooks as `codex-acp` takes them: the JSON object of its variable [`CODEX_CONFIG_VARIABLE`].
+pub fn codex_config(program: &str) -> String {
+    let mut file = read(&fresh(HookFlavour::Codex, program)).expect("our own settings are settings");
+    // Nobody sees a trust review there; without it they are passed over silently.
+    *file.member_or("bypass_hook_trust", Json::Other(true.into())) = Json::Other(true.into());
+    file.pretty()
 }
 
 fn read(text: &str) -> Result<Json, SettingsError> {

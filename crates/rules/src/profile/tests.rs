@@ -215,3 +215,18 @@ fn streams_and_hooks_of_the_shipped_agents_fit() {
         assert_eq!(shipped(agent).hooks, flavour);
     }
 }
+
+#[test]
+fn a_version_is_known_when_the_profile_was_tried_with_it() {
+    let rows = [
+        ("claude", "2.1.329", true),
+        ("claude", "3.0.0", false),
+        ("codex", "0.169.0", true),
+        ("codex", "0.120.4", false),
+        ("codex", "new", false),
+    ];
+    for (agent, version, expected) in rows {
+        let range = shipped(agent).version.known.as_deref().expect("it says which");
+        assert_eq!(is_known(range, version), expected, "{agent} {version}");
+    }
+}

@@ -10,6 +10,9 @@ use adjutant_model::session::{
     Activity, ActivityReport, AgentQuestion, AgentSignal, Session, Signal, SignalSource, WaitingFor,
 };
 
+/// By what a dialog is answered that an agent shows before it has begun.
+const TERMINAL_ASK: &str = "terminal";
+
 /// Takes what became known of a living agent.
 pub(super) fn observe(session: &mut Session, signal: Signal, now: Timestamp) {
     let Signal { source, evidence, what } = signal;
@@ -56,8 +59,13 @@ struct Observed<'a> {
 
 impl Observed<'_> {
     fn take(&mut self, what: AgentSignal) {
+        if self.source > SignalSource::Terminal && self.session.hooks_silent {
+            self.session.hooks_silent = false;
+            self.session.questions.retain(|question| question.ask_id != TERMINAL_ASK);
+        }
         match what {
-            AgentSignal::Began { agent_session, model, transcript: _ } => {
+            AgentSignal::Began { agent_session, model, transcript } => {
+                self.session.transcript = transcript.or(self.session.transcript.take());
                 self.session.agent_session = agent_session.or(self.session.agent_session.take());
                 self.session.model_used = model.or(self.session.model_used.take());
                 if self.session.activity.activity == Activity::Unknown {
@@ -88,7 +96,10 @@ impl Observed<'_> {
                 }
             }
             AgentSignal::TurnEnded { text, error } => {
-                self.session.turns += 1;
+                // A hook and the protocol may both tell of the same end.
+                if self.session.activity.activity != Activity::Idle {
+                    self.session.turns += 1;
+                }
                 self.session.questions.clear();
                 self.session.task_end.get_or_insert_with(|| task::end_of_turn(text, error.as_deref()));
                 if let Some(error) = error {
@@ -104,6 +115,7 @@ impl Observed<'_> {
             AgentSignal::Used(total) => budget::set(self.session, &total),
             AgentSignal::UsedMore(step) => budget::add(self.session, &step),
             AgentSignal::Output => self.terminal_says(Activity::Working),
+            AgentSignal::Quiet { quiet_ms: _ } if self.session.hooks_silent => self.has_not_begun(),
             AgentSignal::Quiet { quiet_ms: _ } => self.terminal_says(Activity::Idle),
             // The lifecycle's.
             AgentSignal::Exited(_) => {}
@@ -146,6 +158,22 @@ impl Observed<'_> {
             (None, Activity::Waiting(_)) => self.becomes(Activity::Working),
             (None, Activity::Working | Activity::Idle | Activity::Unknown) => {}
         }
+    }
+
+    /// Its terminal waits and no hook came: something stands in its way, such as a question whether a folder is trusted.
+    fn has_not_begun(&mut self) {
+        self.evidence = format!("{}, and no hook was called", self.evidence);
+        self.asked(AgentQuestion {
+            ask_id: TERMINAL_ASK.to_owned(),
+            what: WaitingFor::Question,
+            text: "the agent has not begun: its terminal may show a dialog that a person has to answer"
+                .to_owned(),
+            tool: None,
+            input: None,
+            options: Vec::new(),
+            subagent: None,
+            asked_at: self.now,
+        });
     }
 
     fn terminal_says(&mut self, activity: Activity) {

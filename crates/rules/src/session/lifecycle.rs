@@ -47,8 +47,9 @@ impl<'a> Machine<'a> {
             SessionEvent::WorkspaceFailed { message } => {
                 self.could_not_begin(SessionPhase::Provisioning, &message)
             }
-            SessionEvent::Launched { handle, resumed, token_id, to_tell } => {
+            SessionEvent::Launched { handle, resumed, token_id, to_tell, expects_hooks } => {
                 self.session.token_id = token_id.or(self.session.token_id.take());
+                self.session.hooks_silent = expects_hooks;
                 self.launched(handle, resumed, to_tell);
             }
             SessionEvent::Told => self.session.to_tell = None,

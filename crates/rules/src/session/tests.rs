@@ -33,9 +33,12 @@ fn fresh() -> Session {
         reason: None,
         activity: ActivityReport::unknown(at(0), "it was asked for"),
         questions: Vec::new(),
+        is_trusted: false,
+        hooks_silent: false,
         to_tell: None,
         delivered_at: None,
         agent_session: None,
+        transcript: None,
         model_used: None,
         launches: 0,
         handle: None,
@@ -65,7 +68,13 @@ fn handle(launch: u32) -> HostHandle {
 }
 
 fn launched() -> SessionEvent {
-    SessionEvent::Launched { handle: handle(1), resumed: false, token_id: None, to_tell: None }
+    SessionEvent::Launched {
+        handle: handle(1),
+        resumed: false,
+        token_id: None,
+        to_tell: None,
+        expects_hooks: false,
+    }
 }
 
 fn hook(evidence: &str, what: AgentSignal) -> SessionEvent {
@@ -289,7 +298,13 @@ fn an_agent_goes_on_with_what_it_was_told_and_never_loses_its_task() {
 #[test]
 fn what_is_typed_is_told_once_and_again_only_when_nobody_knows() {
     let to_tell = Some(FirstPrompt::Task);
-    let typed = SessionEvent::Launched { handle: handle(1), resumed: false, token_id: None, to_tell };
+    let typed = SessionEvent::Launched {
+        handle: handle(1),
+        resumed: false,
+        token_id: None,
+        to_tell,
+        expects_hooks: false,
+    };
     let (session, effects) = after(fresh(), vec![SessionEvent::WorkspaceReady, typed.clone()]);
     assert_eq!(effects.last(), Some(&SessionEffect::Tell(FirstPrompt::Task)));
     assert_eq!(pending(&session), Some(SessionEffect::Tell(FirstPrompt::Task)), "the daemon may die now");
@@ -407,6 +422,24 @@ fn activity_follows_the_signal_that_is_trusted_most() {
 }
 
 #[test]
+fn an_agent_whose_hooks_stay_silent_has_not_begun() {
+    let quiet = || terminal(AgentSignal::Quiet { quiet_ms: 5_000 });
+    let launched = SessionEvent::Launched {
+        handle: handle(1),
+        resumed: false,
+        token_id: None,
+        to_tell: None,
+        expects_hooks: true,
+    };
+    let dialog = vec![SessionEvent::WorkspaceReady, launched, terminal(AgentSignal::Output), quiet()];
+    let (waiting, _) = after(fresh(), dialog);
+    assert_eq!(waiting.activity.activity, Activity::Waiting(WaitingFor::Question));
+    assert_eq!(waiting.questions[0].ask_id, "terminal");
+    let (begun, _) = after(waiting, vec![began(), quiet()]);
+    assert_eq!((begun.activity.activity, begun.questions.len()), (Activity::Idle, 0));
+}
+
+#[test]
 fn since_is_when_it_began_and_evidence_says_what_told() {
     let tool = || hook("PreToolUse", AgentSignal::Working);
     let (session, _) = after(running(), vec![tool(), tool(), tool()]);
@@ -420,7 +453,9 @@ fn since_is_when_it_began_and_evidence_says_what_told() {
 
 #[test]
 fn a_turn_that_ended_is_kept_in_a_snapshot() {
-    let (session, effects) = after(running(), vec![turn_ended(), turn_ended()]);
+    let prompted = || hook("UserPromptSubmit", AgentSignal::PromptTaken);
+    let told_twice = vec![prompted(), turn_ended(), turn_ended(), prompted(), turn_ended(), turn_ended()];
+    let (session, effects) = after(running(), told_twice);
     assert_eq!((session.turns, effects), (2, vec![SessionEffect::Snapshot; 2]));
 }
 

@@ -64,6 +64,7 @@ fn host_params(params: http::HostParams) -> Answer<HostParams> {
         tier: tier.transpose()?,
         model: params.model,
         budget: SessionBudget { max_cost_usd, max_tokens, max_minutes },
+        is_trusted: params.trust,
         ..HostParams::default()
     })
 }

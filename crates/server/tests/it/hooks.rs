@@ -1,5 +1,10 @@
 //! Hooks over real sockets: what is taken, whose it is, what is answered, and what is kept of it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test's helper does not get ends the test, as in the test itself"
+)]
+
 use crate::harness::{Daemon, refused};
 use adjutant_model::SessionId;
 use adjutant_model::client_run::ApprovalStatus;

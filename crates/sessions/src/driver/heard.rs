@@ -106,6 +106,16 @@ impl Meter {
         (more != SessionUsage::default()).then_some(AgentSignal::UsedMore(more))
     }
 
+    /// Takes a cost that counts from some beginning, and gives what is new of it. One that is smaller than before counts
+    /// from nothing again.
+    pub(super) fn cost(&mut self, total: f64) -> Option<f64> {
+        let told = self.told.cost_usd.unwrap_or(0.0);
+        let more = if total < told { total } else { total - told };
+        let is_measure = !std::mem::replace(&mut self.is_set, true);
+        self.told.cost_usd = Some(total);
+        (more > 0.0 && !is_measure).then_some(more)
+    }
+
     /// Takes the numbers from the beginning of the session and tells what is new in them. Of `turn`, the present turn
     /// alone, the rest is told that was not, when nothing is known of the turns before.
     pub(super) fn total(&mut self, total: SessionUsage, turn: &SessionUsage) -> Option<AgentSignal> {
@@ -127,7 +137,8 @@ impl Meter {
     }
 }
 
-fn minus(a: &SessionUsage, b: &SessionUsage) -> SessionUsage {
+/// Gives by how much `a` is more than `b`; the context's measures are those of `a`.
+pub(crate) fn minus(a: &SessionUsage, b: &SessionUsage) -> SessionUsage {
     SessionUsage {
         input_tokens: a.input_tokens.saturating_sub(b.input_tokens),
         output_tokens: a.output_tokens.saturating_sub(b.output_tokens),
@@ -163,12 +174,12 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// Gives a text of a message.
-pub(super) fn text_at<'a>(message: &'a Value, pointer: &str) -> Option<&'a str> {
+pub(crate) fn text_at<'a>(message: &'a Value, pointer: &str) -> Option<&'a str> {
     message.pointer(pointer).and_then(Value::as_str)
 }
 
 /// Gives a number of a message, 0 when there is none.
-pub(super) fn count_at(message: &Value, pointer: &str) -> u64 {
+pub(crate) fn count_at(message: &Value, pointer: &str) -> u64 {
     message.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
 }
 

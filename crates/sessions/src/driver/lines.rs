@@ -55,6 +55,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
+    /// Gives the stream back, of which nothing was read yet.
+    pub(super) fn into_inner(self) -> R {
+        self.reader.into_inner()
+    }
+
     fn take(&mut self) -> Line {
         let (line, bytes) = (std::mem::take(&mut self.line), std::mem::take(&mut self.bytes));
         if bytes > line.len() as u64 {

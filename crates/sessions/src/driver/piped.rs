@@ -5,8 +5,7 @@
 
 use super::lines::Lines;
 use super::{DriverError, Ended, LaunchSpec};
-use crate::probe::find_program;
-use crate::process::{self, EFFECT_VARIABLE, ProcessSpec, SearchedPath, SpawnError, Swept};
+use crate::process::{self, EFFECT_VARIABLE, Hosted, ProcessId, ProcessSpec, SpawnError, Swept};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{AgentExit, HostHandle};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -31,6 +30,9 @@ const STDERR_CHARS_MAX: usize = 500;
 /// How long what a program wrote last may take to arrive behind its end.
 pub(super) const LINGER: Duration = Duration::from_millis(300);
 
+/// How long what it left behind may take to end after TERM.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+
 /// How long the kernel may take to end a program after KILL.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -39,7 +41,7 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Piped {
     child: Child,
     leader: Pid,
-    started_ticks: u64,
+    process: Option<ProcessId>,
     marker: String,
     exit: Option<AgentExit>,
     stderr: Arc<Mutex<Vec<String>>>,
@@ -98,10 +100,11 @@ impl Piped {
         let ((stdin, stdout), errors) = pipes.ok_or_else(lost)?;
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let drain = tokio::spawn(drain(Lines::new(errors), Arc::clone(&stderr)));
+        let found = child.id().and_then(process::process_of);
         let piped = Piped {
             child,
             leader,
-            started_ticks: started_ticks(leader).unwrap_or_default(),
+            process: found,
             marker: start.marker.to_owned(),
             exit: None,
             stderr,
@@ -117,7 +120,7 @@ impl Piped {
             launch: spec.launch,
             terminal: None,
             pid: self.leader.as_raw_nonzero().get().unsigned_abs(),
-            started_ticks: self.started_ticks,
+            started_ticks: self.process.map_or(0, ProcessId::started_ticks),
         }
     }
 
@@ -129,6 +132,13 @@ impl Piped {
         let exit = self.child.wait().await.map_or(AgentExit::Vanished, exit_of);
         self.exit = Some(exit);
         exit
+    }
+
+    /// Ends it after its input was closed: a third of the grace is for that alone.
+    pub(super) async fn end_gently(&mut self, grace: Duration) -> Ended {
+        let asked = grace / 3;
+        timeout(asked, self.wait()).await.ok();
+        self.end(grace - asked).await
     }
 
     /// Ends it and every descendant: TERM to the group, KILL after the grace, and then whatever carries the marker.
@@ -145,15 +155,23 @@ impl Piped {
         Ended { exit: self.exit.unwrap_or(AgentExit::Vanished), swept }
     }
 
-    /// Ends what it left behind.
+    /// Ends what it left behind: what is left of its group, and what carries the marker.
     pub(super) async fn sweep(&self) -> Swept {
-        process::sweep(&self.marker).await
+        let marker = self.marker.clone();
+        match self.process {
+            Some(process) => {
+                process::end_hosted(&Hosted { process, marker, cgroup: None }, LEFTOVER_GRACE).await
+            }
+            None => process::sweep(&marker).await,
+        }
     }
 
     /// Gives the last line of its standard error that says something, once it has ended.
     pub(super) async fn complaint(&mut self) -> Option<String> {
         // A descendant may hold it open for ever.
-        timeout(LINGER, &mut self.drain).await.ok();
+        if !self.drain.is_finished() {
+            timeout(LINGER, &mut self.drain).await.ok();
+        }
         let lines = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().rev().find(|line| line.chars().any(char::is_alphanumeric)).cloned()
     }
@@ -225,15 +243,7 @@ impl Writer {
 
 /// Looks whether a program is there without starting it.
 pub(super) fn found(start: Start<'_>) -> Result<(), DriverError> {
-    let program = start.argv.first().filter(|program| !program.is_empty());
-    let program = program.ok_or_else(|| refused(&SpawnError::EmptyCommand))?;
-    match find_program(program, start.env, start.cwd) {
-        Some(_) => Ok(()),
-        None => {
-            let in_path = if program.contains('/') { SearchedPath::No } else { SearchedPath::Yes };
-            Err(refused(&SpawnError::NotFound { program: program.clone(), in_path }))
-        }
-    }
+    process::locate(start.argv, start.cwd, start.env).map_err(|why| refused(&why))
 }
 
 async fn drain(mut lines: Lines<tokio::process::ChildStderr>, kept: Arc<Mutex<Vec<String>>>) {
@@ -273,12 +283,4 @@ fn exit_of(status: ExitStatus) -> AgentExit {
         (None, Some(signal)) => AgentExit::Signal(signal),
         (None, None) => AgentExit::Vanished,
     }
-}
-
-/// Reads when a process started, in the kernel's ticks since boot; see proc_pid_stat(5).
-fn started_ticks(pid: Pid) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    let rest = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
 }

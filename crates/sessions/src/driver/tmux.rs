@@ -13,11 +13,10 @@ mod server;
 pub use listing::Terminal;
 pub use server::TmuxParams;
 
-use super::terminal::{self, Answer, Tap};
+use super::terminal::{self, Answer, LEFTOVER_GRACE, Tap};
 use super::{Adopted, AgentDriver, DriverError, Ended, LaunchSpec, Screen, Signals};
-use crate::EFFECT_VARIABLE;
 use crate::process::{self, Cgroup, Hosted, ProcessId, Swept};
-use crate::screen::{Scrollback, plain};
+use crate::screen::plain;
 use adjutant_model::profile::{AgentProfile, TerminalSpec};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{AgentExit, AskAnswer, DriverKind, HostHandle};
@@ -27,6 +26,7 @@ use futures_util::future::BoxFuture;
 use listing::{LISTING_FORMAT, terminal_name, window_name};
 use protocol::{quoted, unformatted};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
@@ -37,11 +37,12 @@ const COMMANDS_MAX: usize = 256;
 /// How many lines of a screen are given at most.
 const SCREEN_LINES_MAX: usize = 10_000;
 
-/// How long tmux may take to tell how a program ended that was ended.
-const END_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long what an agent left behind when it ended by itself may take to end.
-const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+/// Whether a terminal was made just now, so that its agent has yet to show something before it is ready.
+#[derive(Debug, Clone, Copy)]
+enum Age {
+    New,
+    Found,
+}
 
 /// Adjutant's tmux server, and the one connection to it. Clone it to talk to it; the last clone to go lets go of the
 /// server and ends nothing on it.
@@ -50,6 +51,7 @@ pub struct TmuxServer {
     params: Arc<TmuxParams>,
     commands: mpsc::Sender<Command>,
     watching: Watching,
+    watchers: Arc<AtomicU64>,
     _task: Arc<AbortOnDropHandle<()>>,
 }
 
@@ -61,7 +63,8 @@ impl TmuxServer {
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
         let control = Control::new(Arc::clone(&params), Arc::clone(&watching));
         let task = tokio::spawn(control.run(waiting));
-        TmuxServer { params, commands, watching, _task: Arc::new(AbortOnDropHandle::new(task)) }
+        let watchers = Arc::default();
+        TmuxServer { params, commands, watching, watchers, _task: Arc::new(AbortOnDropHandle::new(task)) }
     }
 
     /// Lists the agents' terminals on the server, living and ended, in one call of tmux; none when there is no server.
@@ -69,8 +72,7 @@ impl TmuxServer {
     /// # Errors
     /// [`DriverError::Failed`] when the server is there and does not answer.
     pub async fn terminals(&self) -> Result<Vec<Terminal>, DriverError> {
-        let command = format!("list-panes -a -F '{LISTING_FORMAT}'");
-        match self.run(Want::Present, vec![command]).await {
+        match self.run(Want::Present, vec![listing::command()]).await {
             Ok(lines) => Ok(lines.iter().filter_map(|line| Terminal::parse(line)).collect()),
             Err(ControlError::NoServer) => Ok(Vec::new()),
             Err(error) => Err(failed(error)),
@@ -97,7 +99,7 @@ impl TmuxServer {
     async fn run(&self, want: Want, commands: Vec<String>) -> Result<Vec<String>, ControlError> {
         let (reply, answer) = oneshot::channel();
         let gone = || ControlError::Unreachable("its connection is gone".to_owned());
-        self.commands.send(Command { commands, want, reply }).await.map_err(|_| gone())?;
+        self.commands.send(Command::Run { commands, want, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -106,11 +108,35 @@ impl TmuxServer {
     }
 
     /// Begins to watch a terminal.
-    fn watch(&self, terminal: &Terminal) -> Tap {
-        let (feed, tap) = terminal::feed();
-        let watched = Watched::new(terminal.name.clone(), terminal.pid, feed);
+    fn watch(&self, terminal: &Terminal, age: Age) -> (Tap, u64) {
+        let (feed, tap) = terminal::feed(match age {
+            Age::New => 0,
+            Age::Found => 1,
+        });
+        let watcher = self.watchers.fetch_add(1, Ordering::Relaxed);
+        let watched = Watched::new(terminal.name.clone(), terminal.pid, feed, watcher);
         lock(&self.watching).insert(terminal.pane, watched);
-        tap
+        (tap, watcher)
+    }
+
+    /// Tells what a terminal that was just made has done before it was watched.
+    async fn catch_up(&self, terminal: &Terminal) {
+        let ask = format!(
+            "display-message -p -t %{} 'C #{{cursor_x}} #{{cursor_y}} #{{history_size}}'",
+            terminal.pane
+        );
+        let said = self.run(Want::Present, vec![ask]).await.unwrap_or_default();
+        if said.first().is_some_and(|said| said != "C 0 0 0")
+            && let Some(watched) = lock(&self.watching).get(&terminal.pane)
+        {
+            watched.feed.output(Vec::new());
+        }
+        self.look().await;
+    }
+
+    /// Lets the connection find out who has ended; for what ended before it was watched.
+    async fn look(&self) {
+        self.commands.send(Command::Look).await.ok();
     }
 
     fn cgroup(&self, spec: &LaunchSpec) -> Option<Cgroup> {
@@ -142,12 +168,16 @@ pub async fn launch(
             return Err(refused(format!("the terminal `{name}` is another session's")));
         }
         if terminal.launch == spec.launch {
-            return agent(server, spec, &terminal, signals);
+            let agent = agent(server, spec, &terminal, Age::Found, signals)?;
+            server.look().await;
+            return Ok(agent);
         }
         end_terminal(server, &spec, &terminal).await;
     }
     let terminal = start(server, &spec, &name, &window).await?;
-    agent(server, spec, &terminal, signals)
+    let agent = agent(server, spec, &terminal, Age::New, signals)?;
+    server.catch_up(&terminal).await;
+    Ok(agent)
 }
 
 /// Takes up a terminal that was started before, or says how it ended.
@@ -156,12 +186,12 @@ pub async fn launch(
 /// [`DriverError::Failed`] when the server does not answer; the terminal may be there then.
 pub async fn adopt(
     server: &TmuxServer,
-    handle: &HostHandle,
+    handle: HostHandle,
     spec: LaunchSpec,
     signals: Signals,
 ) -> Result<Adopted<TmuxAgent>, DriverError> {
-    let found = server.terminals().await?.into_iter().find(|terminal| terminal.is_of(handle));
-    adopt_found(server, found.as_ref(), handle, spec, signals).await
+    let found = server.terminals().await?.into_iter().find(|terminal| terminal.is_of(&handle));
+    adopt_found(server, found.as_ref(), &handle, spec, signals).await
 }
 
 /// Takes up a terminal that was found in a listing, as [`adopt`] does: for many at once.
@@ -177,7 +207,9 @@ pub async fn adopt_found(
 ) -> Result<Adopted<TmuxAgent>, DriverError> {
     let (exit, terminal) = match found {
         Some(terminal) if terminal.ended.is_none() => {
-            return Ok(Adopted::Living(agent(server, spec, terminal, signals)?));
+            let agent = agent(server, spec, terminal, Age::Found, signals)?;
+            server.look().await;
+            return Ok(Adopted::Living(agent));
         }
         Some(terminal) => (terminal.ended.unwrap_or(AgentExit::Vanished), Some(terminal)),
         None => (AgentExit::Vanished, None),
@@ -197,6 +229,7 @@ pub async fn adopt_found(
 pub struct TmuxAgent {
     server: TmuxServer,
     terminal: Terminal,
+    watcher: u64,
     handle: HostHandle,
     profile: Arc<AgentProfile>,
     folder: std::path::PathBuf,
@@ -212,8 +245,9 @@ pub struct TmuxAgent {
 impl Drop for TmuxAgent {
     fn drop(&mut self) {
         let mut watching = lock(&self.server.watching);
-        // The pane's number is never used again while the server lives.
-        watching.remove(&self.terminal.pane);
+        if watching.get(&self.terminal.pane).is_some_and(|watched| watched.watcher == self.watcher) {
+            watching.remove(&self.terminal.pane);
+        }
     }
 }
 
@@ -241,14 +275,7 @@ impl AgentDriver for TmuxAgent {
     }
 
     fn interrupt(&self) -> BoxFuture<'_, Result<(), DriverError>> {
-        async {
-            if self.spec().interrupt_keys.is_empty() {
-                let what = "the agent's profile does not say which keys interrupt it".to_owned();
-                return Err(DriverError::Unsupported { what });
-            }
-            self.press(&self.spec().interrupt_keys).await
-        }
-        .boxed()
+        async { self.press(terminal::interrupt_keys(self.spec())?).await }.boxed()
     }
 
     fn screen(&self, lines_max: usize) -> BoxFuture<'_, Result<Screen, DriverError>> {
@@ -312,9 +339,7 @@ impl TmuxAgent {
         let pane = self.terminal.pane;
         let mut commands = vec![format!("copy-mode -q -t %{pane}")];
         for key in keys {
-            let word = quoted(key).ok_or_else(|| DriverError::Unsupported {
-                what: format!("`{}` is no key", key.escape_debug()),
-            })?;
+            let word = quoted(key).ok_or_else(|| terminal::no_key(key))?;
             commands.push(format!("send-keys -t %{pane} {word}"));
         }
         self.server.run(Want::Present, commands).await.map(drop).map_err(gone_or_failed)
@@ -325,23 +350,11 @@ impl TmuxAgent {
     }
 
     async fn end_all(&self, grace: Duration) -> Result<Ended, DriverError> {
-        let mut ended = self.ended.clone();
         let swept = process::end_hosted(&self.hosted, grace).await;
-        // How it ended is what tmux says; when it says nothing any more, it is gone.
-        let exit = tokio::time::timeout(END_PATIENCE, terminal::exit_of(&mut ended)).await;
-        let exit = exit.unwrap_or(AgentExit::Vanished);
-        let earlier = match exit {
-            AgentExit::Vanished => None,
-            AgentExit::Code(_) | AgentExit::Signal(_) => {
-                let mut swept = self.swept.clone();
-                tokio::time::timeout(END_PATIENCE, swept.wait_for(Option::is_some)).await.ok();
-                let earlier = *self.swept.borrow();
-                earlier
-            }
-        };
+        self.server.look().await;
+        let ended = terminal::ended(self.ended.clone(), self.swept.clone(), swept).await;
         self.server.close(&self.terminal).await;
-        let killed = swept.killed + earlier.map_or(0, |swept| swept.killed);
-        Ok(Ended { exit, swept: Swept { killed, alive: swept.alive } })
+        Ok(ended)
     }
 }
 
@@ -350,32 +363,22 @@ fn agent(
     server: &TmuxServer,
     spec: LaunchSpec,
     terminal: &Terminal,
+    age: Age,
     signals: Signals,
 ) -> Result<TmuxAgent, DriverError> {
     // Of a program that has ended already nobody can tell when it started.
     let started_ticks = process::process_of(terminal.pid).map_or(0, ProcessId::started_ticks);
     let process = ProcessId::new(terminal.pid, started_ticks).ok_or(DriverError::Gone)?;
     let hosted = hosted(server, &spec, process);
-    let tap = server.watch(terminal);
+    let (tap, watcher) = server.watch(terminal, age);
     let (pulse, ended) = (tap.pulse.clone(), tap.ended.clone());
     if let Some(exit) = terminal.ended
         && let Some(watched) = lock(&server.watching).get(&terminal.pane)
     {
         watched.feed.end(exit);
     }
-    let scrollback = Scrollback::open(&spec.folder, spec.scrollback_bytes_max)
-        .inspect_err(|error| tracing::warn!(%error, session = spec.session, "no scrollback is kept"))
-        .ok();
-    let idle_quiet = Duration::from_millis(spec.profile.terminal.idle_quiet_ms);
     let (swept_told, swept) = watch::channel(None);
-    let hunted = hosted.clone();
-    let task = async move {
-        let exit = terminal::watch(tap, scrollback, idle_quiet, signals.clone()).await;
-        // When the end is told, nothing is left of it.
-        let swept = process::end_hosted(&hunted, LEFTOVER_GRACE).await;
-        swept_told.send_replace(Some(swept));
-        terminal::tell_exit(&signals, exit).await;
-    };
+    let task = terminal::host(tap, &spec, signals, hosted.clone(), swept_told);
     Ok(TmuxAgent {
         handle: HostHandle {
             driver: DriverKind::Tmux,
@@ -386,6 +389,7 @@ fn agent(
         },
         server: server.clone(),
         terminal: terminal.clone(),
+        watcher,
         profile: spec.profile,
         folder: spec.folder,
         hosted,
@@ -408,14 +412,15 @@ async fn start(
     name: &str,
     window: &str,
 ) -> Result<Terminal, DriverError> {
-    process::locate(&spec.argv, &spec.cwd, &spec.env).map_err(|error| DriverError::Start {
-        what: error.to_string(),
-        hint: None,
-        class: error.class(),
-    })?;
+    terminal::startable(spec)?;
     let cgroup = server.params.cgroups.as_ref().and_then(|cgroups| cgroups.group(window));
     let procs = cgroup.as_ref().map(Cgroup::procs);
-    let path = script::write(spec, &environment(spec), &server.params.host, procs.as_deref())?;
+    let path = script::write(
+        spec,
+        &terminal::environment(spec, "tmux-256color"),
+        &server.params.host,
+        procs.as_deref(),
+    )?;
     let started = start_script(server, spec, (name, window), &path).await;
     if started.is_err() {
         std::fs::remove_file(&path).ok();
@@ -432,7 +437,7 @@ async fn start_script(
     (name, window): (&str, &str),
     path: &std::path::Path,
 ) -> Result<Terminal, DriverError> {
-    let (columns, rows) = (spec.size.0.clamp(2, 1_000), spec.size.1.clamp(2, 1_000));
+    let (columns, rows) = terminal::bounded(spec.size);
     let script = quoted(&path.to_string_lossy()).ok_or_else(|| DriverError::Start {
         what: format!("tmux cannot start {}", path.display()),
         hint: None,
@@ -456,15 +461,6 @@ async fn start_script(
         hint: None,
         class: ErrorClass::Retry,
     })
-}
-
-/// Gives the whole environment of the agent: what it was given, its marker, and the terminal's name.
-fn environment(spec: &LaunchSpec) -> Vec<(String, String)> {
-    let mut env = spec.env.clone();
-    let own = [("TERM", "tmux-256color"), (EFFECT_VARIABLE, spec.marker.as_str())];
-    env.retain(|(name, _)| !own.iter().any(|(own, _)| own == name));
-    env.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    env
 }
 
 /// Ends an earlier start of the same session.

@@ -45,9 +45,9 @@ impl Cgroups {
         Some(Cgroup { folder: self.folder.join(name) }).filter(|cgroup| cgroup.folder.is_dir())
     }
 
-    /// Removes the folder when no group is in it.
+    /// Removes the folder with all groups in it that are empty.
     pub fn remove(&self) {
-        fs::remove_dir(&self.folder).ok();
+        remove_empty(&self.folder);
     }
 }
 

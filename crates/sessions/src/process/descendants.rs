@@ -78,7 +78,7 @@ pub async fn end_hosted(hosted: &Hosted, grace: Duration) -> Swept {
     swept
 }
 
-/// Finds the process that has a pid now.
+/// Finds the process that has a pid now, also when it has ended and its parent has not asked yet.
 pub fn process_of(pid: u32) -> Option<ProcessId> {
     system::process_of(Pid::from_raw(i32::try_from(pid).ok()?)?)
 }
@@ -137,7 +137,7 @@ impl ProcessId {
 
     /// Tells whether it is there and no zombie.
     pub fn is_alive(self) -> bool {
-        process_of(self.pid()) == Some(self)
+        system::is_alive(self)
     }
 }
 
@@ -274,10 +274,15 @@ mod system {
         found.into_iter().filter(|process| Some(process.pid) != hunt.group).collect()
     }
 
-    /// Gives the process that has a pid and has not ended.
+    /// Gives the process that has a pid.
     pub(super) fn process_of(pid: Pid) -> Option<ProcessId> {
-        let stat = Stat::of(pid)?;
-        stat.is_alive().then_some(ProcessId { pid, started_ticks: stat.started_ticks })
+        Stat::of(pid).map(|stat| ProcessId { pid, started_ticks: stat.started_ticks })
+    }
+
+    /// Tells whether a process is there and no zombie.
+    pub(super) fn is_alive(process: ProcessId) -> bool {
+        Stat::of(process.pid)
+            .is_some_and(|stat| stat.is_alive() && stat.started_ticks == process.started_ticks)
     }
 
     fn table(hunt: &Hunt) -> Vec<Row> {
@@ -376,6 +381,11 @@ mod system {
     /// Gives the process that has a pid; when it started is not known here.
     pub(super) fn process_of(pid: Pid) -> Option<ProcessId> {
         test_kill_process(pid).is_ok().then_some(ProcessId { pid, started_ticks: 0 })
+    }
+
+    /// Tells whether a process is there; a zombie cannot be told from others here.
+    pub(super) fn is_alive(process: ProcessId) -> bool {
+        process_of(process.pid).is_some()
     }
 
     /// Kills what is left of the group; there is no list of who that is.

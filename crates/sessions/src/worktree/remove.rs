@@ -70,7 +70,7 @@ pub enum RemoveError {
         /// The work.
         unsaved: Unsaved,
         /// Where the tree is kept already, when it differs from its commit.
-        snapshot: Option<Snapshot>,
+        snapshot: Option<Box<Snapshot>>,
     },
     /// It holds repositories with content that a snapshot cannot keep; force does not help.
     #[error("the workspace {} holds repositories of its own with unsaved content: {}", path.display(), nested.join(", "))]
@@ -131,7 +131,7 @@ impl RemoveError {
     pub fn hint(&self) -> Option<String> {
         match self {
             RemoveError::Unsaved { record, unsaved, snapshot } => {
-                Some(unsaved_hint(record, unsaved, snapshot.as_ref()))
+                Some(unsaved_hint(record, unsaved, snapshot.as_deref()))
             }
             RemoveError::NestedRepositories { .. } => {
                 Some("commit and push inside of them, or move them out of the workspace".to_owned())
@@ -235,7 +235,7 @@ async fn keep(git: &Git, params: RemoveParams<'_>, place: &Place, project: &Path
     match params.mode {
         RemoveMode::IfSaved if !unsaved.is_empty() => {
             let record = Box::new(params.record.clone());
-            Err(RemoveError::Unsaved { record, unsaved, snapshot: kept.snapshot })
+            Err(RemoveError::Unsaved { record, unsaved, snapshot: kept.snapshot.map(Box::new) })
         }
         RemoveMode::IfSaved | RemoveMode::Force => Ok(()),
     }

@@ -40,8 +40,15 @@ pub async fn artefacts(git: &Git, dir: &Path) -> Result<Vec<PathBuf>, GitError> 
 /// # Errors
 /// What the system said.
 pub async fn artefacts_remove(dir: &Path, artefacts: &[PathBuf]) -> io::Result<()> {
+    let top = tokio::fs::canonicalize(dir).await?;
     for artefact in artefacts {
-        match tokio::fs::remove_dir_all(dir.join(artefact)).await {
+        let path = top.join(artefact);
+        // A folder above it that has become a link leads elsewhere, and what is there is not ours.
+        if !path.parent().and_then(|parent| parent.canonicalize().ok()).is_some_and(|at| at.starts_with(&top))
+        {
+            continue;
+        }
+        match tokio::fs::remove_dir_all(path).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }

@@ -9,12 +9,16 @@ mod fixtures;
 mod hosted;
 mod terminal_fixture;
 
+mod acp;
 mod descendants;
 mod git;
 mod headless;
 mod lost;
 mod merge;
+mod probe;
 mod process;
+mod pty;
+mod real;
 mod remove;
 mod repository;
 mod snapshot;

@@ -67,7 +67,8 @@ async fn unsaved_work_is_refused_and_kept_all_the_same() {
     assert_eq!(repository.sh(&repository.project, &["show", &format!("{}:new", kept.commit)]), "n");
 
     let removal = removed(&repository, &record, RemoveMode::Force).await.unwrap();
-    let expected = Removal { snapshot: Some(kept.clone()), left_out: Vec::new(), branch: BranchFate::Kept };
+    let expected =
+        Removal { snapshot: Some(kept.as_ref().clone()), left_out: Vec::new(), branch: BranchFate::Kept };
     assert_eq!(removal, expected);
     assert_gone(&repository, &record);
     assert_eq!(repository.sh(&repository.project, &["show", &format!("{SNAPSHOT_REF}:file")]), "two");

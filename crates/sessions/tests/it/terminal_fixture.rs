@@ -95,10 +95,6 @@ pub(crate) async fn until(
     }
 }
 
-pub(crate) async fn until_quiet(signals: &mut mpsc::Receiver<Signal>) {
-    until(signals, |signal| matches!(signal, AgentSignal::Quiet { .. })).await;
-}
-
 /// Waits for how the agent ended, which is the last signal.
 pub(crate) async fn exit(signals: &mut mpsc::Receiver<Signal>) -> AgentExit {
     let seen = until(signals, |signal| matches!(signal, AgentSignal::Exited(_))).await;

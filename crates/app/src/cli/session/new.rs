@@ -60,6 +60,9 @@ pub(in crate::cli) struct NewArgs {
     /// The model, by the agent's own name for it; over `--tier`.
     #[arg(long, value_name = "M")]
     model: Option<String>,
+    /// Trust the project: its own settings and hooks may hold for the agent, which then does not ask whether to trust it.
+    #[arg(long)]
+    trust: bool,
     #[command(flatten)]
     budget: BudgetArgs,
     /// Return as soon as the session is durable.
@@ -152,6 +155,7 @@ fn params(args: &NewArgs) -> Result<HostParams> {
         tier: args.tier.clone(),
         model: args.model.clone(),
         budget: BudgetView { max_cost_usd, max_tokens, max_minutes },
+        trust: args.trust,
         wait_ms: Some(0),
     })
 }

@@ -7,7 +7,7 @@
 
 use crate::driver::DriverError;
 use crate::driver::heard::{
-    Call, Calls, Heard, Meter, call_line, count_at, gated, is_quota, quota_until, shown, text_at,
+    Call, Calls, Heard, Meter, call_line, count_at, gated, is_quota, minus, quota_until, shown, text_at,
 };
 use adjutant_model::Timestamp;
 use adjutant_model::session::{
@@ -288,7 +288,7 @@ impl ClaudeStream {
             Some(total) => self.meter.total(total, &turn),
             None => {
                 let cost_usd = message.get("total_cost_usd").and_then(Value::as_f64);
-                let total = SessionUsage { cost_usd, ..self.meter.told().plus(&rest(&turn, &self.turn)) };
+                let total = SessionUsage { cost_usd, ..self.meter.told().plus(&minus(&turn, &self.turn)) };
                 self.meter.total(total, &turn)
             }
         };
@@ -477,16 +477,6 @@ fn totals(message: &Value) -> Option<SessionUsage> {
     total.context_window = main.map(|used| count_at(used, "/contextWindow")).filter(|window| *window > 0);
     total.cost_usd = message.get("total_cost_usd").and_then(Value::as_f64);
     Some(total)
-}
-
-fn rest(turn: &SessionUsage, told: &SessionUsage) -> SessionUsage {
-    SessionUsage {
-        input_tokens: turn.input_tokens.saturating_sub(told.input_tokens),
-        output_tokens: turn.output_tokens.saturating_sub(told.output_tokens),
-        cache_read_tokens: turn.cache_read_tokens.saturating_sub(told.cache_read_tokens),
-        cache_write_tokens: turn.cache_write_tokens.saturating_sub(told.cache_write_tokens),
-        ..SessionUsage::default()
-    }
 }
 
 /// Says what told of a call, and of which subagent it is.

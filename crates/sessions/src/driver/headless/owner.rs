@@ -3,51 +3,29 @@
 //! It never waits for anybody but in its loop: what becomes known waits in an outbox, what the agent is told in the
 //! queue of a writer. While the outbox is full the agent's output is not read, commands still are.
 
-use super::Shared;
 use super::claude::ClaudeStream;
 use super::codex::CodexStream;
 use crate::driver::clock::now;
 use crate::driver::heard::Heard;
 use crate::driver::lines::{Line, Lines};
+use crate::driver::owned::{Command, PROMPTS_MAX, Voice, how_it_ended, no_process, prompts_full};
 use crate::driver::piped::{LINGER, Piped, Pipes, Start, Writer};
-use crate::driver::said::Scrollback;
-use crate::driver::{DriverError, Ended, LaunchSpec, Signals, usage_kept};
+use crate::driver::said::RawStream;
+use crate::driver::{DriverError, Ended, LaunchSpec, usage_kept};
 use crate::process::Swept;
 use adjutant_model::profile::Fillings;
-use adjutant_model::session::{AgentExit, AgentSignal, AskAnswer, HostHandle, Signal, SignalSource};
+use adjutant_model::session::{AgentExit, AgentSignal, AskAnswer, HostHandle, SignalSource};
 use rustix::process::Signal as SystemSignal;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::process::ChildStdout;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
-
-/// So many prompts may wait for the end of a turn.
-const PROMPTS_MAX: usize = 16;
-
-/// So many signals may wait before the agent's output is left unread.
-const OUTBOX_MAX: usize = 1024;
 
 /// How long an interrupted process of one prompt may take to end.
 const INTERRUPT_PATIENCE: Duration = Duration::from_secs(5);
-
-type Done = oneshot::Sender<Result<(), DriverError>>;
-
-/// What the owner is told.
-#[derive(Debug)]
-pub(super) enum Command {
-    /// A prompt.
-    Send { text: String, done: Done },
-    /// An answer.
-    Answer { ask_id: String, answer: AskAnswer, done: Done },
-    /// The present turn shall end.
-    Interrupt { done: Done },
-    /// The agent shall end.
-    End { grace: Duration },
-}
 
 /// What the agent writes, with what is known of it.
 #[derive(Debug)]
@@ -91,27 +69,24 @@ impl Process {
     }
 }
 
-/// Gives the handle of an agent that has no process at present.
-pub(super) fn no_process(spec: &LaunchSpec) -> HostHandle {
-    let (driver, launch) = (spec.driver.driver, spec.launch);
-    HostHandle { driver, launch, terminal: None, pid: 0, started_ticks: 0 }
-}
-
 enum Event {
     Line(Line),
     Exited(AgentExit),
 }
 
+/// How an agent came to its end, and what told so.
+struct Over {
+    ended: Ended,
+    evidence: String,
+}
+
 /// The owner's state.
 pub(super) struct Owner {
     spec: LaunchSpec,
-    signals: Signals,
-    shared: Arc<Shared>,
-    scrollback: Scrollback,
+    voice: Voice,
+    scrollback: RawStream,
     stream: Stream,
     process: Option<Process>,
-    ending: watch::Sender<Option<Ended>>,
-    outbox: VecDeque<Signal>,
     prompts: VecDeque<String>,
     is_busy: bool,
     interrupts: u64,
@@ -121,53 +96,36 @@ pub(super) struct Owner {
 impl Owner {
     pub(super) fn new(
         spec: LaunchSpec,
-        signals: Signals,
-        shared: Arc<Shared>,
-        scrollback: Scrollback,
+        voice: Voice,
+        scrollback: RawStream,
         stream: Stream,
         process: Option<Process>,
-        ending: watch::Sender<Option<Ended>>,
     ) -> Owner {
-        // A process for each prompt has its first in the arguments, where the others come from.
+        // An agent with a process for each prompt may have its first in the fillings, where the others come from.
         let first = spec.prompt.clone().or_else(|| match &stream {
             Stream::Claude(_) => None,
             Stream::Codex(_) => spec.fillings.prompt.clone(),
         });
-        Owner {
-            spec,
-            signals,
-            shared,
-            scrollback,
-            stream,
-            process,
-            ending,
-            outbox: VecDeque::new(),
-            prompts: first.into_iter().collect(),
-            is_busy: false,
-            interrupts: 0,
-            give_up_at: None,
-        }
+        let prompts = first.into_iter().collect();
+        let (is_busy, interrupts, give_up_at) = (false, 0, None);
+        Owner { spec, voice, scrollback, stream, process, prompts, is_busy, interrupts, give_up_at }
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let signals = self.signals.clone();
+        let signals = self.voice.channel();
         self.next_prompt();
         loop {
             let give_up_at = self.give_up_at;
             let is_over = tokio::select! {
-                permit = signals.reserve(), if !self.outbox.is_empty() => {
-                    match (permit, self.outbox.pop_front()) {
-                        (Ok(permit), Some(signal)) => permit.send(signal),
-                        // Nobody listens any more; the agent goes on until it is ended.
-                        (Err(_), _) | (_, None) => self.outbox.clear(),
-                    }
+                permit = signals.reserve(), if self.voice.waits() => {
+                    self.voice.hand(permit);
                     ControlFlow::Continue(())
                 }
                 command = commands.recv() => match command {
                     Some(command) => self.command(command).await,
                     None => ControlFlow::Break(self.end(Duration::ZERO).await),
                 },
-                event = next(&mut self.process), if self.outbox.len() < OUTBOX_MAX => match event {
+                event = next(&mut self.process), if !self.voice.is_full() => match event {
                     Event::Line(line) => {
                         self.line(line);
                         ControlFlow::Continue(())
@@ -180,13 +138,13 @@ impl Owner {
                     ControlFlow::Continue(())
                 }
             };
-            if let ControlFlow::Break(ended) = is_over {
-                return self.over(ended).await;
+            if let ControlFlow::Break(over) = is_over {
+                return self.voice.over(over.ended, &over.evidence).await;
             }
         }
     }
 
-    async fn command(&mut self, command: Command) -> ControlFlow<Ended> {
+    async fn command(&mut self, command: Command) -> ControlFlow<Over> {
         // Whoever asked may have stopped waiting for the answer.
         match command {
             Command::Send { text, done } => drop(done.send(self.take_prompt(text))),
@@ -199,9 +157,7 @@ impl Owner {
 
     fn take_prompt(&mut self, text: String) -> Result<(), DriverError> {
         if self.prompts.len() >= PROMPTS_MAX {
-            return Err(DriverError::Failed {
-                what: format!("{PROMPTS_MAX} prompts wait for the end of the agent's turn already"),
-            });
+            return Err(prompts_full());
         }
         self.prompts.push_back(text);
         self.next_prompt();
@@ -214,12 +170,12 @@ impl Owner {
             return;
         }
         let Some(text) = self.prompts.pop_front() else { return };
-        self.say(&format!("< {text}"));
+        self.voice.say(&format!("< {text}"));
         match self.tell(&text) {
             Ok(()) => self.is_busy = true,
             Err(why) => {
                 let ended = AgentSignal::TurnEnded { text: None, error: Some(why.to_string()) };
-                self.known(SignalSource::Process, "it could not be told", ended);
+                self.voice.known(SignalSource::Process, "it could not be told", ended);
             }
         }
     }
@@ -241,7 +197,7 @@ impl Owner {
                 let (piped, pipes) = Piped::start(Start { argv: &argv, ..Start::of(&self.spec) })?;
                 let process = Process::new(piped, pipes);
                 process.writer.close();
-                self.show_handle(process.handle(&self.spec));
+                self.voice.show_handle(process.handle(&self.spec));
                 self.process = Some(process);
                 Ok(())
             }
@@ -257,7 +213,7 @@ impl Owner {
             self.write(&message)?;
         }
         let settled = AgentSignal::AskSettled { ask_id: Some(ask_id.to_owned()) };
-        self.known(SignalSource::Protocol, "it was answered", settled);
+        self.voice.known(SignalSource::Protocol, "it was answered", settled);
         Ok(())
     }
 
@@ -291,7 +247,7 @@ impl Owner {
         let text = match line {
             Line::Text(text) => text,
             Line::TooLong { bytes } => {
-                return self.say(&format!("(a line of {bytes} bytes was left out)"));
+                return self.voice.say(&format!("(a line of {bytes} bytes was left out)"));
             }
         };
         self.scrollback.push(&text);
@@ -303,7 +259,7 @@ impl Owner {
                 };
                 self.heard(heard);
             }
-            Ok(_) | Err(_) => self.say(&text),
+            Ok(_) | Err(_) => self.voice.say(&text),
         }
     }
 
@@ -320,8 +276,8 @@ impl Owner {
         }
         for one in heard {
             match one {
-                Heard::Signal { evidence, what } => self.known(SignalSource::Protocol, &evidence, what),
-                Heard::Said(text) => self.say(&text),
+                Heard::Signal { evidence, what } => self.voice.known(SignalSource::Protocol, &evidence, what),
+                Heard::Said(text) => self.voice.say(&text),
                 // When it is not read the agent has ended, which is told by itself.
                 Heard::Reply(message) => self.write(&message).unwrap_or_default(),
                 Heard::TurnOver => self.turn_over(),
@@ -341,7 +297,7 @@ impl Owner {
     }
 
     /// A process has ended: with it the agent, or one prompt of it.
-    async fn exited(&mut self, exit: AgentExit) -> ControlFlow<Ended> {
+    async fn exited(&mut self, exit: AgentExit) -> ControlFlow<Over> {
         let Some(mut process) = self.process.take() else { return ControlFlow::Continue(()) };
         if let Some(stdout) = &mut process.stdout {
             // A descendant may hold the output open for ever.
@@ -352,22 +308,17 @@ impl Owner {
             };
             timeout(LINGER, rest).await.ok();
         }
-        let complaint = process.piped.complaint().await;
-        let how = match complaint.filter(|_| exit != AgentExit::Code(0)) {
-            Some(line) => format!("{exit}: {line}"),
-            None => exit.to_string(),
-        };
+        let how = how_it_ended(exit, process.piped.complaint().await);
         let swept = process.piped.sweep().await;
         drop(process);
         match &mut self.stream {
             Stream::Claude(_) => {
-                self.say(&format!("(ended: {how})"));
-                self.known(SignalSource::Process, &how, AgentSignal::Exited(exit));
-                ControlFlow::Break(Ended { exit, swept })
+                self.voice.say(&format!("(ended: {how})"));
+                ControlFlow::Break(Over { ended: Ended { exit, swept }, evidence: how })
             }
             Stream::Codex(stream) => {
                 let heard = stream.end(&how, now());
-                self.show_handle(no_process(&self.spec));
+                self.voice.show_handle(no_process(&self.spec));
                 self.give_up_at = None;
                 self.heard(heard);
                 self.is_busy = false;
@@ -386,42 +337,17 @@ impl Owner {
     }
 
     /// Ends the agent: its input is closed first, so that it can end by itself.
-    async fn end(&mut self, grace: Duration) -> Ended {
+    async fn end(&mut self, grace: Duration) -> Over {
         let ended = match &mut self.process {
             Some(process) => {
                 process.writer.close();
-                let asked = grace / 3;
-                timeout(asked, process.piped.wait()).await.ok();
-                process.piped.end(grace - asked).await
+                process.piped.end_gently(grace).await
             }
             None => Ended { exit: AgentExit::Code(0), swept: Swept::default() },
         };
         self.process = None;
-        self.show_handle(no_process(&self.spec));
-        self.known(SignalSource::Process, &ended.exit.to_string(), AgentSignal::Exited(ended.exit));
-        ended
-    }
-
-    /// Tells the end, and what waited to be told.
-    async fn over(mut self, ended: Ended) {
-        self.ending.send_replace(Some(ended));
-        for signal in self.outbox.drain(..) {
-            if self.signals.send(signal).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    fn known(&mut self, source: SignalSource, evidence: &str, what: AgentSignal) {
-        self.outbox.push_back(Signal::new(source, evidence, what));
-    }
-
-    fn say(&self, text: &str) {
-        self.shared.said.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-    }
-
-    fn show_handle(&self, handle: HostHandle) {
-        *self.shared.handle.lock().unwrap_or_else(PoisonError::into_inner) = handle;
+        self.voice.show_handle(no_process(&self.spec));
+        Over { ended, evidence: ended.exit.to_string() }
     }
 }
 

@@ -4,7 +4,7 @@
 //! ended. A terminal that puts out more than it should is not heard for a moment, so neither the daemon nor the agent
 //! waits for the other. When the connection falls, it is made again, and what changed meanwhile is found by a listing.
 
-use super::listing::{LISTING_FORMAT, Terminal};
+use super::listing::{self, Terminal};
 use super::protocol::{self, Line, PaneNumber};
 use super::server::TmuxParams;
 use crate::driver::terminal::Feed;
@@ -58,14 +58,17 @@ pub(super) enum Want {
     Started,
 }
 
-/// A command line for the server.
+/// What the connection is told.
 #[derive(Debug)]
-pub(super) struct Command {
-    /// The commands, each of them quoted, joined by ` ; `.
-    pub(super) commands: Vec<String>,
-    pub(super) want: Want,
-    pub(super) reply: oneshot::Sender<Result<Vec<String>, ControlError>>,
+pub(super) enum Command {
+    /// Commands for the server, each of them quoted; after one that fails no other is done.
+    Run { commands: Vec<String>, want: Want, reply: Reply },
+    /// Find out who has ended.
+    Look,
 }
+
+/// Where the lines go that commands print.
+type Reply = oneshot::Sender<Result<Vec<String>, ControlError>>;
 
 /// A terminal that is watched.
 #[derive(Debug)]
@@ -73,13 +76,15 @@ pub(super) struct Watched {
     pub(super) name: String,
     pub(super) pid: u32,
     pub(super) feed: Feed,
+    /// Who watches: a later watcher of the same terminal takes its place.
+    pub(super) watcher: u64,
     heard_bytes: usize,
     status_looks: u32,
 }
 
 impl Watched {
-    pub(super) fn new(name: String, pid: u32, feed: Feed) -> Watched {
-        Watched { name, pid, feed, heard_bytes: 0, status_looks: 0 }
+    pub(super) fn new(name: String, pid: u32, feed: Feed, watcher: u64) -> Watched {
+        Watched { name, pid, feed, watcher, heard_bytes: 0, status_looks: 0 }
     }
 }
 
@@ -89,7 +94,7 @@ pub(super) type Watching = Arc<Mutex<BTreeMap<PaneNumber, Watched>>>;
 /// What waits for a reply.
 #[derive(Debug)]
 enum Pending {
-    Command { left: usize, lines: Vec<String>, reply: oneshot::Sender<Result<Vec<String>, ControlError>> },
+    Command { left: usize, lines: Vec<String>, reply: Reply },
     Listing(Vec<String>),
     Nothing,
 }
@@ -151,17 +156,17 @@ impl Control {
     }
 
     async fn command(&mut self, command: Command) {
-        if command.reply.is_closed() {
+        let (commands, want, reply) = match command {
+            Command::Look => return self.list().await,
+            Command::Run { reply, .. } if reply.is_closed() => return,
+            Command::Run { commands, want, reply } => (commands, want, reply),
+        };
+        if let Err(error) = self.connect(want).await {
+            reply.send(Err(error)).ok();
             return;
         }
-        if let Err(error) = self.connect(command.want).await {
-            command.reply.send(Err(error)).ok();
-            return;
-        }
-        let line = command.commands.join(" ; ");
-        let pending =
-            Pending::Command { left: command.commands.len(), lines: Vec::new(), reply: command.reply };
-        self.send(&line, pending).await;
+        let pending = Pending::Command { left: commands.len(), lines: Vec::new(), reply };
+        self.send(&commands.join(" ; "), pending).await;
     }
 
     /// Connects where it is not connected yet.
@@ -190,7 +195,7 @@ impl Control {
         });
         self.reconnect_at = None;
         self.paused.clear();
-        self.is_listing = false;
+        (self.is_listing, self.list_again) = (false, false);
         self.send("refresh-client -f pause-after=1", Pending::Nothing).await;
         // Whatever ended while nobody listened is in it.
         self.list().await;
@@ -213,6 +218,13 @@ impl Control {
         }
     }
 
+    /// Connects again soon when anything is watched.
+    fn fall_back(&mut self) {
+        if !lock(&self.watching).is_empty() {
+            self.reconnect_at.get_or_insert_with(Instant::now);
+        }
+    }
+
     fn fall(&mut self, why: &str) {
         let Some(connection) = self.connection.take() else { return };
         tracing::debug!(why, "the connection to the terminal server fell");
@@ -222,9 +234,7 @@ impl Control {
             }
         }
         self.next_breath = None;
-        if !lock(&self.watching).is_empty() {
-            self.reconnect_at = Some(Instant::now());
-        }
+        self.fall_back();
     }
 
     async fn send(&mut self, line: &str, pending: Pending) {
@@ -239,12 +249,16 @@ impl Control {
     }
 
     async fn list(&mut self) {
+        if self.connection.is_none() {
+            // The next connection begins with a listing.
+            return self.fall_back();
+        }
         if self.is_listing {
             self.list_again = true;
             return;
         }
         self.is_listing = true;
-        self.send(&format!("list-panes -a -F '{LISTING_FORMAT}'"), Pending::Listing(Vec::new())).await;
+        self.send(&listing::command(), Pending::Listing(Vec::new())).await;
     }
 
     /// Takes what tmux wrote, line by line.
@@ -285,7 +299,7 @@ impl Control {
             _ if inside.is_some() => connection.said(String::from_utf8_lossy(bytes).into_owned()),
             Line::Output { pane, bytes } => self.output(pane, bytes).await,
             Line::Paused { pane } => self.pause(pane),
-            Line::Renamed { name, .. } if name.ends_with(super::listing::ENDED_SUFFIX) => self.list().await,
+            Line::Renamed { name, .. } if name.ends_with(listing::ENDED_SUFFIX) => self.list().await,
             Line::Closed => self.list().await,
             Line::Exit => self.fall("tmux let the client go"),
             Line::Renamed { .. }
@@ -376,6 +390,9 @@ impl Control {
             watched.heard_bytes = 0;
         }
         for pane in std::mem::take(&mut self.paused) {
+            if let Some(watched) = lock(&self.watching).get(&pane) {
+                watched.feed.gap();
+            }
             self.send(&format!("refresh-client -A '%{pane}:continue'"), Pending::Nothing).await;
         }
         if std::mem::take(&mut self.list_again) {

@@ -5,6 +5,11 @@ use adjutant_model::session::{AgentExit, HostHandle};
 /// What is asked of each pane. Names come first of all and are checked, so a line never looks like a notification.
 pub(super) const LISTING_FORMAT: &str = "T #{session_name} #{window_name} #{window_id} #{pane_id} #{pane_pid} #{pane_dead} s#{pane_dead_status} k#{pane_dead_signal}";
 
+/// Gives the command that lists the agents' terminals; what is linked into the hub is not listed twice.
+pub(super) fn command() -> String {
+    format!("list-panes -a -f '#{{m:{NAME_PREFIX}*,#{{session_name}}}}' -F '{LISTING_FORMAT}'")
+}
+
 /// How a terminal's name begins.
 const NAME_PREFIX: &str = "adj-";
 

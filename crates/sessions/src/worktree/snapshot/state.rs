@@ -227,7 +227,7 @@ mod tests {
             words: [mode, object, stage].map(str::to_owned),
             path: path.to_vec(),
         };
-        let list = b"100644 aa 0\ta b\0100755 bb 2\tx\ty\0120000 cc 3\t\xff\0";
+        let list = b"100644 aa 0\ta b\x00100755 bb 2\tx\ty\x00120000 cc 3\t\xff\0";
         let expected = [
             entry("100644", "aa", "0", b"a b"),
             entry("100755", "bb", "2", b"x\ty"),
