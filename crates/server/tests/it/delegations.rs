@@ -19,11 +19,11 @@ echo "$ADJUTANT_TOKEN" > shown.txt
 while read -r line; do
   case "$line" in *'"type":"user"'*) ;; *) continue;; esac
   text=${line#*'"content":"'}; text=${text%%'"'*}
-  echo "$text" >> told.txt
+  printf '%s\n' "$text" >> told.txt
   case "$text" in *die*) exit 3;; *hang*) sleep 600;; esac
   error=false; case "$text" in fail*) error=true;; esac
   echo '{"type":"system","subtype":"init","session_id":"S1","model":"m"}'
-  echo '{"type":"result","is_error":'$error',"result":"did '"$text"'","total_cost_usd":0.5,"usage":{"input_tokens":7,"output_tokens":3}}'
+  printf '%s\n' '{"type":"result","is_error":'$error',"result":"did '"$text"'","total_cost_usd":0.5,"usage":{"input_tokens":7,"output_tokens":3}}'
 done
 ''']]
 "#;
@@ -39,7 +39,7 @@ async fn daemon(may_spawn: bool) -> Daemon {
 }
 
 async fn parent(daemon: &Daemon, project: &Repository) -> ManagedView {
-    let project = Some(project.root().to_string_lossy().into_owned());
+    let project = Some(project.project.to_string_lossy().into_owned());
     let (agent, task) = (Some("echo".to_owned()), "begin".to_owned());
     let params = HostParams { project, agent, task, name_hint: Some("lead".into()), ..HostParams::default() };
     let made = daemon.client.session_host(&params).await.expect("it is hosted");
@@ -84,7 +84,8 @@ fn file(view: &ManagedView, name: &str) -> String {
 async fn a_delegation_is_a_child_on_its_parents_branch_whose_end_is_told_once() {
     let (daemon, project) = (daemon(false).await, Repository::new());
     let lead = parent(&daemon, &project).await;
-    let made = daemon.client.session_delegate(&lead.name, &work("research", "look")).await.expect("it begins");
+    let made =
+        daemon.client.session_delegate(&lead.name, &work("research", "look")).await.expect("it begins");
     assert_eq!((made.agent.as_str(), made.profile.as_str()), ("research", "echo"));
     assert_eq!((made.tier.as_str(), made.circuit.as_str()), ("sonnet", "closed"));
     let which = (lead.id.as_str(), made.delegation_id.as_str());
@@ -135,7 +136,11 @@ async fn what_an_agent_delegates_waits_for_a_person_also_over_a_restart() {
     let cancelled = delegation(&daemon, (&lead.id, &denied.delegation_id), ended).await;
     let why = cancelled.reason.as_deref().unwrap_or_default();
     assert!(cancelled.status == "cancelled" && why.contains("denied"), "{cancelled:?}");
-    assert_eq!(refused(daemon.client.session_managed(&denied.child_session_id).await).0, 404, "none was made");
+    assert_eq!(
+        refused(daemon.client.session_managed(&denied.child_session_id).await).0,
+        404,
+        "none was made"
+    );
     daemon.stop().await;
 }
 
@@ -150,7 +155,8 @@ async fn a_delegation_is_judged_in_the_order_that_clients_know() {
     for _ in 0..3 {
         let made = agent.session_delegate(&lead.id, &work("x", "fail")).await.expect("it may spawn");
         let which = (lead.id.as_str(), made.delegation_id.as_str());
-        let failed = delegation(&daemon, which, |found| found.circuit == "open" || found.told_at.is_some()).await;
+        let failed =
+            delegation(&daemon, which, |found| found.circuit == "open" || found.told_at.is_some()).await;
         assert_eq!(failed.status, "failed", "{failed:?}");
     }
     let refusal = async || Ok(Some(refused(agent.session_delegate(&lead.id, &best).await)));
