@@ -148,6 +148,7 @@ async fn params(core: &Core, delegation: &Delegation) -> Result<HostParams, Engi
         tier: Some(delegation.tier),
         model: delegation.model.clone(),
         parent: Some(parent.id),
+        is_trusted: parent.is_trusted,
         ..HostParams::default()
     })
 }

@@ -4,6 +4,7 @@ mod access;
 mod blueprints;
 mod calls;
 mod data;
+mod delegations;
 mod enhance;
 mod events;
 mod explain;
