@@ -122,7 +122,7 @@ impl Place {
                 return found;
             }
             assert!(begun.elapsed() < PATIENCE, "it has not come to be: {:#?}", self.sessions());
-            std::thread::sleep(Duration::from_millis(50));
+            pause();
         }
     }
 
@@ -146,8 +146,13 @@ fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "{what}: it has not come to be");
-        std::thread::sleep(Duration::from_millis(50));
+        pause();
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing tells when another process has gone or come")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(50));
 }
 
 /// Gives the processes that carry a session's marker.

@@ -163,7 +163,7 @@ fn usage(session: &Session) -> Usage {
 }
 
 fn usage_value(used: &SessionUsage) -> Value {
-    let cost = used.cost_usd.and_then(|cost| serde_json::Number::from_f64(cost));
+    let cost = used.cost_usd.and_then(serde_json::Number::from_f64);
     Value::object(
         [
             ("input_tokens", Value::from(used.input_tokens)),

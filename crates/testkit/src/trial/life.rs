@@ -41,8 +41,7 @@ pub trait Scenario: Send + Sync + 'static {
     fn drive<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Result<(), EngineError>>;
 
     /// Gives what it leaves outside of the plane, which must be the same whatever happens.
-    fn left<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Value> {
-        let _ = life;
+    fn left<'a>(&'a self, _life: &'a Life<'a>) -> BoxFuture<'a, Value> {
         Box::pin(async { Value::Null })
     }
 
