@@ -8,6 +8,7 @@ use super::listing::{self, Terminal};
 use super::protocol::{self, Line, PaneNumber};
 use super::server::TmuxParams;
 use crate::driver::terminal::Feed;
+use crate::process;
 use adjutant_model::session::AgentExit;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 /// How much a terminal may put out in one [`BREATH`] before it is not heard until the next.
 const BREATH_BYTES_MAX: usize = 256 << 10;
@@ -31,6 +32,12 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often a dead program's status is asked for that tmux does not know yet, once each [`BREATH`].
 const STATUS_LOOKS_MAX: u32 = 20;
+
+/// How often is looked whether the programs of watched terminals are there.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// A program that was not there for so many looks, whatever tmux says of it, is gone.
+const MISSING_LOOKS_MAX: u32 = 3;
 
 /// How long a command may take.
 const REPLY_PATIENCE: Duration = Duration::from_secs(20);
@@ -80,11 +87,12 @@ pub(super) struct Watched {
     pub(super) watcher: u64,
     heard_bytes: usize,
     status_looks: u32,
+    missing_looks: u32,
 }
 
 impl Watched {
     pub(super) fn new(name: String, pid: u32, feed: Feed, watcher: u64) -> Watched {
-        Watched { name, pid, feed, watcher, heard_bytes: 0, status_looks: 0 }
+        Watched { name, pid, feed, watcher, heard_bytes: 0, status_looks: 0, missing_looks: 0 }
     }
 }
 
@@ -139,6 +147,8 @@ impl Control {
     /// Serves until nobody can send commands any more.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut chunk = vec![0; 64 << 10];
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
@@ -149,6 +159,7 @@ impl Control {
                     0 => self.fall("tmux let the client go"),
                     len => self.take(&chunk[..len]).await,
                 },
+                _ = looks.tick() => self.look_at_processes().await,
                 () = at(self.next_breath) => self.breathe().await,
                 () = at(self.reconnect_at) => self.reconnect().await,
             }
@@ -259,6 +270,26 @@ impl Control {
         }
         self.is_listing = true;
         self.send(&listing::command(), Pending::Listing(Vec::new())).await;
+    }
+
+    /// Looks whether the programs of the watched terminals are there. tmux tells of an end, and what it tells may be lost;
+    /// of a program that stays away it is asked, and then believed no more.
+    async fn look_at_processes(&mut self) {
+        let mut is_missing = false;
+        for watched in lock(&self.watching).values_mut().filter(|watched| !watched.feed.has_ended()) {
+            if process::process_of(watched.pid).is_some() {
+                watched.missing_looks = 0;
+                continue;
+            }
+            is_missing = true;
+            watched.missing_looks += 1;
+            if watched.missing_looks > MISSING_LOOKS_MAX {
+                watched.feed.end(AgentExit::Vanished);
+            }
+        }
+        if is_missing {
+            self.list().await;
+        }
     }
 
     /// Takes what tmux wrote, line by line.
