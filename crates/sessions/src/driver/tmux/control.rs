@@ -277,11 +277,13 @@ impl Control {
     async fn look_at_processes(&mut self) {
         let mut is_missing = false;
         for watched in lock(&self.watching).values_mut().filter(|watched| !watched.feed.has_ended()) {
-            if process::process_of(watched.pid).is_some() {
+            if process::process_of(watched.pid).is_some_and(process::ProcessId::is_alive) {
                 watched.missing_looks = 0;
                 continue;
             }
             is_missing = true;
+            // tmux 3.3a may miss the signal that tells of it.
+            process::parent_remind(watched.pid);
             watched.missing_looks += 1;
             if watched.missing_looks > MISSING_LOOKS_MAX {
                 watched.feed.end(AgentExit::Vanished);
