@@ -163,8 +163,9 @@ pub(crate) async fn ask_as(
     let now = clock::now();
     let mut write = Write::default();
     raise(&mut write, id.clone(), (&asker, &question), (now, now.plus_ms(core.settings.approval_ms)));
-    core.store.write(write).await.map_err(|error| format!("nobody could be asked: {error}"))?;
+    // Before the write: whoever goes away while it is made leaves no question behind.
     let mut waiting = Waiting { core: core.clone(), id, is_over: false };
+    core.store.write(write).await.map_err(|error| format!("nobody could be asked: {error}"))?;
     let ended = ended(core, &waiting.id).await;
     waiting.is_over = true;
     ended.ok_or_else(|| format!("{} is gone", waiting.id))
