@@ -127,7 +127,10 @@ pub(super) struct Control {
     next_breath: Option<Instant>,
     reconnect_at: Option<Instant>,
     is_listing: bool,
+    /// Something has changed since the listing that is under way was asked for.
     list_again: bool,
+    /// A status was not there yet.
+    list_at_breath: bool,
 }
 
 impl Control {
@@ -141,6 +144,7 @@ impl Control {
             reconnect_at: None,
             is_listing: false,
             list_again: false,
+            list_at_breath: false,
         }
     }
 
@@ -382,6 +386,7 @@ impl Control {
                     // tmux may see the end of a terminal before it hears of the end of its program.
                     if *exit == AgentExit::Vanished && watched.status_looks < STATUS_LOOKS_MAX {
                         watched.status_looks += 1;
+                        process::parent_remind(watched.pid);
                         look_again = true;
                     } else {
                         watched.feed.end(*exit);
@@ -391,7 +396,7 @@ impl Control {
             }
         }
         if look_again {
-            self.list_again = true;
+            self.list_at_breath = true;
             self.next_breath.get_or_insert_with(|| Instant::now() + BREATH);
         }
     }
@@ -428,7 +433,7 @@ impl Control {
             }
             self.send(&format!("refresh-client -A '%{pane}:continue'"), Pending::Nothing).await;
         }
-        if std::mem::take(&mut self.list_again) {
+        if std::mem::take(&mut self.list_at_breath) {
             self.list().await;
         }
     }
