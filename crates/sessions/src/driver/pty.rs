@@ -131,7 +131,7 @@ impl AgentDriver for PtyAgent {
             match terminal::answered(self.spec(), answer)? {
                 Answer::Keys(keys) => {
                     let _typing = self.typing.acquire().await.map_err(|_| DriverError::Gone)?;
-                    terminal::ready(self.pulse.clone(), self.spec()).await;
+                    terminal::ready(self.pulse.clone(), self.ended.clone(), self.spec()).await?;
                     self.press(keys).await
                 }
                 Answer::Text(text) => self.send_when_ready(&text).await,
@@ -173,7 +173,7 @@ impl PtyAgent {
     async fn send_when_ready(&self, text: &str) -> Result<(), DriverError> {
         let text = terminal::typed(text)?;
         let _typing = self.typing.acquire().await.map_err(|_| DriverError::Gone)?;
-        terminal::ready(self.pulse.clone(), self.spec()).await;
+        terminal::ready(self.pulse.clone(), self.ended.clone(), self.spec()).await?;
         // As a terminal does: a line ends with what Enter sends.
         let pasted = text.replace('\n', "\r");
         let wants_brackets = lock(&self.emulator).wants_brackets();

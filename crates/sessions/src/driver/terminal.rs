@@ -103,7 +103,22 @@ pub(super) async fn quiet(
 }
 
 /// Waits until a terminal is ready for a prompt: it has shown something, and was quiet for as long as the profile says.
-pub(super) async fn ready(mut pulse: watch::Receiver<Pulse>, spec: &TerminalSpec) {
+///
+/// # Errors
+/// [`DriverError::Gone`], at once, when its program has ended.
+pub(super) async fn ready(
+    pulse: watch::Receiver<Pulse>,
+    mut ended: watch::Receiver<Option<AgentExit>>,
+    spec: &TerminalSpec,
+) -> Result<(), DriverError> {
+    tokio::select! {
+        biased;
+        _ = ended_at_all(&mut ended) => Err(DriverError::Gone),
+        () = settled(pulse, spec) => Ok(()),
+    }
+}
+
+async fn settled(mut pulse: watch::Receiver<Pulse>, spec: &TerminalSpec) {
     let began = Instant::now();
     let deadline = began + Duration::from_millis(spec.ready_max_ms);
     let shown = pulse.wait_for(|pulse| pulse.pieces > 0);

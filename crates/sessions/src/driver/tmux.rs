@@ -20,7 +20,7 @@ use crate::screen::plain;
 use adjutant_model::profile::{AgentProfile, TerminalSpec};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{AgentExit, AskAnswer, DriverKind, HostHandle};
-use control::{Command, Control, ControlError, Want, Watched, Watching, lock};
+use control::{BREATH, Command, Control, ControlError, STATUS_LOOKS_MAX, Want, Watched, Watching, lock};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use listing::{LISTING_FORMAT, terminal_name, window_name};
@@ -139,6 +139,21 @@ impl TmuxServer {
         self.commands.send(Command::Look).await.ok();
     }
 
+    /// Gives how the program of a dead terminal ended; asks again while tmux has yet to hear of it.
+    async fn exit_of(&self, dead: &Terminal) -> Result<AgentExit, DriverError> {
+        let mut known = dead.exit;
+        for _ in 0..STATUS_LOOKS_MAX {
+            if known.is_some() {
+                break;
+            }
+            process::parent_remind(dead.pid);
+            tokio::time::sleep(BREATH).await;
+            let found = self.find(&dead.name).await?.filter(|found| found.pane == dead.pane);
+            known = found.and_then(|found| found.exit);
+        }
+        Ok(known.unwrap_or(AgentExit::Vanished))
+    }
+
     fn cgroup(&self, spec: &LaunchSpec) -> Option<Cgroup> {
         self.params.cgroups.as_ref()?.found(&window_name(&spec.session, spec.launch)?)
     }
@@ -164,7 +179,7 @@ pub async fn launch(
     let window = window_name(&spec.session, spec.launch)
         .ok_or_else(|| refused(format!("`{}` is no session's id", spec.session)))?;
     if let Some(terminal) = server.find(&name).await? {
-        if terminal.session != spec.session && terminal.ended.is_none() {
+        if terminal.session != spec.session && !terminal.is_dead {
             return Err(refused(format!("the terminal `{name}` is another session's")));
         }
         if terminal.session == spec.session && terminal.launch == spec.launch {
@@ -206,12 +221,12 @@ pub async fn adopt_found(
     signals: Signals,
 ) -> Result<Adopted<TmuxAgent>, DriverError> {
     let (exit, terminal) = match found {
-        Some(terminal) if terminal.ended.is_none() => {
+        Some(terminal) if !terminal.is_dead => {
             let agent = agent(server, spec, terminal, Age::Found, signals)?;
             server.look().await;
             return Ok(Adopted::Living(agent));
         }
-        Some(terminal) => (terminal.ended.unwrap_or(AgentExit::Vanished), Some(terminal)),
+        Some(terminal) => (server.exit_of(terminal).await?, Some(terminal)),
         None => (AgentExit::Vanished, None),
     };
     if let Some(process) = ProcessId::new(handle.pid, handle.started_ticks) {
@@ -265,7 +280,7 @@ impl AgentDriver for TmuxAgent {
             match terminal::answered(self.spec(), answer)? {
                 Answer::Keys(keys) => {
                     let _typing = self.typing().await?;
-                    terminal::ready(self.pulse.clone(), self.spec()).await;
+                    terminal::ready(self.pulse.clone(), self.ended.clone(), self.spec()).await?;
                     self.press(keys).await
                 }
                 Answer::Text(text) => self.send_when_ready(&text).await,
@@ -300,7 +315,7 @@ impl TmuxAgent {
     async fn send_when_ready(&self, text: &str) -> Result<(), DriverError> {
         let text = terminal::typed(text)?;
         let _typing = self.typing().await?;
-        terminal::ready(self.pulse.clone(), self.spec()).await;
+        terminal::ready(self.pulse.clone(), self.ended.clone(), self.spec()).await?;
         self.paste(&text).await?;
         terminal::taken(self.pulse.clone(), self.spec(), text.len()).await;
         self.press(&["Enter".to_owned()]).await
@@ -372,7 +387,7 @@ fn agent(
     let hosted = hosted(server, &spec, process);
     let (tap, watcher) = server.watch(terminal, age);
     let (pulse, ended) = (tap.pulse.clone(), tap.ended.clone());
-    if let Some(exit) = terminal.ended
+    if let Some(exit) = terminal.exit
         && let Some(watched) = lock(&server.watching).get(&terminal.pane)
     {
         watched.feed.end(exit);
@@ -466,7 +481,7 @@ async fn start_script(
 /// Ends an earlier start of the same session.
 async fn end_terminal(server: &TmuxServer, spec: &LaunchSpec, terminal: &Terminal) {
     let earlier = LaunchSpec { launch: terminal.launch, ..spec.clone() };
-    if let Some(process) = process::process_of(terminal.pid).filter(|_| terminal.ended.is_none()) {
+    if let Some(process) = process::process_of(terminal.pid).filter(|_| !terminal.is_dead) {
         // Its marker was another one; its group, its session and what is below it are known.
         let hosted = Hosted { marker: String::new(), ..hosted(server, &earlier, process) };
         let swept = process::end_hosted(&hosted, LEFTOVER_GRACE).await;

@@ -105,7 +105,8 @@ async fn a_start_that_was_made_is_found_and_a_later_one_takes_its_place() {
     drop(first);
     assert!(is_alive(&handle.pid.to_string()) && handle.started_ticks > 0);
 
-    let (later, _signals) = ground.launch(LaunchSpec { launch: 2, ..spec.clone() }).await;
+    let marker = format!("{}/2", spec.session);
+    let (later, _signals) = ground.launch(LaunchSpec { launch: 2, marker, ..spec.clone() }).await;
     exit(&mut signals_again).await;
     assert!(!is_alive(&handle.pid.to_string()));
     assert_ne!(later.handle().pid, handle.pid);

@@ -22,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 const BREATH_BYTES_MAX: usize = 256 << 10;
 
 /// How long a terminal that puts out too much is not heard.
-const BREATH: Duration = Duration::from_millis(250);
+pub(super) const BREATH: Duration = Duration::from_millis(250);
 
 /// How long a line can be. tmux cuts output into pieces far below; a longer line means that the connection is broken.
 const LINE_BYTES_MAX: usize = 1 << 20;
@@ -31,7 +31,7 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often a dead program's status is asked for that tmux does not know yet, once each [`BREATH`].
-const STATUS_LOOKS_MAX: u32 = 20;
+pub(super) const STATUS_LOOKS_MAX: u32 = 20;
 
 /// How often is looked whether the programs of watched terminals are there.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -286,7 +286,7 @@ impl Control {
                 continue;
             }
             is_missing = true;
-            // tmux 3.3a may miss the signal that tells of it.
+            // tmux 3.3a can miss the signal that tells of it.
             process::parent_remind(watched.pid);
             watched.missing_looks += 1;
             if watched.missing_looks > MISSING_LOOKS_MAX {
@@ -382,16 +382,14 @@ impl Control {
         for watched in lock(&self.watching).values_mut().filter(|watched| !watched.feed.has_ended()) {
             match terminals.get(&(watched.name.clone(), watched.pid)) {
                 None => watched.feed.end(AgentExit::Vanished),
-                Some(Terminal { ended: Some(exit), .. }) => {
-                    // tmux may see the end of a terminal before it hears of the end of its program.
-                    if *exit == AgentExit::Vanished && watched.status_looks < STATUS_LOOKS_MAX {
-                        watched.status_looks += 1;
-                        process::parent_remind(watched.pid);
-                        look_again = true;
-                    } else {
-                        watched.feed.end(*exit);
-                    }
+                Some(Terminal { exit: Some(exit), .. }) => watched.feed.end(*exit),
+                Some(Terminal { is_dead: true, .. }) if watched.status_looks < STATUS_LOOKS_MAX => {
+                    watched.status_looks += 1;
+                    // tmux sees the end of a terminal before it hears of the end of its program, and may miss that.
+                    process::parent_remind(watched.pid);
+                    look_again = true;
                 }
+                Some(Terminal { is_dead: true, .. }) => watched.feed.end(AgentExit::Vanished),
                 Some(_) => {}
             }
         }

@@ -30,8 +30,10 @@ pub struct Terminal {
     pub launch: u32,
     /// The agent's process.
     pub pid: u32,
-    /// How the agent ended, when it did.
-    pub ended: Option<AgentExit>,
+    /// Whether the agent has ended.
+    pub is_dead: bool,
+    /// How it ended; tmux may know that it did before it knows how.
+    pub exit: Option<AgentExit>,
     pub(super) window: u32,
     pub(super) pane: u32,
 }
@@ -55,7 +57,8 @@ impl Terminal {
             session: session.to_owned(),
             launch: launch.parse().ok()?,
             pid,
-            ended: is_dead.then_some(signal.or(status).unwrap_or(AgentExit::Vanished)),
+            is_dead,
+            exit: signal.or(status).filter(|_| is_dead),
             window,
             pane,
         })
@@ -90,11 +93,11 @@ mod tests {
         let parse = |rest: &str| Terminal::parse(&format!("T adj-a {rest}"));
         let living = parse("id-1.3 @4 %5 99 0 s k").unwrap();
         assert_eq!((living.session.as_str(), living.launch, living.pid), ("id-1", 3, 99));
-        assert_eq!((living.window, living.pane, living.ended), (4, 5, None));
-        let ended = |rest: &str| parse(rest).unwrap().ended;
-        assert_eq!(ended("id.1.ended @4 %5 99 1 s3 k"), Some(AgentExit::Code(3)));
-        assert_eq!(ended("id.1.ended @4 %5 99 1 s k9"), Some(AgentExit::Signal(9)));
-        assert_eq!(ended("id.1 @4 %5 99 1 s k"), Some(AgentExit::Vanished));
+        assert_eq!((living.window, living.pane, living.is_dead, living.exit), (4, 5, false, None));
+        let end = |rest: &str| parse(rest).map(|found| (found.is_dead, found.exit)).unwrap();
+        assert_eq!(end("id.1.ended @4 %5 99 1 s3 k"), (true, Some(AgentExit::Code(3))));
+        assert_eq!(end("id.1.ended @4 %5 99 1 s k9"), (true, Some(AgentExit::Signal(9))));
+        assert_eq!(end("id.1 @4 %5 99 1 s k"), (true, None));
         for line in
             ["T adjutant x.1 @0 %0 9 1 s0 k", "T adj-a x @4 %5 99 0 s k", "T adj-a x.1 @4", "", "%end 1 2 3"]
         {
