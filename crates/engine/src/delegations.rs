@@ -32,10 +32,6 @@ use std::sync::Arc;
 pub const TOOL: &str = "agent_delegate";
 /// So many delegations of one session may be open at once.
 const OPEN_MAX: usize = 64;
-/// The longest task, in bytes.
-const TASK_BYTES_MAX: usize = 256 << 10;
-/// The longest name of a model, in bytes.
-const MODEL_BYTES_MAX: usize = 128;
 
 /// A request for a delegation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -189,17 +185,8 @@ fn tier(said: Option<&str>) -> Result<ModelTier, EngineError> {
 }
 
 fn texts_check(params: &DelegateParams) -> Result<(), EngineError> {
-    let task = params.task.trim();
-    if task.is_empty() || task.len() > TASK_BYTES_MAX {
-        let message = format!("`task` has 1 to {TASK_BYTES_MAX} bytes, not {}", task.len());
-        return Err(EngineError::invalid(message));
-    }
-    let is_bad = |model: &String| {
-        model.is_empty() || model.len() > MODEL_BYTES_MAX || model.chars().any(char::is_control)
-    };
-    if params.model.as_ref().is_some_and(is_bad) {
-        return Err(EngineError::invalid(format!("`model` is a name of 1 to {MODEL_BYTES_MAX} bytes")));
-    }
+    hosting::task_check(params.task.trim())?;
+    hosting::model_check(params.model.as_deref())?;
     params.git_ref.as_deref().map_or(Ok(()), hosting::ref_check)
 }
 

@@ -3,15 +3,15 @@
 //! What happens to a tool call, in this order: `PreToolUse` is judged. A rule that denies denies; a rule that asks raises
 //! an approval and the agent waits for its end; a rule that allows allows, and the agent asks nobody. When no rule is
 //! about the call nothing is said, so that the agent's own rules of permission hold: a project's own `deny` is not
-//! weakened. What they would ask a person comes as `PermissionRequest`. In a session that Adjutant hosts nobody sees a
-//! dialog, so there the plane's policy is the answer: what it allows, by a rule or by its default, is allowed. In a
-//! session that somebody else has started the dialog is theirs, unless a rule is about the call.
+//! weakened. What they would ask a person comes as `PermissionRequest`. Nobody sees a dialog of an agent
+//! that Adjutant hosts, so there the plane's policy is the answer: what it allows, by a rule or by its default, is
+//! allowed.
 //!
 //! A judgement that says something is durable before the agent hears it. What is kept for people to look at is written
 //! behind the answer, in batches (`hooks/keep.rs`).
 
 mod keep;
-mod seam;
+mod session;
 
 pub(crate) use keep::{Hooks, forget_old, keep};
 
@@ -37,7 +37,7 @@ use adjutant_rules::hook::tool::SubagentEnd;
 use adjutant_rules::{approval, hook};
 use adjutant_store::{Draft, Write};
 use keep::HookArrival;
-use seam::HookedSession;
+pub(crate) use session::{HookedSession, hosted};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -101,7 +101,7 @@ pub(crate) async fn received(
         Posted::For { session_id, call } => (Some(session_id), call),
     };
     let is_named = claimed.is_some();
-    let session = session_for(core, caller, &[claimed, session], &call).await?;
+    let session = session_for(core, caller, &[claimed, session]).await?;
     let at = clock::now();
     tell(core, &session, &call, at).await;
     learn(core, &call).await;
@@ -132,7 +132,6 @@ async fn session_for(
     core: &Core,
     caller: &Caller,
     claimed: &[Option<String>],
-    call: &HookCall,
 ) -> Result<HookedSession, EngineError> {
     let claimed = || claimed.iter().flatten();
     if let Some(own) = caller.of_session {
@@ -141,7 +140,7 @@ async fn session_for(
                 "the token is another session's than the one that is named".into(),
             ));
         }
-        return seam::session_of(core, own).await?.ok_or_else(|| EngineError::not_found("session", own));
+        return session::session_of(core, own).await?.ok_or_else(|| EngineError::not_found("session", own));
     }
     if caller.role != Role::Host {
         return Err(EngineError::Forbidden(
@@ -149,16 +148,15 @@ async fn session_for(
         ));
     }
     let Some(id) = claimed().next() else {
-        let found = seam::discovered(core, call).await?;
-        return found
-            .ok_or_else(|| EngineError::NotFound { kind: "session", id: "of this agent".to_owned() });
+        // Nobody has begun it here.
+        return Err(EngineError::NotFound { kind: "session", id: "of this agent".to_owned() });
     };
     if claimed().any(|other| other != id) {
         return Err(EngineError::invalid("the header and the body name different sessions"));
     }
     let unknown = || EngineError::not_found("session", id.chars().take(80).collect::<String>());
     let session_id: SessionId = id.parse().map_err(|_| unknown())?;
-    seam::session_of(core, session_id).await?.ok_or_else(unknown)
+    session::session_of(core, session_id).await?.ok_or_else(unknown)
 }
 
 /// Passes on what a hook tells, but for what is asked: whether somebody is asked is decided here.
@@ -167,7 +165,7 @@ async fn tell(core: &Arc<Core>, session: &HookedSession, call: &HookCall, at: Ti
     let clock = HookClock { now: at, offset_secs: clock::offset_secs() };
     let mut signals = hook::signals(call, clock);
     signals.retain(|signal| !(decides && matches!(signal.what, AgentSignal::Asked(_))));
-    seam::told(core, session.id, signals).await;
+    session::told(core, session.id, signals).await;
 }
 
 /// Takes a subagent's end into its breaker; a store that refuses that must not hold an agent up.
@@ -230,7 +228,7 @@ async fn decide(
     if let Some(agent) = delegated.filter(|_| judgement.allowed) {
         breakers::learn(core, agent, BreakerEvent::Admitted).await?;
     }
-    let decision = verdict(session, asked.event, judgement);
+    let decision = verdict(asked.event, judgement);
     settle(core, session, &asked, decision.as_ref()).await;
     Ok(decision)
 }
@@ -241,20 +239,32 @@ async fn judge(
     session: &HookedSession,
     (asked, tool_call): (&Asked<'_>, &ToolCall),
 ) -> Result<Judgement, EngineError> {
+    match judgement(core, (caller, session), asked.call.subagent.as_deref(), tool_call).await {
+        // What cannot be read may have denied it.
+        Err(error @ EngineError::Invalid { .. }) => {
+            Ok(Judgement::new(GateStage::Policy, PolicyEffect::Deny, error.to_string()))
+        }
+        judged => judged,
+    }
+}
+
+/// Has the rules judge a tool call of a session's agent, or of a subagent of it; nobody is asked.
+///
+/// # Errors
+/// [`EngineError::Invalid`] when a policy that holds for it cannot be used.
+pub(crate) async fn judgement(
+    core: &Core,
+    (caller, session): (&Caller, &HookedSession),
+    subagent: Option<&str>,
+    call: &ToolCall,
+) -> Result<Judgement, EngineError> {
     let own = session.plays.as_deref().into_iter().chain(session.agent.as_deref());
-    let names: Vec<&str> = own.chain(asked.call.subagent.as_deref()).collect();
+    let names: Vec<&str> = own.chain(subagent).collect();
     let owners = PolicyOwners {
         directories: session.project.iter().cloned().collect(),
         agents: names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(),
     };
-    let policies = match policies::read(core, owners).await {
-        Ok(policies) => policies,
-        // What cannot be read may have denied it.
-        Err(error @ EngineError::Invalid { .. }) => {
-            return Ok(Judgement::new(GateStage::Policy, PolicyEffect::Deny, error.to_string()));
-        }
-        Err(error) => return Err(error),
-    };
+    let policies = policies::read(core, owners).await?;
     let (id, path) = (session.id.to_string(), |path: &Option<std::path::PathBuf>| {
         path.as_deref().map(|path| path.to_string_lossy().into_owned())
     });
@@ -267,7 +277,7 @@ async fn judge(
         workspace: workspace.as_deref(),
         state: None,
     };
-    Ok(core.gate.judge(caller, &policies, &names, tool_call, from))
+    Ok(core.gate.judge(caller, &policies, &names, call, from))
 }
 
 /// Writes what the gate said; durable when this returns.
@@ -315,7 +325,7 @@ async fn ask(
     let mut question = permission(asked.call, asked.at);
     question.ask_id.clone_from(&id);
     question.text = record::text(&question.text);
-    seam::told(core, session.id, vec![asked.signal(AgentSignal::Asked(question))]).await;
+    session::told(core, session.id, vec![asked.signal(AgentSignal::Asked(question))]).await;
     let settling = Settling { core: core.clone(), session_id: session.id, ask_id: Some(id.clone()) };
     let asker = Asker {
         token_id: caller.token_id.to_string(),
@@ -344,7 +354,7 @@ struct Settling {
 impl Settling {
     async fn now(mut self) {
         if let Some(ask_id) = self.ask_id.take() {
-            seam::told(&self.core, self.session_id, vec![settled(ask_id)]).await;
+            session::told(&self.core, self.session_id, vec![settled(ask_id)]).await;
         }
     }
 }
@@ -353,7 +363,7 @@ impl Drop for Settling {
     fn drop(&mut self) {
         let Some(ask_id) = self.ask_id.take() else { return };
         let (core, session_id) = (self.core.clone(), self.session_id);
-        self.core.tasks.spawn(async move { seam::told(&core, session_id, vec![settled(ask_id)]).await });
+        self.core.tasks.spawn(async move { session::told(&core, session_id, vec![settled(ask_id)]).await });
     }
 }
 
@@ -362,42 +372,31 @@ fn settled(ask_id: String) -> Signal {
 }
 
 /// Gives what the agent is told; nothing when it goes by its own rules.
-fn verdict(session: &HookedSession, event: HookEvent, judgement: Judgement) -> Option<HookDecision> {
+fn verdict(event: HookEvent, judgement: Judgement) -> Option<HookDecision> {
     let reason = judgement.reason.clone();
     let by_a_rule = judgement.is_telling() || judgement.decided_by == GateStage::Approval;
     let verdict = match judgement.allowed {
         false => HookVerdict::Deny { reason },
         true if by_a_rule => HookVerdict::Allow { reason },
-        true if event == HookEvent::PermissionRequest && session.is_hosted => HookVerdict::Allow { reason },
+        true if event == HookEvent::PermissionRequest => HookVerdict::Allow { reason },
         true => return None,
     };
     Some(HookDecision { verdict, judgement })
 }
 
-/// Tells what follows from a decision: a tool that is denied has ended, and where nothing was decided about a permission
-/// the agent shows a dialog of its own.
+/// Tells what follows from a decision: a tool that is denied has ended.
 async fn settle(
     core: &Arc<Core>,
     session: &HookedSession,
     asked: &Asked<'_>,
     decision: Option<&HookDecision>,
 ) {
-    let what = match decision.map(|decision| &decision.verdict) {
-        Some(HookVerdict::Allow { .. }) => return,
-        Some(HookVerdict::Deny { .. }) => match &asked.call.tool {
-            Some(tool) => AgentSignal::ToolEnded {
-                tool: tool.name.to_string(),
-                call_id: tool.call_id.as_deref().map(str::to_owned),
-                ok: false,
-            },
-            None => return,
-        },
-        None if asked.event == HookEvent::PermissionRequest => {
-            let mut question = permission(asked.call, asked.at);
-            question.text = record::text(&question.text);
-            AgentSignal::Asked(question)
-        }
-        None => return,
+    let is_denied = decision.is_some_and(|decision| matches!(decision.verdict, HookVerdict::Deny { .. }));
+    let Some(tool) = asked.call.tool.as_ref().filter(|_| is_denied) else { return };
+    let what = AgentSignal::ToolEnded {
+        tool: tool.name.to_string(),
+        call_id: tool.call_id.as_deref().map(str::to_owned),
+        ok: false,
     };
-    seam::told(core, session.id, vec![asked.signal(what)]).await;
+    session::told(core, session.id, vec![asked.signal(what)]).await;
 }

@@ -107,10 +107,7 @@ pub(crate) async fn create(
 
 async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineError> {
     let task = params.task.trim();
-    if task.is_empty() || task.len() > TASK_BYTES_MAX {
-        let message = format!("`task` has 1 to {TASK_BYTES_MAX} bytes, not {}", task.len());
-        return Err(EngineError::invalid(message));
-    }
+    task_check(task)?;
     let name = params.agent.as_deref().unwrap_or(AGENT_DEFAULT);
     let found = agents::find(core, name)?;
     let usable = core.hosting.drivers.usable();
@@ -152,8 +149,17 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
     })
 }
 
+/// Refuses a task that says nothing, or too much.
+pub(crate) fn task_check(task: &str) -> Result<(), EngineError> {
+    if task.is_empty() || task.len() > TASK_BYTES_MAX {
+        let message = format!("`task` has 1 to {TASK_BYTES_MAX} bytes, not {}", task.len());
+        return Err(EngineError::invalid(message));
+    }
+    Ok(())
+}
+
 /// Refuses what an agent's program could take for an option, and what cannot stand among its arguments.
-fn model_check(model: Option<&str>) -> Result<(), EngineError> {
+pub(crate) fn model_check(model: Option<&str>) -> Result<(), EngineError> {
     let Some(model) = model else { return Ok(()) };
     let is_plain = (1..=MODEL_BYTES_MAX).contains(&model.len())
         && !model.starts_with('-')

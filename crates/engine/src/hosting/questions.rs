@@ -3,15 +3,12 @@
 use super::perform::Performed;
 use crate::approvals::{self, Asker, Question};
 use crate::error::EngineError;
-use crate::gate::CallOrigin;
+use crate::hooks;
 use crate::plane::Core;
-use crate::policies::{self, PolicyOwners};
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::policy::{Judgement, PolicyEffect, ToolCall};
 use adjutant_model::session::{AgentQuestion, AskAnswer, Session};
 use adjutant_model::{TokenId, Value};
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Has the gate judge what an agent asks for; waits for a person where a rule asks.
@@ -66,20 +63,6 @@ pub(crate) async fn judgement(
     session: &Session,
     (caller, call): (&Caller, &ToolCall),
 ) -> Result<Judgement, EngineError> {
-    let workspace = core.store.workspace_of(&session.id.into()).await?;
-    let project = workspace.as_ref().and_then(|workspace| workspace.project.as_deref());
-    let names: Vec<&str> = session.plays.as_deref().into_iter().chain([session.agent.as_str()]).collect();
-    let agents: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let owners = PolicyOwners { directories: project.map(PathBuf::from).into_iter().collect(), agents };
-    let policies = policies::read(core, owners).await?;
-    let id = session.id.to_string();
-    let from = CallOrigin {
-        agent: names.first().copied(),
-        session: Some(&id),
-        run: session.run_id.as_ref().map(|run_id| run_id.as_str()),
-        project,
-        workspace: workspace.as_ref().map(|workspace| workspace.path.as_str()),
-        ..CallOrigin::default()
-    };
-    Ok(core.gate.judge(caller, &policies, &names, call, from))
+    let hooked = hooks::hosted(core, session).await?;
+    hooks::judgement(core, (caller, &hooked), None, call).await
 }

@@ -3,7 +3,6 @@
 use crate::error::EngineError;
 use crate::hosting;
 use crate::plane::Core;
-use adjutant_model::hook::HookCall;
 use adjutant_model::session::{Session, SessionState, Signal};
 use adjutant_model::{RunId, SessionId};
 use std::path::PathBuf;
@@ -24,23 +23,14 @@ pub(crate) struct HookedSession {
     pub(crate) workspace: Option<PathBuf>,
     /// The run whose step has started it.
     pub(crate) run_id: Option<RunId>,
-    /// Whether Adjutant hosts it, so that nobody sees a dialog of its agent.
-    pub(crate) is_hosted: bool,
 }
 
 /// Gives a session that there is.
 pub(crate) async fn session_of(core: &Core, id: SessionId) -> Result<Option<HookedSession>, EngineError> {
     let Some(entry) = core.store.session_get(id).await? else {
         // Only the plane makes tokens of sessions, so one vouches for a session that is recorded elsewhere.
-        let unrecorded = HookedSession {
-            id,
-            agent: None,
-            plays: None,
-            project: None,
-            workspace: None,
-            run_id: None,
-            is_hosted: true,
-        };
+        let unrecorded =
+            HookedSession { id, agent: None, plays: None, project: None, workspace: None, run_id: None };
         return Ok(core.store.session_has_token(id).await?.then_some(unrecorded));
     };
     if entry.session.state == SessionState::Decommissioned {
@@ -60,14 +50,7 @@ pub(crate) async fn hosted(core: &Core, session: &Session) -> Result<HookedSessi
         project,
         workspace: workspace.map(|workspace| PathBuf::from(workspace.path)),
         run_id: session.run_id.clone(),
-        is_hosted: true,
     })
-}
-
-/// Finds or registers the session of an agent that somebody else has started, whose hooks show the owner's token.
-#[expect(clippy::unused_async, reason = "the registry of sessions answers here")]
-pub(crate) async fn discovered(_core: &Core, _call: &HookCall) -> Result<Option<HookedSession>, EngineError> {
-    Ok(None)
 }
 
 /// Passes on what became known of a session's agent.
