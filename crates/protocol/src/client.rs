@@ -1095,6 +1095,9 @@ impl Client {
         if let Ok(error) = serde_json::from_str(&body) {
             return Err(ClientError::Api { error, status });
         }
+        if status >= 400 && serde_json::from_str::<Value>(&body).is_err() {
+            return Err(ClientError::Protocol(format!("status {status}: {body}")));
+        }
         // An error of the protocol comes with the status of one, and is an answer all the same.
         let message = Some(body).filter(|body| !body.trim().is_empty());
         Ok(Box::pin(futures_util::stream::iter(message.map(Ok))))

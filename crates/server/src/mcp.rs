@@ -25,10 +25,10 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{Method, Request, header};
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, GetPromptRequestParams, GetPromptResponse,
-    Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
-    ServerCapabilities, ServerConfig,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CustomRequest, CustomResult,
+    GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -105,6 +105,7 @@ impl OfflineMcp {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri("/mcp")
+            .header(header::HOST, "localhost")
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json, text/event-stream");
         for (name, value) in headers {
@@ -220,6 +221,20 @@ impl ServerHandler for McpDoor {
             () = plane.token_ended(&caller) => { gone.cancel(); called.await }
         };
         Ok(result.into())
+    }
+
+    /// Refuses a request of which nothing is known: its method, or what it says with a method that there is.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let CustomRequest { method, .. } = request;
+        let known = ["initialize", "tools/call", "prompts/get", "resources/read"];
+        Err(match known.contains(&method.as_str()) {
+            true => ErrorData::invalid_params(format!("the parameters of {method} cannot be read"), None),
+            false => ErrorData::new(rmcp::model::ErrorCode::METHOD_NOT_FOUND, method, None),
+        })
     }
 
     async fn list_resources(

@@ -263,5 +263,5 @@ async fn session_screen(asked: Asked, params: mcp::SessionLinesParams) -> Answer
 
 async fn session_send(asked: Asked, params: mcp::SessionSendParams) -> Answer<http::SentView> {
     let id = ids::managed_session(&params.session_id)?;
-    Ok(managed::sent(&asked.plane, id, params.text).await?)
+    managed::sent(&asked.plane, id, params.text).await
 }

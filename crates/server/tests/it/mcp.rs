@@ -30,9 +30,13 @@ async fn client(daemon: &Daemon, token: &str, revision: ProtocolVersion) -> Clie
 
 /// Posts a message with a token and gives the answer as it came.
 async fn post(daemon: &Daemon, token: &str, message: &Value) -> Raw {
+    let revision = match message["method"] == "initialize" {
+        true => "",
+        false => "mcp-protocol-version: 2025-11-25\r\n",
+    };
     let head = format!(
         "host: {}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
-         accept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n",
+         accept: application/json, text/event-stream\r\n{revision}",
         daemon.host()
     );
     daemon.send_body("POST /mcp", &head, message.to_string().as_bytes()).await

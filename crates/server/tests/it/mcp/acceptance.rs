@@ -106,7 +106,7 @@ async fn case_5_and_21_how_full_a_context_is_says_what_to_do_in_plain_numbers_an
         assert_eq!(result["structuredContent"]["pressure"], pressure, "{used}");
         let text = result["content"][0]["text"].as_str().expect("a text");
         assert!(text.contains(&format!("\"fraction\":{fraction},")), "{text}");
-        assert!(text.contains(r#""config":{"alert_at":0.85,"compact_at":0.9,"warn_at":0.7}"#), "{text}");
+        assert!(text.contains(r#""config":{"warn_at":0.7,"alert_at":0.85,"compact_at":0.9}"#), "{text}");
     }
     let status = told(&daemon, "session_status", json!({"session_id": session_id})).await;
     assert_eq!(status["memory"], json!({"used_tokens": 2000, "window_tokens": 1000}), "{status}");
