@@ -424,6 +424,14 @@ impl Plane {
         sessions::list(&self.core, limit).await
     }
 
+    /// Gives an attached session that lives; nothing when there is none of this public name.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn session_attached(&self, id: SessionId) -> Result<Option<TokenRecord>, EngineError> {
+        sessions::get(&self.core, id).await
+    }
+
     /// Ends a session by its public name.
     ///
     /// # Errors
@@ -675,6 +683,14 @@ impl Plane {
     /// [`EngineError::Read`]
     pub async fn breakers(&self, limit: usize) -> Result<Vec<BreakerInfo>, EngineError> {
         breakers::list(&self.core, limit).await
+    }
+
+    /// Gives the breaker of an agent; that of one of which nothing is kept is closed.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn breaker(&self, agent: &str) -> Result<BreakerInfo, EngineError> {
+        breakers::of(&self.core, agent).await
     }
 
     /// Closes the breaker of an agent that somebody says is well again.

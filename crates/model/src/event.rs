@@ -490,6 +490,17 @@ pub enum Event {
         /// How often the agent has failed in a row.
         failures: u32,
     },
+    /// A session says that its context is fuller, or less full, than it said before.
+    ContextPressureChanged {
+        /// How it was: `ok`, `warn`, `alert` or `compact`.
+        from: String,
+        /// How it is.
+        to: String,
+        /// Tokens that the context holds.
+        used_tokens: u64,
+        /// Tokens that it can hold.
+        window_tokens: u64,
+    },
     /// Something was put on the data path.
     OutputStored {
         /// What.
@@ -662,6 +673,7 @@ impl Event {
             Event::HookReceived { .. } => "hook_received",
             Event::HookJudged { .. } => "hook_judged",
             Event::BreakerChanged { .. } => "breaker_changed",
+            Event::ContextPressureChanged { .. } => "context_pressure_changed",
             Event::OutputStored { .. } => "output_stored",
             Event::OutputsCollected { .. } => "outputs_collected",
             Event::GoalCreated { .. } => "goal_created",

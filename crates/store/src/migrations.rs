@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 25] = [
+pub(crate) const MIGRATIONS: [Migration; 26] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -446,6 +446,15 @@ CREATE TABLE breakers (
 );
 CREATE INDEX delegations_by_session ON delegations (session, created_at);
 CREATE INDEX delegations_open ON delegations (created_at) WHERE open;",
+    },
+    Migration {
+        name: "how full a session says that its context is",
+        sql: "CREATE TABLE context_usage (
+    session TEXT PRIMARY KEY,
+    used INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);",
     },
 ];
 

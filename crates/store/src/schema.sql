@@ -368,3 +368,11 @@ CREATE TABLE delegations (
 );
 CREATE INDEX delegations_by_session ON delegations (session, created_at);
 CREATE INDEX delegations_open ON delegations (created_at) WHERE open;
+
+-- How full a session has last said that its context is, in tokens.
+CREATE TABLE context_usage (
+    session TEXT PRIMARY KEY,
+    used INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);

@@ -25,7 +25,7 @@ const TASK_BYTES_MAX: usize = 256 << 10;
 /// The longest name of a model, in bytes.
 const MODEL_BYTES_MAX: usize = 256;
 /// Sessions start sessions at most so deep (DESIGN.md, limits).
-pub(crate) const DEPTH_MAX: u32 = 5;
+pub const DEPTH_MAX: u32 = 5;
 /// So many names are tried before the next request has to.
 const NAME_TRIES: u32 = 8;
 

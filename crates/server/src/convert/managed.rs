@@ -137,7 +137,7 @@ pub(crate) fn shell_line(words: &[String]) -> String {
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-fn pending(session: &Session) -> (Option<String>, Option<String>) {
+pub(crate) fn pending(session: &Session) -> (Option<String>, Option<String>) {
     let first = session.questions.first();
     let default = first.and_then(|question| question.options.first()).map(|option| option.name.clone());
     (first.map(|question| question.text.clone()), default)
@@ -155,7 +155,7 @@ fn question(question: &AgentQuestion) -> http::QuestionView {
     }
 }
 
-fn activity(report: &ActivityReport) -> http::ActivityView {
+pub(crate) fn activity(report: &ActivityReport) -> http::ActivityView {
     http::ActivityView {
         activity: report.activity.as_str().to_owned(),
         waiting_for: report.activity.waiting_for().map(|what| what.as_str().to_owned()),
