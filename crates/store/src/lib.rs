@@ -49,6 +49,7 @@ pub use bodies::{Bodies, Closed, IncomingBody, Kept, WholeBody};
 pub use client_runs::{ClientFence, ClientRunChange};
 pub use delegations::{DelegationEntry, DelegationFilter};
 pub use fault::{CommitFault, CommitHook, DiskFault};
+pub use goals::GoalFilter;
 pub use issues::IssueFilter;
 pub use lock::{LockError, StoreLock};
 pub use outputs::OutputTotals;

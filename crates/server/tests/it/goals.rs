@@ -18,7 +18,7 @@ async fn a_goal_closes_when_a_check_and_a_person_have_spoken() {
     repository::with_one_file(&project);
     let acceptance =
         vec![criterion("it says two", Some("grep -q two file.txt")), criterion("it reads well", None)];
-    let params = GoalParams { description: "two".to_owned(), acceptance, project: None };
+    let params = GoalParams { description: "two".to_owned(), acceptance, ..GoalParams::default() };
     let goal = daemon.client.goal_create(&params).await.expect("it is made");
     assert_eq!(goal.acceptance.len(), 2);
 
@@ -47,7 +47,12 @@ async fn a_goal_closes_when_a_check_and_a_person_have_spoken() {
         (checked.sessions[0].session_id.as_str(), checked.sessions[0].state.as_str()),
         (run_id.as_str(), "verified")
     );
-    let said = EvidenceParams { criterion: 1, person: "Ada".to_owned(), words: "I read it".to_owned() };
+    let said = EvidenceParams {
+        criterion: Some(1),
+        person: Some("Ada".to_owned()),
+        words: Some("I read it".to_owned()),
+        ..EvidenceParams::default()
+    };
     let signed = daemon.client.goal_do(&goal.id, "evidence", &said).await.expect("it is recorded");
     assert_eq!(signed.acceptance[1].evidence.as_ref().expect("evidence").detail, "I read it");
     let done = daemon.client.goal_do(&goal.id, "close", &json!({})).await.expect("it is proved");
