@@ -73,7 +73,7 @@ enum Request {
 
 #[derive(Debug)]
 enum Change {
-    Create(NewGoal),
+    Create(Box<NewGoal>),
     Steps { goal_id: GoalId, commands: Vec<GoalCommand> },
 }
 
@@ -110,7 +110,7 @@ impl Goals {
     }
 
     pub(crate) async fn create(&self, actor: String, new: NewGoal) -> Result<Goal, EngineError> {
-        self.ask(actor, Change::Create(new)).await
+        self.ask(actor, Change::Create(Box::new(new))).await
     }
 
     pub(crate) async fn get(&self, goal_id: &GoalId) -> Result<Goal, EngineError> {
@@ -288,7 +288,7 @@ impl Keeper {
         let (goal, events) = match what {
             Change::Create(new) => {
                 let shelf = self.shared.shelf();
-                goal::create(new, &|id| shelf.other(id), now).map_err(EngineError::Goal)?
+                goal::create(*new, &|id| shelf.other(id), now).map_err(EngineError::Goal)?
             }
             Change::Steps { goal_id, commands } => {
                 let goal = self.store.goal_get(&goal_id).await?;

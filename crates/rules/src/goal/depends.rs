@@ -3,6 +3,7 @@
 use super::{GoalRefusal, within};
 use adjutant_model::GoalId;
 use adjutant_model::goal::GoalStatus;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 /// What a goal must know of another one.
@@ -46,9 +47,9 @@ pub(super) fn checked(
                 Some(_) => continue,
             }
         };
-        if !reached.contains_key(&id) {
+        if let Entry::Vacant(new) = reached.entry(id.clone()) {
+            new.insert(from);
             open.extend(other.depends_on.into_iter().map(|next| (next, Some(id.clone()))));
-            reached.insert(id, from);
         }
     }
     Ok(depends_on)
