@@ -185,6 +185,7 @@ impl EngineError {
             EngineError::BlueprintArchived(_) => "blueprint_archived",
             EngineError::RerunRefused { .. } => "rerun_refused",
             EngineError::GoalGate { .. } => "goal_not_proved",
+            EngineError::Goal(refusal) if refusal.is_malformed() => "invalid_request",
             EngineError::Goal(refusal) => match refusal.class() {
                 ErrorClass::Gone => "not_found",
                 ErrorClass::User | ErrorClass::Retry | ErrorClass::Bug => "goal_refused",

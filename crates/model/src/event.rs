@@ -547,6 +547,11 @@ pub enum Event {
         /// The evidence.
         evidence: Evidence,
     },
+    /// A goal's description, dependencies, budget, deadline or schedule changed.
+    GoalChanged {
+        /// Which of them.
+        what: Vec<String>,
+    },
     /// Somebody left a note on a goal.
     GoalNoted {
         /// The note.
@@ -680,6 +685,7 @@ impl Event {
             Event::GoalLinked { .. } => "goal_linked",
             Event::GoalLinkChanged { .. } => "goal_link_changed",
             Event::GoalEvidence { .. } => "goal_evidence",
+            Event::GoalChanged { .. } => "goal_changed",
             Event::GoalNoted { .. } => "goal_noted",
             Event::GoalStatusChanged { .. } => "goal_status_changed",
             Event::IssueOpened { .. } => "issue_opened",

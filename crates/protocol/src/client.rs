@@ -475,13 +475,19 @@ impl Client {
         self.post("/v1/goals", params).await
     }
 
-    /// Lists goals.
+    /// Gives all goals, page after page.
     ///
     /// # Errors
     /// [`ClientError`]
     pub async fn goals(&self, status: Option<&str>) -> Result<http::GoalsView, ClientError> {
-        let status = status.map_or_else(String::new, |status| format!("?status={}", escaped(status)));
-        self.get(&format!("/v1/goals{status}")).await
+        let status = status.map_or_else(String::new, |status| format!("&status={}", escaped(status)));
+        let mut page: http::GoalsView = self.get(&format!("/v1/goals?limit=1000{status}")).await?;
+        while let Some(after) = page.next.take() {
+            let path = format!("/v1/goals?limit=1000{status}&after={}", escaped(&after));
+            let more: http::GoalsView = self.get(&path).await?;
+            page = http::GoalsView { goals: [page.goals, more.goals].concat(), ..more };
+        }
+        Ok(page)
     }
 
     /// Gives a goal.
@@ -490,6 +496,18 @@ impl Client {
     /// [`ClientError`]
     pub async fn goal(&self, goal_id: &str) -> Result<http::GoalView, ClientError> {
         self.get(&format!("/v1/goals/{}", id(goal_id)?)).await
+    }
+
+    /// Changes a goal.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn goal_update(
+        &self,
+        goal_id: &str,
+        params: &http::GoalUpdateParams,
+    ) -> Result<http::GoalView, ClientError> {
+        self.post(&format!("/v1/goals/{}", id(goal_id)?), params).await
     }
 
     /// Does one thing to a goal: `links`, `evidence`, `notes`, `status`, `check` or `close`.

@@ -108,7 +108,7 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(runs::cancel))
         .routes(routes!(events::stream))
         .routes(routes!(goals::create, goals::list))
-        .routes(routes!(goals::get))
+        .routes(routes!(goals::get, goals::update))
         .routes(routes!(goals::link))
         .routes(routes!(goals::evidence))
         .routes(routes!(goals::note))

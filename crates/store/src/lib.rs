@@ -51,6 +51,7 @@ pub use client_runs::{ClientFence, ClientRunChange};
 pub use context_usage::ContextUsage;
 pub use delegations::{DelegationEntry, DelegationFilter};
 pub use fault::{CommitFault, CommitHook, DiskFault};
+pub use goals::GoalFilter;
 pub use issues::IssueFilter;
 pub use lock::{LockError, StoreLock};
 pub use outputs::OutputTotals;
