@@ -16,7 +16,7 @@ mod step;
 mod workspace;
 
 pub(crate) use boot::resume_open;
-pub(crate) use create::{DEPTH_MAX, create, model_check, task_check};
+pub(crate) use create::{DEPTH_MAX, create, driver_check, model_check, task_check};
 pub use create::{HostParams, StepOrigin};
 pub use door::Managed;
 pub(crate) use drivers::Drivers;

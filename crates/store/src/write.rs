@@ -21,6 +21,8 @@ pub struct Write {
     statements: Vec<Statement>,
     /// The runs whose owner it changes.
     refenced: Vec<RunId>,
+    /// Whether what it removes must stand nowhere in the files.
+    wipes: bool,
 }
 
 /// Whose run it must still be when the write is applied.
@@ -198,6 +200,7 @@ impl Write {
         self.drafts.extend(other.drafts);
         self.statements.extend(other.statements);
         self.refenced.extend(other.refenced);
+        self.wipes |= other.wipes;
         self
     }
 
@@ -220,6 +223,17 @@ impl Write {
     pub(crate) fn refence(&mut self, run_id: &RunId) -> &mut Self {
         self.refenced.push(run_id.clone());
         self
+    }
+
+    /// Notes that what the write removes must stand nowhere in the files when it is committed.
+    pub(crate) fn wipe(&mut self) -> &mut Self {
+        self.wipes = true;
+        self
+    }
+
+    /// Tells whether what it removes must stand nowhere in the files.
+    pub(crate) fn wipes(&self) -> bool {
+        self.wipes
     }
 
     /// Gives the statements in order.
