@@ -8,7 +8,7 @@ use crate::dialect::{self, write_error};
 use crate::journal::{EncodedDraft, HEAD_LAG_MAX, NO_PREVIOUS, RowContent, RowHash};
 use crate::recent::Recent;
 use crate::turns::{TURNS_MAX, turn_key};
-use crate::write::{Committed, ExpectedRows, Fence, Param, Statement, Write, WriteError};
+use crate::write::{Committed, ExpectedRows, Fence, Param, Residue, Statement, Write, WriteError};
 use adjutant_model::RunId;
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 use std::sync::Arc;
@@ -191,10 +191,11 @@ fn apply(db: &Connection, ledger: &mut Ledger, entry: &Write) -> Result<Committe
     if let Some(fence) = entry.fence() {
         fence_check(db, ledger, fence)?;
     }
-    if entry.wipes() {
-        dialect::wiping(db, || execute_all(db, ledger, entry.statements()))?;
-    } else {
-        execute_all(db, ledger, entry.statements())?;
+    match entry.residue() {
+        Residue::Any => execute_all(db, ledger, entry.statements())?,
+        Residue::InTheLog | Residue::None => {
+            dialect::wiping(db, || execute_all(db, ledger, entry.statements()))?;
+        }
     }
     for run_id in entry.refenced() {
         ledger.fences.remove(run_id);

@@ -1,13 +1,14 @@
 //! What is remembered: facts, and the index of their words.
 //!
-//! The index holds words and no text. What is forgotten leaves no word in it: the index only marks what was removed, and
-//! even its own secure removal keeps a word whose places go over a page's end, so it is made anew. The write that forgets
-//! wipes the pages and empties the log. A query is words: whatever else stands in it means nothing, so no text of
+//! The index holds words and no text. What is forgotten is to stand in no file any more, and the database keeps it in
+//! three places: in pages that are free, so every write of facts wipes those; in the gaps of pages where rows were moved,
+//! so the write that forgets puts all other facts into pages that were wiped; and in the index, which only marks what was
+//! removed, so it is made anew. Then the log, which has the pages as they were, is emptied. A query is words: whatever else stands in it means nothing, so no text of
 //! anybody's is ever syntax.
 
 use crate::reader::{ReadError, Snapshot};
 use crate::store::Store;
-use crate::write::{ExpectedRows, Param, Write, json_text};
+use crate::write::{ExpectedRows, Param, Residue, Write, json_text};
 use adjutant_model::memory::{Fact, FactScope, FoundFact, Successor};
 use adjutant_model::{FactId, Timestamp};
 use rusqlite::Row;
@@ -57,7 +58,8 @@ impl Write {
             "INSERT INTO facts_fts (rowid, text, tags) SELECT number, text, tags FROM facts WHERE id = ?1",
             ExpectedRows::Any,
             vec![id()],
-        )
+        );
+        self.leave(Residue::InTheLog)
     }
 
     /// Says that another fact has taken one's place; one that has a successor, or is not there, fails with
@@ -67,7 +69,8 @@ impl Write {
             "UPDATE facts SET successor = ?2, superseded_at = ?3 WHERE id = ?1 AND successor IS NULL",
             ExpectedRows::Exactly(1),
             vec![Param::text(id.as_str()), Param::text(successor.by.as_str()), successor.at.into()],
-        )
+        );
+        self.leave(Residue::InTheLog)
     }
 
     /// Forgets a fact: its text stands nowhere in the files when this is committed, but in a copy somebody made. One
@@ -78,8 +81,16 @@ impl Write {
             ExpectedRows::Exactly(1),
             vec![Param::text(id.as_str())],
         );
-        self.push("INSERT INTO facts_fts (facts_fts) VALUES ('rebuild')", ExpectedRows::Any, Vec::new());
-        self.wipe()
+        for sql in [
+            "CREATE TEMP TABLE facts_kept AS SELECT * FROM facts",
+            "DELETE FROM facts",
+            "INSERT INTO facts SELECT * FROM facts_kept ORDER BY number",
+            "DROP TABLE facts_kept",
+            "INSERT INTO facts_fts (facts_fts) VALUES ('rebuild')",
+        ] {
+            self.push(sql, ExpectedRows::Any, Vec::new());
+        }
+        self.leave(Residue::None)
     }
 }
 

@@ -21,8 +21,20 @@ pub struct Write {
     statements: Vec<Statement>,
     /// The runs whose owner it changes.
     refenced: Vec<RunId>,
-    /// Whether what it removes must stand nowhere in the files.
-    wipes: bool,
+    /// What is to be left of what it removes.
+    residue: Residue,
+}
+
+/// What may be left in the files of what a write removes or moves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Residue {
+    /// Whatever nobody has written over yet.
+    #[default]
+    Any,
+    /// Nothing in the pages that are free; the log has its pages as they were.
+    InTheLog,
+    /// Nothing.
+    None,
 }
 
 /// Whose run it must still be when the write is applied.
@@ -200,7 +212,7 @@ impl Write {
         self.drafts.extend(other.drafts);
         self.statements.extend(other.statements);
         self.refenced.extend(other.refenced);
-        self.wipes |= other.wipes;
+        self.residue = self.residue.max(other.residue);
         self
     }
 
@@ -225,15 +237,15 @@ impl Write {
         self
     }
 
-    /// Notes that what the write removes must stand nowhere in the files when it is committed.
-    pub(crate) fn wipe(&mut self) -> &mut Self {
-        self.wipes = true;
+    /// Says what is to be left in the files of what the write removes; the least of what is said holds.
+    pub(crate) fn leave(&mut self, residue: Residue) -> &mut Self {
+        self.residue = self.residue.max(residue);
         self
     }
 
-    /// Tells whether what it removes must stand nowhere in the files.
-    pub(crate) fn wipes(&self) -> bool {
-        self.wipes
+    /// Gives what is to be left in the files of what the write removes.
+    pub(crate) fn residue(&self) -> Residue {
+        self.residue
     }
 
     /// Gives the statements in order.

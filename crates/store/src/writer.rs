@@ -8,7 +8,7 @@ use crate::batch::{self, Ledger};
 use crate::dialect;
 use crate::fault::Faults;
 use crate::store::{Health, WriteFailure};
-use crate::write::{Committed, Write, WriteError};
+use crate::write::{Committed, Residue, Write, WriteError};
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -222,7 +222,7 @@ impl Writer {
         let fault = self.faults.before()?;
         let answers = batch::commit(&self.db, &mut self.ledger, entries)?;
         self.faults.after(fault)?;
-        let wiped = |(entry, answer): (&&Write, &Answer)| entry.wipes() && answer.is_ok();
+        let wiped = |(entry, answer): (&&Write, &Answer)| entry.residue() == Residue::None && answer.is_ok();
         if entries.iter().zip(&answers).any(wiped) {
             self.log_wipe();
         }

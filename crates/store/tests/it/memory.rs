@@ -144,14 +144,20 @@ fn stands(folder: &Path, word: &str) -> bool {
 #[tokio::test]
 async fn what_is_forgotten_stands_nowhere_in_the_files() {
     let (folder, store) = fresh();
-    let around: Vec<Fact> = (10..200).map(|n| fact(n, &format!("fact {n} of many xylophon{n}"))).collect();
+    let around: Vec<Fact> =
+        (10..200).map(|n| fact(n + 1000, &format!("fact {n} of many xylophon{n}"))).collect();
     let long = format!("{} zugzwangsekret", "many pages of quarzuhrwerk ".repeat(1000));
-    let secret = Fact { tags: vec!["tagsekret".into()], ..fact(1, &long) };
-    for fact in around.iter().take(90).chain([&secret]).chain(around.iter().skip(90)) {
+    let secret = Fact { tags: vec!["tagsekret".into()], ..fact(105, &long) };
+    let short = fact(1, "kurzsekret");
+    for fact in around.iter().take(90).chain([&secret, &short]).chain(around.iter().skip(90)) {
         add(&store, fact).await.unwrap();
     }
     let words = ["zugzwangsekret", "tagsekret", "quarzuhrwerk"];
     assert!(words.iter().all(|word| stands(folder.path(), word)), "they stand there before");
+    // Its row grows, and is moved; rows around it go, and pages are put together.
+    let mut write = Write::default();
+    write.fact_supersede(&secret.id, &Successor { by: around[0].id.clone(), at: at(1) });
+    store.write(write).await.unwrap();
     let mut write = Write::default();
     write.fact_forget(&secret.id);
     store.write(write.clone()).await.unwrap();
@@ -161,6 +167,15 @@ async fn what_is_forgotten_stands_nowhere_in_the_files() {
     }
     assert!(store.fact_get(&secret.id).await.unwrap().is_none());
     assert!(store.write(write).await.is_err(), "it is not there any more");
+    // A short one, whose cell lies among others that were moved around it.
+    let mut write = Write::default();
+    write.fact_supersede(&short.id, &Successor { by: around[0].id.clone(), at: at(1) });
+    store.write(write).await.unwrap();
+    assert!(stands(folder.path(), "kurzsekret"));
+    let mut forget = Write::default();
+    forget.fact_forget(&short.id);
+    store.write(forget).await.unwrap();
+    assert!(!stands(folder.path(), "kurzsekret"));
     assert_eq!(found(&store, "xylophon17", all()).await.len(), 1, "the others are found");
     store.close().await.unwrap();
     drop(store);
