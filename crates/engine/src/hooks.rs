@@ -12,6 +12,7 @@
 
 mod keep;
 mod session;
+pub(crate) mod spool;
 
 pub(crate) use keep::{Hooks, forget_old, keep};
 
@@ -26,6 +27,7 @@ use crate::record;
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::event::Event;
 use adjutant_model::hook::{HookCall, HookEvent, HookVerdict};
+use adjutant_model::id::Uuid;
 use adjutant_model::policy::{GateStage, Judgement, PolicyEffect, ToolCall};
 use adjutant_model::session::{AgentSignal, Signal, SignalSource};
 use adjutant_model::{SessionId, Timestamp, Value};
@@ -50,6 +52,8 @@ pub struct HookParams {
     pub session: Option<String>,
     /// How large the body was, in bytes.
     pub size_bytes: u64,
+    /// By what it is known again when it comes by another way as well.
+    pub hook_id: Option<Uuid>,
 }
 
 /// What a hook is answered.
@@ -95,31 +99,64 @@ pub(crate) async fn received(
     if core.stopping.is_cancelled() {
         return Err(EngineError::Stopping);
     }
-    let HookParams { body, session, size_bytes } = params;
+    let HookParams { body, session, size_bytes, hook_id } = params;
     let (claimed, call) = match posted(body).map_err(EngineError::invalid)? {
         Posted::Agent(call) => (None, call),
         Posted::For { session_id, call } => (Some(session_id), call),
     };
     let is_named = claimed.is_some();
     let session = session_for(core, caller, &[claimed, session]).await?;
-    let at = clock::now();
-    tell(core, &session, &call, at).await;
-    learn(core, &call).await;
-    let decision = match call.event.filter(|event| event.decides()) {
-        Some(event) => decide(core, caller, &session, Asked { event, call: &call, at }).await?,
-        None => None,
+    let (at, session_id) = (clock::now(), session.id);
+    let Some(event) = call.event.filter(|event| event.decides()) else {
+        let form = if is_named { HookForm::Named } else { HookForm::Agent { answer: None } };
+        let answered = HookAnswered { event: call.name.clone(), session_id, decision: None, form };
+        if hook_id.is_none_or(|id| core.hooks.is_first(id)) {
+            heard_apart(
+                core,
+                session,
+                HookArrival { session_id, call, size_bytes, decision: None, at, hook_id },
+            )
+            .await?;
+        }
+        return Ok(answered);
     };
+    heard(core, &session, &call, at).await;
+    let decision = decide(core, caller, &session, Asked { event, call: &call, at }).await?;
     let form = match is_named {
         true => HookForm::Named,
         false => HookForm::Agent { answer: answer_of(&call, decision.as_ref()) },
     };
-    let answered = HookAnswered { event: call.name.clone(), session_id: session.id, decision, form };
+    let answered = HookAnswered { event: call.name.clone(), session_id, decision, form };
     let decision = answered.decision.as_ref().map(|decision| match decision.verdict {
         HookVerdict::Allow { .. } => "allow",
         HookVerdict::Deny { .. } => "deny",
     });
-    core.hooks.arrived(HookArrival { session_id: session.id, call, size_bytes, decision, at });
+    core.hooks.arrived(HookArrival { session_id, call, size_bytes, decision, at, hook_id: None });
     Ok(answered)
+}
+
+/// Takes what a hook tells that decides nothing. Its agent may go away while that is done, and leave it in a file: it is
+/// known by its id there, so it is done to the end here.
+async fn heard_apart(
+    core: &Arc<Core>,
+    session: HookedSession,
+    arrival: HookArrival,
+) -> Result<(), EngineError> {
+    let hearing = {
+        let core = core.clone();
+        async move {
+            heard(&core, &session, &arrival.call, arrival.at).await;
+            core.hooks.arrived(arrival);
+        }
+    };
+    core.tasks.spawn(hearing).await.map_err(|_| EngineError::Defect("what hears hooks panicked"))
+}
+
+/// Takes what a hook tells, behind what earlier ones have left.
+async fn heard(core: &Arc<Core>, session: &HookedSession, call: &HookCall, at: Timestamp) {
+    spool::take(core, session.id).await;
+    tell(core, session, call, at).await;
+    learn(core, call).await;
 }
 
 /// Gives what an agent reads, in its own format.

@@ -265,6 +265,7 @@ impl Plane {
             enhance_ms,
             operator_sweep_ms,
             hook_forget_ms,
+            hook_spool_ms,
             workspace_collect_ms,
             ..
         } = core.settings;
@@ -273,6 +274,7 @@ impl Plane {
         jobs::start(core, "operators", Duration::from_millis(operator_sweep_ms), operators::sweep);
         jobs::start(core, "data_collect", Duration::from_millis(data_collect_ms), data::collect);
         jobs::start(core, "hook_forget", Duration::from_millis(hook_forget_ms), hooks::forget_old);
+        jobs::start(core, "hook_spool", Duration::from_millis(hook_spool_ms), hooks::spool::take_everywhere);
         jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
         core.jobs.nudge("data_sweep");
         jobs::start(core, "workspaces", Duration::from_millis(workspace_collect_ms), workspaces::collect);

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 25] = [
+pub(crate) const MIGRATIONS: [Migration; 26] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -446,6 +446,11 @@ CREATE TABLE breakers (
 );
 CREATE INDEX delegations_by_session ON delegations (session, created_at);
 CREATE INDEX delegations_open ON delegations (created_at) WHERE open;",
+    },
+    Migration {
+        name: "a hook that comes twice is known again",
+        sql: "ALTER TABLE hook_events ADD COLUMN hook_id TEXT;
+CREATE UNIQUE INDEX hook_events_by_id ON hook_events (hook_id) WHERE hook_id IS NOT NULL;",
     },
 ];
 

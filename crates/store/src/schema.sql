@@ -345,9 +345,11 @@ CREATE TABLE hook_events (
     decision TEXT,
     payload TEXT NOT NULL,
     at INTEGER NOT NULL
-);
+, hook_id TEXT);
 CREATE INDEX hook_events_by_session ON hook_events (session_id, number);
 CREATE INDEX hook_events_by_time ON hook_events (at);
+-- One that found nobody at the door comes again by another way.
+CREATE UNIQUE INDEX hook_events_by_id ON hook_events (hook_id) WHERE hook_id IS NOT NULL;
 CREATE TABLE breakers (
     agent TEXT PRIMARY KEY,
     state TEXT NOT NULL,

@@ -53,6 +53,18 @@ pub(crate) async fn hosted(core: &Core, session: &Session) -> Result<HookedSessi
     })
 }
 
+/// Passes on what became known of a session's agent, and waits until its owner has kept it.
+pub(super) async fn told_durably(
+    core: &Arc<Core>,
+    session_id: SessionId,
+    signals: Vec<Signal>,
+) -> Result<(), EngineError> {
+    match signals.is_empty() {
+        true => Ok(()),
+        false => hosting::told_durably(core, session_id, signals).await,
+    }
+}
+
 /// Passes on what became known of a session's agent.
 pub(crate) async fn told(core: &Arc<Core>, session_id: SessionId, signals: Vec<Signal>) {
     if signals.is_empty() {

@@ -125,7 +125,11 @@ impl Owner {
                 let answer = self.command(command).await;
                 drop(reply.send(answer));
             }
-            SessionMail::Signals(signals) => self.signals(Some(signals)).await,
+            SessionMail::Signals(signals, reply) => {
+                self.signals(Some(signals)).await;
+                let kept = if self.is_lost { Err(EngineError::Stopping) } else { Ok(()) };
+                drop(reply.map(|reply| reply.send(kept)));
+            }
             SessionMail::Send(text, reply) => self.tell(text, reply).await,
             SessionMail::Answer { ask_id, answer, reply } => {
                 let answered = self.answer(ask_id, answer).await;
@@ -235,11 +239,15 @@ impl Owner {
         let may_have_used = signals.iter().any(|signal| {
             matches!(signal.what, AgentSignal::ToolEnded { .. } | AgentSignal::TurnEnded { .. })
         });
+        let is_quiet = signals.iter().any(|signal| matches!(signal.what, AgentSignal::Quiet { .. }));
         let events =
             signals.into_iter().map(|signal| SessionEvent::Signal(without_secrets(signal))).collect();
         drop(self.take(events).await);
         if may_have_used {
             self.read_usage();
+        }
+        if is_quiet {
+            self.effects.spawn(perform::unheard(self.core.clone(), self.session.clone()));
         }
     }
 

@@ -21,6 +21,7 @@ mod reruns;
 mod rpc;
 mod runs;
 mod sessions;
+mod spool;
 mod status;
 mod steps;
 mod tasks;
