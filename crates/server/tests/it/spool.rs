@@ -11,8 +11,7 @@ use crate::managed::{created, idle, start};
 use adjutant_engine::clock;
 use adjutant_model::id::Uuid;
 use adjutant_model::session::{Activity, Session};
-use adjutant_model::{SessionId, Timestamp, Value};
-use adjutant_rules::hook::spool::{self, Spooled};
+use adjutant_model::{SessionId, Timestamp};
 use adjutant_testkit::until;
 use serde_json::json;
 use std::cell::Cell;
@@ -55,8 +54,8 @@ impl Spooling {
 }
 
 fn line(number: u128, at: Timestamp, payload: serde_json::Value) -> String {
-    let id = Uuid::from_u128(number);
-    spool::line(&Spooled { id, at, size_bytes: 7, payload: Value::from(payload) }).unwrap()
+    let id = Uuid::from_u128(number).to_string();
+    json!({"id": id, "at": at.unix_ms(), "size_bytes": 7, "payload": payload}).to_string() + "\n"
 }
 
 #[tokio::test(flavor = "multi_thread")]
