@@ -5,7 +5,7 @@
 //! about the call nothing is said, so that the agent's own rules of permission hold: a project's own `deny` is not
 //! weakened. What they would ask a person comes as `PermissionRequest`. Nobody sees a dialog of an agent
 //! that Adjutant hosts, so there the plane's policy is the answer: what it allows, by a rule or by its default, is
-//! allowed.
+//! allowed. An agent that somebody else has started has somebody who sees its dialogs, so there nothing is said then.
 //!
 //! A judgement that says something is durable before the agent hears it. What is kept for people to look at is written
 //! behind the answer, in batches (`hooks/keep.rs`).
@@ -24,6 +24,7 @@ use crate::gate::CallOrigin;
 use crate::plane::Core;
 use crate::policies::{self, PolicyOwners};
 use crate::record;
+use crate::roster;
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::event::Event;
 use adjutant_model::hook::{HookCall, HookEvent, HookVerdict};
@@ -105,7 +106,7 @@ pub(crate) async fn received(
         Posted::For { session_id, call } => (Some(session_id), call),
     };
     let is_named = claimed.is_some();
-    let session = session_for(core, caller, &[claimed, session]).await?;
+    let session = session_for(core, caller, (&[claimed, session], &call)).await?;
     let (at, session_id) = (clock::now(), session.id);
     let Some(event) = call.event.filter(|event| event.decides()) else {
         let form = if is_named { HookForm::Named } else { HookForm::Agent { answer: None } };
@@ -164,11 +165,12 @@ fn answer_of(call: &HookCall, decision: Option<&HookDecision>) -> Option<serde_j
     hook::agent_answer(call.event?, &decision?.verdict, Vendor::of(&call.payload))
 }
 
-/// Finds the session that a hook is of: its token's, and of the owner's token the one that is named.
+/// Finds the session that a hook is of: its token's, and of the owner's token the one that is named; when none is, that
+/// of an agent which somebody else has started.
 async fn session_for(
-    core: &Core,
+    core: &Arc<Core>,
     caller: &Caller,
-    claimed: &[Option<String>],
+    (claimed, call): (&[Option<String>], &HookCall),
 ) -> Result<HookedSession, EngineError> {
     let claimed = || claimed.iter().flatten();
     if let Some(own) = caller.of_session {
@@ -185,8 +187,10 @@ async fn session_for(
         ));
     }
     let Some(id) = claimed().next() else {
-        // Nobody has begun it here.
-        return Err(EngineError::NotFound { kind: "session", id: "of this agent".to_owned() });
+        // Somebody else has started it.
+        let known = roster::discovered::of_hook(core, call).await?;
+        let nameless = || EngineError::NotFound { kind: "session", id: "of this agent".to_owned() };
+        return known.as_ref().map(session::discovered).ok_or_else(nameless);
     };
     if claimed().any(|other| other != id) {
         return Err(EngineError::invalid("the header and the body name different sessions"));
@@ -202,6 +206,9 @@ async fn tell(core: &Arc<Core>, session: &HookedSession, call: &HookCall, at: Ti
     let clock = HookClock { now: at, offset_secs: clock::offset_secs() };
     let mut signals = hook::signals(call, clock);
     signals.retain(|signal| !(decides && matches!(signal.what, AgentSignal::Asked(_))));
+    if signals.is_empty() && session.is_attended {
+        roster::discovered::heard_of(core, session.id, call).await;
+    }
     session::told(core, session.id, signals).await;
 }
 
@@ -265,7 +272,7 @@ async fn decide(
     if let Some(agent) = delegated.filter(|_| judgement.allowed) {
         breakers::learn(core, agent, BreakerEvent::Admitted).await?;
     }
-    let decision = verdict(asked.event, judgement);
+    let decision = verdict((asked.event, session), judgement);
     settle(core, session, &asked, decision.as_ref()).await;
     Ok(decision)
 }
@@ -409,13 +416,15 @@ fn settled(ask_id: String) -> Signal {
 }
 
 /// Gives what the agent is told; nothing when it goes by its own rules.
-fn verdict(event: HookEvent, judgement: Judgement) -> Option<HookDecision> {
+fn verdict((event, session): (HookEvent, &HookedSession), judgement: Judgement) -> Option<HookDecision> {
     let reason = judgement.reason.clone();
     let by_a_rule = judgement.is_telling() || judgement.decided_by == GateStage::Approval;
     let verdict = match judgement.allowed {
         false => HookVerdict::Deny { reason },
         true if by_a_rule => HookVerdict::Allow { reason },
-        true if event == HookEvent::PermissionRequest => HookVerdict::Allow { reason },
+        true if event == HookEvent::PermissionRequest && !session.is_attended => {
+            HookVerdict::Allow { reason }
+        }
         true => return None,
     };
     Some(HookDecision { verdict, judgement })

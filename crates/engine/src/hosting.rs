@@ -21,6 +21,7 @@ pub use create::{HostParams, StepOrigin};
 pub use door::Managed;
 pub(crate) use drivers::Drivers;
 pub use drivers::HOST_COMMAND;
+pub(crate) use owner::without_secrets;
 pub(crate) use perform::folder_of;
 pub(crate) use questions::{caller_of, judgement};
 pub(crate) use step::perform as perform_step;

@@ -95,6 +95,8 @@ pub struct Settings {
     pub hook_forget_ms: u64,
     /// The pause between two looks for what hooks have left in files, in milliseconds.
     pub hook_spool_ms: u64,
+    /// The pause between two looks for agents that nobody hosts and that are silent, in milliseconds.
+    pub discovered_sweep_ms: u64,
     /// What a trial puts in its way; none otherwise.
     pub faults: Faults,
 }
@@ -144,6 +146,7 @@ impl Settings {
             hook_events_max: 500_000,
             hook_forget_ms: 3_600_000,
             hook_spool_ms: 15_000,
+            discovered_sweep_ms: 60_000,
             faults: Faults::default(),
         }
     }

@@ -22,6 +22,7 @@
 
 mod activity;
 mod budget;
+pub mod discovered;
 mod lifecycle;
 pub mod name;
 mod task;

@@ -17,6 +17,7 @@ pub mod bodies;
 pub mod breakers;
 pub mod client_runs;
 pub mod delegations;
+mod discovered;
 pub mod enhance;
 pub mod fault;
 pub mod goals;

@@ -370,3 +370,11 @@ CREATE TABLE delegations (
 );
 CREATE INDEX delegations_by_session ON delegations (session, created_at);
 CREATE INDEX delegations_open ON delegations (created_at) WHERE open;
+
+-- Agents that somebody else has started, known by their hooks: the record as JSON.
+CREATE TABLE discovered (
+    id TEXT PRIMARY KEY,
+    agent_session TEXT NOT NULL UNIQUE,
+    heard_at INTEGER NOT NULL,
+    record TEXT NOT NULL
+);

@@ -52,6 +52,8 @@ pub(crate) struct Hooks {
     recent: Mutex<Recent>,
     /// Whoever reads a file that hooks have left something in; one at a time.
     pub(super) spools: Semaphore,
+    /// Whoever reads the transcript of a discovered session; one at a time.
+    pub(crate) transcripts: Semaphore,
 }
 
 /// The ids of the hooks that came last.
@@ -78,6 +80,7 @@ impl Hooks {
             saved: CompressTotals::default(),
             recent: Mutex::default(),
             spools: Semaphore::new(1),
+            transcripts: Semaphore::new(1),
         };
         (hooks, arrived)
     }

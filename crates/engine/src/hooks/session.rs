@@ -3,6 +3,8 @@
 use crate::error::EngineError;
 use crate::hosting;
 use crate::plane::Core;
+use crate::roster;
+use adjutant_model::discovered::Discovered;
 use adjutant_model::session::{Session, SessionState, Signal};
 use adjutant_model::{RunId, SessionId};
 use std::path::PathBuf;
@@ -23,14 +25,40 @@ pub(crate) struct HookedSession {
     pub(crate) workspace: Option<PathBuf>,
     /// The run whose step has started it.
     pub(crate) run_id: Option<RunId>,
+    /// Whether a person sees what its agent asks: somebody else has started it.
+    pub(crate) is_attended: bool,
+}
+
+/// Gives what hooks need to know of an agent that somebody else has started.
+pub(super) fn discovered(known: &Discovered) -> HookedSession {
+    let cwd = known.cwd.as_deref().map(PathBuf::from);
+    HookedSession {
+        id: known.id,
+        agent: Some(known.agent.as_str().into()),
+        plays: None,
+        project: cwd.clone(),
+        workspace: cwd,
+        run_id: None,
+        is_attended: true,
+    }
 }
 
 /// Gives a session that there is.
 pub(crate) async fn session_of(core: &Core, id: SessionId) -> Result<Option<HookedSession>, EngineError> {
+    if let Some(known) = core.roster.get(id) {
+        return Ok(Some(discovered(&known)));
+    }
     let Some(entry) = core.store.session_get(id).await? else {
         // Only the plane makes tokens of sessions, so one vouches for a session that is recorded elsewhere.
-        let unrecorded =
-            HookedSession { id, agent: None, plays: None, project: None, workspace: None, run_id: None };
+        let unrecorded = HookedSession {
+            id,
+            agent: None,
+            plays: None,
+            project: None,
+            workspace: None,
+            run_id: None,
+            is_attended: false,
+        };
         return Ok(core.store.session_has_token(id).await?.then_some(unrecorded));
     };
     if entry.session.state == SessionState::Decommissioned {
@@ -50,6 +78,7 @@ pub(crate) async fn hosted(core: &Core, session: &Session) -> Result<HookedSessi
         project,
         workspace: workspace.map(|workspace| PathBuf::from(workspace.path)),
         run_id: session.run_id.clone(),
+        is_attended: false,
     })
 }
 
@@ -68,6 +97,10 @@ pub(super) async fn told_durably(
 /// Passes on what became known of a session's agent.
 pub(crate) async fn told(core: &Arc<Core>, session_id: SessionId, signals: Vec<Signal>) {
     if signals.is_empty() {
+        return;
+    }
+    if core.roster.get(session_id).is_some() {
+        roster::discovered::told(core, session_id, signals).await;
         return;
     }
     if let Err(error) = hosting::told(core, session_id, signals).await {

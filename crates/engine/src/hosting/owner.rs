@@ -451,7 +451,7 @@ async fn next_signals(signals: &mut Option<mpsc::Receiver<Signal>>) -> Option<Ve
 }
 
 /// What an agent says may hold secrets; what is kept does not.
-fn without_secrets(signal: Signal) -> Signal {
+pub(crate) fn without_secrets(signal: Signal) -> Signal {
     let what = match signal.what {
         AgentSignal::Asked(mut question) => {
             question.text = record::text(&question.text);
