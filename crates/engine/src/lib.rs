@@ -50,6 +50,8 @@ pub mod delegations;
 
 pub mod inbox;
 
+pub mod pressure;
+
 pub mod data;
 
 pub mod jobs;

@@ -14,7 +14,11 @@ use adjutant_model::action::TokenRecord;
 use adjutant_model::discovered::Discovered;
 use adjutant_model::session::{ActivityReport, AgentQuestion, Session, SessionUsage};
 use adjutant_model::{GoalId, SessionId, Timestamp};
+use adjutant_rules::session::status::{self, StatusNames};
 use adjutant_store::SessionFilter;
+
+/// Where a discovered session stands that is over.
+const OVER: &str = "over";
 
 /// Whose session it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +98,16 @@ impl Plane {
     pub async fn roster(&self, filter: RosterFilter) -> Result<Vec<RosterEntry>, EngineError> {
         list(&self.core, filter).await
     }
+
+    /// Gives an agent that somebody else has started, when it is known.
+    pub fn session_discovered(&self, id: SessionId) -> Option<RosterEntry> {
+        self.core.roster.get(id).map(of_discovered)
+    }
+}
+
+/// Gives what clients of the family call where a discovered session stands.
+pub fn status_names(entry: &RosterEntry) -> StatusNames {
+    status::of_discovered((entry.state != OVER).then_some(entry.activity.activity))
 }
 
 async fn list(
@@ -170,7 +184,7 @@ fn of_discovered(known: Discovered) -> RosterEntry {
         // The ends of ids differ where their beginnings do not.
         name: format!("{}-{}", known.agent, &id[id.len() - 8..]),
         agent: known.agent,
-        state: if known.is_over { "over" } else { "active" },
+        state: if known.is_over { OVER } else { "active" },
         activity: known.activity,
         questions: known.questions,
         goal_id: None,

@@ -25,6 +25,7 @@ mod budget;
 pub mod discovered;
 mod lifecycle;
 pub mod name;
+pub mod status;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use crate::error::EngineError;
 use crate::hosting;
 use crate::plane::Core;
 use crate::roster;
+use crate::sessions;
 use adjutant_model::discovered::Discovered;
 use adjutant_model::session::{Session, SessionState, Signal};
 use adjutant_model::{RunId, SessionId};
@@ -49,7 +50,8 @@ pub(crate) async fn session_of(core: &Core, id: SessionId) -> Result<Option<Hook
         return Ok(Some(discovered(&known)));
     }
     let Some(entry) = core.store.session_get(id).await? else {
-        // Only the plane makes tokens of sessions, so one vouches for a session that is recorded elsewhere.
+        // Only the plane makes tokens of sessions, so one vouches for a session that is recorded elsewhere. An attached
+        // session is a token.
         let unrecorded = HookedSession {
             id,
             agent: None,
@@ -59,7 +61,8 @@ pub(crate) async fn session_of(core: &Core, id: SessionId) -> Result<Option<Hook
             run_id: None,
             is_attended: false,
         };
-        return Ok(core.store.session_has_token(id).await?.then_some(unrecorded));
+        let is_known = core.store.session_has_token(id).await? || sessions::lives(core, id).await?;
+        return Ok(is_known.then_some(unrecorded));
     };
     if entry.session.state == SessionState::Decommissioned {
         return Ok(None);
