@@ -40,6 +40,7 @@ mod policies;
 
 pub mod identity;
 
+pub mod roster;
 pub mod sessions;
 
 mod agents;

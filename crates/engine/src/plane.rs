@@ -29,6 +29,7 @@ use crate::registry::{
     self, Archived, BlueprintDiff, BlueprintDocument, BlueprintFilter, BlueprintWrite, BlueprintWritten,
     ListedBlueprint, VersionSelector,
 };
+use crate::roster::{Roster, discovered};
 use crate::runs::{self, Rerun, Resumed, RunCommand, RunDirectory, ToolEnd, ToolQuestion};
 use crate::sessions::{self, SessionMade, SessionParams};
 use crate::settings::Settings;
@@ -121,6 +122,7 @@ pub(crate) struct Core {
     pub(crate) hooks: Hooks,
     pub(crate) runs: RunDirectory,
     pub(crate) hosting: Hosting,
+    pub(crate) roster: Roster,
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
     pub(crate) data: Data,
@@ -215,6 +217,7 @@ impl Plane {
             hooks,
             runs: RunDirectory::default(),
             hosting: Hosting::new(Drivers::new(&settings)),
+            roster: Roster::default(),
             tokens: Tokens::default(),
             jobs: Jobs::default(),
             data,
@@ -247,6 +250,7 @@ impl Plane {
         self.note(event).await.map_err(StartError::Resume)?;
         approvals::withdraw_left_over(&self.core).await.map_err(StartError::Resume)?;
         operators::load(&self.core).await.map_err(StartError::Resume)?;
+        discovered::load(&self.core).await.map_err(StartError::Resume)?;
         // Before whoever waits for a session: it has one owner.
         hosting::resume_open(&self.core).await.map_err(StartError::Resume)?;
         delegations::resume_open(&self.core).await.map_err(StartError::Resume)?;
@@ -267,6 +271,8 @@ impl Plane {
             enhance_ms,
             operator_sweep_ms,
             hook_forget_ms,
+            hook_spool_ms,
+            discovered_sweep_ms,
             workspace_collect_ms,
             ..
         } = core.settings;
@@ -275,6 +281,8 @@ impl Plane {
         jobs::start(core, "operators", Duration::from_millis(operator_sweep_ms), operators::sweep);
         jobs::start(core, "data_collect", Duration::from_millis(data_collect_ms), data::collect);
         jobs::start(core, "hook_forget", Duration::from_millis(hook_forget_ms), hooks::forget_old);
+        jobs::start(core, "hook_spool", Duration::from_millis(hook_spool_ms), hooks::spool::take_everywhere);
+        jobs::start(core, "discovered", Duration::from_millis(discovered_sweep_ms), discovered::sweep);
         jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
         core.jobs.nudge("data_sweep");
         jobs::start(core, "workspaces", Duration::from_millis(workspace_collect_ms), workspaces::collect);

@@ -93,6 +93,10 @@ pub struct Settings {
     pub hook_events_max: u64,
     /// How often what hooks told is looked through for what is to be forgotten, in milliseconds.
     pub hook_forget_ms: u64,
+    /// The pause between two looks for what hooks have left in files, in milliseconds.
+    pub hook_spool_ms: u64,
+    /// The pause between two looks for agents that nobody hosts and that are silent, in milliseconds.
+    pub discovered_sweep_ms: u64,
     /// What a trial puts in its way; none otherwise.
     pub faults: Faults,
 }
@@ -141,6 +145,8 @@ impl Settings {
             hook_keep_ms: 30 * 24 * 3_600_000,
             hook_events_max: 500_000,
             hook_forget_ms: 3_600_000,
+            hook_spool_ms: 15_000,
+            discovered_sweep_ms: 60_000,
             faults: Faults::default(),
         }
     }

@@ -377,6 +377,20 @@ pub enum Event {
     },
     /// A session was ended before its time.
     SessionDetached {},
+    /// An agent that nobody hosts here was heard of.
+    SessionDiscovered {
+        /// Which agent it is.
+        agent: String,
+        /// The agent's own id of its session.
+        agent_session: String,
+        /// Where it works.
+        cwd: Option<String>,
+    },
+    /// An agent that nobody hosts here is known no more.
+    SessionForgotten {
+        /// Why.
+        reason: String,
+    },
     /// A managed session was asked for; its task stands in its row.
     SessionCreated {
         /// Its name.
@@ -707,6 +721,8 @@ impl Event {
             Event::BlueprintUnarchived { .. } => "blueprint_unarchived",
             Event::SessionAttached { .. } => "session_attached",
             Event::SessionDetached {} => "session_detached",
+            Event::SessionDiscovered { .. } => "session_discovered",
+            Event::SessionForgotten { .. } => "session_forgotten",
             Event::SessionCreated { .. } => "session_created",
             Event::SessionLaunched { .. } => "session_launched",
             Event::SessionExited { .. } => "session_exited",

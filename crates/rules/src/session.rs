@@ -22,6 +22,7 @@
 
 mod activity;
 mod budget;
+pub mod discovered;
 mod lifecycle;
 pub mod name;
 pub mod status;
@@ -260,7 +261,10 @@ pub fn pending(session: &Session) -> Option<SessionEffect> {
 pub fn wakes_at(session: &Session) -> Option<Timestamp> {
     match session.phase {
         SessionPhase::Parked => session.parked_until,
-        SessionPhase::Running => budget::minutes_over_at(session),
+        SessionPhase::Running => {
+            let wakes = [budget::minutes_over_at(session), activity::doubted_at(session)];
+            wakes.into_iter().flatten().min()
+        }
         SessionPhase::Provisioning
         | SessionPhase::Launching
         | SessionPhase::Ending

@@ -18,6 +18,7 @@ pub mod breakers;
 pub mod client_runs;
 pub mod context_usage;
 pub mod delegations;
+mod discovered;
 pub mod enhance;
 pub mod fault;
 pub mod goals;

@@ -126,7 +126,11 @@ impl Owner {
                 let answer = self.command(command).await;
                 drop(reply.send(answer));
             }
-            SessionMail::Signals(signals) => self.signals(Some(signals)).await,
+            SessionMail::Signals(signals, reply) => {
+                self.signals(Some(signals)).await;
+                let kept = if self.is_lost { Err(EngineError::Stopping) } else { Ok(()) };
+                drop(reply.map(|reply| reply.send(kept)));
+            }
             SessionMail::Send(text, reply) => self.tell(text, reply).await,
             SessionMail::Answer { ask_id, answer, reply } => {
                 let answered = self.answer(ask_id, answer).await;
@@ -236,11 +240,15 @@ impl Owner {
         let may_have_used = signals.iter().any(|signal| {
             matches!(signal.what, AgentSignal::ToolEnded { .. } | AgentSignal::TurnEnded { .. })
         });
+        let is_quiet = signals.iter().any(|signal| matches!(signal.what, AgentSignal::Quiet { .. }));
         let events =
             signals.into_iter().map(|signal| SessionEvent::Signal(without_secrets(signal))).collect();
         drop(self.take(events).await);
         if may_have_used {
             self.read_usage();
+        }
+        if is_quiet {
+            self.effects.spawn(perform::unheard(self.core.clone(), self.session.clone()));
         }
     }
 
@@ -447,7 +455,7 @@ async fn next_signals(signals: &mut Option<mpsc::Receiver<Signal>>) -> Option<Ve
 }
 
 /// What an agent says may hold secrets; what is kept does not.
-fn without_secrets(signal: Signal) -> Signal {
+pub(crate) fn without_secrets(signal: Signal) -> Signal {
     let what = match signal.what {
         AgentSignal::Asked(mut question) => {
             question.text = record::text(&question.text);

@@ -5,6 +5,7 @@ use adjutant_engine::delegations::DelegationInfo;
 use adjutant_engine::hosting::Managed;
 use adjutant_engine::hosting::Screen;
 use adjutant_engine::inbox::{GoalItem, Inbox, InboxItem, InboxKind};
+use adjutant_engine::roster::RosterEntry;
 use adjutant_model::handoff::Handoff;
 use adjutant_model::session::{
     ActivityReport, AgentQuestion, Desired, Session, SessionBudget, SessionPhase, SessionSource, SessionUsage,
@@ -57,6 +58,28 @@ pub(crate) fn managed(managed: &Managed) -> http::ManagedView {
         created_at: session.created_at.to_string(),
         updated_at: session.updated_at.to_string(),
         last_activity_at: session.last_activity_at.map(|at| at.to_string()),
+    }
+}
+
+/// Gives a session, whoever has begun it.
+pub(crate) fn session(entry: &RosterEntry) -> http::SessionView {
+    let token = entry.token.as_ref();
+    http::SessionView {
+        kind: entry.kind.as_str().to_owned(),
+        id: entry.id.to_string(),
+        name: entry.name.clone(),
+        agent_id: entry.agent.clone(),
+        role: token.map(|token| token.role.as_str().to_owned()),
+        state: entry.state.to_owned(),
+        activity: activity(&entry.activity),
+        questions: entry.questions.iter().map(question).collect(),
+        goal_id: entry.goal_id.as_ref().map(ToString::to_string),
+        usage: usage(&entry.usage),
+        cwd: entry.cwd.clone(),
+        created_at: entry.created_at.to_string(),
+        expires_at: token.and_then(|token| token.expires_at).map(|at| at.to_string()),
+        uses: token.map(|token| token.uses),
+        last_seen_at: entry.heard_at.map(|at| at.to_string()),
     }
 }
 

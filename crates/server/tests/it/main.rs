@@ -24,6 +24,7 @@ mod reruns;
 mod rpc;
 mod runs;
 mod sessions;
+mod spool;
 mod status;
 mod steps;
 mod tasks;
