@@ -97,6 +97,9 @@ pub enum EngineError {
     /// Nobody is there who could do it.
     #[error("{0}")]
     NoOperator(String),
+    /// What it is about cannot be reached now.
+    #[error("{0}")]
+    OutOfReach(String),
     /// Too much at once.
     #[error("{0} runs are open, and no more are taken at once")]
     Busy(usize),
@@ -148,7 +151,7 @@ impl EngineError {
         match self {
             EngineError::NotFound { .. } | EngineError::Over(_) => ErrorClass::Gone,
             EngineError::Unfit(_) => ErrorClass::User,
-            EngineError::NoOperator(_) => ErrorClass::Retry,
+            EngineError::NoOperator(_) | EngineError::OutOfReach(_) => ErrorClass::Retry,
             EngineError::Invalid { .. }
             | EngineError::Blueprint { .. }
             | EngineError::Forbidden(_)
@@ -189,6 +192,7 @@ impl EngineError {
             EngineError::Over(_) => "gone",
             EngineError::Unfit(_) => "delivery_invalid",
             EngineError::NoOperator(_) => "no_operator",
+            EngineError::OutOfReach(_) => "out_of_reach",
             EngineError::Busy(_) | EngineError::Crowded(_) => "busy",
             EngineError::TooLarge { .. } => "too_large",
             EngineError::Body { source, .. } if source.kind() == ErrorKind::StorageFull => "store_full",
@@ -235,6 +239,9 @@ impl EngineError {
             EngineError::NoOperator(_) => {
                 Some("`POST /v1/operators` joins; then name its sid as `operator_sid`".to_owned())
             }
+            EngineError::OutOfReach(_) => {
+                Some("it is tried again by itself; ask again in a while".to_owned())
+            }
             EngineError::Over(_) => Some("its run goes on without it, or has ended".to_owned()),
             EngineError::Unfit(_) => Some("deliver again what the agent's contract takes".to_owned()),
             EngineError::Busy(_) | EngineError::Crowded(_) => {
@@ -276,6 +283,7 @@ impl EngineError {
             | EngineError::Over(_)
             | EngineError::Unfit(_)
             | EngineError::NoOperator(_)
+            | EngineError::OutOfReach(_)
             | EngineError::Busy(_)
             | EngineError::Crowded(_)
             | EngineError::TooLarge { .. }

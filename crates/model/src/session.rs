@@ -360,6 +360,8 @@ pub enum AgentExit {
     Signal(i32),
     /// It is gone and nobody knows how: the machine or its terminal server went down.
     Vanished,
+    /// With the daemon that held it: its terminal, its connection or its print mode does not outlive that.
+    WithDaemon,
 }
 
 impl fmt::Display for AgentExit {
@@ -368,6 +370,7 @@ impl fmt::Display for AgentExit {
             AgentExit::Code(code) => write!(f, "exit code {code}"),
             AgentExit::Signal(signal) => write!(f, "signal {signal}"),
             AgentExit::Vanished => f.write_str("it is gone"),
+            AgentExit::WithDaemon => f.write_str("it ended with the daemon that held it"),
         }
     }
 }

@@ -124,6 +124,11 @@ pub enum SessionEvent {
     },
     /// The agent was found again after a restart of the daemon: what it told meanwhile may have reached nobody.
     Found,
+    /// Whether the agent is there cannot be found out now; it is looked for again.
+    OutOfReach {
+        /// Why, for people.
+        message: String,
+    },
     /// The agent was interrupted: whatever was known of its activity may not hold any more.
     Interrupted,
     /// A person wants something.

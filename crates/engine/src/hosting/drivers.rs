@@ -9,10 +9,14 @@ use adjutant_sessions::process::Cgroups;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 /// So many signals of one agent may wait before its driver does.
 const SIGNALS_MAX: usize = 256;
+/// How long the terminals may take to be listed before what is known of their agents is that nothing is known.
+const LISTING_PATIENCE: Duration = Duration::from_millis(800);
 /// What the tmux server may see of the daemon's environment besides the usual: what people who attach need.
 const TERMINAL_VARIABLES: [&str; 4] = ["TERM", "SHELL", "USER", "LC_*"];
 
@@ -95,19 +99,26 @@ impl Drivers {
         signals: Signals,
         terminals: Option<&[Terminal]>,
     ) -> Result<Adopted<tmux::TmuxAgent>, DriverError> {
-        match terminals {
-            None => tmux::adopt(&self.tmux, handle, spec, signals).await,
-            Some(terminals) => {
-                let found = terminals.iter().find(|terminal| terminal.is_of(&handle));
-                tmux::adopt_found(&self.tmux, found, &handle, spec, signals).await
+        let listed;
+        let terminals = match terminals {
+            Some(terminals) => terminals,
+            None => {
+                listed = self.terminals().await?;
+                &listed
             }
-        }
+        };
+        let found = terminals.iter().find(|terminal| terminal.is_of(&handle));
+        tmux::adopt_found(&self.tmux, found, &handle, spec, signals).await
     }
 
-    /// Lists the terminals that are there, living and ended; nothing when they cannot be listed now.
-    pub(super) async fn terminals(&self) -> Option<Vec<Terminal>> {
-        let listed = self.tmux.terminals().await;
-        listed.inspect_err(|error| tracing::warn!(%error, "the terminals cannot be listed")).ok()
+    /// Lists the terminals that are there, living and ended.
+    ///
+    /// # Errors
+    /// When they cannot be listed now: they may be there.
+    pub(super) async fn terminals(&self) -> Result<Vec<Terminal>, DriverError> {
+        timeout(LISTING_PATIENCE, self.tmux.terminals()).await.unwrap_or_else(|_| {
+            Err(DriverError::Failed { what: "the terminal server does not answer".to_owned() })
+        })
     }
 
     /// Gives how a person attaches to a terminal, word by word.

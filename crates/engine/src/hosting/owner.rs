@@ -26,6 +26,10 @@ use tokio::task::JoinSet;
 
 /// So many signals are taken at once.
 const SIGNALS_AT_ONCE: usize = 64;
+/// How long passes until an agent is looked for again that was out of reach; each time doubles it, up to the most.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// The most that passes until then.
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long the time of an agent's last signal may stay in memory alone.
 const HEARD_KEPT_AFTER: Duration = Duration::from_secs(5);
 
@@ -49,6 +53,7 @@ pub(super) fn start(
         signals: None,
         effects: JoinSet::new(),
         reads_usage: false,
+        look_pause: None,
         is_kept: true,
         is_lost: false,
     };
@@ -79,6 +84,8 @@ struct Owner {
     effects: JoinSet<Performed>,
     /// Whether what the agent used is being read.
     reads_usage: bool,
+    /// How long was waited until the agent was looked for again, while it is out of reach.
+    look_pause: Option<Duration>,
     /// Whether the store has all that is known, the time of the last signal included.
     is_kept: bool,
     /// Whether the store will not take what this owner knows; the next one reads what the store has.
@@ -160,7 +167,14 @@ impl Owner {
     }
 
     fn agent(&self) -> Result<Arc<dyn AgentDriver>, EngineError> {
-        let running = (self.session.phase == SessionPhase::Running).then_some(self.agent.as_ref()).flatten();
+        let is_running = self.session.phase == SessionPhase::Running;
+        if is_running && self.look_pause.is_some() {
+            return Err(EngineError::OutOfReach(format!(
+                "the agent of the session {} cannot be reached: {}",
+                self.session.name, self.session.activity.evidence
+            )));
+        }
+        let running = is_running.then_some(self.agent.as_ref()).flatten();
         running.cloned().ok_or_else(|| EngineError::Conflict {
             message: format!("the agent of the session {} is not there", self.session.name),
             hint: Some(format!("`adjutant session resume {}` starts it again", self.session.name)),
@@ -281,6 +295,7 @@ impl Owner {
             Performed::Hosted { agent, signals, event } => {
                 self.agent = Some(agent.clone());
                 self.signals = Some(signals);
+                self.look_pause = None;
                 let is_found = event == SessionEvent::Found;
                 drop(self.take(vec![event]).await);
                 if self.agent.is_none() && !self.is_lost {
@@ -295,6 +310,7 @@ impl Owner {
                     self.perform(session::pending(&self.session).into_iter().collect());
                 }
             }
+            Performed::OutOfReach { why } => self.out_of_reach(why).await,
             Performed::Judged { ask_id, answer } => self.judged(ask_id, answer).await,
             Performed::Used(used) => {
                 self.reads_usage = false;
@@ -307,6 +323,20 @@ impl Owner {
             // None of several is several again.
             Performed::Several(_) | Performed::Nothing => {}
         }
+    }
+
+    /// Looks for the agent again and again; it is left alone meanwhile, and nothing is said of it that nobody knows.
+    async fn out_of_reach(&mut self, why: String) {
+        if self.session.phase != SessionPhase::Running {
+            return;
+        }
+        if self.look_pause.is_none() {
+            tracing::warn!(session = %self.session.id, why, "an agent cannot be looked for; it is tried again");
+            drop(self.take(vec![SessionEvent::OutOfReach { message: why }]).await);
+        }
+        let pause = self.look_pause.map_or(LOOK_PAUSE, |last| (last * 2).min(LOOK_PAUSE_MAX));
+        self.look_pause = Some(pause);
+        self.effects.spawn(perform::adopt_later(self.core.clone(), self.session.clone(), pause));
     }
 
     async fn judged(&mut self, ask_id: String, answer: AskAnswer) {

@@ -12,6 +12,8 @@ use adjutant_model::session::{
 
 /// By what a dialog is answered that an agent shows before it has begun.
 const TERMINAL_ASK: &str = "terminal";
+/// The most of a message that becomes evidence, in bytes.
+const EVIDENCE_BYTES_MAX: usize = 512;
 /// The longest id that an agent's own session has, in bytes.
 const AGENT_SESSION_BYTES_MAX: usize = 256;
 
@@ -40,6 +42,15 @@ pub(super) fn found(session: &mut Session) {
         report.source = SignalSource::Terminal;
         report.evidence = format!("{}, before the daemon was started again", report.evidence);
     }
+}
+
+/// Takes that nobody can tell whether the agent is there: whatever was known of it may not hold any more.
+pub(super) fn out_of_reach(session: &mut Session, message: &str, now: Timestamp) {
+    let message = crate::limits::cut(message, EVIDENCE_BYTES_MAX);
+    session.activity = ActivityReport::unknown(
+        now,
+        format!("whether it is there cannot be told, and is looked for: {message}"),
+    );
 }
 
 /// Takes that the agent was interrupted: what it does is what its terminal tells, until something better does.

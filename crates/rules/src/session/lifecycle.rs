@@ -10,7 +10,7 @@ use adjutant_model::Timestamp;
 use adjutant_model::event::Event;
 use adjutant_model::session::{
     Activity, ActivityReport, AgentExit, AgentSignal, Desired, FirstPrompt, HostHandle, Session,
-    SessionPhase, SessionState, SessionUsage, Signal, SignalSource, WaitingFor,
+    SessionPhase, SessionState, SessionUsage, Signal, SignalSource, TaskEnd, WaitingFor,
 };
 
 /// One step of the machine.
@@ -70,9 +70,12 @@ impl<'a> Machine<'a> {
             SessionEvent::Signal(signal) => self.signal(signal),
             SessionEvent::Answered { ask_id } => activity::answered(&mut self.session, &ask_id, self.now),
             SessionEvent::Found if is_running => activity::found(&mut self.session),
+            SessionEvent::OutOfReach { message } if is_running => {
+                activity::out_of_reach(&mut self.session, &message, self.now);
+            }
             SessionEvent::Interrupted if is_running => activity::interrupted(&mut self.session, self.now),
             // Its agent is not there any more.
-            SessionEvent::Found | SessionEvent::Interrupted => {}
+            SessionEvent::Found | SessionEvent::OutOfReach { .. } | SessionEvent::Interrupted => {}
             SessionEvent::Woke => self.woke(),
         }
         Ok(())
@@ -384,6 +387,18 @@ impl<'a> Machine<'a> {
             AgentExit::Code(_) | AgentExit::Signal(_) | AgentExit::Vanished => {
                 self.died(&format!("the agent died: {exit}"));
             }
+            AgentExit::WithDaemon => self.ended_with_daemon(),
+        }
+    }
+
+    /// Starts an agent again that ended because the daemon did: it did nothing for that, so it does not count as a death.
+    fn ended_with_daemon(&mut self) {
+        if self.rules.auto_resume {
+            self.begin();
+        } else {
+            let reason = format!("{}; auto_resume is off", AgentExit::WithDaemon);
+            self.rest(SessionState::Stopped, Some(&reason));
+            self.session.task_end.get_or_insert(TaskEnd::Cancelled { reason });
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use adjutant_model::id::Uuid;
 use adjutant_model::session::{
     Activity, AgentQuestion, AgentSignal, DriverKind, NewSession, SessionBudget, SessionSource, SessionUsage,
-    SignalSource, WaitingFor,
+    SignalSource, TaskEnd, WaitingFor,
 };
 
 const RULES: SessionRules = SessionRules { auto_resume: true };
@@ -143,6 +143,11 @@ fn every_event_leads_where_the_table_says() {
         (vec![ready(), launched(), exited(AgentExit::Code(0))], (Resting, Stopped, Wanted)),
         (vec![ready(), launched(), exited(AgentExit::Code(1))], (Parked, Active, Wanted)),
         (vec![ready(), launched(), exited(AgentExit::Vanished)], (Parked, Active, Wanted)),
+        (vec![ready(), launched(), exited(AgentExit::WithDaemon)], (Launching, Active, Wanted)),
+        (
+            vec![ready(), launched(), command(Stop), exited(AgentExit::WithDaemon)],
+            (Ending, Active, WantedStopped),
+        ),
         (
             vec![ready(), launched(), exited(AgentExit::Signal(9)), SessionEvent::Woke],
             (Launching, Active, Wanted),
@@ -321,6 +326,30 @@ fn without_auto_resume_a_death_is_told_and_nothing_else() {
 }
 
 #[test]
+fn a_daemon_s_end_is_no_death_of_its_agents() {
+    let prompted = || hook("UserPromptSubmit", AgentSignal::PromptTaken);
+    let mut session = after(running(), vec![began(), prompted()]).0;
+    for restart in 1..=2 * STORM_DEATHS {
+        let now = at(100_000 + 1_000 * restart as i64);
+        let stepped = step(&session, exited(AgentExit::WithDaemon), RULES, now).expect("it is followed");
+        let launch = Launch { number: session.launches + 1, with: LaunchWith::ContextToGoOn };
+        assert_eq!(stepped.effects, [SessionEffect::Launch(launch)], "restart {restart}");
+        assert_eq!(stepped.session.deaths, []);
+        session = step(&stepped.session, launched(), RULES, now).expect("it is followed").session;
+        session = step(&session, prompted(), RULES, now).expect("it is followed").session;
+    }
+    let rules = SessionRules { auto_resume: false };
+    let stepped = step(&session, exited(AgentExit::WithDaemon), rules, at(900_000)).expect("it is followed");
+    assert_eq!(place(&stepped.session), (SessionPhase::Resting, SessionState::Stopped, Desired::Running));
+    let why = "it ended with the daemon that held it; auto_resume is off".to_owned();
+    assert_eq!(stepped.session.reason.as_ref(), Some(&why));
+    assert_eq!(stepped.session.task_end, Some(TaskEnd::Cancelled { reason: why }), "it is not completed");
+    let (resumed, effects) = after(stepped.session, vec![command(SessionCommand::Resume)]);
+    let launch = Launch { number: resumed.launches, with: LaunchWith::Context };
+    assert_eq!(effects, [SessionEffect::Launch(launch)]);
+}
+
+#[test]
 fn a_spent_quota_parks_a_session_until_it_is_there_again() {
     let quota = |until| hook("StopFailure", AgentSignal::QuotaSpent { until, text: "limit".to_owned() });
     let (waiting, _) = after(running(), vec![began(), quota(Some(at(900_000)))]);
@@ -354,6 +383,7 @@ fn activity_follows_the_signal_that_is_trusted_most() {
     };
     let settled =
         |id: &str| hook("PermissionGranted", AgentSignal::AskSettled { ask_id: Some(id.to_owned()) });
+    let out_of_reach = || SessionEvent::OutOfReach { message: "tmux does not answer".to_owned() };
     for (events, wanted) in [
         (vec![], Activity::Unknown),
         (vec![output()], working),
@@ -368,6 +398,9 @@ fn activity_follows_the_signal_that_is_trusted_most() {
         (vec![tool("Bash"), SessionEvent::Found], working),
         (vec![tool("Bash"), SessionEvent::Found, quiet()], idle),
         (vec![tool("Bash"), SessionEvent::Found, tool("Bash"), quiet()], working),
+        (vec![tool("Bash"), out_of_reach()], Activity::Unknown),
+        (vec![tool("Bash"), out_of_reach(), SessionEvent::Found, quiet()], idle),
+        (vec![tool("Bash"), out_of_reach(), tool("Bash")], working),
         (vec![ask("a")], waiting),
         (vec![ask("a"), SessionEvent::Interrupted], Activity::Unknown),
         (vec![ask("a"), tool("Read")], waiting),

@@ -172,7 +172,7 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
             EngineError::NotFound { .. } => RpcCode::NotFound,
             EngineError::Forbidden(_) => RpcCode::Forbidden,
             EngineError::Over(_) | EngineError::Unfit(_) => RpcCode::InvalidParams,
-            EngineError::NoOperator(_) => RpcCode::Busy,
+            EngineError::NoOperator(_) | EngineError::OutOfReach(_) => RpcCode::Busy,
             EngineError::Conflict { .. }
             | EngineError::RerunRefused { .. }
             | EngineError::BlueprintConflict { .. }

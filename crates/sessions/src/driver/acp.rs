@@ -50,5 +50,5 @@ pub async fn adopt(
 ) -> Result<Adopted<AcpAgent>, DriverError> {
     drop((handle, signals));
     end_leftovers(&spec).await?;
-    Ok(Adopted::Ended(AgentExit::Vanished))
+    Ok(Adopted::Ended(AgentExit::WithDaemon))
 }

@@ -66,5 +66,5 @@ pub async fn adopt(
     _signals: Signals,
 ) -> Result<Adopted<HeadlessAgent>, DriverError> {
     end_leftovers(&spec).await?;
-    Ok(Adopted::Ended(AgentExit::Vanished))
+    Ok(Adopted::Ended(AgentExit::WithDaemon))
 }

@@ -114,7 +114,7 @@ pub async fn adopt(
         tracing::debug!(session = spec.session, ?swept, "an agent was found without its terminal");
     }
     end_leftovers(&spec).await?;
-    Ok(Adopted::Ended(AgentExit::Vanished))
+    Ok(Adopted::Ended(AgentExit::WithDaemon))
 }
 
 impl AgentDriver for PtyAgent {

@@ -282,7 +282,7 @@ async fn what_is_left_of_a_dead_daemon_s_agent_is_ended_before_anything_else() {
         started_ticks: 0,
     };
     let adopted = headless::adopt(handle, spec, signals).await.unwrap();
-    assert!(matches!(adopted, Adopted::Ended(AgentExit::Vanished)));
+    assert!(matches!(adopted, Adopted::Ended(AgentExit::WithDaemon)));
     assert!(!left.wait().await.unwrap().success());
 }
 

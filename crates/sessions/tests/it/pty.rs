@@ -103,7 +103,7 @@ async fn an_agent_ends_with_who_holds_its_terminal() {
     assert!(is_alive(&hidden) && is_alive(&handle.pid.to_string()));
     drop(agent);
     let adopted = pty::adopt(None, handle.clone(), spec, mpsc::channel(1).0).await.unwrap();
-    assert!(matches!(adopted, Adopted::Ended(AgentExit::Vanished)));
+    assert!(matches!(adopted, Adopted::Ended(AgentExit::WithDaemon)));
     assert!(!is_alive(&hidden));
     let deadline = Instant::now() + Duration::from_secs(30);
     while is_alive(&handle.pid.to_string()) {

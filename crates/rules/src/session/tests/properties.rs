@@ -27,7 +27,8 @@ fn signals() -> impl Strategy<Value = AgentSignal> {
         Just(AgentExit::Code(0)),
         Just(AgentExit::Code(1)),
         Just(AgentExit::Signal(9)),
-        Just(AgentExit::Vanished)
+        Just(AgentExit::Vanished),
+        Just(AgentExit::WithDaemon)
     ];
     let quota = proptest::option::of(0..900_000_i64)
         .prop_map(|until| AgentSignal::QuotaSpent { until: until.map(at), text: "limit".to_owned() });
@@ -66,6 +67,7 @@ fn events() -> impl Strategy<Value = SessionEvent> {
         6 => command.prop_map(SessionEvent::Command),
         2 => Just(SessionEvent::Woke),
         1 => Just(SessionEvent::Found),
+        1 => Just(SessionEvent::OutOfReach { message: "no answer".to_owned() }),
         1 => Just(SessionEvent::Interrupted),
         1 => Just(SessionEvent::Answered { ask_id: "a".to_owned() }),
         1 => Just(SessionEvent::Snapshotted { refname: "refs/late".to_owned() }),

@@ -189,7 +189,7 @@ fn status(exit: AgentExit) -> TerminalExitStatus {
     match exit {
         AgentExit::Code(code) => TerminalExitStatus::new().exit_code(u32::try_from(code).ok()),
         AgentExit::Signal(signal) => TerminalExitStatus::new().signal(signal.to_string()),
-        AgentExit::Vanished => TerminalExitStatus::new(),
+        AgentExit::Vanished | AgentExit::WithDaemon => TerminalExitStatus::new(),
     }
 }
 
