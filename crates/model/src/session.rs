@@ -304,6 +304,9 @@ pub enum AgentSignal {
     },
     /// It asks a person something and waits.
     Asked(AgentQuestion),
+    /// It wants Adjutant to do something for it, under the question's id, and waits for that: the gate says whether, and
+    /// a person is asked only where a rule asks.
+    Wants(AgentQuestion),
     /// What it asked is settled, whoever did it.
     AskSettled {
         /// The question's id; all of them when it is not known.

@@ -239,11 +239,12 @@ impl Owner {
             return;
         };
         for signal in &signals {
-            if let (SignalSource::Protocol, AgentSignal::Asked(question)) = (signal.source, &signal.what)
-                && question.what == WaitingFor::Permission
-            {
-                let judged = questions::judge(self.core.clone(), self.session.clone(), question.clone());
-                self.effects.spawn(judged);
+            let (AgentSignal::Asked(question) | AgentSignal::Wants(question)) = &signal.what else {
+                continue;
+            };
+            if signal.source == SignalSource::Protocol && question.what == WaitingFor::Permission {
+                let asked = (signal.evidence.clone(), question.clone());
+                self.effects.spawn(questions::judge(self.core.clone(), self.session.clone(), asked));
             }
         }
         let may_have_used = signals.iter().any(|signal| {
@@ -309,6 +310,14 @@ impl Owner {
                     // What the last daemon had yet to tell it is told now.
                     self.perform(session::pending(&self.session).into_iter().collect());
                 }
+            }
+            Performed::Asks { message, question, reason } => {
+                // It waits for a person now, whether or not it has said so.
+                let asked =
+                    Signal::new(SignalSource::Protocol, message, AgentSignal::Asked(question.clone()));
+                drop(self.take(vec![SessionEvent::Signal(without_secrets(asked))]).await);
+                let asked = questions::ask(self.core.clone(), self.session.clone(), (question, reason));
+                self.effects.spawn(asked);
             }
             Performed::OutOfReach { why } => self.out_of_reach(why).await,
             Performed::Judged { ask_id, answer } => self.judged(ask_id, answer).await,

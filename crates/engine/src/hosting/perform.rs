@@ -16,8 +16,8 @@ use adjutant_model::event::Event;
 use adjutant_model::profile::{Fillings, HookFlavour, PromptDelivery};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{
-    AgentExit, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session, SessionUsage, Signal,
-    SignalSource,
+    AgentExit, AgentQuestion, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session,
+    SessionUsage, Signal, SignalSource,
 };
 use adjutant_model::{SessionId, TokenId};
 use adjutant_rules::hook::settings;
@@ -58,6 +58,8 @@ pub(super) enum Performed {
     Several(Vec<Performed>),
     /// An agent that was there cannot be looked for now.
     OutOfReach { why: String },
+    /// A rule wants a person to be asked what an agent asks by a message of its protocol.
+    Asks { message: String, question: AgentQuestion, reason: String },
     /// The gate has answered what an agent asked.
     Judged { ask_id: String, answer: AskAnswer },
     /// What the agent used since that was read last.

@@ -1,9 +1,12 @@
 //! Sessions over the daemon's end: what hosts their agents may be slow, or end with the daemon.
 
+use adjutant_engine::approvals::{Answer, Answerer};
 use adjutant_engine::hosting::{HostParams, SessionCommand};
 use adjutant_engine::{Plane, Settings};
 use adjutant_model::SessionId;
-use adjutant_model::session::{Activity, DriverKind, Session, SessionPhase, SessionState};
+use adjutant_model::client_run::ApprovalStatus;
+use adjutant_model::event::Event;
+use adjutant_model::session::{Activity, DriverKind, Session, SessionPhase, SessionState, WaitingFor};
 use adjutant_testkit::{Home, owner, repository, until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -24,6 +27,29 @@ while read -r line; do
 done
 "#;
 
+/// An agent over ACP whose prompts are what it asks its client for, `method {params}`; it notes what it is answered.
+const ACP: &str = r#"
+import json, sys
+def send(o):
+    sys.stdout.write(json.dumps(dict(o, jsonrpc="2.0")) + "\n"); sys.stdout.flush()
+def read():
+    line = sys.stdin.readline()
+    if not line: sys.exit(0)
+    return json.loads(line)
+while True:
+    o = read(); m = o.get("method"); i = o.get("id")
+    if m == "initialize": send({"id": i, "result": {"protocolVersion": 1, "agentCapabilities": {}}})
+    elif m == "session/new": send({"id": i, "result": {"sessionId": "A1"}})
+    elif m == "session/prompt":
+        method, _, params = o["params"]["prompt"][0]["text"].partition(" ")
+        send({"id": "q", "method": method, "params": dict(json.loads(params), sessionId="A1")})
+        answer = read()
+        while answer.get("id") != "q": answer = read()
+        with open(sys.argv[1], "a") as f: f.write(json.dumps(answer) + "\n")
+        send({"id": i, "result": {"stopReason": "end_turn"}})
+    elif i is not None and m: send({"id": i, "error": {"code": -32601, "message": "Method not found"}})
+"#;
+
 /// Makes a home with a project and the agent `teller`.
 fn home_with(driver: DriverKind, script: &str, more: &str) -> Home {
     let home = Home::new();
@@ -32,8 +58,9 @@ fn home_with(driver: DriverKind, script: &str, more: &str) -> Home {
     fs::write(home.path("agent.sh"), script).expect("the agent is written");
     let [script, told] = ["agent.sh", "told"].map(|name| home.path(name).display().to_string());
     let args = format!("[[\"{script}\", \"{told}\"]]");
+    let program = if driver == DriverKind::Acp { "python3" } else { "/bin/sh" };
     let profile = format!(
-        "name = \"teller\"\nprogram = \"/bin/sh\"\n\
+        "name = \"teller\"\nprogram = \"{program}\"\n\
          [terminal]\nready_quiet_ms = 50\nready_max_ms = 2000\nsubmit_pause_ms = 20\nidle_quiet_ms = 300\n\
          [[driver]]\nkind = \"{}\"\n{more}\nargs = {args}\nresume_args = {args}\n",
         driver.as_str()
@@ -171,5 +198,76 @@ async fn an_agent_that_ends_with_every_daemon_goes_on_with_every_next_one() {
     assert_eq!(reason, "it ended with the daemon that held it; auto_resume is off");
     let told = fs::read_to_string(home.path("told")).expect("it was told");
     assert_eq!((told.matches("look around").count(), told.matches("go on with your task").count()), (1, 6));
+    plane.stop().await;
+}
+
+/// Waits until a file has so many lines, and gives the last.
+async fn answered(plane: &Plane, home: &Home, id: SessionId, count: u64) -> String {
+    session_when(plane, id, |session| session.turns == count).await;
+    let answers = fs::read_to_string(home.path("told")).expect("it was answered");
+    answers.lines().last().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_asks_its_client_for_goes_through_the_gate() {
+    let home = home_with(DriverKind::Acp, ACP, "prompt = \"protocol\"\nstream = \"acp\"");
+    fs::create_dir_all(home.path("project/.adjutant")).expect("the folder is made");
+    let rules = "[[rule]]\nname = \"no-secrets\"\neffect = \"deny\"\ntool = \"Write\"\n\
+                 params = { path = \"*/secret*\" }\nreason = \"secrets are not yours\"\n\
+                 [[rule]]\nname = \"ask-to-touch\"\neffect = \"ask\"\ncommand = \"touch asked\"\n";
+    fs::write(home.path("project/.adjutant/policy.toml"), rules).expect("the policy is written");
+    let plane = daemon(&home, true).await;
+    let params = HostParams {
+        project: Some(home.path("project")),
+        task: r#"fs/write_text_file {"path": "made.txt", "content": "made"}"#.to_owned(),
+        agent: Some("teller".to_owned()),
+        driver: Some(DriverKind::Acp),
+        ..HostParams::default()
+    };
+    let hosted = plane.session_host(&owner(), params, Duration::ZERO).await.expect("it is made");
+    let id = hosted.session.id;
+    let answer = answered(&plane, &home, id, 1).await;
+    assert!(answer.contains("result"), "{answer}");
+    let workspace = plane.session_managed(id).await.expect("it is there").workspace.expect("it has one").path;
+    let made = |name: &str| fs::read_to_string(PathBuf::from(&workspace).join(name)).ok();
+    assert_eq!(made("made.txt").as_deref(), Some("made"));
+
+    let denied = [
+        (r#"fs/write_text_file {"path": "secret.txt", "content": "x"}"#, "secrets are not yours"),
+        (r#"terminal/create {"command": "sh", "args": ["-c", "rm -rf /"]}"#, "denied: "),
+        (r#"terminal/create {"command": "sudo rm -rf /etc"}"#, "denied: "),
+        (r#"fs/read_text_file {"path": "/etc/passwd"}"#, "is not in the workspace"),
+    ];
+    for ((prompt, why), turn) in denied.into_iter().zip(2..) {
+        plane.session_send(id, prompt.to_owned()).await.expect("it is told");
+        let answer = answered(&plane, &home, id, turn).await;
+        assert!(answer.contains("error") && answer.contains(why), "{prompt}: {answer}");
+    }
+    assert_eq!(made("secret.txt"), None);
+    let journal = plane.events_of(&id.to_string(), 0, 1000).await.expect("it is read");
+    let judged = journal.iter().filter(|row| matches!(row.event, Event::HookJudged { .. })).count();
+    assert_eq!(judged, 3, "what a rule decided is told");
+
+    for (is_allowed, turn) in [(false, 6), (true, 7)] {
+        let run = r#"terminal/create {"command": "touch", "args": ["asked"]}"#;
+        plane.session_send(id, run.to_owned()).await.expect("it is told");
+        let waiting = Activity::Waiting(WaitingFor::Permission);
+        session_when(&plane, id, |session| session.activity.activity == waiting).await;
+        let pending = until(&plane, async || {
+            let found = plane.approvals(Some(ApprovalStatus::Pending), 10).await?;
+            Ok(Some(found).filter(|found| !found.is_empty()))
+        })
+        .await;
+        let [approval] = &pending[..] else { panic!("one is asked: {pending:?}") };
+        assert_eq!(approval.tool, "Bash");
+        assert_eq!(made("asked"), None);
+        let caller = owner();
+        let answerer = Answerer { caller: &caller, connection: None, reason: "" };
+        let said = if is_allowed { Answer::Approve { option: None } } else { Answer::Deny };
+        plane.approval_answer(&approval.id, said, answerer).await.expect("it is answered");
+        let answer = answered(&plane, &home, id, turn).await;
+        assert_eq!(answer.contains("terminalId"), is_allowed, "{answer}");
+    }
+    until(&plane, async || Ok(made("asked"))).await;
     plane.stop().await;
 }

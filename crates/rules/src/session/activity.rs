@@ -142,8 +142,8 @@ impl Observed<'_> {
             AgentSignal::Output => self.terminal_says(Activity::Working),
             AgentSignal::Quiet { quiet_ms: _ } if self.session.hooks_silent => self.has_not_begun(),
             AgentSignal::Quiet { quiet_ms: _ } => self.terminal_says(Activity::Idle),
-            // The lifecycle's.
-            AgentSignal::Exited(_) => {}
+            // The gate's, and the lifecycle's.
+            AgentSignal::Wants(_) | AgentSignal::Exited(_) => {}
         }
     }
 

@@ -3,13 +3,14 @@
 //! The agent is a program that knows the protocol, or an adapter before one. The connection is the crate's; its bytes
 //! go through our own reader, which bounds lines and keeps what is no message from it (`connection.rs`). One task owns
 //! the agent (`owner.rs`). Files and terminals that the agent asks for stay in the workspace (`files.rs`,
-//! `terminals.rs`). An agent does not outlive the daemon.
+//! `terminals.rs`), and are had only when the gate allows it (`wishes.rs`). An agent does not outlive the daemon.
 
 mod connection;
 mod files;
 mod owner;
 mod terminals;
 mod updates;
+mod wishes;
 
 use super::owned::OwnedAgent;
 use super::piped::{Piped, Start};
