@@ -25,7 +25,7 @@ mod watch;
 mod workspaces;
 
 use crate::commands::Commands;
-use crate::{bench, config, daemon, drive, exit, hook, launch, rehearsal};
+use crate::{bench, config, daemon, drive, exit, hook, launch, mcp, rehearsal};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
 use blueprint::BlueprintCommand;
@@ -110,6 +110,8 @@ enum Command {
     /// Policies: what they say, and what they said.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Speak the Model Context Protocol on standard input and output: agents drive Adjutant by this.
+    Mcp,
     /// Run the daemon in the foreground.
     Serve(daemon::ServeArgs),
     /// Stop the daemon; open runs go on at its next start.
@@ -196,6 +198,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Policy(PolicyCommand::Explain(args)) => {
             policy::explain(&connect(&cli.home).await?, args).await
         }
+        Command::Mcp => mcp::run(cli.home).await,
         Command::Serve(args) => daemon::serve(&folder()?, args).await,
         Command::Stop => doctor::stop(&folder()?).await,
         Command::Status => doctor::status(&folder()?).await,

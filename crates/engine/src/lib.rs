@@ -49,6 +49,8 @@ pub mod delegations;
 
 pub mod inbox;
 
+pub mod pressure;
+
 pub mod data;
 
 pub mod jobs;

@@ -490,6 +490,17 @@ pub enum Event {
         /// How often the agent has failed in a row.
         failures: u32,
     },
+    /// A session says that its context is fuller, or less full, than it said before.
+    ContextPressureChanged {
+        /// How it was: `ok`, `warn`, `alert` or `compact`.
+        from: String,
+        /// How it is.
+        to: String,
+        /// Tokens that the context holds.
+        used_tokens: u64,
+        /// Tokens that it can hold.
+        window_tokens: u64,
+    },
     /// Something was put on the data path.
     OutputStored {
         /// What.
@@ -535,6 +546,11 @@ pub enum Event {
         criterion: u64,
         /// The evidence.
         evidence: Evidence,
+    },
+    /// A goal's description, dependencies, budget, deadline or schedule changed.
+    GoalChanged {
+        /// Which of them.
+        what: Vec<String>,
     },
     /// Somebody left a note on a goal.
     GoalNoted {
@@ -662,12 +678,14 @@ impl Event {
             Event::HookReceived { .. } => "hook_received",
             Event::HookJudged { .. } => "hook_judged",
             Event::BreakerChanged { .. } => "breaker_changed",
+            Event::ContextPressureChanged { .. } => "context_pressure_changed",
             Event::OutputStored { .. } => "output_stored",
             Event::OutputsCollected { .. } => "outputs_collected",
             Event::GoalCreated { .. } => "goal_created",
             Event::GoalLinked { .. } => "goal_linked",
             Event::GoalLinkChanged { .. } => "goal_link_changed",
             Event::GoalEvidence { .. } => "goal_evidence",
+            Event::GoalChanged { .. } => "goal_changed",
             Event::GoalNoted { .. } => "goal_noted",
             Event::GoalStatusChanged { .. } => "goal_status_changed",
             Event::IssueOpened { .. } => "issue_opened",

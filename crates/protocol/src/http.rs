@@ -31,14 +31,15 @@ pub use gate::{
     ExplanationView, JudgeParams, JudgementView, ProgressParams, RuleMatchView, SettleParams, VerdictView,
 };
 pub use goals::{
-    CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView,
-    GoalsView, LinkParams, LinkView, NoteParams,
+    CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalAlertView, GoalParams,
+    GoalStatusParams, GoalUpdateParams, GoalView, GoalsView, LinkParams, LinkView, NoteParams, RecheckView,
+    TurnRefParams,
 };
 pub use hooks::{BreakerView, BreakersView, HookAnswerView, HookDecisionView};
 pub use managed::{
     ActivityView, AnswerParams, AnsweredView, AttachView, BudgetView, DecommissionParams, DelegateParams,
-    DelegationList, DelegationView, HostParams, InboxItem, InboxView, ManagedActivityView, ManagedList,
-    ManagedView, QuestionView, ScreenView, SendParams, SentView, SessionUsageView,
+    DelegationList, DelegationView, HostParams, InboxGoal, InboxItem, InboxView, ManagedActivityView,
+    ManagedList, ManagedView, QuestionView, ScreenView, SendParams, SentView, SessionUsageView,
 };
 pub use operators::{
     AcquireParams, AcquiredView, AssigneesView, DegradationParams, HandoverTraceView, HandoverView,

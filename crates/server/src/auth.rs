@@ -58,7 +58,9 @@ pub(crate) async fn caller(
         Err(error) => return Refusal::from(error).into_response(),
     };
     let delegates = caller.of_session.is_some() && is_of_delegations(request.method(), request.uri().path());
-    if !delegates && !plane.may(&caller, verb(request.method(), request.uri().path())) {
+    // What a tool does, and who may call it, the tool says.
+    let is_of_tools = request.uri().path() == "/mcp";
+    if !delegates && !is_of_tools && !plane.may(&caller, verb(request.method(), request.uri().path())) {
         let error = format!("the role {} may not do this", caller.role.as_str());
         return Refusal::new(ErrorCode::Forbidden, error).into_response();
     }

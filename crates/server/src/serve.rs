@@ -7,6 +7,7 @@ use crate::http::{
     status, steps, tasks, workers, workspaces,
 };
 use crate::leftover;
+use crate::mcp;
 use crate::operator;
 use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
@@ -29,7 +30,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 /// A body is at most so large.
-const BODY_BYTES_MAX: usize = 2 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 2 << 20;
 
 /// Requests that are being answered may take so long after the daemon was told to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
@@ -67,6 +68,7 @@ pub fn router(plane: Plane, authentication: Authentication) -> Router {
     documented()
         .0
         .route("/openapi.json", document)
+        .route_service("/mcp", mcp::service(plane.clone()))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state((plane.clone(), authentication), auth::caller))
@@ -106,7 +108,7 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(runs::cancel))
         .routes(routes!(events::stream))
         .routes(routes!(goals::create, goals::list))
-        .routes(routes!(goals::get))
+        .routes(routes!(goals::get, goals::update))
         .routes(routes!(goals::link))
         .routes(routes!(goals::evidence))
         .routes(routes!(goals::note))

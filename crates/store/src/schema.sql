@@ -107,7 +107,11 @@ CREATE TABLE goals (
     notes TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
-);
+, depends_on TEXT NOT NULL DEFAULT '[]', budget TEXT NOT NULL DEFAULT '{}', deadline_at INTEGER, recheck TEXT, recheck_at INTEGER, alert TEXT);
+CREATE INDEX goals_in_order ON goals (created_at, id);
+CREATE INDEX goals_by_status ON goals (status, created_at, id);
+CREATE INDEX goals_by_recheck ON goals (recheck_at) WHERE recheck_at IS NOT NULL;
+CREATE INDEX goals_with_alert ON goals (created_at) WHERE alert IS NOT NULL;
 
 -- Tokens, by the hash of the secret.
 CREATE TABLE tokens (
@@ -368,3 +372,11 @@ CREATE TABLE delegations (
 );
 CREATE INDEX delegations_by_session ON delegations (session, created_at);
 CREATE INDEX delegations_open ON delegations (created_at) WHERE open;
+
+-- How full a session has last said that its context is, in tokens.
+CREATE TABLE context_usage (
+    session TEXT PRIMARY KEY,
+    used INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);

@@ -25,7 +25,7 @@ const TASK_BYTES_MAX: usize = 256 << 10;
 /// The longest name of a model, in bytes.
 const MODEL_BYTES_MAX: usize = 256;
 /// Sessions start sessions at most so deep (DESIGN.md, limits).
-pub(crate) const DEPTH_MAX: u32 = 5;
+pub const DEPTH_MAX: u32 = 5;
 /// So many names are tried before the next request has to.
 const NAME_TRIES: u32 = 8;
 
@@ -174,7 +174,8 @@ pub(crate) fn model_check(model: Option<&str>) -> Result<(), EngineError> {
     })
 }
 
-fn budget_check(budget: &SessionBudget) -> Result<(), EngineError> {
+/// Refuses a budget that allows nothing, or is no amount.
+pub(crate) fn budget_check(budget: &SessionBudget) -> Result<(), EngineError> {
     let is_no_amount = |amount: f64| !amount.is_finite() || amount <= 0.0;
     if budget.max_cost_usd.is_some_and(is_no_amount) {
         return Err(EngineError::invalid("`max_cost_usd` must be more than 0"));

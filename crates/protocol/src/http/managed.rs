@@ -401,6 +401,24 @@ pub struct InboxView {
     pub approvals: Vec<ApprovalView>,
     /// Sessions that ask, failed, or are parked, the one that has waited longest first.
     pub sessions: Vec<InboxItem>,
+    /// Goals that were re-opened, or whose pursuit has stopped, the one that has waited longest first.
+    #[serde(default)]
+    pub goals: Vec<InboxGoal>,
+}
+
+/// A goal that a person should look at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct InboxGoal {
+    /// The goal.
+    pub goal_id: String,
+    /// Its intent.
+    pub description: String,
+    /// `reopened` or `pursuit_stopped`.
+    pub kind: String,
+    /// What it is about.
+    pub text: String,
+    /// Since when, RFC 3339.
+    pub since: String,
 }
 
 /// A session that waits for a person.

@@ -14,6 +14,7 @@ mod goals;
 mod harness;
 mod hooks;
 mod managed;
+mod mcp;
 mod openapi;
 mod operators;
 mod policies;
