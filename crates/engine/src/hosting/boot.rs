@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// Gives every session that is not at rest its owner again.
 pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
+    // Those of a daemon that was killed.
+    core.hosting.drivers.tidy();
     let filter = SessionFilter { is_live: true, ..SessionFilter::default() };
     let entries = core.store.sessions(filter).await?;
     // Listed once for all of them; a server that does not answer now is asked again for each.

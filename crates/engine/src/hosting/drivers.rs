@@ -57,13 +57,25 @@ impl Drivers {
         DriverKind::ALL.into_iter().filter(|kind| *kind != DriverKind::Tmux || self.has_tmux).collect()
     }
 
+    /// Gives where agents get cgroups of their own.
+    pub(super) fn cgroups(&self) -> Option<Cgroups> {
+        self.cgroups.clone()
+    }
+
+    /// Removes the cgroups of those that are not there any more.
+    pub(crate) fn tidy(&self) {
+        if let Some(cgroups) = &self.cgroups {
+            cgroups.remove();
+        }
+    }
+
     /// Starts an agent, or finds the one that this very launch has started.
     pub(super) async fn launch(&self, spec: LaunchSpec) -> Result<Hosted, DriverError> {
         let (signals, received) = mpsc::channel::<Signal>(SIGNALS_MAX);
         let agent: Arc<dyn AgentDriver> = match spec.driver.driver {
             DriverKind::Tmux => Arc::new(tmux::launch(&self.tmux, spec, signals).await?),
             DriverKind::Headless => Arc::new(headless::launch(spec, signals).await?),
-            DriverKind::Pty => Arc::new(pty::launch(self.cgroups.as_ref(), spec, signals).await?),
+            DriverKind::Pty => Arc::new(pty::launch(spec, signals).await?),
             DriverKind::Acp => Arc::new(acp::launch(spec, signals).await?),
         };
         Ok(Hosted { agent, signals: received })
@@ -84,10 +96,7 @@ impl Drivers {
                 Ok(hosted(adopted, received))
             }
             DriverKind::Headless => Ok(hosted(headless::adopt(handle, spec, signals).await?, received)),
-            DriverKind::Pty => {
-                let adopted = pty::adopt(self.cgroups.as_ref(), handle, spec, signals).await?;
-                Ok(hosted(adopted, received))
-            }
+            DriverKind::Pty => Ok(hosted(pty::adopt(handle, spec, signals).await?, received)),
             DriverKind::Acp => Ok(hosted(acp::adopt(handle, spec, signals).await?, received)),
         }
     }

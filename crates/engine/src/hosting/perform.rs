@@ -419,6 +419,7 @@ async fn spec(
         prompt: message,
         resume,
         scrollback_bytes_max: SCROLLBACK_BYTES_MAX,
+        cgroups: core.hosting.drivers.cgroups(),
         profile,
         driver,
     })

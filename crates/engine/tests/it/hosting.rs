@@ -1,6 +1,6 @@
 //! Sessions over the daemon's end: what hosts their agents may be slow, or end with the daemon.
 
-use adjutant_engine::approvals::{Answer, Answerer};
+use adjutant_engine::approvals::{Answer, Answerer, Face};
 use adjutant_engine::hosting::{HostParams, SessionCommand};
 use adjutant_engine::{Plane, Settings};
 use adjutant_model::SessionId;
@@ -262,7 +262,7 @@ async fn what_an_agent_asks_its_client_for_goes_through_the_gate() {
         assert_eq!(approval.tool, "Bash");
         assert_eq!(made("asked"), None);
         let caller = owner();
-        let answerer = Answerer { caller: &caller, connection: None, reason: "" };
+        let answerer = Answerer { caller: &caller, connection: None, face: Face::Person, reason: "" };
         let said = if is_allowed { Answer::Approve { option: None } } else { Answer::Deny };
         plane.approval_answer(&approval.id, said, answerer).await.expect("it is answered");
         let answer = answered(&plane, &home, id, turn).await;

@@ -36,6 +36,8 @@ impl Cgroups {
 
     /// Makes a group, or finds it; `None` when the system will not.
     pub fn group(&self, name: &str) -> Option<Cgroup> {
+        // Whoever stopped before may have removed it, since it was empty.
+        made(&self.folder).ok()?;
         let folder = self.folder.join(name);
         made(&folder).ok().map(|()| Cgroup { folder })
     }
@@ -45,7 +47,7 @@ impl Cgroups {
         Some(Cgroup { folder: self.folder.join(name) }).filter(|cgroup| cgroup.folder.is_dir())
     }
 
-    /// Removes the folder with all groups in it that are empty.
+    /// Removes all groups that are empty, and the folder when all were.
     pub fn remove(&self) {
         remove_empty(&self.folder);
     }
@@ -77,9 +79,15 @@ impl Cgroup {
         members
     }
 
+    /// Makes a group in this one, or finds it; its members are this one's as well.
+    pub(crate) fn below(&self, name: &str) -> Option<Cgroup> {
+        let folder = self.folder.join(name);
+        made(&folder).ok().map(|()| Cgroup { folder })
+    }
+
     /// Kills all members at once, also those that are being forked meanwhile. An old kernel cannot; its members are
     /// ended one by one.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         fs::write(self.folder.join("cgroup.kill"), "1").ok();
     }
 

@@ -81,7 +81,11 @@ impl Terminals {
         env.extend(own.map(|variable| (variable.name.clone(), variable.value.clone())));
         let argv = argv(request);
         let marker = format!("{}/{id}", spec.marker);
-        let (piped, pipes) = Piped::start(Start { argv: &argv, env: &env, cwd, marker: &marker })?;
+        let (piped, pipes) = {
+            // A group in the agent's, so that whatever it starts ends with either.
+            let cgroup = spec.cgroup().and_then(|cgroup| cgroup.below(&id));
+            Piped::start(Start { argv: &argv, env: &env, cwd, marker: &marker }, cgroup)?
+        };
         drop(pipes.stdin);
         let limit = request.output_byte_limit.unwrap_or(OUTPUT_BYTES_MAX).min(OUTPUT_BYTES_MAX);
         let bytes_max = usize::try_from(limit).unwrap_or(usize::MAX);
