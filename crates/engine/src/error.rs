@@ -132,6 +132,9 @@ pub enum EngineError {
     /// The plane is stopping.
     #[error("the daemon is stopping and takes no new work")]
     Stopping,
+    /// The store refuses for now; what was asked waits, and is done when it takes it.
+    #[error("it waits for the store, which refuses the change: {0}")]
+    Held(String),
     /// The store took nothing; nothing has changed.
     #[error("the store refused the change, and nothing was changed")]
     Write(#[from] WriteError),
@@ -170,6 +173,7 @@ impl EngineError {
             EngineError::Busy(_)
             | EngineError::Crowded(_)
             | EngineError::Body { .. }
+            | EngineError::Held(_)
             | EngineError::Stopping => ErrorClass::Retry,
             EngineError::Workspace { class, .. } => *class,
             EngineError::Write(error) => error.class(),
@@ -204,6 +208,7 @@ impl EngineError {
             EngineError::Body { .. } => "store_failed",
             EngineError::Defect(_) => "internal",
             EngineError::Stopping => "stopping",
+            EngineError::Held(_) => "store_failed",
             EngineError::Write(WriteError::Full(_)) => "store_full",
             EngineError::Write(_) => "store_failed",
             EngineError::Read(_) => "store_unreadable",
@@ -237,6 +242,9 @@ impl EngineError {
             EngineError::Write(WriteError::Full(_)) => Some(
                 "free space on the disk of the data folder; open runs go on by themselves then".to_owned(),
             ),
+            EngineError::Held(_) => {
+                Some("free space on the disk of the data folder; it is done by itself then".to_owned())
+            }
             EngineError::TooLarge { hint, .. } => Some((*hint).to_owned()),
             EngineError::Write(_) | EngineError::Read(_) | EngineError::Body { .. } => {
                 Some("`adjutant doctor` looks at the store".to_owned())
@@ -295,6 +303,7 @@ impl EngineError {
             | EngineError::Unfit(_)
             | EngineError::NoOperator(_)
             | EngineError::OutOfReach(_)
+            | EngineError::Held(_)
             | EngineError::Busy(_)
             | EngineError::Crowded(_)
             | EngineError::TooLarge { .. }

@@ -657,6 +657,12 @@ pub struct Session {
     /// What its agent is to be told yet, now that it is there.
     #[serde(default)]
     pub to_tell: Option<FirstPrompt>,
+    /// How often it could not be told that of late.
+    #[serde(default)]
+    pub tell_failures: u32,
+    /// When it is told again.
+    #[serde(default)]
+    pub tell_at: Option<Timestamp>,
     /// When its task was seen to arrive.
     pub delivered_at: Option<Timestamp>,
     /// The agent's own id of its session, for resuming.
@@ -754,6 +760,8 @@ impl Session {
             is_trusted: false,
             hooks_silent: false,
             to_tell: None,
+            tell_failures: 0,
+            tell_at: None,
             delivered_at: None,
             agent_session: None,
             transcript: None,

@@ -43,6 +43,7 @@ pub(super) fn start(
 ) -> SessionHandle {
     let (mail, received) = mpsc::channel(MAIL_MAX);
     let (shown, seen) = watch::channel(Arc::new(entry.session.clone()));
+    let (holding, held) = watch::channel(None);
     let id = entry.session.id;
     let owner = Owner {
         core: core.clone(),
@@ -50,6 +51,7 @@ pub(super) fn start(
         revision: entry.revision,
         mail: received,
         shown,
+        holding,
         agent: None,
         signals: None,
         effects: JoinSet::new(),
@@ -66,7 +68,7 @@ pub(super) fn start(
             tracing::error!(session = %id, "the owner of a session panicked");
         }
     });
-    SessionHandle { mail, seen }
+    SessionHandle { mail, seen, held }
 }
 
 fn forget(hosting: &Hosting, id: SessionId) {
@@ -80,6 +82,8 @@ struct Owner {
     revision: u64,
     mail: mpsc::Receiver<SessionMail>,
     shown: watch::Sender<Arc<Session>>,
+    /// Why the store does not take what is known, while it does not.
+    holding: watch::Sender<Option<String>>,
     agent: Option<Arc<dyn AgentDriver>>,
     signals: Option<mpsc::Receiver<Signal>>,
     effects: JoinSet<Performed>,
@@ -417,6 +421,7 @@ impl Owner {
                 Ok(_) => break,
                 Err(error) if error.class() == ErrorClass::Retry => {
                     tracing::warn!(session = %self.session.id, %error, "the store refused; it is offered again");
+                    self.holding.send_replace(Some(error.to_string()));
                     tokio::select! {
                         // The next daemon finds the session as it was, and what happened since by looking.
                         () = self.core.stopping.cancelled() => {
@@ -434,6 +439,7 @@ impl Owner {
             }
         }
         self.revision += 1;
+        self.holding.send_if_modified(|held| held.take().is_some());
         self.is_kept = true;
         self.shown.send_replace(Arc::new(self.session.clone()));
         Ok(())

@@ -151,7 +151,7 @@ pub(super) fn failed(effect: &SessionEffect, message: &str, class: ErrorClass) -
         SessionEffect::Launch(_) => {
             SessionEvent::LaunchFailed { message, may_pass: class == ErrorClass::Retry }
         }
-        SessionEffect::Tell(_) => SessionEvent::TellFailed { message },
+        SessionEffect::Tell(_) => SessionEvent::TellFailed { message, may_pass: class == ErrorClass::Retry },
         SessionEffect::End => SessionEvent::Ended { exit: AgentExit::Vanished },
         SessionEffect::Remove { .. } => SessionEvent::RemoveRefused { message },
         SessionEffect::Snapshot => SessionEvent::Woke,

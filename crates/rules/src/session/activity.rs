@@ -53,6 +53,15 @@ pub(super) fn out_of_reach(session: &mut Session, message: &str, now: Timestamp)
     );
 }
 
+/// Takes that the agent was told what it begins with.
+pub(super) fn told(session: &mut Session) {
+    session.to_tell = None;
+    session.tell_at = None;
+    if std::mem::take(&mut session.tell_failures) > 0 {
+        session.reason = None;
+    }
+}
+
 /// Takes that the agent was interrupted: what it does is what its terminal tells, until something better does.
 pub(super) fn interrupted(session: &mut Session, now: Timestamp) {
     session.questions.clear();
@@ -97,7 +106,7 @@ impl Observed<'_> {
             AgentSignal::PromptTaken => {
                 self.session.delivered_at.get_or_insert(self.now);
                 // It was told, whether or not whoever tells it lives to say so.
-                self.session.to_tell = None;
+                told(self.session);
                 self.session.questions.retain(|question| question.what != WaitingFor::Question);
                 self.works();
             }

@@ -2,8 +2,8 @@
 
 use super::{
     Launch, LaunchWith, QUOTA_PAUSE_MS, REASON_BYTES_MAX, RESUME_PAUSE_MS, STORM_DEATHS, STORM_WINDOW_MS,
-    SessionCommand, SessionEffect, SessionEvent, SessionRefusal, SessionRules, Stepped, activity, budget,
-    task,
+    SessionCommand, SessionEffect, SessionEvent, SessionRefusal, SessionRules, Stepped, TELL_PAUSE_MS,
+    TELLS_MAX, activity, budget, task,
 };
 use crate::limits;
 use adjutant_model::Timestamp;
@@ -57,8 +57,8 @@ impl<'a> Machine<'a> {
                 }
                 self.launched(handle, resumed, to_tell);
             }
-            SessionEvent::Told => self.session.to_tell = None,
-            SessionEvent::TellFailed { message } => self.tell_failed(&message),
+            SessionEvent::Told => activity::told(&mut self.session),
+            SessionEvent::TellFailed { message, may_pass } => self.tell_failed(&message, may_pass),
             SessionEvent::LaunchFailed { message, may_pass } => self.launch_failed(&message, may_pass),
             SessionEvent::Ended { exit } => self.ended(exit),
             SessionEvent::Removed { snapshot_ref } => self.removed(snapshot_ref),
@@ -239,10 +239,30 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn tell_failed(&mut self, message: &str) {
-        if self.session.to_tell.take().is_some() {
-            let why = format!("the agent could not be told its task: {message}");
-            self.session.reason = Some(limits::cut(&why, REASON_BYTES_MAX));
+    /// Has the agent told again after a pause, a few times; then a person sees it in the inbox.
+    fn tell_failed(&mut self, message: &str, may_pass: bool) {
+        let session = &mut self.session;
+        if session.to_tell.is_none() || session.tell_at.is_some() || session.phase != SessionPhase::Running {
+            return;
+        }
+        session.tell_failures += 1;
+        let is_last = !may_pass || session.tell_failures >= TELLS_MAX;
+        let next = if is_last {
+            session.to_tell = None;
+            "; tell it yourself".to_owned()
+        } else {
+            let pause_ms = TELL_PAUSE_MS << (session.tell_failures - 1);
+            session.tell_at = Some(self.now.plus_ms(pause_ms));
+            format!("; it is told again in {} s", pause_ms / 1000)
+        };
+        let why = format!("the agent could not be told its task: {message}{next}");
+        session.reason = Some(limits::cut(&why, REASON_BYTES_MAX));
+    }
+
+    fn tell_again(&mut self) {
+        if self.session.tell_at.is_some_and(|at| at <= self.now) {
+            self.session.tell_at = None;
+            self.effects.extend(self.session.to_tell.map(SessionEffect::Tell));
         }
     }
 
@@ -298,7 +318,7 @@ impl<'a> Machine<'a> {
         session.active_ms += session.launched_at.map_or(0, |at| now.ms_since(at));
         session.launched_at = None;
         session.handle = None;
-        session.to_tell = None;
+        (session.to_tell, session.tell_at, session.tell_failures) = (None, None, 0);
         session.questions.clear();
         session.activity = ActivityReport {
             activity: Activity::Unknown,
@@ -437,7 +457,12 @@ impl<'a> Machine<'a> {
             SessionPhase::Parked if self.session.parked_until.is_some_and(|until| until <= self.now) => {
                 self.begin();
             }
-            SessionPhase::Running => self.watch_budget(),
+            SessionPhase::Running => {
+                self.watch_budget();
+                if self.session.phase == SessionPhase::Running {
+                    self.tell_again();
+                }
+            }
             SessionPhase::Provisioning
             | SessionPhase::Launching
             | SessionPhase::Ending

@@ -277,15 +277,45 @@ fn what_is_typed_is_told_once_and_again_only_when_nobody_knows() {
     assert_eq!(pending(&session), Some(SessionEffect::Tell(FirstPrompt::Task)), "the daemon may die now");
     let (told, _) = after(session.clone(), vec![SessionEvent::Told]);
     assert_eq!((pending(&told), told.phase), (None, SessionPhase::Running));
-    let failed = SessionEvent::TellFailed { message: "no terminal".to_owned() };
-    let (failed, _) = after(session.clone(), vec![failed]);
-    assert_eq!(failed.reason.as_deref(), Some("the agent could not be told its task: no terminal"));
     let (died, _) = after(session.clone(), vec![exited(AgentExit::Signal(9))]);
     assert_eq!(pending(&died), None, "the next start tells it");
     let (taken, _) = after(session, vec![hook("UserPromptSubmit", AgentSignal::PromptTaken)]);
     assert_eq!(pending(&taken), None, "the agent has said that it was told");
     let stopped = vec![SessionEvent::WorkspaceReady, command(SessionCommand::Stop), typed];
     assert_eq!(after(fresh(), stopped).1.last(), Some(&SessionEffect::End));
+}
+
+#[test]
+fn what_could_not_be_told_is_told_again_a_few_times_and_then_waits_for_a_person() {
+    let to_tell = Some(FirstPrompt::Task);
+    let SessionEvent::Launched { handle, resumed, token_id, expects_hooks, .. } = launched() else { return };
+    let typed = SessionEvent::Launched { handle, resumed, token_id, to_tell, expects_hooks };
+    let begun = after(fresh(), vec![SessionEvent::WorkspaceReady, typed]).0;
+    let failed = |may_pass| SessionEvent::TellFailed { message: "no terminal".to_owned(), may_pass };
+    let mut session = begun.clone();
+    let mut pauses = Vec::new();
+    let mut now = at(60_000);
+    loop {
+        session = step(&session, failed(true), RULES, now).expect("it is followed").session;
+        let late = step(&session, failed(true), RULES, now).expect("it is followed");
+        assert_eq!(late.session.tell_failures, session.tell_failures, "what comes twice counts once");
+        let Some(due) = wakes_at(&session) else { break };
+        assert_eq!((pending(&session), is_untold(&session)), (None, false));
+        pauses.push(due.ms_since(now) / 1000);
+        let woken = step(&session, SessionEvent::Woke, RULES, due).expect("it is followed");
+        assert_eq!(woken.effects, [SessionEffect::Tell(FirstPrompt::Task)]);
+        (session, now) = (woken.session, due);
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16]);
+    assert!(is_untold(&session) && pending(&session).is_none());
+    let reason = session.reason.clone().expect("it says why");
+    assert_eq!(reason, "the agent could not be told its task: no terminal; tell it yourself");
+    let (told, _) = after(session, vec![hook("UserPromptSubmit", AgentSignal::PromptTaken)]);
+    assert_eq!((is_untold(&told), told.reason), (false, None), "a person has told it");
+    assert!(is_untold(&after(begun.clone(), vec![failed(false)]).0), "what cannot pass is not tried again");
+    let (again, effects) = after(begun, vec![failed(true), exited(AgentExit::Signal(9)), SessionEvent::Woke]);
+    assert_eq!((again.tell_failures, again.tell_at), (0, None), "the next start begins anew");
+    assert!(matches!(effects.last(), Some(SessionEffect::Launch(_))), "{effects:?}");
 }
 
 #[test]

@@ -80,19 +80,18 @@ impl<'a> Start<'a> {
 impl Piped {
     /// Starts a program, in a cgroup when there is one for it.
     pub(super) fn start(start: Start<'_>, cgroup: Option<Cgroup>) -> Result<(Piped, Pipes), DriverError> {
-        let started = Piped::spawn(start);
-        match (started, cgroup) {
-            (Ok((mut piped, pipes)), Some(cgroup)) => {
-                // It has hardly begun; what it could have forked before carries its marker.
-                let pid = piped.leader.as_raw_nonzero().get().unsigned_abs();
-                piped.cgroup = Some(cgroup).filter(|cgroup| cgroup.put(pid).is_ok());
+        let Some(cgroup) = cgroup else { return Piped::spawn(start) };
+        // The shell that joins the group would start whatever it is told, and say so only when it cannot.
+        let argv = found(start).map(|()| cgroup.joining(start.argv));
+        match argv.and_then(|argv| Piped::spawn(Start { argv: &argv, ..start })) {
+            Ok((mut piped, pipes)) => {
+                piped.cgroup = Some(cgroup);
                 Ok((piped, pipes))
             }
-            (Err(error), Some(cgroup)) => {
+            Err(error) => {
                 cgroup.remove();
                 Err(error)
             }
-            (started, None) => started,
         }
     }
 

@@ -59,6 +59,15 @@ impl Cgroup {
         self.folder.join("cgroup.procs")
     }
 
+    /// Gives the command that joins the group and becomes a program: what that starts first is in the group already.
+    pub(crate) fn joining(&self, argv: &[String]) -> Vec<String> {
+        let script = "echo $$ 2>/dev/null > \"$1\"; shift; exec \"$@\"";
+        let mut joining = ["/bin/sh", "-c", script, "sh"].map(str::to_owned).to_vec();
+        joining.push(self.procs().to_string_lossy().into_owned());
+        joining.extend_from_slice(argv);
+        joining
+    }
+
     /// Puts a process into the group.
     ///
     /// # Errors

@@ -76,7 +76,7 @@ fn events() -> impl Strategy<Value = SessionEvent> {
         1 => Just(SessionEvent::Ended { exit: AgentExit::Code(0) }),
         1 => Just(SessionEvent::Removed { snapshot_ref: None }),
         1 => Just(SessionEvent::RemoveRefused { message: "late".to_owned() }),
-        1 => Just(SessionEvent::TellFailed { message: "late".to_owned() }),
+        1 => Just(SessionEvent::TellFailed { message: "late".to_owned(), may_pass: true }),
         1 => Just(SessionEvent::LaunchFailed { message: "late".to_owned(), may_pass: true }),
         1 => Just(SessionEvent::WorkspaceFailed { message: "late".to_owned() }),
     ]
@@ -106,7 +106,7 @@ fn outcome(session: &Session, effect: SessionEffect, failed: Option<bool>) -> Se
         },
         (SessionEffect::Launch(_), Some(may_pass)) => SessionEvent::LaunchFailed { message, may_pass },
         (SessionEffect::Tell(_), None) => SessionEvent::Told,
-        (SessionEffect::Tell(_), Some(_)) => SessionEvent::TellFailed { message },
+        (SessionEffect::Tell(_), Some(may_pass)) => SessionEvent::TellFailed { message, may_pass },
         (SessionEffect::End, _) => SessionEvent::Ended { exit: AgentExit::Signal(15) },
         (SessionEffect::Remove { .. }, None) => {
             SessionEvent::Removed { snapshot_ref: Some("refs/last".to_owned()) }

@@ -163,14 +163,10 @@ impl TmuxParams {
 
     /// Lets what may become the server begin in the server's own cgroup.
     fn in_cgroup(&self, argv: Vec<String>) -> Vec<String> {
-        let Some(cgroup) = self.cgroups.as_ref().and_then(|cgroups| cgroups.group("terminals")) else {
-            return argv;
-        };
-        let script = "echo $$ 2>/dev/null > \"$1\"; shift; exec \"$@\"";
-        let mut wrapped = ["/bin/sh", "-c", script, "sh"].map(str::to_owned).to_vec();
-        wrapped.push(cgroup.procs().to_string_lossy().into_owned());
-        wrapped.extend(argv);
-        wrapped
+        match self.cgroups.as_ref().and_then(|cgroups| cgroups.group("terminals")) {
+            Some(cgroup) => cgroup.joining(&argv),
+            None => argv,
+        }
     }
 
     fn environment(&self) -> Vec<(String, String)> {
