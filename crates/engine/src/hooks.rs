@@ -263,11 +263,11 @@ async fn decide(
         };
     }
     if judgement.is_telling() {
-        note(core, session, (&asked, &tool_call), &judgement).await?;
+        note(core, session.id, (&asked.call.name, &tool_call), &judgement).await?;
     }
     if judgement.effect == PolicyEffect::Ask {
         judgement = ask(core, caller, session, (&asked, &tool_call), judgement).await?;
-        note(core, session, (&asked, &tool_call), &judgement).await?;
+        note(core, session.id, (&asked.call.name, &tool_call), &judgement).await?;
     }
     if let Some(agent) = delegated.filter(|_| judgement.allowed) {
         breakers::learn(core, agent, BreakerEvent::Admitted).await?;
@@ -324,15 +324,15 @@ pub(crate) async fn judgement(
     Ok(core.gate.judge(caller, &policies, &names, call, from))
 }
 
-/// Writes what the gate said; durable when this returns.
-async fn note(
+/// Writes what the gate said of a tool call that an event of an agent asks about; durable when this returns.
+pub(crate) async fn note(
     core: &Core,
-    session: &HookedSession,
-    (asked, tool_call): (&Asked<'_>, &ToolCall),
+    session_id: SessionId,
+    (event, tool_call): (&str, &ToolCall),
     judgement: &Judgement,
 ) -> Result<(), EngineError> {
     let event = Event::HookJudged {
-        event: asked.call.name.to_string(),
+        event: record::progress(event),
         tool: record::progress(&tool_call.tool),
         judgement: record::judgement(judgement),
     };
@@ -340,7 +340,7 @@ async fn note(
     write.journal(Draft {
         at: clock::now(),
         actor: "plane".into(),
-        subject: session.id.to_string().into(),
+        subject: session_id.to_string().into(),
         event,
     });
     core.store.write(write).await?;

@@ -47,6 +47,8 @@ use tokio::time::timeout;
 
 /// How many messages may wait for an owner before those who send them wait.
 const MAIL_MAX: usize = 256;
+/// How long a store may refuse before whoever waits for it is told.
+const HELD_PATIENCE: Duration = Duration::from_secs(3);
 /// The longest text that an agent is told at once, in bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 /// The most lines of a screen that are given.
@@ -77,6 +79,8 @@ struct SessionHandle {
     mail: mpsc::Sender<SessionMail>,
     /// The session as it is in the store.
     seen: watch::Receiver<Arc<Session>>,
+    /// Why the store does not take what the owner knows, while it does not.
+    held: watch::Receiver<Option<String>>,
 }
 
 /// The managed sessions of this daemon.
@@ -152,7 +156,25 @@ async fn ask<T>(
     let handle = handle_of(core, id).await?;
     let (reply, answered) = oneshot::channel();
     handle.mail.send(mail(reply)).await.map_err(|_| EngineError::Stopping)?;
-    answered.await.map_err(|_| EngineError::Stopping)?
+    tokio::select! {
+        biased;
+        answer = answered => answer.map_err(|_| EngineError::Stopping)?,
+        why = held(handle.held) => Err(EngineError::Held(why)),
+    }
+}
+
+/// Waits until the store has refused for some time what an owner wants kept, and gives why.
+async fn held(mut held: watch::Receiver<Option<String>>) -> String {
+    loop {
+        if held.wait_for(Option::is_some).await.is_err() {
+            // The owner is gone, which is told otherwise.
+            return std::future::pending().await;
+        }
+        // Most of what a store refuses passes at once.
+        if timeout(HELD_PATIENCE, held.wait_for(Option::is_none)).await.is_err() {
+            return held.borrow().clone().unwrap_or_default();
+        }
+    }
 }
 
 /// Gives a session as it is in the store.

@@ -312,6 +312,9 @@ pub enum AgentSignal {
     },
     /// It asks a person something and waits.
     Asked(AgentQuestion),
+    /// It wants Adjutant to do something for it, under the question's id, and waits for that: the gate says whether, and
+    /// a person is asked only where a rule asks.
+    Wants(AgentQuestion),
     /// What it asked is settled, whoever did it.
     AskSettled {
         /// The question's id; all of them when it is not known.
@@ -368,6 +371,8 @@ pub enum AgentExit {
     Signal(i32),
     /// It is gone and nobody knows how: the machine or its terminal server went down.
     Vanished,
+    /// With the daemon that held it: its terminal, its connection or its print mode does not outlive that.
+    WithDaemon,
 }
 
 impl fmt::Display for AgentExit {
@@ -376,6 +381,7 @@ impl fmt::Display for AgentExit {
             AgentExit::Code(code) => write!(f, "exit code {code}"),
             AgentExit::Signal(signal) => write!(f, "signal {signal}"),
             AgentExit::Vanished => f.write_str("it is gone"),
+            AgentExit::WithDaemon => f.write_str("it ended with the daemon that held it"),
         }
     }
 }
@@ -659,6 +665,12 @@ pub struct Session {
     /// What its agent is to be told yet, now that it is there.
     #[serde(default)]
     pub to_tell: Option<FirstPrompt>,
+    /// How often it could not be told that of late.
+    #[serde(default)]
+    pub tell_failures: u32,
+    /// When it is told again.
+    #[serde(default)]
+    pub tell_at: Option<Timestamp>,
     /// When its task was seen to arrive.
     pub delivered_at: Option<Timestamp>,
     /// The agent's own id of its session, for resuming.
@@ -762,6 +774,8 @@ impl Session {
             is_trusted: false,
             hooks_silent: false,
             to_tell: None,
+            tell_failures: 0,
+            tell_at: None,
             delivered_at: None,
             agent_session: None,
             transcript: None,

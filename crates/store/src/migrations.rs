@@ -502,7 +502,6 @@ CREATE VIRTUAL TABLE facts_fts USING fts5 (
 CREATE UNIQUE INDEX handoffs_by_key ON handoffs (session, request_key);
 CREATE INDEX handoffs_open ON handoffs (created_at) WHERE open;",
     },
-    },
     Migration {
         name: "a hook that comes twice is known again",
         sql: "ALTER TABLE hook_events ADD COLUMN hook_id TEXT;

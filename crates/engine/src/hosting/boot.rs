@@ -10,13 +10,21 @@ use std::sync::Arc;
 
 /// Gives every session that is not at rest its owner again.
 pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
+    // Those of a daemon that was killed.
+    core.hosting.drivers.tidy();
     let filter = SessionFilter { is_live: true, ..SessionFilter::default() };
     let entries = core.store.sessions(filter).await?;
     // Listed once for all of them; a server that does not answer now is asked again for each.
     let has_terminals = entries
         .iter()
         .any(|entry| entry.session.handle.as_ref().is_some_and(|handle| handle.driver == DriverKind::Tmux));
-    let terminals = if has_terminals { core.hosting.drivers.terminals().await.map(Arc::new) } else { None };
+    let terminals = match has_terminals {
+        true => core.hosting.drivers.terminals().await.map(Arc::new).map_err(|error| {
+            tracing::warn!(%error, "the terminals cannot be listed; they are looked for until they can");
+        }),
+        false => Err(()),
+    }
+    .ok();
     let mut count = 0_usize;
     for entry in entries {
         let id = entry.session.id;

@@ -17,8 +17,8 @@ use adjutant_model::event::Event;
 use adjutant_model::profile::{Fillings, HookFlavour, PromptDelivery};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{
-    Activity, AgentExit, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session, SessionUsage,
-    Signal, SignalSource,
+    Activity, AgentExit, AgentQuestion, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session,
+    SessionUsage, Signal, SignalSource,
 };
 use adjutant_model::{SessionId, TokenId};
 use adjutant_rules::hook::settings;
@@ -26,7 +26,7 @@ use adjutant_rules::profile;
 use adjutant_rules::session::{Launch, LaunchWith, SessionEffect, SessionEvent};
 use adjutant_sessions::driver::tmux::Terminal;
 use adjutant_sessions::driver::{Adopted, AgentDriver, DriverError, Ended, LaunchSpec};
-use adjutant_sessions::process::Swept;
+use adjutant_sessions::process::{ProcessId, Swept};
 use adjutant_sessions::transcript::{self, TranscriptFlavour};
 use adjutant_sessions::worktree::RemoveMode;
 use adjutant_sessions::{environment, process};
@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Columns and rows of a session's terminal.
@@ -56,6 +57,10 @@ pub(super) enum Performed {
     Hosted { agent: Arc<dyn AgentDriver>, signals: mpsc::Receiver<Signal>, event: SessionEvent },
     /// All of these, in order: a trial has had an effect performed more than once.
     Several(Vec<Performed>),
+    /// An agent that was there cannot be looked for now.
+    OutOfReach { why: String },
+    /// A rule wants a person to be asked what an agent asks by a message of its protocol.
+    Asks { message: String, question: AgentQuestion, reason: String },
     /// The gate has answered what an agent asked.
     Judged { ask_id: String, answer: AskAnswer },
     /// What the agent used since that was read last.
@@ -147,7 +152,7 @@ pub(super) fn failed(effect: &SessionEffect, message: &str, class: ErrorClass) -
         SessionEffect::Launch(_) => {
             SessionEvent::LaunchFailed { message, may_pass: class == ErrorClass::Retry }
         }
-        SessionEffect::Tell(_) => SessionEvent::TellFailed { message },
+        SessionEffect::Tell(_) => SessionEvent::TellFailed { message, may_pass: class == ErrorClass::Retry },
         SessionEffect::End => SessionEvent::Ended { exit: AgentExit::Vanished },
         SessionEffect::Remove { .. } => SessionEvent::RemoveRefused { message },
         SessionEffect::Snapshot => SessionEvent::Woke,
@@ -260,6 +265,8 @@ pub(super) async fn adopt(
             Performed::Hosted { agent, signals, event: SessionEvent::Found }
         }
         Ok(Adopted::Ended(exit)) => Performed::Event(exited(exit)),
+        // It may be there and at work: nobody ends it for what hosts it being slow.
+        Err(error) if error.class() == ErrorClass::Retry => Performed::OutOfReach { why: error.to_string() },
         Err(error) => {
             tracing::warn!(session = %session.id, %error, "an agent could not be looked for");
             // If it lives it is out of reach, and is not there any more when that is said of it.
@@ -267,6 +274,12 @@ pub(super) async fn adopt(
             Performed::Event(vanished())
         }
     }
+}
+
+/// Looks for an agent again after a pause.
+pub(super) async fn adopt_later(core: Arc<Core>, session: Session, pause: Duration) -> Performed {
+    tokio::time::sleep(pause).await;
+    adopt(core, session, None).await
 }
 
 async fn found(
@@ -347,11 +360,25 @@ async fn end(core: &Arc<Core>, session: &Session, agent: Option<Arc<dyn AgentDri
         Ok(ended) => ended.exit,
         Err(error) => {
             tracing::debug!(session = %session.id, %error, "the agent could not be ended by its driver");
+            end_process(session, grace).await;
             AgentExit::Vanished
         }
     };
     end_leftovers(session.id).await;
     SessionEvent::Ended { exit }
+}
+
+/// Ends an agent's process with its descendants, whatever hosts it.
+async fn end_process(session: &Session, grace: Duration) {
+    let known = session.handle.as_ref().and_then(|handle| {
+        let marker = format!("session:{}/{}", session.id, handle.launch);
+        let process = ProcessId::new(handle.pid, handle.started_ticks)?;
+        Some(process::Hosted { process, marker, cgroup: None })
+    });
+    if let Some(hosted) = known {
+        let swept = process::end_hosted(&hosted, grace).await;
+        tracing::debug!(session = %session.id, ?swept, "an agent was ended without its driver");
+    }
 }
 
 /// Ends whatever carries a session's marker, whatever its driver knows of it: it is none of anybody else's.
@@ -416,6 +443,7 @@ async fn spec(
         prompt: message,
         resume,
         scrollback_bytes_max: SCROLLBACK_BYTES_MAX,
+        cgroups: core.hosting.drivers.cgroups(),
         profile,
         driver,
     })

@@ -3,6 +3,7 @@
 mod asks;
 mod enhance;
 mod goals;
+mod hosting;
 mod places;
 mod recovery;
 mod runs;

@@ -470,7 +470,7 @@ pub struct InboxItem {
     pub session_id: String,
     /// Its name.
     pub name: String,
-    /// `question`, `permission`, `quota` or `errored`.
+    /// `question`, `permission`, `quota`, `errored` or `untold`.
     pub kind: String,
     /// What it is about.
     pub text: String,

@@ -18,6 +18,8 @@ use adjutant_model::session::{
 const TERMINAL_ASK: &str = "terminal";
 /// A terminal that has not changed for so long is not that of an agent that works, in milliseconds.
 pub(super) const QUIET_DOUBT_MS: u64 = 10 * 60_000;
+/// The most of a message that becomes evidence, in bytes.
+const EVIDENCE_BYTES_MAX: usize = 512;
 /// The longest id that an agent's own session has, in bytes.
 const AGENT_SESSION_BYTES_MAX: usize = 256;
 
@@ -72,6 +74,24 @@ pub(super) fn found(session: &mut Session) {
     if report.source > SignalSource::Terminal {
         report.source = SignalSource::Terminal;
         report.evidence = format!("{}, before the daemon was started again", report.evidence);
+    }
+}
+
+/// Takes that nobody can tell whether the agent is there: whatever was known of it may not hold any more.
+pub(super) fn out_of_reach(session: &mut Session, message: &str, now: Timestamp) {
+    let message = crate::limits::cut(message, EVIDENCE_BYTES_MAX);
+    session.activity = ActivityReport::unknown(
+        now,
+        format!("whether it is there cannot be told, and is looked for: {message}"),
+    );
+}
+
+/// Takes that the agent was told what it begins with.
+pub(super) fn told(session: &mut Session) {
+    session.to_tell = None;
+    session.tell_at = None;
+    if std::mem::take(&mut session.tell_failures) > 0 {
+        session.reason = None;
     }
 }
 
@@ -141,7 +161,7 @@ impl Observed<'_> {
             AgentSignal::PromptTaken => {
                 self.session.delivered_at.get_or_insert(self.now);
                 // It was told, whether or not whoever tells it lives to say so.
-                self.session.to_tell = None;
+                told(self.session);
                 self.session.questions.retain(|question| question.what != WaitingFor::Question);
                 self.works();
             }
@@ -194,8 +214,8 @@ impl Observed<'_> {
                 self.session.quiet_since = Some(since);
                 self.terminal_says(Activity::Idle);
             }
-            // The lifecycle's.
-            AgentSignal::Exited(_) => {}
+            // The gate's, and the lifecycle's.
+            AgentSignal::Wants(_) | AgentSignal::Exited(_) => {}
         }
     }
 

@@ -164,7 +164,7 @@ fn inbox_item(item: &InboxItem) -> http::InboxItem {
         text: item.text.clone(),
         question: match &item.what {
             InboxKind::Asks(asked) => Some(question(asked)),
-            InboxKind::Quota | InboxKind::Errored => None,
+            InboxKind::Quota | InboxKind::Errored | InboxKind::Untold => None,
         },
         since: item.since.to_string(),
     }
