@@ -13,6 +13,7 @@ mod hooks;
 mod ids;
 mod inbox;
 mod journal;
+mod memory;
 mod policy;
 mod rerun;
 mod run;
@@ -74,6 +75,8 @@ enum Command {
     /// Sessions: agents that the daemon hosts, each in a workspace of its own.
     #[command(subcommand)]
     Session(session::SessionCommand),
+    /// Hand a session's work over to another agent, which is told by a brief where it stands.
+    Handoff(session::handoff::HandoffArgs),
     /// Everything that waits for a person, and how it is answered.
     Inbox(inbox::InboxArgs),
     /// Goals: made, checked, closed by proof.
@@ -92,6 +95,9 @@ enum Command {
     /// Large results beside a flow: put, fetched by steps, listed.
     #[command(subcommand)]
     Data(data::DataCommand),
+    /// Memory: facts that outlive the session, the run or the person that they came from.
+    #[command(subcommand)]
+    Memory(memory::MemoryCommand),
     /// The journal: what happened, in order.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
@@ -176,6 +182,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Resume(args) => rerun::resume(&folder()?, args).await,
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
         Command::Session(command) => session::run(&folder()?, command).await,
+        Command::Handoff(args) => session::handoff::run(&folder()?, args).await,
         Command::Inbox(args) => inbox::run(&folder()?, args).await,
         Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
         Command::Blueprint(BlueprintCommand::Lint { file }) => blueprint::lint(&file),
@@ -184,6 +191,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Enhance(command) => enhance::enhance(&connect(&cli.home).await?, command).await,
         Command::Workspace(args) => workspaces::run(&connect(&cli.home).await?, args).await,
         Command::Data(command) => data::run(&data::client(&folder()?).await?, command).await,
+        Command::Memory(command) => memory::run(&connect(&cli.home).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
         Command::Breakers(args) => breakers::run(&connect(&cli.home).await?, args).await,

@@ -13,6 +13,7 @@ use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::Goals;
+use crate::handoffs;
 use crate::hooks::{self, HookAnswered, HookParams, Hooks};
 use crate::hosting::{self, Drivers, Hosting};
 use crate::identity::{self, Tokens};
@@ -253,6 +254,7 @@ impl Plane {
         // Before whoever waits for a session: it has one owner.
         hosting::resume_open(&self.core).await.map_err(StartError::Resume)?;
         delegations::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        handoffs::resume_open(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
         self.core.goals.follow_all().await;

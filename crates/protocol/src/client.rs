@@ -782,6 +782,18 @@ impl Client {
         self.post(&format!("/v1/sessions/managed/{}/delegations", escaped(id)), params).await
     }
 
+    /// Hands a session's work over to another agent.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_handoff(
+        &self,
+        id: &str,
+        params: &http::HandoffParams,
+    ) -> Result<http::HandoffView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/handoff", escaped(id)), params).await
+    }
+
     /// Lists a session's delegations, the newest first.
     ///
     /// # Errors
@@ -857,6 +869,61 @@ impl Client {
     pub async fn approvals(&self, status: Option<&str>) -> Result<http::ApprovalList, ClientError> {
         let status = status.map_or_else(String::new, |status| format!("?status={status}"));
         self.get(&format!("/v1/approvals{status}")).await
+    }
+
+    /// Remembers something.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory_remember(
+        &self,
+        params: &http::RememberParams,
+    ) -> Result<http::FactView, ClientError> {
+        self.post("/v1/memory", params).await
+    }
+
+    /// Recalls what has the words of a query, the best first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory_recall(&self, params: &http::RecallParams) -> Result<http::FactsView, ClientError> {
+        self.post("/v1/memory/recall", params).await
+    }
+
+    /// Lists facts of a scope and with a tag, where these are said, the newest first; with `all` also those that hold no
+    /// more.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory(
+        &self,
+        (scope, tag): &(Option<String>, Option<String>),
+        all: bool,
+    ) -> Result<http::FactsView, ClientError> {
+        let all = Some(all.to_string());
+        let query =
+            query([("scope", scope), ("tag", tag), ("all", &all), ("limit", &Some("1000".to_owned()))]);
+        self.get(&format!("/v1/memory{query}")).await
+    }
+
+    /// Puts another fact in one's place.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory_supersede(
+        &self,
+        fact: &str,
+        params: &http::SupersedeParams,
+    ) -> Result<http::FactView, ClientError> {
+        self.post(&format!("/v1/memory/{}/supersede", id(fact)?), params).await
+    }
+
+    /// Forgets a fact.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory_forget(&self, fact: &str) -> Result<(), ClientError> {
+        self.send(self.request(Method::DELETE, &format!("/v1/memory/{}", id(fact)?))).await.map(drop)
     }
 
     /// Lists the breakers of agents that are kept.

@@ -9,6 +9,7 @@ mod gate;
 mod goals;
 mod hooks;
 mod managed;
+mod memory;
 mod operators;
 mod runs;
 mod sessions;
@@ -38,9 +39,11 @@ pub use goals::{
 pub use hooks::{BreakerView, BreakersView, HookAnswerView, HookDecisionView};
 pub use managed::{
     ActivityView, AnswerParams, AnsweredView, AttachView, BudgetView, DecommissionParams, DelegateParams,
-    DelegationList, DelegationView, HostParams, InboxGoal, InboxItem, InboxView, ManagedActivityView,
-    ManagedList, ManagedView, QuestionView, ScreenView, SendParams, SentView, SessionUsageView,
+    DelegationList, DelegationView, HandoffParams, HandoffView, HostParams, InboxGoal, InboxItem, InboxView,
+    ManagedActivityView, ManagedList, ManagedView, QuestionView, ScreenView, SendParams, SentView,
+    SessionUsageView,
 };
+pub use memory::{FactSourceView, FactView, FactsView, RecallParams, RememberParams, SupersedeParams};
 pub use operators::{
     AcquireParams, AcquiredView, AssigneesView, DegradationParams, HandoverTraceView, HandoverView,
     MaterialView, OperatorJoinParams, OperatorJoinedView, OperatorView, OperatorsView, SeatHolderView,

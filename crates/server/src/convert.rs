@@ -3,11 +3,15 @@
 mod goals;
 mod hooks;
 mod managed;
+mod memory;
 mod operators;
 
 pub(crate) use goals::{goal, goals};
 pub(crate) use hooks::{breaker, hook_answer};
-pub(crate) use managed::{delegation, inbox, managed, managed_activity, screen, session, shell_line};
+pub(crate) use managed::{
+    delegation, handoff, inbox, managed, managed_activity, screen, session, shell_line,
+};
+pub(crate) use memory::{fact, found_fact};
 pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
 
 use adjutant_engine::data;

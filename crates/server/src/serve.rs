@@ -3,8 +3,8 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, data, enhance, events, gate, goals, hooks, managed, operators, runs, sessions,
-    status, steps, tasks, workers, workspaces,
+    approvals, blueprints, data, enhance, events, gate, goals, handoffs, hooks, managed, memory, operators,
+    runs, sessions, status, steps, tasks, workers, workspaces,
 };
 use crate::leftover;
 use crate::mcp;
@@ -163,11 +163,16 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(managed::interrupt))
         .routes(routes!(managed::send))
         .routes(routes!(managed::delegate, managed::delegations))
+        .routes(routes!(handoffs::handoff))
         .routes(routes!(managed::answer))
         .routes(routes!(managed::activity))
         .routes(routes!(managed::screen))
         .routes(routes!(managed::attach))
         .routes(routes!(managed::inbox))
+        .routes(routes!(memory::remember, memory::list))
+        .routes(routes!(memory::recall))
+        .routes(routes!(memory::get, memory::forget))
+        .routes(routes!(memory::supersede))
         .routes(routes!(sessions::create, sessions::list, sessions::leave))
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::token_create, sessions::tokens))

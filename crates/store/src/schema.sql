@@ -383,6 +383,37 @@ CREATE TABLE context_usage (
     at INTEGER NOT NULL
 );
 
+-- What is remembered, and the index of its words.
+CREATE TABLE facts (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    scope TEXT NOT NULL,
+    text TEXT NOT NULL,
+    text_hash TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    source TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    valid_until INTEGER,
+    successor TEXT,
+    superseded_at INTEGER
+);
+CREATE INDEX facts_by_scope ON facts (scope, text_hash);
+CREATE VIRTUAL TABLE facts_fts USING fts5 (
+    text, tags, content = 'facts', content_rowid = 'number', tokenize = 'porter unicode61 remove_diacritics 2'
+);
+
+-- The handing over of sessions' work to other agents: the record as JSON, and what it is selected by.
+CREATE TABLE handoffs (
+    id TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    request_key TEXT,
+    open INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX handoffs_by_key ON handoffs (session, request_key);
+CREATE INDEX handoffs_open ON handoffs (created_at) WHERE open;
+
 -- Agents that somebody else has started, known by their hooks: the record as JSON.
 CREATE TABLE discovered (
     id TEXT PRIMARY KEY,

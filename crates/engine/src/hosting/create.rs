@@ -10,6 +10,7 @@ use crate::record;
 use crate::workspaces;
 use adjutant_model::action::Caller;
 use adjutant_model::event::Event;
+use adjutant_model::profile::AgentProfile;
 use adjutant_model::session::{DriverKind, ModelTier, NewSession, Session, SessionBudget, SessionSource};
 use adjutant_model::{GoalId, RunId, SessionId};
 use adjutant_rules::profile;
@@ -109,9 +110,7 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
     let task = params.task.trim();
     task_check(task)?;
     let name = params.agent.as_deref().unwrap_or(AGENT_DEFAULT);
-    let found = agents::find(core, name)?;
-    let usable = core.hosting.drivers.usable();
-    let driver = profile::choose_driver(&found, params.driver, &usable).map_err(EngineError::invalid)?.driver;
+    let (found, driver) = driver_check(core, name, params.driver)?;
     budget_check(&params.budget)?;
     model_check(params.model.as_deref())?;
     let (depth, parent_goal) = match params.parent {
@@ -147,6 +146,18 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
         budget: params.budget,
         ..Session::new(new, now)
     })
+}
+
+/// Finds the profile of an agent and how it would be hosted; refuses one that cannot be.
+pub(crate) fn driver_check(
+    core: &Core,
+    agent: &str,
+    wanted: Option<DriverKind>,
+) -> Result<(Arc<AgentProfile>, DriverKind), EngineError> {
+    let found = agents::find(core, agent)?;
+    let usable = core.hosting.drivers.usable();
+    let driver = profile::choose_driver(&found, wanted, &usable).map_err(EngineError::invalid)?.driver;
+    Ok((found, driver))
 }
 
 /// Refuses a task that says nothing, or too much.

@@ -6,6 +6,7 @@ use adjutant_engine::hosting::Managed;
 use adjutant_engine::hosting::Screen;
 use adjutant_engine::inbox::{GoalItem, Inbox, InboxItem, InboxKind};
 use adjutant_engine::roster::RosterEntry;
+use adjutant_model::handoff::Handoff;
 use adjutant_model::session::{
     ActivityReport, AgentQuestion, Desired, Session, SessionBudget, SessionPhase, SessionSource, SessionUsage,
 };
@@ -101,6 +102,16 @@ pub(crate) fn delegation(info: &DelegationInfo) -> http::DelegationView {
         created_at: delegation.created_at.to_string(),
         ended_at: delegation.ended_at.map(|at| at.to_string()),
         told_at: delegation.told_at.map(|at| at.to_string()),
+    }
+}
+
+pub(crate) fn handoff(handoff: &Handoff, successor: &Managed) -> http::HandoffView {
+    http::HandoffView {
+        handoff_id: handoff.id.to_string(),
+        session_id: handoff.session.to_string(),
+        successor: managed(successor),
+        git_ref: handoff.git_ref.clone(),
+        brief: handoff.brief.clone(),
     }
 }
 

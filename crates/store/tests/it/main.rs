@@ -10,6 +10,7 @@ mod disk;
 mod issues;
 mod lock;
 mod managed;
+mod memory;
 mod open;
 mod outputs;
 mod reads;
