@@ -66,27 +66,6 @@ impl Store {
         .await
     }
 
-    /// Gives what the hooks of a session told last, in order.
-    ///
-    /// # Errors
-    /// [`ReadError`]
-    pub async fn hook_events_last(
-        &self,
-        session_id: SessionId,
-        limit: usize,
-    ) -> Result<Vec<HookRecord>, ReadError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.read(move |snapshot| {
-            let sql = "SELECT number, session_id, event, tool, size, decision, payload, at FROM hook_events \
-                       WHERE session_id = ?1 ORDER BY number DESC LIMIT ?2";
-            let key = (session_id.to_string(), limit);
-            let mut last = snapshot.select(sql, key, |row| record_of_row(snapshot, row))?;
-            last.reverse();
-            Ok(last)
-        })
-        .await
-    }
-
     /// Gives those of the ids that hooks are known by already.
     ///
     /// # Errors
@@ -98,6 +77,27 @@ impl Store {
             let ids = json_text(&ids);
             snapshot
                 .select(sql, (ids,), |row| snapshot.parse("hook_events.hook_id", &row.get::<_, String>(0)?))
+        })
+        .await
+    }
+
+    /// Gives what the hooks of a session told last, in order.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn hook_events_last(
+        &self,
+        session_id: SessionId,
+        limit: usize,
+    ) -> Result<Vec<HookRecord>, ReadError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read(move |snapshot| {
+            let sql = "SELECT number, session_id, event, tool, size, decision, payload, at, hook_id FROM hook_events \
+                       WHERE session_id = ?1 ORDER BY number DESC LIMIT ?2";
+            let key = (session_id.to_string(), limit);
+            let mut last = snapshot.select(sql, key, |row| record_of_row(snapshot, row))?;
+            last.reverse();
+            Ok(last)
         })
         .await
     }

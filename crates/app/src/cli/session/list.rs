@@ -219,7 +219,7 @@ mod tests {
     fn goals() -> Vec<GoalView> {
         let goal = json!({
             "id": "g-1", "description": "Slugs are\nclean", "status": "inProgress", "acceptance": [], "sessions": [],
-            "progress": 0, "notes": [], "created": "", "updated": "",
+            "progress": 0, "depends_on": [], "budget": {}, "notes": [], "created": "", "updated": "",
         });
         vec![serde_json::from_value(goal).expect("a goal")]
     }
@@ -293,10 +293,10 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "NAME             DOES                                  SINCE  AGENT              GOAL  SPENT  BRANCH",
-                "claude-0000abcd  working                               2 min  claude/discovered               /p␛[2J",
-                "claude-0000abcd  waits: permission Bash: run `ls`?     2 min  claude/discovered",
-                "ann              holds a token as observer             2 min  ann/attached",
+                "NAME             DOES                               SINCE  AGENT              BRANCH",
+                "claude-0000abcd  working                            2 min  claude/discovered  /p␛[2J",
+                "claude-0000abcd  waits: permission Bash: run `ls`?  2 min  claude/discovered",
+                "ann              holds a token as observer          2 min  ann/attached",
                 "1 attached, 2 discovered",
             ]
         );
