@@ -18,7 +18,9 @@ mod rerun;
 mod run;
 mod runs;
 mod session;
+mod settings;
 mod steps;
+mod supervisor;
 mod table;
 mod tokens;
 mod watch;
@@ -110,6 +112,11 @@ enum Command {
     /// Policies: what they say, and what they said.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Settings: shown, and changed in `config.toml`.
+    #[command(subcommand)]
+    Config(settings::ConfigCommand),
+    /// The fleet at one glance, and whether agents that died by themselves are started again.
+    Supervisor(supervisor::SupervisorArgs),
     /// Run the daemon in the foreground.
     Serve(daemon::ServeArgs),
     /// Stop the daemon; open runs go on at its next start.
@@ -196,6 +203,8 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Policy(PolicyCommand::Explain(args)) => {
             policy::explain(&connect(&cli.home).await?, args).await
         }
+        Command::Config(command) => settings::run(&connect(&cli.home).await?, command).await,
+        Command::Supervisor(args) => supervisor::run(&connect(&cli.home).await?, args).await,
         Command::Serve(args) => daemon::serve(&folder()?, args).await,
         Command::Stop => doctor::stop(&folder()?).await,
         Command::Status => doctor::status(&folder()?).await,

@@ -14,7 +14,6 @@ mod host_agent;
 mod launch;
 mod progress;
 mod rehearsal;
-mod settings_file;
 
 use std::process::ExitCode;
 

@@ -206,7 +206,7 @@ async fn asks(
         PolicyEffect::Ask => return Ok(Some(judgement.reason)),
         PolicyEffect::Allow => {}
     }
-    let may = core.settings.sessions_agents_may_spawn;
+    let may = core.live().sessions_agents_may_spawn;
     let why = "an agent wants to start another one, and `sessions.agents_may_spawn` does not let it";
     Ok((!may).then(|| why.to_owned()))
 }
@@ -248,7 +248,7 @@ async fn keep(
         let params = DelegateParams { agent, task, tier: None, model, git_ref };
         let call = call(delegation.session, &params, delegation.tier);
         let question = Question { call, reason, run_id: None };
-        let deadline = now.plus_ms(core.settings.approval_ms);
+        let deadline = now.plus_ms(core.live().approval_ms);
         approvals::raise(&mut write, id.clone(), (&asker, &question), (now, deadline));
         delegation.approval_id = Some(id);
     }

@@ -8,6 +8,11 @@ pub mod error;
 pub mod faults;
 pub mod settings;
 
+pub mod config;
+pub mod console;
+pub mod cost;
+pub mod metrics;
+
 pub mod plane;
 
 pub mod tasks;

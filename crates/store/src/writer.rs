@@ -5,6 +5,7 @@
 //! `dialect.rs`).
 
 use crate::batch::{self, Ledger};
+use crate::commits::CommitMeters;
 use crate::dialect;
 use crate::fault::Faults;
 use crate::store::{Health, WriteFailure};
@@ -63,6 +64,7 @@ pub(crate) struct Writer {
     log: Log,
     refused: u64,
     faults: Faults,
+    meters: CommitMeters,
 }
 
 /// Whether the log can be written to as it is.
@@ -88,12 +90,18 @@ impl Writer {
             log: Log::Good,
             refused: 0,
             faults: Faults::default(),
+            meters: CommitMeters::default(),
         }
     }
 
     /// Lets a trial's faults befall the commits.
     pub(crate) fn with_faults(self, faults: Faults) -> Self {
         Writer { faults, ..self }
+    }
+
+    /// Counts commits in these.
+    pub(crate) fn with_meters(self, meters: CommitMeters) -> Self {
+        Writer { meters, ..self }
     }
 
     /// Serves the queue until it is closed.
@@ -200,7 +208,9 @@ impl Writer {
             self.log = Log::Good;
         }
         let fault = self.faults.before()?;
+        let began = Instant::now();
         let answers = batch::commit(&self.db, &mut self.ledger, entries)?;
+        self.meters.committed(entries.len(), began.elapsed());
         self.faults.after(fault)?;
         if answers.iter().any(Result::is_ok) {
             self.went_through();

@@ -1,6 +1,7 @@
 //! What doors ask of managed sessions.
 
 use super::{HostParams, perform};
+use crate::cost::{self, Cost};
 use crate::error::EngineError;
 use crate::inbox::{self, Inbox};
 use crate::plane::Plane;
@@ -22,6 +23,8 @@ pub struct Managed {
     pub session: Session,
     /// Its workspace, while that is there.
     pub workspace: Option<WorkspaceRecord>,
+    /// What it cost, as far as that is known.
+    pub cost: Option<Cost>,
     /// How a person attaches to its terminal, word by word.
     pub attach_command: Option<Vec<String>>,
 }
@@ -151,6 +154,7 @@ impl Plane {
     fn whole(&self, session: Session, workspace: Option<WorkspaceRecord>) -> Managed {
         let attach_command =
             session.handle.as_ref().and_then(|handle| perform::attach_command(&self.core, handle));
-        Managed { session, workspace, attach_command }
+        let cost = cost::of_session(&self.core, &session);
+        Managed { session, workspace, cost, attach_command }
     }
 }
