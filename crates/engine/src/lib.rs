@@ -12,6 +12,7 @@ pub mod config;
 pub mod console;
 pub mod cost;
 pub mod metrics;
+mod telemetry;
 
 pub mod plane;
 

@@ -9,6 +9,7 @@ mod text;
 
 use crate::hooks::HookAnswered;
 use crate::plane::{Core, Plane};
+use crate::telemetry::TelemetryMeters;
 use adjutant_model::policy::{GateStage, Judgement, PolicyEffect};
 use adjutant_model::run::TurnStatus;
 use prometheus_client::encoding::text::encode;
@@ -66,6 +67,7 @@ pub(crate) struct Meters {
     pub(crate) auto_resumed: Counter,
     /// Those that could not be.
     pub(crate) resume_failures: Counter,
+    pub(crate) telemetry: TelemetryMeters,
 }
 
 impl Default for Meters {
@@ -76,6 +78,7 @@ impl Default for Meters {
             hooks: Family::new_with_constructor(|| Histogram::new(HOOK_SECONDS)),
             auto_resumed: Counter::default(),
             resume_failures: Counter::default(),
+            telemetry: TelemetryMeters::default(),
         }
     }
 }
@@ -118,6 +121,7 @@ impl Meters {
         registry.register("sessions_auto_resumed", help, self.auto_resumed.clone());
         let help = "Agents that died by themselves and could not be started again";
         registry.register("sessions_resume_failures", help, self.resume_failures.clone());
+        self.telemetry.register(registry);
     }
 }
 

@@ -35,6 +35,7 @@ use crate::sessions::{self, SessionMade, SessionParams};
 use crate::settings::Settings;
 use crate::steps::{self, Bindings, Content, OutputInfo, StepInfo};
 use crate::tasks::{self, RekickParams, TaskParams, TaskStarted};
+use crate::telemetry;
 use crate::worker::{Progress, Secret};
 use crate::workspaces::{
     self, MergeRequest, MergedInfo, RemovedInfo, RestoreRequest, RestoredInfo, UsageInfo, WorkspaceInfo,
@@ -277,6 +278,7 @@ impl Plane {
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
         self.start_jobs();
+        telemetry::start(&self.core);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ mod goals;
 mod places;
 mod recovery;
 mod runs;
+mod telemetry;
 mod workers;
 
 mod worker_check;
