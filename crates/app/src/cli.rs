@@ -13,6 +13,7 @@ mod hooks;
 mod ids;
 mod inbox;
 mod journal;
+mod memory;
 mod policy;
 mod rerun;
 mod run;
@@ -27,7 +28,7 @@ mod watch;
 mod workspaces;
 
 use crate::commands::Commands;
-use crate::{bench, config, daemon, drive, exit, hook, launch, rehearsal};
+use crate::{bench, config, daemon, drive, exit, hook, launch, mcp, rehearsal};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
 use blueprint::BlueprintCommand;
@@ -76,6 +77,8 @@ enum Command {
     /// Sessions: agents that the daemon hosts, each in a workspace of its own.
     #[command(subcommand)]
     Session(session::SessionCommand),
+    /// Hand a session's work over to another agent, which is told by a brief where it stands.
+    Handoff(session::handoff::HandoffArgs),
     /// Everything that waits for a person, and how it is answered.
     Inbox(inbox::InboxArgs),
     /// Goals: made, checked, closed by proof.
@@ -94,6 +97,9 @@ enum Command {
     /// Large results beside a flow: put, fetched by steps, listed.
     #[command(subcommand)]
     Data(data::DataCommand),
+    /// Memory: facts that outlive the session, the run or the person that they came from.
+    #[command(subcommand)]
+    Memory(memory::MemoryCommand),
     /// The journal: what happened, in order.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
@@ -117,6 +123,8 @@ enum Command {
     Config(settings::ConfigCommand),
     /// The fleet at one glance, and whether agents that died by themselves are started again.
     Supervisor(supervisor::SupervisorArgs),
+    /// Speak the Model Context Protocol on standard input and output: agents drive Adjutant by this.
+    Mcp,
     /// Run the daemon in the foreground.
     Serve(daemon::ServeArgs),
     /// Stop the daemon; open runs go on at its next start.
@@ -181,6 +189,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Resume(args) => rerun::resume(&folder()?, args).await,
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
         Command::Session(command) => session::run(&folder()?, command).await,
+        Command::Handoff(args) => session::handoff::run(&folder()?, args).await,
         Command::Inbox(args) => inbox::run(&folder()?, args).await,
         Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
         Command::Blueprint(BlueprintCommand::Lint { file }) => blueprint::lint(&file),
@@ -189,6 +198,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Enhance(command) => enhance::enhance(&connect(&cli.home).await?, command).await,
         Command::Workspace(args) => workspaces::run(&connect(&cli.home).await?, args).await,
         Command::Data(command) => data::run(&data::client(&folder()?).await?, command).await,
+        Command::Memory(command) => memory::run(&connect(&cli.home).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
         Command::Breakers(args) => breakers::run(&connect(&cli.home).await?, args).await,
@@ -205,6 +215,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         }
         Command::Config(command) => settings::run(&connect(&cli.home).await?, command).await,
         Command::Supervisor(args) => supervisor::run(&connect(&cli.home).await?, args).await,
+        Command::Mcp => mcp::run(cli.home).await,
         Command::Serve(args) => daemon::serve(&folder()?, args).await,
         Command::Stop => doctor::stop(&folder()?).await,
         Command::Status => doctor::status(&folder()?).await,

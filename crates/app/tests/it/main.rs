@@ -17,6 +17,7 @@ mod enhance;
 mod errors;
 mod goals;
 mod hooks;
+mod mcp;
 mod rehearsal;
 mod run;
 mod runtime;

@@ -1,6 +1,7 @@
 //! The console, the settings and the metrics, as doors show them.
 
 use crate::harness::{Daemon, identity, task};
+use adjutant_testkit::{repository, until};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -178,5 +179,58 @@ async fn metrics_need_a_token_unless_the_owner_says_otherwise() {
         403,
         "no page may ask"
     );
+    daemon.stop().await;
+}
+
+/// An agent in print mode that tells its tokens and model and no price.
+const AGENT: &str = r#"
+while read -r line; do
+  case "$line" in *'"type":"user"'*) ;; *) continue;; esac
+  echo '{"type":"system","subtype":"init","session_id":"S1","model":"claude-sonnet-4-5"}'
+  echo '{"type":"assistant","message":{"id":"m1","usage":{"input_tokens":100000,"output_tokens":20000},"content":[]}}'
+  echo '{"type":"result","is_error":false,"result":"done","usage":{"input_tokens":100000,"output_tokens":20000}}'
+done
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_without_a_price_are_reckoned_for_their_session_and_its_goal() {
+    let daemon = Daemon::with_settings(|settings| {
+        let folder = &settings.folder;
+        fs::create_dir_all(folder.join("agents")).expect("the folder is made");
+        let script = folder.join("agent.sh");
+        fs::write(&script, AGENT).expect("the agent is written");
+        let profile = format!(
+            "name = \"counter\"\nprogram = \"/bin/sh\"\n[[driver]]\nkind = \"headless\"\nprompt = \"protocol\"\n\
+             stream = \"claude_stream_json\"\nargs = [[\"{}\"]]\n",
+            script.display()
+        );
+        fs::write(folder.join("agents/counter.toml"), profile).expect("the profile is written");
+        repository::with_one_file(&folder.join("project"));
+    })
+    .await;
+    let goal = daemon.send("POST /v1/goals", &json!({"description": "cheap"}).to_string()).await;
+    let goal: Value = serde_json::from_str(&goal.body).expect("a goal");
+    let goal_id = goal["id"].as_str().expect("an id");
+    let wanted =
+        json!({"project": daemon.path("project"), "task": "do it", "agent": "counter", "goal": goal_id});
+    let made = daemon.send("POST /v1/sessions/managed", &wanted.to_string()).await;
+    let made: Value = serde_json::from_str(&made.body).expect("a session");
+    let id = daemon.plane.session_id(made["id"].as_str().expect("an id")).await.expect("it is there");
+    until(&daemon.plane, async || {
+        Ok(Some(daemon.plane.session_managed(id).await?.session).filter(|session| session.turns > 0))
+    })
+    .await;
+    let shown = daemon.send(&format!("GET /v1/sessions/managed/{id}"), "").await;
+    let shown: Value = serde_json::from_str(&shown.body).expect("a session");
+    let is_about = |cost: &Value, usd: f64| (cost.as_f64().expect("it is known") - usd).abs() < 1e-9;
+    assert!(is_about(&shown["usage"]["cost_usd"], 0.6), "{shown}");
+    assert_eq!(shown["usage"]["cost_is_estimated"], json!(true));
+    let sum = daemon.client.goal_cost(goal_id).await.expect("it is known");
+    assert_eq!((sum.sessions, sum.input_tokens, sum.is_estimated), (1, 100_000, true));
+    assert!((sum.cost_usd.expect("it is known") - 0.6).abs() < 1e-9, "{sum:?}");
+    let own = [("prices.sonnet".to_owned(), json!([1, 1]))].into();
+    daemon.client.config_set(own).await.expect("it is changed");
+    let sum = daemon.client.goal_cost(goal_id).await.expect("it is known");
+    assert!((sum.cost_usd.expect("it is known") - 0.12).abs() < 1e-9, "{sum:?}");
     daemon.stop().await;
 }
