@@ -181,18 +181,23 @@ impl Follower {
         Ok(self.kinds.get(&run.blueprint_hash).and_then(|kinds| kinds.get(agent)).cloned())
     }
 
-    /// Makes the span of a turn that a session's agent took: from where it began to work until it rested.
+    /// Makes the span of a turn that a session's agent took: from what it was told until it rested.
     async fn session_turn(&self, row: &JournalRow) -> Result<Option<SpanData>, EngineError> {
         let Some(session) = self.session(&row.subject).await? else { return Ok(None) };
         let before = self.core.store.journal_before(&row.subject, row.seq, ROWS_BACK).await?;
+        // A turn begins with what the agent was told, and else with its first sign of work.
         let mut from = None;
         for row in &before {
             match &row.event {
                 Event::SessionActivityChanged(report) => match report.activity {
                     Activity::Working | Activity::Waiting(_) => from = Some(report.since),
-                    Activity::Idle | Activity::Unknown => break,
+                    Activity::Unknown => {}
+                    Activity::Idle => break,
                 },
-                Event::SessionLaunched { .. } => break,
+                Event::SessionTold { .. } | Event::SessionLaunched { .. } => {
+                    from = from.map(|_| row.at);
+                    break;
+                }
                 _ => {}
             }
         }
