@@ -15,7 +15,6 @@ mod launch;
 mod mcp;
 mod progress;
 mod rehearsal;
-mod settings_file;
 
 use std::process::ExitCode;
 

@@ -128,7 +128,7 @@ impl Plane {
 /// Refuses that a model begins a session by itself, unless `sessions.agents_may_spawn` lets it.
 pub(crate) fn may_spawn(core: &Core, face: Face) -> Result<(), EngineError> {
     match face {
-        Face::Model if !core.settings.sessions_agents_may_spawn => Err(EngineError::SpawnOff),
+        Face::Model if !core.live().sessions_agents_may_spawn => Err(EngineError::SpawnOff),
         Face::Model | Face::Person => Ok(()),
     }
 }
@@ -287,7 +287,7 @@ async fn keep(
         let params = DelegateParams { agent, task, tier: None, model, git_ref };
         let call = call(delegation.session, &params, delegation.tier);
         let question = Question { call, reason, run_id: None };
-        let deadline = now.plus_ms(core.settings.approval_ms);
+        let deadline = now.plus_ms(core.live().approval_ms);
         approvals::raise(&mut write, id.clone(), (&asker, &question), (now, deadline));
         delegation.approval_id = Some(id);
     }

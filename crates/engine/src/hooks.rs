@@ -43,6 +43,7 @@ use keep::HookArrival;
 pub(crate) use session::{HookedSession, hosted, session_of};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What is enough to answer a hook.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,6 +101,7 @@ pub(crate) async fn received(
     if core.stopping.is_cancelled() {
         return Err(EngineError::Stopping);
     }
+    let began = Instant::now();
     let HookParams { body, session, size_bytes, hook_id } = params;
     let (claimed, call) = match posted(body).map_err(EngineError::invalid)? {
         Posted::Agent(call) => (None, call),
@@ -132,6 +134,7 @@ pub(crate) async fn received(
         HookVerdict::Allow { .. } => "allow",
         HookVerdict::Deny { .. } => "deny",
     });
+    core.meters.hook_answered(&answered, began.elapsed());
     core.hooks.arrived(HookArrival { session_id, call, size_bytes, decision, at, hook_id: None });
     Ok(answered)
 }
@@ -357,7 +360,7 @@ async fn ask(
     judgement: Judgement,
 ) -> Result<Judgement, EngineError> {
     let connection: Arc<str> = format!("hook:{}", session.id).into();
-    let since = Timestamp::from_unix_ms(asked.at.unix_ms() - core.settings.approval_ms.cast_signed());
+    let since = Timestamp::from_unix_ms(asked.at.unix_ms() - core.live().approval_ms.cast_signed());
     if asked.event == HookEvent::PermissionRequest {
         let fingerprint = approvals::fingerprint(tool_call);
         let said = core.store.approval_settled(&connection, &fingerprint, since).await?;

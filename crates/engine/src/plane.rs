@@ -5,6 +5,7 @@ use crate::blueprints::{self, Blueprints, Callees};
 use crate::breakers::{self, BreakerInfo};
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
+use crate::config::{self, ConfigError, Live};
 use crate::data::{self, Data, EmitParams, OutputParams, Upload};
 use crate::delegations;
 use crate::doctor::{Doctor, Finding};
@@ -19,6 +20,7 @@ use crate::hosting::{self, Drivers, Hosting};
 use crate::identity::{self, Tokens};
 use crate::jobs::{self, JobStatus, Jobs};
 use crate::load::{self, PlaneLoad};
+use crate::metrics::Meters;
 use crate::operators::{
     self, Assignees, Delivery, Handover, JoinParams, Material, OperatorInfo, OperatorLink, Operators,
     WorkerPrompt,
@@ -35,6 +37,7 @@ use crate::sessions::{self, SessionMade, SessionParams};
 use crate::settings::Settings;
 use crate::steps::{self, Bindings, Content, OutputInfo, StepInfo};
 use crate::tasks::{self, RekickParams, TaskParams, TaskStarted};
+use crate::telemetry;
 use crate::worker::{Progress, Secret};
 use crate::workspaces::{
     self, MergeRequest, MergedInfo, RemovedInfo, RestoreRequest, RestoredInfo, UsageInfo, WorkspaceInfo,
@@ -85,6 +88,15 @@ pub enum StartError {
         /// What is wrong with it.
         lints: Vec<Lint>,
     },
+    /// The settings cannot be used.
+    #[error("{} cannot be used", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: ConfigError,
+    },
     /// A file could not be read.
     #[error("{} could not be read", path.display())]
     Read {
@@ -108,7 +120,9 @@ pub struct Plane {
 /// What the plane's parts share.
 #[derive(Debug)]
 pub(crate) struct Core {
+    /// The settings as they were at the start; [`Core::live`] gives them as they hold now.
     pub(crate) settings: Settings,
+    pub(crate) live: Live,
     pub(crate) store: Store,
     pub(crate) gate: Gate,
     pub(crate) git: Git,
@@ -126,6 +140,7 @@ pub(crate) struct Core {
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
     pub(crate) data: Data,
+    pub(crate) meters: Meters,
     doctor: Doctor,
     /// Every task of the plane but the keeper of goals.
     pub(crate) tasks: TaskTracker,
@@ -141,6 +156,11 @@ impl Core {
     /// Gives the address that started agents ask the gate at.
     pub(crate) fn endpoint(&self) -> Option<String> {
         self.endpoint.get().cloned()
+    }
+
+    /// Gives when the daemon started.
+    pub(crate) fn started_at(&self) -> Timestamp {
+        self.started_at
     }
 
     /// Writes a version of a blueprint by an author's name; `extra` is committed with it, and alone when the head held
@@ -191,6 +211,8 @@ impl Plane {
     /// [`StartError`]
     pub async fn open(settings: Settings) -> Result<Plane, StartError> {
         let started_at = clock::now();
+        let path = settings.folder.join(config::FILE);
+        let (live, settings) = Live::open(settings).map_err(|source| StartError::Config { path, source })?;
         let commit_hook = settings.faults.commits.clone();
         let options = StoreOptions { commit_hook, ..StoreOptions::new(&settings.folder) };
         let store = Store::open(options, started_at)?;
@@ -199,7 +221,8 @@ impl Plane {
             StartError::Read { path, source }
         })?;
         let data = Data::new(bodies, settings.data_uploads_max);
-        let gate = Gate::new(read_policy(&settings)?);
+        let meters = Meters::default();
+        let gate = Gate::new(read_policy(&settings)?).with_meters(meters.clone());
         let goals = Goals::start(store.clone(), settings.folder.clone()).await;
         let (goals, keeper) = goals.map_err(StartError::Resume)?;
         tokio::spawn(keeper);
@@ -221,6 +244,7 @@ impl Plane {
             tokens: Tokens::default(),
             jobs: Jobs::default(),
             data,
+            meters,
             doctor: Doctor::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -229,6 +253,7 @@ impl Plane {
             started_at,
             store,
             settings,
+            live,
         };
         let core = Arc::new(core);
         core.tasks.spawn(hooks::keep(core.clone(), arrived));
@@ -259,6 +284,7 @@ impl Plane {
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
         self.core.goals.follow_all().await;
         self.start_jobs();
+        telemetry::start(&self.core);
         Ok(())
     }
 

@@ -6,7 +6,9 @@ use crate::worker::WorkerSettings;
 use adjutant_model::Value;
 use adjutant_rules::breaker::BreakerConfig;
 use adjutant_rules::compress::CompressConfig;
-use std::collections::BTreeMap;
+use adjutant_rules::price::Price;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -79,6 +81,16 @@ pub struct Settings {
     pub sessions_auto_resume: bool,
     /// Whether agents of sessions may start others without a person's approval.
     pub sessions_agents_may_spawn: bool,
+    /// The model of sessions that say neither a model nor a tier.
+    pub sessions_default_model: Option<String>,
+    /// What tokens cost, by a part of a model's name; these go over the shipped prices.
+    pub prices: BTreeMap<String, Price>,
+    /// Whether the metrics need a token.
+    pub metrics_need_token: bool,
+    /// Where traces go.
+    pub telemetry: TelemetrySettings,
+    /// The keys of `config.toml` that the command line has the last word about.
+    pub pinned: BTreeSet<&'static str>,
     /// The daemon's Unix socket, for hooks.
     pub socket: Option<PathBuf>,
     /// The socket of the tmux server that hosts terminals; in the data folder when nothing is said.
@@ -99,6 +111,43 @@ pub struct Settings {
     pub discovered_sweep_ms: u64,
     /// What a trial puts in its way; none otherwise.
     pub faults: Faults,
+}
+
+/// Where traces go, and what is in them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TelemetrySettings {
+    /// The receiver's address, such as `http://127.0.0.1:4318`; without one nothing is sent.
+    pub endpoint: Option<String>,
+    /// Headers that go with each request, such as the receiver's key.
+    pub headers: BTreeMap<String, String>,
+    /// What the sender is called.
+    pub service_name: String,
+    /// Whether what steps were given and gave is in them.
+    pub with_content: bool,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        TelemetrySettings {
+            endpoint: None,
+            headers: BTreeMap::new(),
+            service_name: "adjutant".to_owned(),
+            with_content: false,
+        }
+    }
+}
+
+impl fmt::Debug for TelemetrySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values of headers are secrets.
+        let headers: Vec<&String> = self.headers.keys().collect();
+        f.debug_struct("TelemetrySettings")
+            .field("endpoint", &self.endpoint)
+            .field("headers", &headers)
+            .field("service_name", &self.service_name)
+            .field("with_content", &self.with_content)
+            .finish()
+    }
 }
 
 impl Settings {
@@ -138,6 +187,11 @@ impl Settings {
             sessions_alive_max: 16,
             sessions_auto_resume: true,
             sessions_agents_may_spawn: false,
+            sessions_default_model: None,
+            prices: BTreeMap::new(),
+            metrics_need_token: true,
+            telemetry: TelemetrySettings::default(),
+            pinned: BTreeSet::new(),
             socket: None,
             tmux_socket: None,
             breaker: BreakerConfig::default(),

@@ -48,6 +48,11 @@ pub enum Event {
     },
     /// The daemon has closed the store in good order.
     DaemonStopped {},
+    /// Settings in `config.toml` are changed.
+    ConfigChanged {
+        /// Which.
+        keys: Vec<String>,
+    },
     /// A run was accepted.
     RunCreated {
         /// The task it executes.
@@ -683,6 +688,7 @@ impl Event {
         match self {
             Event::DaemonStarted { .. } => "daemon_started",
             Event::DaemonStopped { .. } => "daemon_stopped",
+            Event::ConfigChanged { .. } => "config_changed",
             Event::RunCreated { .. } => "run_created",
             Event::RunStatusChanged { .. } => "run_status_changed",
             Event::RunAdopted { .. } => "run_adopted",

@@ -3,6 +3,8 @@
 //! Ids and filters come from people and may hold anything, so each is escaped where it enters a path; the token is
 //! never shown.
 
+mod console;
+
 use crate::error::ApiError;
 use crate::escape::escaped;
 use crate::http;

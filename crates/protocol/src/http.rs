@@ -2,6 +2,7 @@
 
 mod approvals;
 mod blueprints;
+mod console;
 mod data;
 mod enhance;
 mod events;
@@ -21,6 +22,10 @@ pub use approvals::{ApprovalAnswer, ApprovalList, ApprovalView, TokenRequest, To
 pub use blueprints::{
     BlueprintDiffView, BlueprintDocumentView, BlueprintEntryView, BlueprintHistoryView, BlueprintLintsView,
     BlueprintListView, BlueprintVersionView, BlueprintWrittenView,
+};
+pub use console::{
+    AutoResumeParams, AutoResumeView, ConfigParams, ConfigView, ConsoleView, CostView, FleetView,
+    PendingDecisionView, RunStatsView, SettingView, SupervisorView,
 };
 pub use data::{EmitParams, EmittedView, OutputRecordView, OutputView, OutputsView};
 pub use enhance::{

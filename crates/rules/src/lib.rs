@@ -56,3 +56,4 @@ pub mod quota;
 pub mod breaker;
 pub mod compress;
 pub mod pressure;
+pub mod price;

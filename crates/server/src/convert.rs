@@ -1,11 +1,13 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
+mod console;
 mod goals;
 mod hooks;
 mod managed;
 mod memory;
 mod operators;
 
+pub(crate) use console::{auto_resume, config, console, cost, supervisor};
 pub(crate) use goals::{goal, goals};
 pub(crate) use hooks::{breaker, hook_answer};
 pub(crate) use managed::{

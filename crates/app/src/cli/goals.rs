@@ -2,7 +2,7 @@
 
 use super::{ids, print};
 use crate::exit::Failure;
-use crate::progress::visible;
+use crate::progress::{cost, visible};
 use adjutant_protocol::http::{
     CriterionParams, CriterionView, EvidenceParams, GoalParams, GoalStatusParams, GoalView, LinkParams,
     NoteParams,
@@ -138,7 +138,15 @@ pub(crate) async fn run(client: &Client, args: GoalArgs) -> Result<Code> {
             }
             return Ok(Code::Ok);
         }
-        GoalCommand::Show { goal } => client.goal(&ids::goal(client, &goal).await?).await?,
+        GoalCommand::Show { goal } => {
+            let goal = client.goal(&ids::goal(client, &goal).await?).await?;
+            tell(&goal, form)?;
+            let cost = cost::with_sessions(&client.goal_cost(&goal.id).await?);
+            return match cost.filter(|_| matches!(form, Form::Text)) {
+                Some(line) => print(&format!("cost        {line}")),
+                None => Ok(Code::Ok),
+            };
+        }
         GoalCommand::Link { goal, run } => {
             let session_id = ids::run(client, &run).await?;
             act(client, &goal, "links", &LinkParams { session_id, task: "linked by hand".to_owned() }).await?

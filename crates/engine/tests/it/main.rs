@@ -7,6 +7,7 @@ mod hosting;
 mod places;
 mod recovery;
 mod runs;
+mod telemetry;
 mod workers;
 
 mod worker_check;

@@ -160,9 +160,12 @@ pub struct SessionUsageView {
     pub cache_read_tokens: u64,
     /// Tokens that were put into its cache.
     pub cache_write_tokens: u64,
-    /// US dollars; absent when the agent does not say.
+    /// US dollars; absent when neither the agent says nor its model has a price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+    /// Whether that was reckoned from the tokens and the model's price.
+    #[serde(default)]
+    pub cost_is_estimated: bool,
     /// How many tokens the context holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_used: Option<u64>,

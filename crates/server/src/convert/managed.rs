@@ -1,6 +1,7 @@
 //! Managed sessions and the inbox.
 
 use super::approval;
+use adjutant_engine::cost::Cost;
 use adjutant_engine::delegations::DelegationInfo;
 use adjutant_engine::hosting::Managed;
 use adjutant_engine::hosting::Screen;
@@ -13,7 +14,7 @@ use adjutant_model::session::{
 use adjutant_protocol::http;
 
 pub(crate) fn managed(managed: &Managed) -> http::ManagedView {
-    let Managed { session, workspace, attach_command } = managed;
+    let Managed { session, workspace, cost, attach_command } = managed;
     let (project, repo_url, git_ref) = match &session.source {
         SessionSource::Project { path, git_ref } => (Some(path.clone()), None, git_ref.clone()),
         SessionSource::Remote { url, git_ref } => (None, Some(url.clone()), git_ref.clone()),
@@ -51,7 +52,7 @@ pub(crate) fn managed(managed: &Managed) -> http::ManagedView {
         launches: session.launches,
         turns: session.turns,
         parked_until: session.parked_until.map(|at| at.to_string()),
-        usage: usage(&session.usage),
+        usage: usage(&session.usage, *cost),
         budget: budget(&session.budget),
         snapshot_ref: session.snapshot_ref.clone(),
         node: session.node.clone(),
@@ -129,7 +130,7 @@ pub(crate) fn managed_activity(managed: &Managed, screen: &Screen) -> http::Mana
         questions: session.questions.iter().map(question).collect(),
         pending_decision,
         proposed_default,
-        usage: usage(&session.usage),
+        usage: usage(&session.usage, managed.cost),
     }
 }
 
@@ -210,13 +211,14 @@ pub(crate) fn activity(report: &ActivityReport) -> http::ActivityView {
     }
 }
 
-fn usage(usage: &SessionUsage) -> http::SessionUsageView {
+fn usage(usage: &SessionUsage, cost: Option<Cost>) -> http::SessionUsageView {
     http::SessionUsageView {
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,
         cache_read_tokens: usage.cache_read_tokens,
         cache_write_tokens: usage.cache_write_tokens,
-        cost_usd: usage.cost_usd,
+        cost_usd: cost.map(|cost| cost.usd),
+        cost_is_estimated: cost.is_some_and(|cost| cost.is_estimated),
         context_used: usage.context_used,
         context_window: usage.context_window,
     }

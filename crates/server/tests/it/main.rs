@@ -3,6 +3,7 @@
 mod access;
 mod blueprints;
 mod calls;
+mod console;
 mod data;
 mod delegations;
 mod enhance;

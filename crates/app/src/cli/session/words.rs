@@ -138,6 +138,7 @@ pub(super) fn clock(at: &str) -> String {
 /// Says what a session used: what it cost where its agent says that, and else its tokens.
 pub(super) fn spent(usage: &SessionUsageView) -> String {
     match (usage.cost_usd, tokens(usage)) {
+        (Some(usd), _) if usage.cost_is_estimated => format!("~{}", money(usd)),
         (Some(usd), _) => money(usd),
         (None, 0) => String::new(),
         (None, tokens) => format!("{} tokens", rounded(tokens)),
