@@ -99,7 +99,8 @@ pub(crate) fn of_session(core: &Core, session: &Session) -> Option<Cost> {
     of_usage(core, model, &session.usage)
 }
 
-fn of_usage(core: &Core, model: Option<&str>, used: &SessionUsage) -> Option<Cost> {
+/// Gives what the tokens that a model used come to; nothing when nobody knows.
+pub(crate) fn of_usage(core: &Core, model: Option<&str>, used: &SessionUsage) -> Option<Cost> {
     if let Some(usd) = used.cost_usd {
         return Some(Cost { usd, is_estimated: false });
     }

@@ -7,6 +7,7 @@ pub(crate) mod discovered;
 
 pub(crate) use discovered::Roster;
 
+use crate::cost::{self, Cost};
 use crate::error::EngineError;
 use crate::plane::{Core, Plane};
 use crate::{hosting, sessions};
@@ -80,6 +81,8 @@ pub struct RosterEntry {
     pub goal_id: Option<GoalId>,
     /// What it used.
     pub usage: SessionUsage,
+    /// What it cost, as far as that is known.
+    pub cost: Option<Cost>,
     /// Where it works, as far as that is known here.
     pub cwd: Option<String>,
     /// The token that an attached one is.
@@ -101,7 +104,7 @@ impl Plane {
 
     /// Gives an agent that somebody else has started, when it is known.
     pub fn session_discovered(&self, id: SessionId) -> Option<RosterEntry> {
-        self.core.roster.get(id).map(of_discovered)
+        self.core.roster.get(id).map(|known| of_discovered(&self.core, known))
     }
 }
 
@@ -120,7 +123,8 @@ async fn list(
         let filter = SessionFilter { is_live: true, limit, ..SessionFilter::default() };
         for session in hosting::list(core, filter).await? {
             let workspace = core.store.workspace_of(&session.id.into()).await?;
-            entries.push(managed(session, workspace.map(|workspace| workspace.path)));
+            let cost = cost::of_session(core, &session);
+            entries.push(managed(session, cost, workspace.map(|workspace| workspace.path)));
         }
     }
     if wants(RosterKind::Attached) {
@@ -128,14 +132,14 @@ async fn list(
         entries.extend(known.into_iter().filter_map(attached));
     }
     if wants(RosterKind::Discovered) {
-        entries.extend(core.roster.all().into_iter().map(of_discovered));
+        entries.extend(core.roster.all().into_iter().map(|known| of_discovered(core, known)));
     }
     entries.sort_by_key(|entry| std::cmp::Reverse((entry.created_at, entry.id)));
     entries.truncate(limit);
     Ok(entries)
 }
 
-fn managed(session: Session, cwd: Option<String>) -> RosterEntry {
+fn managed(session: Session, cost: Option<Cost>, cwd: Option<String>) -> RosterEntry {
     RosterEntry {
         kind: RosterKind::Managed,
         id: session.id,
@@ -146,6 +150,7 @@ fn managed(session: Session, cwd: Option<String>) -> RosterEntry {
         questions: session.questions,
         goal_id: session.goal_id,
         usage: session.usage,
+        cost,
         cwd: cwd.filter(|_| session.has_workspace),
         token: None,
         created_at: session.created_at,
@@ -169,6 +174,7 @@ fn attached(token: TokenRecord) -> Option<RosterEntry> {
         questions: Vec::new(),
         goal_id: None,
         usage: SessionUsage::default(),
+        cost: None,
         cwd: None,
         created_at: token.created_at,
         heard_at: token.last_seen_at,
@@ -176,7 +182,7 @@ fn attached(token: TokenRecord) -> Option<RosterEntry> {
     })
 }
 
-fn of_discovered(known: Discovered) -> RosterEntry {
+fn of_discovered(core: &Core, known: Discovered) -> RosterEntry {
     let id = known.id.to_string();
     RosterEntry {
         kind: RosterKind::Discovered,
@@ -188,6 +194,7 @@ fn of_discovered(known: Discovered) -> RosterEntry {
         activity: known.activity,
         questions: known.questions,
         goal_id: None,
+        cost: cost::of_usage(core, None, &known.usage),
         usage: known.usage,
         cwd: known.cwd,
         token: None,

@@ -75,7 +75,7 @@ pub(crate) fn session(entry: &RosterEntry) -> http::SessionView {
         activity: activity(&entry.activity),
         questions: entry.questions.iter().map(question).collect(),
         goal_id: entry.goal_id.as_ref().map(ToString::to_string),
-        usage: usage(&entry.usage),
+        usage: usage(&entry.usage, entry.cost),
         cwd: entry.cwd.clone(),
         created_at: entry.created_at.to_string(),
         expires_at: token.and_then(|token| token.expires_at).map(|at| at.to_string()),
