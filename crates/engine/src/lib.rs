@@ -60,6 +60,8 @@ pub mod goals;
 
 pub mod enhance;
 
+pub mod reports;
+
 pub mod workspaces;
 
 pub mod templates;

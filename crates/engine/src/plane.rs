@@ -28,6 +28,7 @@ use crate::registry::{
     self, Archived, BlueprintDiff, BlueprintDocument, BlueprintFilter, BlueprintWrite, BlueprintWritten,
     ListedBlueprint, VersionSelector,
 };
+use crate::reports::{self, Reports};
 use crate::runs::{self, Rerun, Resumed, RunCommand, RunDirectory, ToolEnd, ToolQuestion};
 use crate::sessions::{self, SessionMade, SessionParams};
 use crate::settings::Settings;
@@ -120,6 +121,7 @@ pub(crate) struct Core {
     pub(crate) operators: Operators,
     pub(crate) enhance: Enhance,
     pub(crate) hooks: Hooks,
+    pub(crate) reports: Reports,
     pub(crate) runs: RunDirectory,
     pub(crate) hosting: Hosting,
     pub(crate) tokens: Tokens,
@@ -213,6 +215,7 @@ impl Plane {
             gate,
             goals,
             hooks,
+            reports: Reports::default(),
             runs: RunDirectory::default(),
             hosting: Hosting::new(Drivers::new(&settings)),
             tokens: Tokens::default(),
@@ -229,6 +232,7 @@ impl Plane {
         };
         let core = Arc::new(core);
         core.tasks.spawn(hooks::keep(core.clone(), arrived));
+        core.tasks.spawn(reports::watch(core.clone()));
         Ok(Plane { core })
     }
 
@@ -266,6 +270,7 @@ impl Plane {
             operator_sweep_ms,
             hook_forget_ms,
             workspace_collect_ms,
+            errors_ms,
             ..
         } = core.settings;
         jobs::start(core, "token_uses", Duration::from_millis(token_uses_ms), identity::uses_keep);
@@ -273,6 +278,8 @@ impl Plane {
         jobs::start(core, "operators", Duration::from_millis(operator_sweep_ms), operators::sweep);
         jobs::start(core, "data_collect", Duration::from_millis(data_collect_ms), data::collect);
         jobs::start(core, "hook_forget", Duration::from_millis(hook_forget_ms), hooks::forget_old);
+        jobs::start(core, reports::JOB, Duration::from_millis(errors_ms), reports::keep);
+        core.jobs.nudge(reports::JOB);
         jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
         core.jobs.nudge("data_sweep");
         jobs::start(core, "workspaces", Duration::from_millis(workspace_collect_ms), workspaces::collect);
@@ -287,6 +294,9 @@ impl Plane {
         self.core.tasks.wait().await;
         if let Err(error) = identity::uses_keep(self.core.clone()).await {
             tracing::warn!(%error, "how often tokens were shown last could not be kept");
+        }
+        if let Err(error) = reports::keep(self.core.clone()).await {
+            tracing::warn!(%error, "the last errors could not be kept");
         }
         if let Err(error) = self.note(Event::DaemonStopped {}).await {
             tracing::warn!(%error, "the daemon's stop could not be journalled");

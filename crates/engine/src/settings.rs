@@ -2,10 +2,12 @@
 
 use crate::enhance;
 use crate::faults::Faults;
+use crate::reports::{ErrorTap, ReportSettings};
 use crate::worker::WorkerSettings;
 use adjutant_model::Value;
 use adjutant_rules::breaker::BreakerConfig;
 use adjutant_rules::compress::CompressConfig;
+use adjutant_store::errors::ErrorLimits;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,6 +95,14 @@ pub struct Settings {
     pub hook_events_max: u64,
     /// How often what hooks told is looked through for what is to be forgotten, in milliseconds.
     pub hook_forget_ms: u64,
+    /// Where errors are taken.
+    pub errors: ErrorTap,
+    /// How much of captured errors is kept.
+    pub error_limits: ErrorLimits,
+    /// How often errors that other programs left are looked for, in milliseconds.
+    pub errors_ms: u64,
+    /// Where reports of errors go.
+    pub reports: ReportSettings,
     /// What a trial puts in its way; none otherwise.
     pub faults: Faults,
 }
@@ -141,6 +151,10 @@ impl Settings {
             hook_keep_ms: 30 * 24 * 3_600_000,
             hook_events_max: 500_000,
             hook_forget_ms: 3_600_000,
+            errors: ErrorTap::default(),
+            error_limits: ErrorLimits { rows: 500, bytes: 4 << 20 },
+            errors_ms: 10_000,
+            reports: ReportSettings::default(),
             faults: Faults::default(),
         }
     }

@@ -30,6 +30,7 @@ pub mod goal;
 pub mod hook;
 
 pub mod issue;
+pub mod report;
 
 pub mod event;
 

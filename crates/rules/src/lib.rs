@@ -47,6 +47,9 @@ pub mod limits;
 
 pub mod redact;
 
+pub mod report;
+pub mod scrub;
+
 pub mod hook;
 pub mod quota;
 
