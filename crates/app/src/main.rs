@@ -12,6 +12,7 @@ mod exit;
 mod hook;
 mod host_agent;
 mod launch;
+mod log;
 mod progress;
 mod rehearsal;
 mod settings_file;

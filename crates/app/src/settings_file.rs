@@ -17,6 +17,14 @@
 //! max_gib = 100                 # beyond it nothing new begins; without it there is no limit
 //! keep_days = 14                # what ended so long ago and is saved goes
 //! artefacts_days = 1            # what a build makes again goes sooner
+//!
+//! [reports]                     # where errors of Adjutant are reported when you agree to the words
+//! repository = "owner/name"
+//! api_base = "https://api.github.com"
+//! token_file = "/a/file"        # `report-token` in the data folder when nothing is said
+//! app_id = 1                    # or a GitHub App, with all three
+//! installation_id = 2
+//! app_key_file = "/a/key.pem"
 //! ```
 //!
 //! What is not said stays as it is; a key that nobody knows is a mistake.
@@ -24,9 +32,10 @@
 use crate::daemon::read_if_there;
 use crate::exit::Failure;
 use adjutant_engine::Settings;
+use adjutant_engine::reports::{AppSettings, ReportSettings};
 use anyhow::Result;
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file's name in the data folder.
 const FILE: &str = "config.toml";
@@ -41,6 +50,7 @@ struct SettingsFile {
     approvals: Approvals,
     runs: Runs,
     workspaces: Workspaces,
+    reports: Reports,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -72,6 +82,17 @@ struct Workspaces {
     artefacts_days: Option<u32>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Reports {
+    repository: Option<String>,
+    api_base: Option<String>,
+    token_file: Option<PathBuf>,
+    app_id: Option<u64>,
+    installation_id: Option<u64>,
+    app_key_file: Option<PathBuf>,
+}
+
 /// Takes up what the file of a data folder says, when there is one.
 pub(crate) fn read_into(settings: &mut Settings, folder: &Path) -> Result<()> {
     let path = folder.join(FILE);
@@ -86,7 +107,7 @@ pub(crate) fn read_into(settings: &mut Settings, folder: &Path) -> Result<()> {
 }
 
 fn apply(settings: &mut Settings, file: &SettingsFile) -> Result<(), String> {
-    let SettingsFile { sessions, approvals, runs, workspaces } = file;
+    let SettingsFile { sessions, approvals, runs, workspaces, reports } = file;
     let positive = |name: &str, number: Option<u32>| match number {
         Some(0) => Err(format!("`{name}` must be more than 0")),
         number => Ok(number),
@@ -118,14 +139,37 @@ fn apply(settings: &mut Settings, file: &SettingsFile) -> Result<(), String> {
     if let Some(secs) = positive("runs.ttl_secs", runs.ttl_secs)? {
         settings.run_ttl_secs = u64::from(secs);
     }
+    reports_apply(&mut settings.reports, reports)
+}
+
+fn reports_apply(settings: &mut ReportSettings, reports: &Reports) -> Result<(), String> {
+    if let Some(repository) = &reports.repository {
+        settings.repository_set(repository).map_err(|what| format!("`reports.repository`: {what}"))?;
+    }
+    if let Some(api_base) = &reports.api_base {
+        settings.api_base_set(api_base).map_err(|what| format!("`reports.api_base`: {what}"))?;
+    }
+    settings.token_file = reports.token_file.clone();
+    settings.app = match (reports.app_id, reports.installation_id, reports.app_key_file.clone()) {
+        (None, None, None) => None,
+        (Some(app_id), Some(installation_id), Some(key_file)) => {
+            Some(AppSettings { app_id, installation_id, key_file })
+        }
+        _ => {
+            let what = "`reports.app_id`, `installation_id` and `app_key_file` go together";
+            return Err(what.to_owned());
+        }
+    };
+    let files = [settings.token_file.as_ref(), settings.app.as_ref().map(|app| &app.key_file)];
+    if files.into_iter().flatten().any(|file| !file.is_absolute()) {
+        return Err("the files of `[reports]` must be named by absolute paths".to_owned());
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
-
     fn read(text: &str) -> Result<Settings> {
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join(FILE), text)?;
@@ -155,6 +199,11 @@ mod tests {
             ("[sessions]\nmax_alive = 0\n", "`sessions.max_alive` must be more than 0"),
             ("[nothing]\n", "nothing"),
             ("sessions = 3\n", "line 1"),
+            ("[reports]\nrepository = \"x\"\n", "`reports.repository`"),
+            ("[reports]\napi_base = \"http://example.com\"\n", "https://"),
+            ("[reports]\napi_base = \"https://a:b@example.com\"\n", "a token stands elsewhere"),
+            ("[reports]\napp_id = 1\n", "go together"),
+            ("[reports]\ntoken_file = \"x\"\n", "absolute"),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(told), "{text}: {error}");

@@ -1,9 +1,11 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
+mod errors;
 mod hooks;
 mod managed;
 mod operators;
 
+pub(crate) use errors::{consent, error_detail, errors, report_preview, reported};
 pub(crate) use hooks::{breaker, hook_answer};
 pub(crate) use managed::{delegation, inbox, managed, managed_activity, screen, shell_line};
 pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};

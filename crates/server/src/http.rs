@@ -4,6 +4,7 @@ pub(crate) mod approvals;
 pub(crate) mod blueprints;
 pub(crate) mod data;
 pub(crate) mod enhance;
+pub(crate) mod errors;
 pub(crate) mod events;
 pub(crate) mod gate;
 pub(crate) mod goals;
