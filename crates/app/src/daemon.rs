@@ -51,9 +51,8 @@ pub(crate) async fn serve(folder: &Path, args: ServeArgs, errors: ErrorTap) -> R
     let address = format!("http://{}", tcp.local_addr().context("the listener has no address")?);
 
     let settings = Settings { errors, ..settings(folder, &args)? };
-    let plane = Plane::open(settings)
-        .await
-        .map_err(|error| anyhow::Error::new(error).context(unusable(folder)))?;
+    let plane =
+        Plane::open(settings).await.map_err(|error| anyhow::Error::new(error).context(unusable(folder)))?;
     token(&plane, folder).await?;
     plane.endpoint_set(address.clone());
     plane.resume().await?;

@@ -86,7 +86,11 @@ impl ReportSettings {
         if !is_safe {
             return Err("it must begin with https://".to_owned());
         }
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        if !url.username().is_empty()
+            || url.password().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some()
+        {
             return Err("it must be no more than a host and a path; a token stands elsewhere".to_owned());
         }
         self.api_base = url;
@@ -208,7 +212,11 @@ impl Plane {
     ///
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::Write`].
-    pub async fn error_preview(&self, caller: &Caller, fingerprint: &str) -> Result<ShownPreview, EngineError> {
+    pub async fn error_preview(
+        &self,
+        caller: &Caller,
+        fingerprint: &str,
+    ) -> Result<ShownPreview, EngineError> {
         up_to_date(&self.core).await;
         preview(&self.core, caller, fingerprint).await
     }
@@ -293,7 +301,8 @@ async fn report(
     let Some(agreed) = agreed else { return Ok(Reported::Asked(preview(core, caller, fingerprint).await?)) };
     let settings = &core.settings.reports;
     let Some(repository) = settings.repository.clone() else {
-        let note = "no repository is set; `repository = \"owner/name\"` below `[reports]` in config.toml sets it";
+        let note =
+            "no repository is set; `repository = \"owner/name\"` below `[reports]` in config.toml sets it";
         return Ok(Reported::Unsent { note: note.to_owned() });
     };
     if agreed.destination != settings.destination() {
@@ -335,11 +344,7 @@ enum Admitted {
     Limited(String),
 }
 
-async fn admitted(
-    core: &Core,
-    fingerprint: &str,
-    now: Timestamp,
-) -> Result<Admitted, EngineError> {
+async fn admitted(core: &Core, fingerprint: &str, now: Timestamp) -> Result<Admitted, EngineError> {
     let since = Timestamp::from_unix_ms(now.unix_ms() - SAME_ERROR_MS.cast_signed());
     let recent = core.store.report_filings_since(since).await?;
     Ok(match report::admission(&recent, fingerprint, &core.owner, now) {
@@ -351,8 +356,12 @@ async fn admitted(
 
 fn limit_note(limit: Limit) -> String {
     match limit {
-        Limit::SameError { until } => format!("this error was reported within the last 24 hours; again from {until}"),
-        Limit::Hourly { until } => format!("{HOURLY_MAX} reports were filed within an hour; again from {until}"),
+        Limit::SameError { until } => {
+            format!("this error was reported within the last 24 hours; again from {until}")
+        }
+        Limit::Hourly { until } => {
+            format!("{HOURLY_MAX} reports were filed within an hour; again from {until}")
+        }
         Limit::UnderWay => "a report of this error is being filed".to_owned(),
     }
 }

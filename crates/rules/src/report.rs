@@ -55,9 +55,9 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 pub fn normalised(message: &str) -> String {
     let start = &message[..message.floor_char_boundary(NORMALISED_BYTES_MAX)];
     let words = start.split_whitespace().collect::<Vec<_>>().join(" ");
-    PATTERNS.iter().fold(words, |text, (pattern, stands_in)| {
-        pattern.replace_all(&text, *stands_in).into_owned()
-    })
+    PATTERNS
+        .iter()
+        .fold(words, |text, (pattern, stands_in)| pattern.replace_all(&text, *stands_in).into_owned())
 }
 
 /// Gives what equal errors have in common, as 64 hex digits: SHA-256 over who told them, what they say and where.
@@ -85,7 +85,8 @@ pub fn location(file: &str, line: Option<u32>) -> String {
 
 /// Names the crate that a file of ours belongs to; a panic tells no more than its file.
 pub fn crate_of(file: &str) -> Option<String> {
-    let (_, below) = file.rsplit_once("crates/").filter(|(before, _)| before.is_empty() || before.ends_with('/'))?;
+    let (_, below) =
+        file.rsplit_once("crates/").filter(|(before, _)| before.is_empty() || before.ends_with('/'))?;
     let (folder, _) = below.split_once("/src/")?;
     let name = if folder == "app" { "adjutant".to_owned() } else { format!("adjutant_{folder}") };
     CRATES.contains(&name.as_str()).then_some(name)
@@ -224,7 +225,10 @@ fn labels(target: &str) -> Vec<String> {
 
 /// Gives a text on one line.
 fn line(text: &str) -> String {
-    text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn shortened(text: &str, chars_max: usize) -> String {

@@ -55,12 +55,7 @@ const RULES: [Rule; 12] = [
         r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}",
         Replacement::Mark("jwt"),
     ),
-    (
-        "SkApiKey",
-        "API key",
-        r"\bsk-(?:ant-|or-|proj-)?[A-Za-z0-9_-]{16,}",
-        Replacement::Mark("api-key"),
-    ),
+    ("SkApiKey", "API key", r"\bsk-(?:ant-|or-|proj-)?[A-Za-z0-9_-]{16,}", Replacement::Mark("api-key")),
     (
         "GithubToken",
         "GitHub token",

@@ -3,8 +3,8 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, data, enhance, errors, events, gate, goals, hooks, managed, operators, runs, sessions,
-    status, steps, tasks, workers, workspaces,
+    approvals, blueprints, data, enhance, errors, events, gate, goals, hooks, managed, operators, runs,
+    sessions, status, steps, tasks, workers, workspaces,
 };
 use crate::leftover;
 use crate::operator;

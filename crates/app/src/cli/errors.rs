@@ -136,10 +136,10 @@ fn detail(shown: &ErrorDetailView) -> String {
 }
 
 fn preview(shown: &ReportPreviewView) -> String {
-    let to = shown.destination.as_deref().map_or_else(
-        || "nowhere; set `repository` below `[reports]` in config.toml".to_owned(),
-        visible,
-    );
+    let to = shown
+        .destination
+        .as_deref()
+        .map_or_else(|| "nowhere; set `repository` below `[reports]` in config.toml".to_owned(), visible);
     let short = shown.fingerprint.get(..SHOWN_DIGITS).unwrap_or(&shown.fingerprint);
     format!(
         "to: {to}\ntitle: {}\nlabels: {}\n\n{}{}\nNothing has left this machine. This agrees to exactly these words:\n\

@@ -135,9 +135,11 @@ impl Github {
         }
         // Somebody else may have chosen one before, which does as well.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let builder = Client::builder().redirect(redirect::Policy::none()).connect_timeout(Duration::from_secs(10));
+        let builder =
+            Client::builder().redirect(redirect::Policy::none()).connect_timeout(Duration::from_secs(10));
         let builder = if base.scheme() == "http" { builder.no_proxy() } else { builder };
-        let http = builder.build().map_err(|error| FileError::new(format!("no client: {error}"), LATER_HINT))?;
+        let http =
+            builder.build().map_err(|error| FileError::new(format!("no client: {error}"), LATER_HINT))?;
         Ok(self.http.get_or_init(|| http))
     }
 
@@ -151,18 +153,24 @@ impl Github {
     ) -> Result<Secret, FileError> {
         let known = self.app_token.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let now = clock::now();
-        if let Some(known) = known.filter(|known| known.app == app && known.expires_at > now.plus_ms(TOKEN_MARGIN_MS)) {
+        if let Some(known) =
+            known.filter(|known| known.app == app && known.expires_at > now.plus_ms(TOKEN_MARGIN_MS))
+        {
             return Ok(known.secret);
         }
-        let jwt = token::app_jwt(&app, now).map_err(|what| FileError::new(what, "check `[reports]` in config.toml"))?;
+        let jwt = token::app_jwt(&app, now)
+            .map_err(|what| FileError::new(what, "check `[reports]` in config.toml"))?;
         let door = Door { http, base, repository: "", token: jwt, timeout };
-        let path = ["app", "installations", &app.installation_id.to_string(), "access_tokens"].map(str::to_owned);
+        let path =
+            ["app", "installations", &app.installation_id.to_string(), "access_tokens"].map(str::to_owned);
         let got = door.call(door.request(Method::POST, &path, &[]), 201, "a token for the App").await;
         // It is a posting that files nothing.
         let answer = got.map_err(|error| error.came(Came::NotLooked))?;
         let unread = || FileError::new("GitHub's token for the App cannot be read", LATER_HINT);
-        let secret = answer["token"].as_str().filter(|token| !token.is_empty()).map(Secret::new).ok_or_else(unread)?;
-        let expires_at = answer["expires_at"].as_str().and_then(|at| Timestamp::parse(at).ok()).ok_or_else(unread)?;
+        let secret =
+            answer["token"].as_str().filter(|token| !token.is_empty()).map(Secret::new).ok_or_else(unread)?;
+        let expires_at =
+            answer["expires_at"].as_str().and_then(|at| Timestamp::parse(at).ok()).ok_or_else(unread)?;
         let token = AppToken { app, secret: secret.clone(), expires_at };
         *self.app_token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
         Ok(secret)
@@ -178,7 +186,8 @@ impl Door<'_> {
         let mut found = with_marker(&answer["items"], marker);
         if found.is_empty() {
             // The search learns of an issue some time after it was filed; the list has it at once.
-            let query = [("state", "all"), ("sort", "created"), ("direction", "desc"), ("per_page", LOOKED_THROUGH)];
+            let query =
+                [("state", "all"), ("sort", "created"), ("direction", "desc"), ("per_page", LOOKED_THROUGH)];
             let list = self.request(Method::GET, &self.issues(&[]), &query);
             found = with_marker(&self.call(list, 200, "the list of issues").await?, marker);
         }
@@ -207,7 +216,8 @@ impl Door<'_> {
         let body = json!({"title": draft.title, "body": draft.body, "labels": draft.labels});
         let create = self.request(Method::POST, &self.issues(&[]), &[]).json(&body);
         let answer = self.call(create, 201, "the issue").await.map_err(looked)?;
-        let unread = || FileError::new("GitHub's answer to the issue cannot be read", AGAIN_HINT).came(Came::Unknown);
+        let unread =
+            || FileError::new("GitHub's answer to the issue cannot be read", AGAIN_HINT).came(Came::Unknown);
         let (number, url) = named(&answer).ok_or_else(unread)?;
         Ok(FiledIssue { number, url, deduped: false })
     }
@@ -237,7 +247,8 @@ impl Door<'_> {
 
     /// Sends a request and takes the answer, which must have this status.
     async fn call(&self, request: RequestBuilder, expected: u16, what: &str) -> Result<Value, FileError> {
-        let request = request.build().map_err(|error| FileError::new(format!("{what}: {error}"), PLACE_HINT))?;
+        let request =
+            request.build().map_err(|error| FileError::new(format!("{what}: {error}"), PLACE_HINT))?;
         let is_post = *request.method() == Method::POST;
         let unknown = |error: FileError| if is_post { error.came(Came::Unknown) } else { error };
         let response = self.http.execute(request).await.map_err(|error| {
@@ -261,7 +272,9 @@ impl Door<'_> {
         let message = format!("{what}: GitHub answered {status} {said}");
         let message = message.trim_end();
         Err(match status {
-            300..400 => FileError::new(format!("{what}: it was sent elsewhere, and that is not followed"), PLACE_HINT),
+            300..400 => {
+                FileError::new(format!("{what}: it was sent elsewhere, and that is not followed"), PLACE_HINT)
+            }
             401 => FileError::new(message, TOKEN_HINT),
             403 | 429 if waits || status == 429 => FileError::new(message, LATER_HINT),
             403 => FileError::new(message, TOKEN_HINT),

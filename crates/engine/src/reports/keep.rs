@@ -45,10 +45,9 @@ pub(crate) async fn keep(core: Arc<Core>) -> Result<u64, EngineError> {
     let (folder, now) = (core.settings.folder.clone(), clock::now());
     let waiting = raw.clone();
     // To look for secrets in long texts takes its time.
-    let ready = tokio::task::spawn_blocking(move || {
-        (records(waiting, &version), spool::read(&folder, now))
-    });
-    let (mut records, spooled) = ready.await.map_err(|_| EngineError::Defect("the scrubbing of errors panicked"))?;
+    let ready = tokio::task::spawn_blocking(move || (records(waiting, &version), spool::read(&folder, now)));
+    let (mut records, spooled) =
+        ready.await.map_err(|_| EngineError::Defect("the scrubbing of errors panicked"))?;
     let was_left = spooled.is_some();
     records.extend(spooled.unwrap_or_default());
     if records.is_empty() && !was_left {

@@ -299,7 +299,11 @@ mod tests {
         let error = &errors[0];
         assert_eq!(error.message, "it failed");
         assert_eq!(error.fields, "run=7\nwhy=full\n");
-        assert!(error.location.as_deref().is_some_and(|place| place.contains("reports/tap.rs:")), "{:?}", error.location);
+        assert!(
+            error.location.as_deref().is_some_and(|place| place.contains("reports/tap.rs:")),
+            "{:?}",
+            error.location
+        );
         assert!(error.target.ends_with("reports::tap::tests"), "{}", error.target);
     }
 

@@ -4,9 +4,9 @@
 
 use super::ReportSettings;
 use crate::worker::Secret;
+use adjutant_model::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use adjutant_model::Timestamp;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use rustls::pki_types::PrivateKeyDer;
@@ -74,7 +74,11 @@ pub(super) fn source(
 fn token(text: &str, from: &str) -> Result<TokenSource, String> {
     let text = text.trim();
     let is_token = (1..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_token { Ok(TokenSource::Token(Secret::new(text))) } else { Err(format!("what {from} holds is no token")) }
+    if is_token {
+        Ok(TokenSource::Token(Secret::new(text)))
+    } else {
+        Err(format!("what {from} holds is no token"))
+    }
 }
 
 /// Reads a file that is for its owner alone.

@@ -5,6 +5,7 @@ mod enhance;
 mod goals;
 mod places;
 mod recovery;
+mod reports;
 mod runs;
 mod workers;
 

@@ -40,7 +40,11 @@ fn each_rule_takes_what_it_is_for() {
             "{\"authorization\": \"[redacted:bearer-token]\", \"n\": 1}",
             "BearerToken",
         ),
-        (format!("sent bearer {r20}, got 401"), "sent bearer [redacted:bearer-token], got 401", "BearerToken"),
+        (
+            format!("sent bearer {r20}, got 401"),
+            "sent bearer [redacted:bearer-token], got 401",
+            "BearerToken",
+        ),
         (format!("got eyJ{r16}.{r16}.{r20}!"), "got [redacted:jwt]!", "JwtToken"),
         (format!("sk-{r16}"), "[redacted:api-key]", "SkApiKey"),
         (format!("(sk-ant-{r36})"), "([redacted:api-key])", "SkApiKey"),
@@ -51,7 +55,11 @@ fn each_rule_takes_what_it_is_for() {
         (format!("AKIA{upper}"), "[redacted:aws-key]", "AwsKey"),
         (format!("AIza{}", random(35)), "[redacted:google-key]", "GoogleKey"),
         (format!("xoxb-{r20}"), "[redacted:slack-token]", "SlackToken"),
-        ("postgres://me:hunter2@host:5432/db".into(), "postgres://[redacted:conn-string]@host:5432/db", "ConnString"),
+        (
+            "postgres://me:hunter2@host:5432/db".into(),
+            "postgres://[redacted:conn-string]@host:5432/db",
+            "ConnString",
+        ),
         ("amqp://me:p@ss@host".into(), "amqp://[redacted:conn-string]@host", "ConnString"),
         ("DB_PASSWORD=hunter 2".into(), "DB_PASSWORD=[redacted:env-secret]", "EnvSecret"),
         ("a\n  export api_key = x\nb".into(), "a\n  export api_key = [redacted:env-secret]\nb", "EnvSecret"),
@@ -72,7 +80,9 @@ fn each_rule_takes_what_it_is_for() {
 #[test]
 fn the_rules_go_in_their_order_and_tell_how_often() {
     let token = format!("ghp_{}", random(36));
-    let text = format!("/srv/a/b {token} https://x:{token}@h/y {token}\nTOKEN={token}\nAuthorization: Bearer {token}");
+    let text = format!(
+        "/srv/a/b {token} https://x:{token}@h/y {token}\nTOKEN={token}\nAuthorization: Bearer {token}"
+    );
     let mut scrubber = Scrubber::default();
     let scrubbed = scrubber.scrub(&text);
     assert!(!scrubbed.contains("ghp_"), "{scrubbed}");
@@ -114,7 +124,8 @@ fn what_is_no_secret_stays() {
 
 #[test]
 fn a_long_text_is_cut_at_a_character_and_not_within_a_mark() {
-    for text in ["ä".repeat(20_000), "x ".repeat(20_000), format!("{}ghp_{}", "y ".repeat(8_185), random(36))] {
+    for text in ["ä".repeat(20_000), "x ".repeat(20_000), format!("{}ghp_{}", "y ".repeat(8_185), random(36))]
+    {
         let mut scrubber = Scrubber::default();
         let scrubbed = scrubber.scrub(&text);
         assert!(scrubbed.len() <= SCRUBBED_BYTES_MAX && scrubbed.ends_with("\n[cut]"), "{}", scrubbed.len());

@@ -81,14 +81,10 @@ pub(crate) fn reported(reported: Reported) -> http::ReportedView {
             preview: Some(report_preview(&shown)),
             ..http::ReportedView::default()
         },
-        Reported::Limited { note } => http::ReportedView {
-            rate_limited: Some(true),
-            note: Some(note),
-            ..http::ReportedView::default()
-        },
-        Reported::Unsent { note } => {
-            http::ReportedView { note: Some(note), ..http::ReportedView::default() }
+        Reported::Limited { note } => {
+            http::ReportedView { rate_limited: Some(true), note: Some(note), ..http::ReportedView::default() }
         }
+        Reported::Unsent { note } => http::ReportedView { note: Some(note), ..http::ReportedView::default() },
         Reported::Filed(issue) => http::ReportedView {
             filed: true,
             deduped: Some(issue.deduped),
