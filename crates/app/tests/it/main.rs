@@ -17,6 +17,7 @@ mod errors;
 mod goals;
 mod hooks;
 mod rehearsal;
+mod reports;
 mod run;
 mod runtime;
 mod secrets;

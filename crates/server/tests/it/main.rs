@@ -6,6 +6,7 @@ mod calls;
 mod data;
 mod delegations;
 mod enhance;
+mod errors;
 mod events;
 mod explain;
 mod form;
