@@ -14,6 +14,7 @@ mod hooks;
 mod ids;
 mod inbox;
 mod journal;
+mod memory;
 mod policy;
 mod rerun;
 mod run;
@@ -26,7 +27,7 @@ mod watch;
 mod workspaces;
 
 use crate::commands::Commands;
-use crate::{bench, config, daemon, drive, exit, hook, launch, log, rehearsal};
+use crate::{bench, config, daemon, drive, exit, hook, launch, log, mcp, rehearsal};
 use adjutant_engine::reports::{ErrorTap, LeftErrors};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
@@ -76,6 +77,8 @@ enum Command {
     /// Sessions: agents that the daemon hosts, each in a workspace of its own.
     #[command(subcommand)]
     Session(session::SessionCommand),
+    /// Hand a session's work over to another agent, which is told by a brief where it stands.
+    Handoff(session::handoff::HandoffArgs),
     /// Everything that waits for a person, and how it is answered.
     Inbox(inbox::InboxArgs),
     /// Goals: made, checked, closed by proof.
@@ -94,6 +97,9 @@ enum Command {
     /// Large results beside a flow: put, fetched by steps, listed.
     #[command(subcommand)]
     Data(data::DataCommand),
+    /// Memory: facts that outlive the session, the run or the person that they came from.
+    #[command(subcommand)]
+    Memory(memory::MemoryCommand),
     /// The journal: what happened, in order.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
@@ -114,6 +120,8 @@ enum Command {
     /// Policies: what they say, and what they said.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Speak the Model Context Protocol on standard input and output: agents drive Adjutant by this.
+    Mcp,
     /// Run the daemon in the foreground.
     Serve(daemon::ServeArgs),
     /// Stop the daemon; open runs go on at its next start.
@@ -178,6 +186,7 @@ async fn dispatch(cli: Cli, tap: ErrorTap) -> Result<Code> {
         Command::Resume(args) => rerun::resume(&folder()?, args).await,
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
         Command::Session(command) => session::run(&folder()?, command).await,
+        Command::Handoff(args) => session::handoff::run(&folder()?, args).await,
         Command::Inbox(args) => inbox::run(&folder()?, args).await,
         Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
         Command::Blueprint(BlueprintCommand::Lint { file }) => blueprint::lint(&file),
@@ -186,6 +195,7 @@ async fn dispatch(cli: Cli, tap: ErrorTap) -> Result<Code> {
         Command::Enhance(command) => enhance::enhance(&connect(&cli.home).await?, command).await,
         Command::Workspace(args) => workspaces::run(&connect(&cli.home).await?, args).await,
         Command::Data(command) => data::run(&data::client(&folder()?).await?, command).await,
+        Command::Memory(command) => memory::run(&connect(&cli.home).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
         Command::Breakers(args) => breakers::run(&connect(&cli.home).await?, args).await,
@@ -201,6 +211,7 @@ async fn dispatch(cli: Cli, tap: ErrorTap) -> Result<Code> {
         Command::Policy(PolicyCommand::Explain(args)) => {
             policy::explain(&connect(&cli.home).await?, args).await
         }
+        Command::Mcp => mcp::run(cli.home).await,
         Command::Serve(args) => daemon::serve(&folder()?, args, tap).await,
         Command::Stop => doctor::stop(&folder()?).await,
         Command::Status => doctor::status(&folder()?).await,

@@ -13,6 +13,7 @@ mod hook;
 mod host_agent;
 mod launch;
 mod log;
+mod mcp;
 mod progress;
 mod rehearsal;
 mod settings_file;

@@ -73,8 +73,19 @@ pub struct Answerer<'a> {
     pub caller: &'a Caller,
     /// The connection of the runtime door, when it came over one.
     pub connection: Option<&'a str>,
+    /// Who is at the other end.
+    pub face: Face,
     /// What they say besides.
     pub reason: &'a str,
+}
+
+/// Who is at the other end of a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// A person, as far as anybody can tell.
+    Person,
+    /// A model's client: what its own token has asked it never answers, whosever token that is.
+    Model,
 }
 
 /// Tells those who wait which approvals have ended.
@@ -320,7 +331,8 @@ fn may_answer(approval: &Approval, answerer: &Answerer<'_>) -> Result<(), Engine
         return Err(EngineError::Forbidden(format!("the role {} answers no approvals", role.as_str())));
     }
     // The owner asks and answers with one token, so from another connection it is a person at another face.
-    if own_connection || (own_token && role != Role::Host) {
+    let is_person = role == Role::Host && answerer.face == Face::Person;
+    if own_connection || (own_token && !is_person) {
         return Err(EngineError::Forbidden(
             "whoever asked cannot answer; answer from another face".to_owned(),
         ));

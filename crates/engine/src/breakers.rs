@@ -35,6 +35,17 @@ pub(crate) async fn list(core: &Core, limit: usize) -> Result<Vec<BreakerInfo>, 
     Ok(core.store.breakers(limit).await?.into_iter().map(|record| info(core, record)).collect())
 }
 
+/// Gives the breaker of an agent; that of one of which nothing is kept is closed, and looking keeps nothing.
+pub(crate) async fn of(core: &Core, agent: &str) -> Result<BreakerInfo, EngineError> {
+    let record = core.store.breaker_get(agent).await?.unwrap_or_else(|| BreakerRecord {
+        agent: agent.to_owned(),
+        breaker: Breaker::default(),
+        revision: 0,
+        updated_at: clock::now(),
+    });
+    Ok(info(core, record))
+}
+
 fn info(core: &Core, record: BreakerRecord) -> BreakerInfo {
     let config = core.settings.breaker;
     let trial_at = match record.breaker.circuit {

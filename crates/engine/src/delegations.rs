@@ -10,13 +10,15 @@ mod drive;
 pub(crate) use drive::resume_open;
 
 use crate::agents;
-use crate::approvals::{self, Asker, Question};
+use crate::approvals::{self, Asker, Face, Question};
 use crate::breakers;
 use crate::clock;
 use crate::error::EngineError;
-use crate::hosting::{self, DEPTH_MAX};
+use crate::hosting;
+pub use crate::hosting::DEPTH_MAX;
 use crate::plane::{Core, Plane};
 use crate::record;
+use crate::sessions;
 use adjutant_model::action::Caller;
 use adjutant_model::delegation::{Delegation, DelegationStatus};
 use adjutant_model::event::Event;
@@ -26,6 +28,7 @@ use adjutant_model::{DelegationId, SessionId, Value};
 use adjutant_rules::delegation;
 use adjutant_store::{DelegationEntry, DelegationFilter, Draft, Write};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The tool that agents delegate by, as policies and approvals name it.
@@ -59,7 +62,8 @@ pub struct DelegationInfo {
 
 impl Plane {
     /// Gives a session's work to another session. Judged in this order: session, breaker, tier, depth, agent, and
-    /// whether the caller may start one; what a person has to approve first is `queued`.
+    /// whether the caller may start one; what a person has to approve first is `queued`. A model may not by itself,
+    /// whosever token it shows, unless `sessions.agents_may_spawn` lets it.
     ///
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::Conflict`] when the agent's breaker is open, [`EngineError::Invalid`],
@@ -69,11 +73,12 @@ impl Plane {
         caller: &Caller,
         session: SessionId,
         params: DelegateParams,
+        face: Face,
     ) -> Result<DelegationInfo, EngineError> {
         let core = &self.core;
         own(caller, session)?;
-        let parent = hosting::get(core, session).await?;
-        let (delegation, asks) = judge(core, caller, &parent, params).await?;
+        let parent = parent(core, session).await?;
+        let (delegation, asks) = judge(core, (caller, face), &parent, params).await?;
         let entry = keep(core, caller, delegation, asks).await?;
         let id = entry.delegation.id;
         let launched = match entry.delegation.approval_id {
@@ -84,6 +89,19 @@ impl Plane {
         launched?;
         let entry = core.store.delegation_get(id).await?;
         info(core, entry.ok_or_else(|| EngineError::not_found("delegation", id))?.delegation).await
+    }
+
+    /// Counts the delegations of each session that have not ended, or were not told to it yet.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn delegations_open(&self) -> Result<HashMap<SessionId, u32>, EngineError> {
+        let filter = DelegationFilter { is_open: true, ..DelegationFilter::default() };
+        let mut counted = HashMap::new();
+        for entry in self.core.store.delegations(filter).await? {
+            *counted.entry(entry.delegation.session).or_default() += 1;
+        }
+        Ok(counted)
     }
 
     /// Gives the delegations of a session, the newest first.
@@ -107,6 +125,27 @@ impl Plane {
     }
 }
 
+/// Refuses that a model begins a session by itself, unless `sessions.agents_may_spawn` lets it.
+pub(crate) fn may_spawn(core: &Core, face: Face) -> Result<(), EngineError> {
+    match face {
+        Face::Model if !core.settings.sessions_agents_may_spawn => Err(EngineError::SpawnOff),
+        Face::Model | Face::Person => Ok(()),
+    }
+}
+
+/// Gives the session that delegates; one that is attached has no work that another could be given.
+async fn parent(core: &Core, id: SessionId) -> Result<Session, EngineError> {
+    match hosting::get(core, id).await {
+        Err(EngineError::NotFound { .. }) if sessions::lives(core, id).await? => Err(EngineError::Conflict {
+            message: format!(
+                "the session {id} is attached: it has no project that its work could be given away on"
+            ),
+            hint: Some("begin a session for it: `session_new`, or `adjutant session new`".to_owned()),
+        }),
+        found => found,
+    }
+}
+
 /// Refuses what a session's token asks of another session; a step's worker has none.
 fn own(caller: &Caller, session: SessionId) -> Result<(), EngineError> {
     let is_own = caller.of_session.map_or(caller.step.is_none(), |own| own == session);
@@ -125,7 +164,7 @@ async fn info(core: &Core, delegation: Delegation) -> Result<DelegationInfo, Eng
 /// Gives the delegation, and why a person has to approve it first.
 async fn judge(
     core: &Arc<Core>,
-    caller: &Caller,
+    (caller, face): (&Caller, Face),
     parent: &Session,
     params: DelegateParams,
 ) -> Result<(Delegation, Option<String>), EngineError> {
@@ -135,9 +174,6 @@ async fn judge(
             hint: Some("`adjutant session new` begins another".to_owned()),
         });
     }
-    if let Some(problem) = delegation::agent_problem(&params.agent) {
-        return Err(EngineError::invalid(problem));
-    }
     if let Some(message) = breakers::refusal(core, &params.agent).await? {
         return Err(EngineError::Conflict { message, hint: None });
     }
@@ -145,10 +181,13 @@ async fn judge(
     if parent.depth + 1 > DEPTH_MAX {
         return Err(EngineError::Forbidden(format!("sessions start sessions at most {DEPTH_MAX} deep")));
     }
+    if let Some(problem) = delegation::agent_problem(&params.agent) {
+        return Err(EngineError::invalid(problem));
+    }
     let profile = agents::find(core, &params.agent).map(|found| found.name.clone());
     let profile = profile.unwrap_or_else(|_| parent.agent.clone());
     texts_check(&params)?;
-    let asks = asks(core, caller, parent, (&params, tier)).await?;
+    let asks = asks(core, (caller, face), parent, (&params, tier)).await?;
     let filter = DelegationFilter { session: Some(parent.id), is_open: true, limit: OPEN_MAX };
     if core.store.delegations(filter).await?.len() >= OPEN_MAX {
         return Err(EngineError::Crowded(format!("{OPEN_MAX} delegations of the session are open already")));
@@ -193,11 +232,11 @@ fn texts_check(params: &DelegateParams) -> Result<(), EngineError> {
 /// Gives why a person has to approve that a session's agent starts another one; nothing when it may do so.
 async fn asks(
     core: &Arc<Core>,
-    caller: &Caller,
+    (caller, face): (&Caller, Face),
     parent: &Session,
     (params, tier): (&DelegateParams, ModelTier),
 ) -> Result<Option<String>, EngineError> {
-    if caller.of_session.is_none() {
+    if caller.of_session.is_none() && face == Face::Person {
         return Ok(None);
     }
     let judgement = hosting::judgement(core, parent, (caller, &call(parent.id, params, tier))).await?;
@@ -206,7 +245,7 @@ async fn asks(
         PolicyEffect::Ask => return Ok(Some(judgement.reason)),
         PolicyEffect::Allow => {}
     }
-    let may = core.settings.sessions_agents_may_spawn;
+    let may = may_spawn(core, Face::Model).is_ok();
     let why = "an agent wants to start another one, and `sessions.agents_may_spawn` does not let it";
     Ok((!may).then(|| why.to_owned()))
 }

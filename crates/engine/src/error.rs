@@ -36,6 +36,9 @@ pub enum EngineError {
     /// The caller's role does not let it.
     #[error("{0}")]
     Forbidden(String),
+    /// A model wants to begin a session, which it may not by itself.
+    #[error("an agent begins no session by itself: spawning over MCP is off")]
+    SpawnOff,
     /// What was asked does not go together with what is.
     #[error("{message}")]
     Conflict {
@@ -162,6 +165,7 @@ impl EngineError {
             EngineError::Invalid { .. }
             | EngineError::Blueprint { .. }
             | EngineError::Forbidden(_)
+            | EngineError::SpawnOff
             | EngineError::TooLarge { .. } => ErrorClass::User,
             EngineError::Conflict { .. }
             | EngineError::RerunRefused { .. }
@@ -186,11 +190,12 @@ impl EngineError {
             EngineError::Invalid { .. } => "invalid_request",
             EngineError::Blueprint { .. } => "blueprint_invalid",
             EngineError::NotFound { .. } => "not_found",
-            EngineError::Forbidden(_) => "forbidden",
+            EngineError::Forbidden(_) | EngineError::SpawnOff => "forbidden",
             EngineError::Conflict { .. } | EngineError::BlueprintConflict { .. } => "conflict",
             EngineError::BlueprintArchived(_) => "blueprint_archived",
             EngineError::RerunRefused { .. } => "rerun_refused",
             EngineError::GoalGate { .. } => "goal_not_proved",
+            EngineError::Goal(refusal) if refusal.is_malformed() => "invalid_request",
             EngineError::Goal(refusal) => match refusal.class() {
                 ErrorClass::Gone => "not_found",
                 ErrorClass::User | ErrorClass::Retry | ErrorClass::Bug => "goal_refused",
@@ -252,6 +257,11 @@ impl EngineError {
             EngineError::Busy(_) | EngineError::Crowded(_) => {
                 Some("try again when some have ended".to_owned())
             }
+            EngineError::SpawnOff => Some(
+                "`agent_delegate` asks a person for it; `agents_may_spawn = true` below `[sessions]` in config.toml \
+                 lets agents begin sessions"
+                    .to_owned(),
+            ),
             EngineError::Forbidden(_)
             | EngineError::Goal(_)
             | EngineError::Defect(_)
@@ -280,6 +290,7 @@ impl EngineError {
             EngineError::Invalid { .. }
             | EngineError::NotFound { .. }
             | EngineError::Forbidden(_)
+            | EngineError::SpawnOff
             | EngineError::Conflict { .. }
             | EngineError::RerunRefused { .. }
             | EngineError::BlueprintArchived(_)

@@ -1,186 +1,84 @@
 //! Goals: one keeper takes every change in order, keeps it, and mirrors it.
 //!
-//! The store is the truth. After every change `goals.json` in the data folder says the same for people and other
-//! programs; when it cannot be written the change stands, and the next one writes it again.
+//! The store is the truth. After every change, and before whoever asked for it is answered, `goals.json` in the data
+//! folder says the same for people and other programs ([`keeper`]). When that file cannot be written the change stands,
+//! the file stays the whole one that it was, the doctor says that it is behind, and it is written as soon as it can be.
 
 mod checks;
-
+mod door;
+mod follow;
+mod keeper;
 mod mirror;
+mod shelf;
+
+pub use adjutant_store::GoalFilter;
+pub use door::{GoalPage, GoalUpdate, LinkUpdate, PAGE_MAX, Proof, ProofBy, ProofOf};
+pub(crate) use keeper::Goals;
 
 use crate::clock;
 use crate::error::EngineError;
+use crate::hosting;
 use crate::plane::Core;
 use crate::record;
-use adjutant_model::event::Event;
 use adjutant_model::goal::{Evidence, EvidenceSource, Goal, GoalStatus, LinkState};
 use adjutant_model::run::RunRecord;
-use adjutant_model::session::Session;
-use adjutant_model::{GoalId, Timestamp};
-pub use adjutant_rules::goal::CriterionSpec;
+use adjutant_model::session::{Session, SessionBudget};
+use adjutant_model::{GoalId, Holder, Timestamp};
 use adjutant_rules::goal::{self, GoalCommand, GoalRefusal, NewGoal};
-use adjutant_store::{Draft, Store, Write};
-use std::path::PathBuf;
+pub use adjutant_rules::goal::{CriterionSpec, GoalChange};
+use adjutant_rules::limits;
+use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
 
-/// How many changes may wait for the keeper before their callers wait.
-const QUEUE_MAX: usize = 256;
+/// So much of what a session was told is kept beside its link, in bytes.
+const LINK_TASK_BYTES_MAX: usize = 4 << 10;
+/// The plane's name in the journal.
+const PLANE: &str = "plane";
 
 /// What a new goal is made of, as people say it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GoalParams {
     /// The intent.
     pub description: String,
     /// What proves it.
     pub acceptance: Vec<CriterionSpec>,
-    /// A directory in the project's repository; checks run there when no linked run has a workspace.
+    /// A directory in the project's repository; checks run there when nothing that is linked has a workspace.
     pub project: Option<String>,
+    /// The goals that must be done before it.
+    pub depends_on: Vec<GoalId>,
+    /// What its pursuit may spend.
+    pub budget: SessionBudget,
+    /// Until when it is pursued.
+    pub deadline: Option<Timestamp>,
+    /// When its checks are run again by themselves, a cron expression in UTC.
+    pub recheck: Option<String>,
 }
 
-/// The way to the keeper; clone it to talk to it.
-#[derive(Debug, Clone)]
-pub(crate) struct Goals {
-    requests: mpsc::Sender<Request>,
-    store: Store,
+/// Makes a goal in somebody's name.
+async fn create(core: &Core, actor: String, params: GoalParams) -> Result<Goal, EngineError> {
+    hosting::budget_check(&params.budget)?;
+    project_check(params.project.as_deref())?;
+    let acceptance = params.acceptance.into_iter();
+    let new = NewGoal {
+        id: GoalId::new(clock::fresh_id()),
+        description: record::text(&params.description),
+        acceptance: acceptance.map(|spec| CriterionSpec { text: record::text(&spec.text), ..spec }).collect(),
+        project: params.project,
+        depends_on: params.depends_on,
+        budget: params.budget,
+        deadline: params.deadline,
+        recheck: params.recheck,
+    };
+    core.goals.create(actor, new).await
 }
 
-#[derive(Debug)]
-struct Request {
-    what: Change,
-    reply: oneshot::Sender<Result<Goal, EngineError>>,
-}
-
-#[derive(Debug)]
-enum Change {
-    Create(NewGoal),
-    Step { goal_id: GoalId, command: GoalCommand },
-}
-
-impl Goals {
-    /// Starts the keeper, which lives until every handle is gone.
-    pub(crate) fn start(store: Store, folder: PathBuf) -> (Goals, impl Future<Output = ()> + Send + 'static) {
-        let (requests, received) = mpsc::channel(QUEUE_MAX);
-        let keeper = Keeper { store: store.clone(), folder };
-        (Goals { requests, store }, keeper.live(received))
-    }
-
-    pub(crate) async fn create(&self, params: GoalParams) -> Result<Goal, EngineError> {
-        let GoalParams { description, acceptance, project } = params;
-        let id = GoalId::new(clock::fresh_id());
-        let description = record::text(&description);
-        let acceptance = acceptance
-            .into_iter()
-            .map(|spec| CriterionSpec { text: record::text(&spec.text), ..spec })
-            .collect();
-        self.ask(Change::Create(NewGoal { id, description, acceptance, project })).await
-    }
-
-    pub(crate) async fn get(&self, goal_id: &GoalId) -> Result<Goal, EngineError> {
-        self.store.goal_get(goal_id).await?.ok_or_else(|| EngineError::not_found("goal", goal_id))
-    }
-
-    pub(crate) async fn list(&self, status: Option<GoalStatus>) -> Result<Vec<Goal>, EngineError> {
-        Ok(self.store.goal_list(status).await?)
-    }
-
-    pub(crate) async fn link(
-        &self,
-        goal_id: &GoalId,
-        session_id: String,
-        task: String,
-    ) -> Result<Goal, EngineError> {
-        self.step(goal_id, GoalCommand::Link { session_id, task }).await
-    }
-
-    pub(crate) async fn step(&self, goal_id: &GoalId, command: GoalCommand) -> Result<Goal, EngineError> {
-        let command = without_secrets(command);
-        self.ask(Change::Step { goal_id: goal_id.clone(), command }).await
-    }
-
-    async fn ask(&self, what: Change) -> Result<Goal, EngineError> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(Request { what, reply }).await.map_err(|_| EngineError::Stopping)?;
-        answer.await.map_err(|_| EngineError::Stopping)?
-    }
-}
-
-/// Takes secrets out of what people and checks say.
-fn without_secrets(command: GoalCommand) -> GoalCommand {
-    let told = |evidence: Evidence| Evidence { detail: record::text(&evidence.detail), ..evidence };
-    match command {
-        GoalCommand::Link { session_id, task } => GoalCommand::Link { session_id, task: record::text(&task) },
-        GoalCommand::SetLink { session_id, state, evidence } => {
-            GoalCommand::SetLink { session_id, state, evidence: evidence.map(told) }
+/// Refuses a project that depends on where the daemon was started.
+fn project_check(project: Option<&str>) -> Result<(), EngineError> {
+    match project {
+        Some(path) if !Path::new(path).is_absolute() => {
+            Err(EngineError::invalid("`project` is an absolute path"))
         }
-        GoalCommand::AddEvidence { criterion, evidence } => {
-            GoalCommand::AddEvidence { criterion, evidence: told(evidence) }
-        }
-        GoalCommand::Note { text } => GoalCommand::Note { text: record::text(&text) },
-        GoalCommand::SetStatus { to, reason, trees } => {
-            GoalCommand::SetStatus { to, reason: reason.as_deref().map(record::text), trees }
-        }
-    }
-}
-
-struct Keeper {
-    store: Store,
-    folder: PathBuf,
-}
-
-impl Keeper {
-    async fn live(self, mut received: mpsc::Receiver<Request>) {
-        self.mirror().await;
-        while let Some(Request { what, reply }) = received.recv().await {
-            let answer = self.change(what).await;
-            if answer.is_ok() {
-                self.mirror().await;
-            }
-            // Whoever asked may have gone; the change counts all the same.
-            drop(reply.send(answer));
-        }
-    }
-
-    async fn change(&self, what: Change) -> Result<Goal, EngineError> {
-        let now = clock::now();
-        let (goal, events) = match what {
-            Change::Create(new) => goal::create(new, now).map_err(EngineError::Goal)?,
-            Change::Step { goal_id, command } => {
-                let goal = self.store.goal_get(&goal_id).await?;
-                let goal = goal.ok_or_else(|| EngineError::not_found("goal", &goal_id))?;
-                goal::step(&goal, command, now).map_err(|refusal| refused(&goal_id, refusal))?
-            }
-        };
-        if !events.is_empty() {
-            self.store.write(kept(&goal, events, now)).await?;
-        }
-        Ok(goal)
-    }
-
-    async fn mirror(&self) {
-        let goals = match self.store.goal_list(None).await {
-            Ok(goals) => goals,
-            Err(error) => return tracing::error!(%error, "the goals cannot be read for their mirror"),
-        };
-        if let Err(error) = mirror::write(self.folder.clone(), goals).await {
-            tracing::error!(%error, "goals.json cannot be written and is stale; the next change of a goal writes it again");
-        }
-    }
-}
-
-fn kept(goal: &Goal, events: Vec<Event>, at: Timestamp) -> Write {
-    let mut write = Write::default();
-    write.goal_put(goal);
-    for event in events {
-        let subject = (&goal.id).into();
-        write.journal(Draft { at, actor: "host".into(), subject, event });
-    }
-    write
-}
-
-fn refused(goal_id: &GoalId, refusal: GoalRefusal) -> EngineError {
-    match refusal {
-        GoalRefusal::Gate(refusal) => EngineError::GoalGate { goal_id: goal_id.clone(), refusal },
-        other => EngineError::Goal(other),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -190,9 +88,9 @@ const UNDESCRIBED: &str = "a run";
 /// Refuses a run that its goal would refuse to be linked to.
 pub(crate) async fn link_check(core: &Core, goal_id: &GoalId, task: Option<&str>) -> Result<(), EngineError> {
     let goal = core.goals.get(goal_id).await?;
-    let task = task.unwrap_or(UNDESCRIBED).to_owned();
+    let task = limits::cut(task.unwrap_or(UNDESCRIBED), LINK_TASK_BYTES_MAX);
     let link = GoalCommand::Link { session_id: "a run to be".to_owned(), task };
-    goal::step(&goal, link, clock::now()).map(drop).map_err(EngineError::Goal)
+    goal::step(&goal, link, &|_| None, clock::now()).map(drop).map_err(EngineError::Goal)
 }
 
 /// Links a run to the goal that it serves; one that is linked already, or serves none, stays as it is.
@@ -203,7 +101,7 @@ pub(crate) async fn link_run(core: &Core, run: &RunRecord) -> Result<(), EngineE
     }
     let task = core.store.task_get(&run.task_id).await?;
     let what = task.and_then(|task| task.goal).unwrap_or_else(|| UNDESCRIBED.to_owned());
-    core.goals.link(goal_id, run.id.to_string(), what).await.map(drop)
+    link(core, goal_id, run.id.to_string(), &what).await
 }
 
 /// Links a session to the goal that it serves, likewise.
@@ -213,74 +111,98 @@ pub(crate) async fn link_session(core: &Core, session: &Session) -> Result<(), E
     if is_linked(core, goal_id, &id).await? {
         return Ok(());
     }
-    core.goals.link(goal_id, id, session.task.clone()).await.map(drop)
+    link(core, goal_id, id, &session.task).await
+}
+
+async fn link(core: &Core, goal_id: &GoalId, session_id: String, task: &str) -> Result<(), EngineError> {
+    let task = limits::cut(task, LINK_TASK_BYTES_MAX);
+    let linked = core.goals.step(PLANE, goal_id, GoalCommand::Link { session_id, task }).await;
+    match linked {
+        // Another task has linked it meanwhile.
+        Err(EngineError::Goal(GoalRefusal::DuplicateLink { .. })) => Ok(()),
+        linked => linked.map(drop),
+    }
 }
 
 async fn is_linked(core: &Core, goal_id: &GoalId, id: &str) -> Result<bool, EngineError> {
     Ok(core.goals.get(goal_id).await?.sessions.iter().any(|link| link.session_id == id))
 }
 
-/// A person's word that a criterion holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignOff {
-    /// Which criterion, from 0.
-    pub criterion: usize,
-    /// Who says so.
-    pub person: String,
-    /// What they say.
-    pub words: String,
+/// Lets the links of a run or session follow it, when there are any.
+pub(crate) fn told(core: &Arc<Core>, session_id: &str) {
+    if core.goals.follows(session_id) {
+        let (goals, session_id) = (core.goals.clone(), session_id.to_owned());
+        core.tasks.spawn(async move { goals.follow(session_id).await });
+    }
 }
 
-/// Records a person's word for a criterion.
-pub(crate) async fn sign_off(core: &Core, goal_id: &GoalId, sign_off: SignOff) -> Result<Goal, EngineError> {
-    let SignOff { criterion, person, words } = sign_off;
-    let source = EvidenceSource::SignOff { person };
-    let evidence =
-        Evidence { source, passed: true, tree: None, workspace: None, detail: words, at: clock::now() };
-    core.goals.step(goal_id, GoalCommand::AddEvidence { criterion, evidence }).await
-}
-
-/// Runs every check of a goal now, in the workspaces of its linked runs or in its project, and records what they
-/// said; a linked run whose workspace passes them all is verified.
-pub(crate) async fn check(core: &Arc<Core>, goal_id: &GoalId) -> Result<Goal, EngineError> {
+/// Runs every check of a goal now, in the workspaces of its linked runs and sessions or in its project, and records what
+/// they said in one write; a link whose workspace passes them all is verified.
+async fn check(core: &Arc<Core>, actor: &str, goal_id: &GoalId) -> Result<Goal, EngineError> {
+    let _alone = core.goals.checking(goal_id).await;
     let goal = core.goals.get(goal_id).await?;
-    let places = checks::places(core, &goal).await?;
-    for place in &places {
+    if goal.status == GoalStatus::Abandoned {
+        return Err(EngineError::Goal(GoalRefusal::Closed { status: goal.status }));
+    }
+    let mut commands = Vec::new();
+    for place in checks::places(core, &goal).await? {
         let found = checks::run_all(core, &goal, &place.path).await?;
-        let passed = found.iter().all(|(_, evidence)| evidence.passed);
-        let proof = found.last().map(|(_, evidence)| evidence.clone()).filter(|_| passed);
+        let against = found.iter().find(|(_, evidence)| !evidence.passed);
+        let state = if against.is_none() { LinkState::Verified } else { LinkState::Failed };
+        let proof = against.or(found.last()).map(|(_, evidence)| evidence.clone());
         if place.speaks_for_criteria {
-            for (criterion, evidence) in found {
-                core.goals.step(goal_id, GoalCommand::AddEvidence { criterion, evidence }).await?;
-            }
+            commands.extend(
+                found
+                    .into_iter()
+                    .map(|(criterion, evidence)| GoalCommand::AddEvidence { criterion, evidence }),
+            );
         }
-        if let Some(session_id) = place.link.clone() {
-            let state = if passed { LinkState::Verified } else { LinkState::Failed };
-            core.goals.step(goal_id, GoalCommand::SetLink { session_id, state, evidence: proof }).await?;
+        if let Some(session_id) = place.link {
+            commands.push(GoalCommand::SetLink { session_id, state, evidence: proof });
         }
     }
-    core.goals.get(goal_id).await
-}
-
-/// Calls a goal done, when fresh evidence proves it.
-pub(crate) async fn close(core: &Core, goal_id: &GoalId) -> Result<Goal, EngineError> {
-    let goal = core.goals.get(goal_id).await?;
-    let trees = checks::trees(core, &goal).await?;
-    core.goals.step(goal_id, GoalCommand::close(trees)).await
+    core.goals.steps(actor, goal_id, commands).await
 }
 
 /// Takes a goal to another state; `done` goes through the gate.
-pub(crate) async fn set_status(
+async fn status_command(
     core: &Core,
     goal_id: &GoalId,
     to: GoalStatus,
     reason: Option<String>,
-) -> Result<Goal, EngineError> {
+) -> Result<GoalCommand, EngineError> {
     let trees = match to {
         GoalStatus::Done => checks::trees(core, &core.goals.get(goal_id).await?).await?,
         GoalStatus::Pending | GoalStatus::InProgress | GoalStatus::Blocked | GoalStatus::Abandoned => {
             Default::default()
         }
     };
-    core.goals.step(goal_id, GoalCommand::SetStatus { to, reason, trees }).await
+    Ok(GoalCommand::SetStatus { to, reason, trees })
+}
+
+/// Makes evidence of what a person says, or of what a step of a run has found.
+async fn evidence(core: &Core, goal: &Goal, proof: &Proof) -> Result<Evidence, EngineError> {
+    let at = clock::now();
+    match &proof.by {
+        ProofBy::Person { person, words } => {
+            let place = match &proof.of {
+                ProofOf::Criterion(_) => checks::speaking_place(core, goal).await?,
+                ProofOf::Link(id) => checks::place_of(core, id).await?,
+            };
+            // It is about what stood there when it was said.
+            let (tree, workspace) = match place {
+                Some(path) => checks::tree_in(core, &path).await?.unzip(),
+                None => (None, None),
+            };
+            let source = EvidenceSource::SignOff { person: person.clone() };
+            Ok(Evidence { source, passed: true, tree, workspace, detail: words.clone(), at })
+        }
+        ProofBy::Turn { run_id, index } => {
+            let turn = core.store.turn_get(run_id, *index).await?;
+            let turn = turn.ok_or_else(|| EngineError::not_found("turn", format!("{index} of {run_id}")))?;
+            let workspace = core.store.workspace_known(&Holder::Run(run_id.clone())).await?;
+            let workspace = workspace.map(|entry| entry.workspace.path);
+            checks::of_turn(run_id, turn, workspace, at)
+        }
+    }
 }

@@ -37,7 +37,7 @@ use adjutant_rules::hook::tool::SubagentEnd;
 use adjutant_rules::{approval, hook};
 use adjutant_store::{Draft, Write};
 use keep::HookArrival;
-pub(crate) use session::{HookedSession, hosted};
+pub(crate) use session::{HookedSession, hosted, session_of};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -16,8 +16,8 @@ mod step;
 mod workspace;
 
 pub(crate) use boot::resume_open;
-pub(crate) use create::{DEPTH_MAX, create, model_check, task_check};
-pub use create::{HostParams, StepOrigin};
+pub use create::{DEPTH_MAX, HostParams, StepOrigin};
+pub(crate) use create::{budget_check, create, driver_check, model_check, task_check};
 pub use door::Managed;
 pub(crate) use drivers::Drivers;
 pub use drivers::HOST_COMMAND;
@@ -32,6 +32,7 @@ use adjutant_model::SessionId;
 use adjutant_model::session::{AskAnswer, Session, Signal};
 pub use adjutant_rules::session::SessionCommand;
 use adjutant_rules::session::SessionRefusal;
+pub use adjutant_rules::session::status::of_managed as status_names;
 use adjutant_sessions::driver::DriverError;
 pub use adjutant_sessions::driver::Screen;
 use adjutant_store::SessionEntry;

@@ -2,14 +2,16 @@
 //!
 //! What the gate asks is an approval, wherever the tool call came from; a session that asks a permission which the gate
 //! has raised as an approval shows there alone. What else stops a session stands beside: a question to a person, a
-//! spent quota, an agent that is not started again.
+//! spent quota, an agent that is not started again. A goal shows when it was re-opened by what its checks said, or when
+//! nobody pursues it any more although it is not done.
 
 use crate::approvals;
 use crate::error::EngineError;
 use crate::plane::Core;
 use adjutant_model::client_run::Approval;
+use adjutant_model::goal::{Goal, GoalAlert};
 use adjutant_model::session::{AgentQuestion, Session, SessionState, WaitingFor};
-use adjutant_model::{SessionId, Timestamp};
+use adjutant_model::{GoalId, SessionId, Timestamp};
 use adjutant_store::SessionFilter;
 
 /// What waits for people.
@@ -19,6 +21,19 @@ pub struct Inbox {
     pub approvals: Vec<Approval>,
     /// Sessions, the one that has waited longest first.
     pub sessions: Vec<InboxItem>,
+    /// Goals that a person should look at, the one that has waited longest first.
+    pub goals: Vec<GoalItem>,
+}
+
+/// A goal that a person should look at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GoalItem {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// Its intent.
+    pub description: String,
+    /// What it is about.
+    pub alert: GoalAlert,
 }
 
 /// A session that waits for a person.
@@ -71,7 +86,14 @@ pub(crate) async fn of(core: &Core) -> Result<Inbox, EngineError> {
         .flat_map(|entry| items(entry.session, &approvals))
         .collect();
     sessions.sort_by_key(|item| item.since);
-    Ok(Inbox { approvals, sessions })
+    let goals = core.store.goals_with_alert().await?.into_iter();
+    let item = |goal: Goal| {
+        let alert = goal.alert?;
+        Some(GoalItem { goal_id: goal.id, description: goal.description, alert })
+    };
+    let mut goals: Vec<GoalItem> = goals.filter_map(item).collect();
+    goals.sort_by_key(|item| item.alert.since);
+    Ok(Inbox { approvals, sessions, goals })
 }
 
 fn items(session: Session, approvals: &[Approval]) -> Vec<InboxItem> {

@@ -46,8 +46,12 @@ mod agents;
 pub mod hosting;
 
 pub mod delegations;
+pub mod handoffs;
 
 pub mod inbox;
+
+pub mod memory;
+pub mod pressure;
 
 pub mod data;
 

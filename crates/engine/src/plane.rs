@@ -12,7 +12,8 @@ use crate::enhance::{self, Enhance, IssueFilter, IssueParams, SettingParams};
 use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
-use crate::goals::{self, GoalParams, Goals, SignOff};
+use crate::goals::Goals;
+use crate::handoffs;
 use crate::hooks::{self, HookAnswered, HookParams, Hooks};
 use crate::hosting::{self, Drivers, Hosting};
 use crate::identity::{self, Tokens};
@@ -42,18 +43,16 @@ use adjutant_model::action::{Caller, StepBinding, TokenRecord, Verb};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::data::OutputRecord;
 use adjutant_model::event::{Event, JournalRow};
-use adjutant_model::goal::{Goal, GoalStatus};
 use adjutant_model::hook::HookRecord;
 use adjutant_model::issue::{EnhanceEntry, EnhanceSetting, Issue};
 use adjutant_model::operator::Operator;
 use adjutant_model::policy::ToolCall;
 use adjutant_model::registry::BlueprintVersion;
 use adjutant_model::run::{RunRecord, RunStatus, TaskRecord, TurnRecord, Usage};
-use adjutant_model::{GoalId, Holder, IssueId, RunId, SessionId, StepId, TaskId, Timestamp, TokenId, Value};
+use adjutant_model::{Holder, IssueId, RunId, SessionId, StepId, TaskId, Timestamp, TokenId, Value};
 use adjutant_rules::access;
 use adjutant_rules::compress::CompressStats;
 use adjutant_rules::document::Lint;
-use adjutant_rules::goal::GoalCommand;
 use adjutant_rules::operator::Acquired;
 use adjutant_rules::policy::{self, PolicyFile};
 use adjutant_sessions::git::Git;
@@ -201,7 +200,8 @@ impl Plane {
         })?;
         let data = Data::new(bodies, settings.data_uploads_max);
         let gate = Gate::new(read_policy(&settings)?);
-        let (goals, keeper) = Goals::start(store.clone(), settings.folder.clone());
+        let goals = Goals::start(store.clone(), settings.folder.clone()).await;
+        let (goals, keeper) = goals.map_err(StartError::Resume)?;
         tokio::spawn(keeper);
         let (hooks, arrived) = Hooks::new();
         let core = Core {
@@ -254,8 +254,10 @@ impl Plane {
         // Before whoever waits for a session: it has one owner.
         hosting::resume_open(&self.core).await.map_err(StartError::Resume)?;
         delegations::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        handoffs::resume_open(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        self.core.goals.follow_all().await;
         self.start_jobs();
         Ok(())
     }
@@ -432,6 +434,14 @@ impl Plane {
     /// [`EngineError::Read`]
     pub async fn sessions(&self, limit: usize) -> Result<Vec<TokenRecord>, EngineError> {
         sessions::list(&self.core, limit).await
+    }
+
+    /// Gives an attached session that lives; nothing when there is none of this public name.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn session_attached(&self, id: SessionId) -> Result<Option<TokenRecord>, EngineError> {
+        sessions::get(&self.core, id).await
     }
 
     /// Ends a session by its public name.
@@ -685,6 +695,14 @@ impl Plane {
     /// [`EngineError::Read`]
     pub async fn breakers(&self, limit: usize) -> Result<Vec<BreakerInfo>, EngineError> {
         breakers::list(&self.core, limit).await
+    }
+
+    /// Gives the breaker of an agent; that of one of which nothing is kept is closed.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn breaker(&self, agent: &str) -> Result<BreakerInfo, EngineError> {
+        breakers::of(&self.core, agent).await
     }
 
     /// Closes the breaker of an agent that somebody says is well again.
@@ -1135,88 +1153,6 @@ impl Plane {
     /// Is cancelled when the plane stops.
     pub fn stopping(&self) -> CancellationToken {
         self.core.stopping.clone()
-    }
-
-    /// Makes a goal.
-    ///
-    /// # Errors
-    /// [`EngineError::Goal`]
-    pub async fn goal_create(&self, params: GoalParams) -> Result<Goal, EngineError> {
-        self.core.goals.create(params).await
-    }
-
-    /// Gives a goal.
-    ///
-    /// # Errors
-    /// [`EngineError::NotFound`]
-    pub async fn goal_get(&self, goal_id: &GoalId) -> Result<Goal, EngineError> {
-        self.core.goals.get(goal_id).await
-    }
-
-    /// Lists goals, the oldest first.
-    ///
-    /// # Errors
-    /// [`EngineError::Read`]
-    pub async fn goal_list(&self, status: Option<GoalStatus>) -> Result<Vec<Goal>, EngineError> {
-        self.core.goals.list(status).await
-    }
-
-    /// Links a session or run to a goal.
-    ///
-    /// # Errors
-    /// [`EngineError::Goal`] when it is linked already.
-    pub async fn goal_link(
-        &self,
-        goal_id: &GoalId,
-        session_id: String,
-        task: String,
-    ) -> Result<Goal, EngineError> {
-        self.core.goals.link(goal_id, session_id, task).await
-    }
-
-    /// Records a person's word for a criterion.
-    ///
-    /// # Errors
-    /// [`EngineError::Goal`]
-    pub async fn goal_sign_off(&self, goal_id: &GoalId, sign_off: SignOff) -> Result<Goal, EngineError> {
-        goals::sign_off(&self.core, goal_id, sign_off).await
-    }
-
-    /// Leaves a note on a goal.
-    ///
-    /// # Errors
-    /// [`EngineError::Goal`]
-    pub async fn goal_note(&self, goal_id: &GoalId, text: String) -> Result<Goal, EngineError> {
-        self.core.goals.step(goal_id, GoalCommand::Note { text }).await
-    }
-
-    /// Takes a goal to another state; `done` goes through the gate.
-    ///
-    /// # Errors
-    /// [`EngineError::Goal`], [`EngineError::GoalGate`]
-    pub async fn goal_status(
-        &self,
-        goal_id: &GoalId,
-        to: GoalStatus,
-        reason: Option<String>,
-    ) -> Result<Goal, EngineError> {
-        goals::set_status(&self.core, goal_id, to, reason).await
-    }
-
-    /// Runs every check of a goal now and records what they said.
-    ///
-    /// # Errors
-    /// [`EngineError::Conflict`] when there is no check, or no place to run it in.
-    pub async fn goal_check(&self, goal_id: &GoalId) -> Result<Goal, EngineError> {
-        goals::check(&self.core, goal_id).await
-    }
-
-    /// Calls a goal done, when fresh evidence proves it.
-    ///
-    /// # Errors
-    /// [`EngineError::GoalGate`] with all that is missing.
-    pub async fn goal_close(&self, goal_id: &GoalId) -> Result<Goal, EngineError> {
-        goals::close(&self.core, goal_id).await
     }
 
     /// Opens an issue: a request to change a blueprint.

@@ -12,6 +12,7 @@ use adjutant_model::SessionId;
 use adjutant_model::action::{Caller, Role, TokenRecord};
 use adjutant_model::event::Event;
 use adjutant_rules::access;
+use adjutant_rules::session::status::{self, StatusNames};
 use adjutant_store::{Draft, TokenFilter, Write};
 
 /// A session lives so long when nothing is said, in seconds.
@@ -37,6 +38,11 @@ pub struct SessionMade {
     pub secret: Secret,
     /// The token that it is.
     pub token: TokenRecord,
+}
+
+/// Names an attached session as clients of the family do.
+pub fn status_names(token: &TokenRecord) -> StatusNames {
+    status::of_attached(token.last_seen_at)
 }
 
 /// Makes a session.
@@ -74,6 +80,17 @@ pub(crate) async fn list(core: &Core, limit: usize) -> Result<Vec<TokenRecord>, 
     let filter =
         TokenFilter { good_at: Some(clock::now()), sessions_only: true, limit, ..TokenFilter::default() };
     identity::list(core, filter).await
+}
+
+/// Gives a session that lives by its public name.
+pub(crate) async fn get(core: &Core, session_id: SessionId) -> Result<Option<TokenRecord>, EngineError> {
+    let token = core.store.token_of_session(session_id).await?;
+    Ok(token.filter(|token| token.is_good(clock::now())))
+}
+
+/// Tells whether there is a session of this public name that lives.
+pub(crate) async fn lives(core: &Core, session_id: SessionId) -> Result<bool, EngineError> {
+    Ok(get(core, session_id).await?.is_some())
 }
 
 /// Ends a session by its public name.

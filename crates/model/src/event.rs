@@ -7,7 +7,7 @@ use crate::action::Role;
 use crate::client_run::ApprovalStatus;
 use crate::delegation::DelegationStatus;
 use crate::goal::{Evidence, GoalStatus, LinkState};
-use crate::id::{DelegationId, GoalId, OperatorId, OutputId, RunId, SessionId, TaskId};
+use crate::id::{DelegationId, FactId, GoalId, HandoffId, OperatorId, OutputId, RunId, SessionId, TaskId};
 use crate::issue::{EnhanceOutcome, IssueStatus};
 use crate::policy::{Judgement, PolicyScope};
 use crate::report::{FiledIssue, FilingState};
@@ -464,6 +464,49 @@ pub enum Event {
         /// The delegation.
         delegation_id: DelegationId,
     },
+    /// Something is remembered; what it is stands in the fact's row and may be forgotten.
+    FactRemembered {
+        /// For whom it holds: `plane`, `project`, `agent` or `goal`.
+        scope: String,
+        /// SHA-256 of its text.
+        text_hash: String,
+        /// The fact whose place it takes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        supersedes: Option<FactId>,
+    },
+    /// A fact is forgotten: its text stands nowhere any more.
+    FactForgotten {
+        /// SHA-256 of its text.
+        text_hash: String,
+    },
+    /// The agent of a session was told what is remembered.
+    MemoryRecalled {
+        /// SHA-256 of what it asked for.
+        query_hash: String,
+        /// What it was told, the best first.
+        facts: Vec<FactId>,
+    },
+    /// The work of a session is handed over to another agent; the brief stands in the handoff's row.
+    HandoffBegun {
+        /// The handoff.
+        handoff_id: HandoffId,
+        /// The session that goes on with it.
+        successor: SessionId,
+        /// The agent.
+        agent: String,
+        /// SHA-256 of the brief.
+        brief_hash: String,
+    },
+    /// A handoff is over: the other agent's session is there, or it cannot be made.
+    HandoffEnded {
+        /// The handoff.
+        handoff_id: HandoffId,
+        /// The session that goes on with it.
+        successor: SessionId,
+        /// Why it cannot be made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
     /// A token was taken back before its time.
     TokenRevoked {},
     /// An agent has called a hook; what it told stands elsewhere and may be forgotten.
@@ -490,6 +533,17 @@ pub enum Event {
         to: String,
         /// How often the agent has failed in a row.
         failures: u32,
+    },
+    /// A session says that its context is fuller, or less full, than it said before.
+    ContextPressureChanged {
+        /// How it was: `ok`, `warn`, `alert` or `compact`.
+        from: String,
+        /// How it is.
+        to: String,
+        /// Tokens that the context holds.
+        used_tokens: u64,
+        /// Tokens that it can hold.
+        window_tokens: u64,
     },
     /// Something was put on the data path.
     OutputStored {
@@ -536,6 +590,11 @@ pub enum Event {
         criterion: u64,
         /// The evidence.
         evidence: Evidence,
+    },
+    /// A goal's description, dependencies, budget, deadline or schedule changed.
+    GoalChanged {
+        /// Which of them.
+        what: Vec<String>,
     },
     /// Somebody left a note on a goal.
     GoalNoted {
@@ -669,16 +728,23 @@ impl Event {
             Event::DelegationQueued { .. } => "delegation_queued",
             Event::DelegationChanged { .. } => "delegation_changed",
             Event::DelegationTold { .. } => "delegation_told",
+            Event::FactRemembered { .. } => "fact_remembered",
+            Event::FactForgotten { .. } => "fact_forgotten",
+            Event::MemoryRecalled { .. } => "memory_recalled",
+            Event::HandoffBegun { .. } => "handoff_begun",
+            Event::HandoffEnded { .. } => "handoff_ended",
             Event::TokenRevoked {} => "token_revoked",
             Event::HookReceived { .. } => "hook_received",
             Event::HookJudged { .. } => "hook_judged",
             Event::BreakerChanged { .. } => "breaker_changed",
+            Event::ContextPressureChanged { .. } => "context_pressure_changed",
             Event::OutputStored { .. } => "output_stored",
             Event::OutputsCollected { .. } => "outputs_collected",
             Event::GoalCreated { .. } => "goal_created",
             Event::GoalLinked { .. } => "goal_linked",
             Event::GoalLinkChanged { .. } => "goal_link_changed",
             Event::GoalEvidence { .. } => "goal_evidence",
+            Event::GoalChanged { .. } => "goal_changed",
             Event::GoalNoted { .. } => "goal_noted",
             Event::GoalStatusChanged { .. } => "goal_status_changed",
             Event::IssueOpened { .. } => "issue_opened",

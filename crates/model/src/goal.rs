@@ -1,6 +1,7 @@
 //! Goals: an intent, the criteria that prove it, the work linked to it, and the evidence.
 
-use crate::id::GoalId;
+use crate::id::{GoalId, RunId};
+use crate::session::SessionBudget;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,14 @@ impl GoalStatus {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
+
+    /// Tells whether it is still worked on.
+    pub fn is_open(self) -> bool {
+        match self {
+            GoalStatus::Pending | GoalStatus::InProgress | GoalStatus::Blocked => true,
+            GoalStatus::Done | GoalStatus::Abandoned => false,
+        }
+    }
 }
 
 /// Where a link stands.
@@ -52,6 +61,27 @@ pub enum LinkState {
     Running,
     Verified,
     Failed,
+}
+
+impl LinkState {
+    /// All states.
+    pub const ALL: [LinkState; 4] =
+        [LinkState::Launched, LinkState::Running, LinkState::Verified, LinkState::Failed];
+
+    /// Gives the state's name on the wire and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LinkState::Launched => "launched",
+            LinkState::Running => "running",
+            LinkState::Verified => "verified",
+            LinkState::Failed => "failed",
+        }
+    }
+
+    /// Reads a state's name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
 }
 
 /// An intent that is done only when checks have proved it.
@@ -72,12 +102,67 @@ pub struct Goal {
     /// The project's repository; checks run there when no linked run has a workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
+    /// The goals that must be done before this one is pursued or done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<GoalId>,
+    /// What its pursuit may spend, all sessions of it together.
+    #[serde(default)]
+    pub budget: SessionBudget,
+    /// Until when it is pursued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// When its checks are run again by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck: Option<Recheck>,
+    /// What a person should look at, until one has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<GoalAlert>,
     /// What people said, oldest first.
     pub notes: Vec<String>,
     /// When it was made.
     pub created: Timestamp,
     /// When it last changed.
     pub updated: Timestamp,
+}
+
+/// When the checks of a goal are run again by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recheck {
+    /// A cron expression, in UTC.
+    pub cron: String,
+    /// When that is next; whatever was missed by then is caught up at once.
+    pub next_at: Timestamp,
+}
+
+/// Something about a goal that a person should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoalAlert {
+    /// What it is about.
+    pub what: GoalAlertKind,
+    /// The same in words.
+    pub text: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What an alert is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GoalAlertKind {
+    /// The goal was done, and is proved no more.
+    Reopened,
+    /// Its pursuit has stopped without having reached it.
+    PursuitStopped,
+}
+
+impl GoalAlertKind {
+    /// Gives the name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GoalAlertKind::Reopened => "reopened",
+            GoalAlertKind::PursuitStopped => "pursuit_stopped",
+        }
+    }
 }
 
 /// One thing that must hold.
@@ -102,7 +187,7 @@ pub struct GoalLink {
     pub task: String,
     /// Where it stands.
     pub state: LinkState,
-    /// What verified it.
+    /// What verified it, or speaks against it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
 }
@@ -134,6 +219,13 @@ pub enum EvidenceSource {
     Check {
         /// The command line.
         command: String,
+    },
+    /// A step of a run that says whether something holds, and of which tree.
+    Turn {
+        /// The run.
+        run_id: RunId,
+        /// The turn's place in it.
+        index: u64,
     },
     /// A named person's word.
     SignOff {

@@ -97,6 +97,9 @@ pub enum Archived {
 /// The events of the journal as they come.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<http::EventView, ClientError>> + Send>>;
 
+/// Messages of the MCP door as they come, each a JSON text.
+pub type McpMessages = Pin<Box<dyn Stream<Item = Result<String, ClientError>> + Send>>;
+
 /// The bytes of an output as they come.
 pub type DataStream = Pin<Box<dyn Stream<Item = Result<Vec<u8>, ClientError>> + Send>>;
 
@@ -472,13 +475,19 @@ impl Client {
         self.post("/v1/goals", params).await
     }
 
-    /// Lists goals.
+    /// Gives all goals, page after page.
     ///
     /// # Errors
     /// [`ClientError`]
     pub async fn goals(&self, status: Option<&str>) -> Result<http::GoalsView, ClientError> {
-        let status = status.map_or_else(String::new, |status| format!("?status={}", escaped(status)));
-        self.get(&format!("/v1/goals{status}")).await
+        let status = status.map_or_else(String::new, |status| format!("&status={}", escaped(status)));
+        let mut page: http::GoalsView = self.get(&format!("/v1/goals?limit=1000{status}")).await?;
+        while let Some(after) = page.next.take() {
+            let path = format!("/v1/goals?limit=1000{status}&after={}", escaped(&after));
+            let more: http::GoalsView = self.get(&path).await?;
+            page = http::GoalsView { goals: [page.goals, more.goals].concat(), ..more };
+        }
+        Ok(page)
     }
 
     /// Gives a goal.
@@ -487,6 +496,18 @@ impl Client {
     /// [`ClientError`]
     pub async fn goal(&self, goal_id: &str) -> Result<http::GoalView, ClientError> {
         self.get(&format!("/v1/goals/{}", id(goal_id)?)).await
+    }
+
+    /// Changes a goal.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn goal_update(
+        &self,
+        goal_id: &str,
+        params: &http::GoalUpdateParams,
+    ) -> Result<http::GoalView, ClientError> {
+        self.post(&format!("/v1/goals/{}", id(goal_id)?), params).await
     }
 
     /// Does one thing to a goal: `links`, `evidence`, `notes`, `status`, `check` or `close`.
@@ -761,6 +782,18 @@ impl Client {
         self.post(&format!("/v1/sessions/managed/{}/delegations", escaped(id)), params).await
     }
 
+    /// Hands a session's work over to another agent.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_handoff(
+        &self,
+        id: &str,
+        params: &http::HandoffParams,
+    ) -> Result<http::HandoffView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/handoff", escaped(id)), params).await
+    }
+
     /// Lists a session's delegations, the newest first.
     ///
     /// # Errors
@@ -836,6 +869,61 @@ impl Client {
     pub async fn approvals(&self, status: Option<&str>) -> Result<http::ApprovalList, ClientError> {
         let status = status.map_or_else(String::new, |status| format!("?status={status}"));
         self.get(&format!("/v1/approvals{status}")).await
+    }
+
+    /// Remembers something.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory_remember(
+        &self,
+        params: &http::RememberParams,
+    ) -> Result<http::FactView, ClientError> {
+        self.post("/v1/memory", params).await
+    }
+
+    /// Recalls what has the words of a query, the best first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory_recall(&self, params: &http::RecallParams) -> Result<http::FactsView, ClientError> {
+        self.post("/v1/memory/recall", params).await
+    }
+
+    /// Lists facts of a scope and with a tag, where these are said, the newest first; with `all` also those that hold no
+    /// more.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory(
+        &self,
+        (scope, tag): &(Option<String>, Option<String>),
+        all: bool,
+    ) -> Result<http::FactsView, ClientError> {
+        let all = Some(all.to_string());
+        let query =
+            query([("scope", scope), ("tag", tag), ("all", &all), ("limit", &Some("1000".to_owned()))]);
+        self.get(&format!("/v1/memory{query}")).await
+    }
+
+    /// Puts another fact in one's place.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory_supersede(
+        &self,
+        fact: &str,
+        params: &http::SupersedeParams,
+    ) -> Result<http::FactView, ClientError> {
+        self.post(&format!("/v1/memory/{}/supersede", id(fact)?), params).await
+    }
+
+    /// Forgets a fact.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory_forget(&self, fact: &str) -> Result<(), ClientError> {
+        self.send(self.request(Method::DELETE, &format!("/v1/memory/{}", id(fact)?))).await.map(drop)
     }
 
     /// Lists the breakers of agents that are kept.
@@ -1096,6 +1184,47 @@ impl Client {
         let run = of_run(run_id);
         let limit = if run.is_empty() { "?limit=1000" } else { "&limit=1000" };
         self.get(&format!("/v1/data{run}{limit}")).await
+    }
+
+    /// Posts a message to the MCP door, and gives the messages that come back: none for a notification, one, or one after
+    /// the other where progress is told. Dropping the stream says that nobody waits any more.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn mcp(
+        &self,
+        headers: &[(&'static str, String)],
+        message: String,
+    ) -> Result<McpMessages, ClientError> {
+        let mut request = self
+            .request(Method::POST, "/mcp")
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .body(message);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let response = request.send().await.map_err(|source| self.unreachable(source))?;
+        let type_of = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        if type_of.is_some_and(|text| text.starts_with("text/event-stream")) {
+            let (client, mut parser) = (self.clone(), SseParser::default());
+            let events = response.bytes_stream().map(move |chunk| match chunk {
+                Ok(chunk) => parser.push(&chunk).into_iter().map(|event| Ok(event.data)).collect(),
+                Err(source) => vec![Err(client.unreachable(source))],
+            });
+            return Ok(Box::pin(events.flat_map(futures_util::stream::iter)));
+        }
+        let status = response.status().as_u16();
+        let body = response.text().await.map_err(|source| self.unreachable(source))?;
+        if let Ok(error) = serde_json::from_str(&body) {
+            return Err(ClientError::Api { error, status });
+        }
+        if status >= 400 && serde_json::from_str::<Value>(&body).is_err() {
+            return Err(ClientError::Protocol(format!("status {status}: {body}")));
+        }
+        // An error of the protocol comes with the status of one, and is an answer all the same.
+        let message = Some(body).filter(|body| !body.trim().is_empty());
+        Ok(Box::pin(futures_util::stream::iter(message.map(Ok))))
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -10,6 +10,7 @@ mod gate;
 mod goals;
 mod hooks;
 mod managed;
+mod memory;
 mod operators;
 mod runs;
 mod sessions;
@@ -36,15 +37,18 @@ pub use gate::{
     ExplanationView, JudgeParams, JudgementView, ProgressParams, RuleMatchView, SettleParams, VerdictView,
 };
 pub use goals::{
-    CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalParams, GoalStatusParams, GoalView,
-    GoalsView, LinkParams, LinkView, NoteParams,
+    CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalAlertView, GoalParams,
+    GoalStatusParams, GoalUpdateParams, GoalView, GoalsView, LinkParams, LinkView, NoteParams, RecheckView,
+    TurnRefParams,
 };
 pub use hooks::{BreakerView, BreakersView, HookAnswerView, HookDecisionView};
 pub use managed::{
     ActivityView, AnswerParams, AnsweredView, AttachView, BudgetView, DecommissionParams, DelegateParams,
-    DelegationList, DelegationView, HostParams, InboxItem, InboxView, ManagedActivityView, ManagedList,
-    ManagedView, QuestionView, ScreenView, SendParams, SentView, SessionUsageView,
+    DelegationList, DelegationView, HandoffParams, HandoffView, HostParams, InboxGoal, InboxItem, InboxView,
+    ManagedActivityView, ManagedList, ManagedView, QuestionView, ScreenView, SendParams, SentView,
+    SessionUsageView,
 };
+pub use memory::{FactSourceView, FactView, FactsView, RecallParams, RememberParams, SupersedeParams};
 pub use operators::{
     AcquireParams, AcquiredView, AssigneesView, DegradationParams, HandoverTraceView, HandoverView,
     MaterialView, OperatorJoinParams, OperatorJoinedView, OperatorView, OperatorsView, SeatHolderView,

@@ -8,6 +8,7 @@ pub mod http;
 
 pub mod discovery;
 
+pub mod mcp;
 pub mod operator;
 pub mod rpc;
 
@@ -17,6 +18,6 @@ mod escape;
 
 mod sse;
 
-pub use client::{Archived, BlueprintSaid, Client, ClientError, EventStream, UnsavedWork};
+pub use client::{Archived, BlueprintSaid, Client, ClientError, EventStream, McpMessages, UnsavedWork};
 pub use error::{ApiError, ErrorCode, ExitCode};
 pub use escape::escaped;

@@ -14,17 +14,29 @@
 //!
 //! `done` can be reached from `pending`, `inProgress` and `blocked`, and always through the [`gate`]. A goal that
 //! is done or abandoned takes no new links; somebody who wants to go on re-opens it by setting `inProgress`. Nothing
-//! goes back to `pending`. Setting the state that a goal already has changes nothing and is no error.
+//! goes back to `pending`. Setting the state that a goal already has changes nothing and is no error; it says that a
+//! person has seen the goal's alert. Whoever gives a goal up says why.
+//!
+//! A link goes from `launched` to `running` and `failed` by what its run or session tells itself, and is `verified` by
+//! evidence alone. Once evidence has spoken, for it or against it, what the run or session tells changes it no more.
 //!
 //! A refusal changes nothing: every function takes the goal by reference and gives a new one.
 
+mod depends;
 mod gate;
+mod refusal;
+mod schedule;
 
+pub use depends::{OtherGoal, Others, unfinished};
 pub use gate::{GateRefusal, Tally, Trees, gate};
+pub use refusal::GoalRefusal;
 
 use adjutant_model::event::Event;
-use adjutant_model::goal::{Criterion, Evidence, EvidenceSource, Goal, GoalLink, GoalStatus, LinkState};
-use adjutant_model::run::ErrorClass;
+use adjutant_model::goal::{
+    Criterion, Evidence, EvidenceSource, Goal, GoalAlert, GoalAlertKind, GoalLink, GoalStatus, LinkState,
+    Recheck,
+};
+use adjutant_model::session::SessionBudget;
 use adjutant_model::{GoalId, Timestamp};
 
 /// The longest description, note, task or criterion, in bytes.
@@ -43,6 +55,31 @@ pub struct NewGoal {
     pub acceptance: Vec<CriterionSpec>,
     /// The project's repository.
     pub project: Option<String>,
+    /// The goals that must be done before it.
+    pub depends_on: Vec<GoalId>,
+    /// What its pursuit may spend.
+    pub budget: SessionBudget,
+    /// Until when it is pursued.
+    pub deadline: Option<Timestamp>,
+    /// When its checks are run again by themselves, a cron expression in UTC.
+    pub recheck: Option<String>,
+}
+
+/// What is to be different about a goal; what is not said stays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GoalChange {
+    /// The intent.
+    pub description: Option<String>,
+    /// The project's repository.
+    pub project: Option<String>,
+    /// The goals that must be done before it.
+    pub depends_on: Option<Vec<GoalId>>,
+    /// What its pursuit may spend.
+    pub budget: Option<SessionBudget>,
+    /// Until when it is pursued; nothing inside takes the deadline away.
+    pub deadline: Option<Option<Timestamp>>,
+    /// When its checks are run again by themselves; nothing inside takes the schedule away.
+    pub recheck: Option<Option<String>>,
 }
 
 /// A criterion as a person writes it.
@@ -74,12 +111,30 @@ pub enum GoalCommand {
         /// What shows it.
         evidence: Option<Evidence>,
     },
+    /// Takes what a linked session or run tells of itself.
+    Follow {
+        /// The session's or run's id.
+        session_id: String,
+        /// Where it stands by its own word; never verified.
+        state: LinkState,
+    },
     /// Records evidence for a criterion; a failed check re-opens a goal that was done.
     AddEvidence {
         /// Which criterion, from 0.
         criterion: usize,
         /// The evidence.
         evidence: Evidence,
+    },
+    /// Changes what is wanted.
+    Change(GoalChange),
+    /// Sets when the schedule is due next: its checks have been run.
+    Rechecked,
+    /// Asks for a person's look.
+    Alert {
+        /// What it is about.
+        what: GoalAlertKind,
+        /// The same in words.
+        text: String,
     },
     /// Leaves a note.
     Note {
@@ -104,102 +159,17 @@ impl GoalCommand {
     }
 }
 
-/// Why a command on a goal was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum GoalRefusal {
-    /// A text says nothing.
-    #[error("the {what} is blank")]
-    Blank {
-        /// Which text.
-        what: &'static str,
-    },
-    /// A text is too long.
-    #[error("the {what} is longer than {TEXT_MAX} bytes")]
-    TooLong {
-        /// Which text.
-        what: &'static str,
-    },
-    /// There are too many of something.
-    #[error("a goal has at most {ITEMS_MAX} {what}")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-    },
-    /// The session or run is linked already.
-    #[error("`{session_id}` is linked to this goal already")]
-    DuplicateLink {
-        /// Which.
-        session_id: String,
-    },
-    /// The session or run is not linked.
-    #[error("`{session_id}` is not linked to this goal")]
-    UnknownLink {
-        /// Which.
-        session_id: String,
-    },
-    /// There is no such criterion.
-    #[error("there is no criterion {criterion}; the goal has {count}")]
-    UnknownCriterion {
-        /// Which, from 0.
-        criterion: usize,
-        /// How many there are.
-        count: usize,
-    },
-    /// A link cannot be verified without proof.
-    #[error("`verified` needs evidence: a check that passed or a named person's sign-off")]
-    EvidenceMissing,
-    /// A link cannot be verified by evidence that speaks against it.
-    #[error("the evidence did not pass, so it verifies nothing")]
-    EvidenceFailed,
-    /// A sign-off names nobody.
-    #[error("a sign-off needs the name of a person")]
-    AnonymousSignOff,
-    /// The goal is done or abandoned.
-    #[error("the goal is {}; set it to inProgress to go on with it", .status.as_str())]
-    Closed {
-        /// Where it stands.
-        status: GoalStatus,
-    },
-    /// The table has no such transition.
-    #[error("a goal that is {} cannot become {}", .from.as_str(), .to.as_str())]
-    Transition {
-        /// Where it stands.
-        from: GoalStatus,
-        /// Where it was to go.
-        to: GoalStatus,
-    },
-    /// The gate keeps it open.
-    #[error(transparent)]
-    Gate(#[from] GateRefusal),
-}
-
-impl GoalRefusal {
-    /// Says what may be done about it.
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            GoalRefusal::UnknownLink { .. } | GoalRefusal::UnknownCriterion { .. } => ErrorClass::Gone,
-            GoalRefusal::Blank { .. }
-            | GoalRefusal::TooLong { .. }
-            | GoalRefusal::TooMany { .. }
-            | GoalRefusal::DuplicateLink { .. }
-            | GoalRefusal::EvidenceMissing
-            | GoalRefusal::EvidenceFailed
-            | GoalRefusal::AnonymousSignOff
-            | GoalRefusal::Closed { .. }
-            | GoalRefusal::Transition { .. }
-            | GoalRefusal::Gate(_) => ErrorClass::User,
-        }
-    }
-}
-
 /// Makes a pending goal.
 ///
 /// # Errors
-/// [`GoalRefusal`] when a text is blank or too long, or when there are too many criteria.
-pub fn create(new: NewGoal, now: Timestamp) -> Result<(Goal, Vec<Event>), GoalRefusal> {
+/// [`GoalRefusal`] when a text is blank or too long, there are too many criteria, or a dependency or the schedule cannot
+/// be.
+pub fn create(new: NewGoal, others: &Others<'_>, now: Timestamp) -> Result<(Goal, Vec<Event>), GoalRefusal> {
     let description = words(new.description, "description")?;
     within(new.acceptance.len(), "criteria")?;
     let acceptance = new.acceptance.into_iter().map(criterion).collect::<Result<Vec<_>, _>>()?;
+    let depends_on = depends::checked(&new.id, new.depends_on, others)?;
+    let recheck = new.recheck.map(|cron| recheck(&acceptance, cron, now)).transpose()?;
     let event = Event::GoalCreated { description: description.clone(), criteria: acceptance.len() as u64 };
     let goal = Goal {
         id: new.id,
@@ -209,6 +179,11 @@ pub fn create(new: NewGoal, now: Timestamp) -> Result<(Goal, Vec<Event>), GoalRe
         sessions: Vec::new(),
         progress: 0,
         project: new.project,
+        depends_on,
+        budget: new.budget,
+        deadline: new.deadline,
+        recheck,
+        alert: None,
         notes: Vec::new(),
         created: now,
         updated: now,
@@ -220,17 +195,28 @@ pub fn create(new: NewGoal, now: Timestamp) -> Result<(Goal, Vec<Event>), GoalRe
 ///
 /// # Errors
 /// [`GoalRefusal`] when the command must not happen; the goal stays as it is.
-pub fn step(goal: &Goal, command: GoalCommand, now: Timestamp) -> Result<(Goal, Vec<Event>), GoalRefusal> {
+pub fn step(
+    goal: &Goal,
+    command: GoalCommand,
+    others: &Others<'_>,
+    now: Timestamp,
+) -> Result<(Goal, Vec<Event>), GoalRefusal> {
     let mut next = goal.clone();
     let events = match command {
         GoalCommand::Link { session_id, task } => link(&mut next, session_id, task)?,
         GoalCommand::SetLink { session_id, state, evidence } => {
-            set_link(&mut next, LinkChange { session_id, state, evidence })?
+            set_link(&mut next, LinkChange { session_id, state, evidence }, now)?
         }
-        GoalCommand::AddEvidence { criterion, evidence } => add_evidence(&mut next, criterion, evidence)?,
+        GoalCommand::Follow { session_id, state } => follow(&mut next, &session_id, state),
+        GoalCommand::AddEvidence { criterion, evidence } => {
+            add_evidence(&mut next, criterion, evidence, now)?
+        }
+        GoalCommand::Change(wanted) => change(&mut next, wanted, others, now)?,
+        GoalCommand::Rechecked => rechecked(&mut next, now)?,
+        GoalCommand::Alert { what, text } => alert(&mut next, GoalAlert { what, text, since: now }),
         GoalCommand::Note { text } => note(&mut next, text)?,
         GoalCommand::SetStatus { to, reason, trees } => {
-            set_status(&mut next, StatusChange { to, reason, trees })?
+            set_status(&mut next, StatusChange { to, reason, trees }, others)?
         }
     };
     if !events.is_empty() {
@@ -282,7 +268,7 @@ struct LinkChange {
     evidence: Option<Evidence>,
 }
 
-fn set_link(goal: &mut Goal, change: LinkChange) -> Result<Vec<Event>, GoalRefusal> {
+fn set_link(goal: &mut Goal, change: LinkChange, now: Timestamp) -> Result<Vec<Event>, GoalRefusal> {
     let LinkChange { session_id, state, evidence } = change;
     if goal.status == GoalStatus::Abandoned {
         return Err(GoalRefusal::Closed { status: goal.status });
@@ -307,13 +293,30 @@ fn set_link(goal: &mut Goal, change: LinkChange) -> Result<Vec<Event>, GoalRefus
     goal.progress = progress(&goal.sessions);
     let mut events = vec![Event::GoalLinkChanged { session_id: session_id.clone(), state }];
     if goal.status == GoalStatus::Done && state != LinkState::Verified {
-        let reason = format!("`{session_id}` is {} again", link_word(state));
-        events.push(enter(goal, GoalStatus::InProgress, Some(reason)));
+        events.push(reopen(goal, format!("`{session_id}` is {}", state.as_str()), now));
     }
     Ok(events)
 }
 
-fn add_evidence(goal: &mut Goal, index: usize, evidence: Evidence) -> Result<Vec<Event>, GoalRefusal> {
+fn follow(goal: &mut Goal, session_id: &str, state: LinkState) -> Vec<Event> {
+    let link = goal.sessions.iter_mut().find(|link| link.session_id == session_id);
+    let Some(link) = link.filter(|link| link.evidence.is_none() && link.state != state) else {
+        return Vec::new();
+    };
+    if !goal.status.is_open() || state == LinkState::Verified {
+        return Vec::new();
+    }
+    link.state = state;
+    goal.progress = progress(&goal.sessions);
+    vec![Event::GoalLinkChanged { session_id: session_id.to_owned(), state }]
+}
+
+fn add_evidence(
+    goal: &mut Goal,
+    index: usize,
+    evidence: Evidence,
+    now: Timestamp,
+) -> Result<Vec<Event>, GoalRefusal> {
     if goal.status == GoalStatus::Abandoned {
         return Err(GoalRefusal::Closed { status: goal.status });
     }
@@ -326,9 +329,79 @@ fn add_evidence(goal: &mut Goal, index: usize, evidence: Evidence) -> Result<Vec
     criterion.evidence = Some(evidence.clone());
     let mut events = vec![Event::GoalEvidence { criterion: index as u64, evidence }];
     if failed && goal.status == GoalStatus::Done {
-        events.push(enter(goal, GoalStatus::InProgress, Some(reason)));
+        events.push(reopen(goal, reason, now));
     }
     Ok(events)
+}
+
+fn change(
+    goal: &mut Goal,
+    wanted: GoalChange,
+    others: &Others<'_>,
+    now: Timestamp,
+) -> Result<Vec<Event>, GoalRefusal> {
+    let GoalChange { description, project, depends_on, budget, deadline, recheck: schedule } = wanted;
+    let is_schedule_alone = description.is_none()
+        && project.is_none()
+        && depends_on.is_none()
+        && budget.is_none()
+        && deadline.is_none();
+    // A goal that is done keeps what it was proved by, but may be proved again from time to time.
+    if !(is_schedule_alone && goal.status == GoalStatus::Done) {
+        require_open(goal)?;
+    }
+    let mut what = Vec::new();
+    if let Some(description) = description {
+        goal.description = words(description, "description")?;
+        what.push("description");
+    }
+    if let Some(project) = project {
+        goal.project = Some(words(project, "project")?);
+        what.push("project");
+    }
+    if let Some(depends_on) = depends_on {
+        goal.depends_on = depends::checked(&goal.id, depends_on, others)?;
+        what.push("depends_on");
+    }
+    if let Some(budget) = budget {
+        goal.budget = budget;
+        what.push("budget");
+    }
+    if let Some(deadline) = deadline {
+        goal.deadline = deadline;
+        what.push("deadline");
+    }
+    if let Some(schedule) = schedule {
+        goal.recheck = schedule.map(|cron| recheck(&goal.acceptance, cron, now)).transpose()?;
+        what.push("recheck");
+    }
+    Ok(changed(&what))
+}
+
+fn changed(what: &[&str]) -> Vec<Event> {
+    match what {
+        [] => Vec::new(),
+        what => vec![Event::GoalChanged { what: what.iter().map(|name| (*name).to_owned()).collect() }],
+    }
+}
+
+fn recheck(acceptance: &[Criterion], cron: String, now: Timestamp) -> Result<Recheck, GoalRefusal> {
+    if acceptance.iter().all(|criterion| criterion.check.is_none()) {
+        return Err(GoalRefusal::NothingToRecheck);
+    }
+    let next_at = schedule::next(&cron, now)?;
+    Ok(Recheck { cron, next_at })
+}
+
+fn rechecked(goal: &mut Goal, now: Timestamp) -> Result<Vec<Event>, GoalRefusal> {
+    let Some(recheck) = &mut goal.recheck else { return Ok(Vec::new()) };
+    recheck.next_at = schedule::next(&recheck.cron, now)?;
+    Ok(changed(&["next_check"]))
+}
+
+fn alert(goal: &mut Goal, alert: GoalAlert) -> Vec<Event> {
+    goal.alert = Some(alert);
+    changed(&["alert"])
 }
 
 fn note(goal: &mut Goal, text: String) -> Result<Vec<Event>, GoalRefusal> {
@@ -344,17 +417,21 @@ struct StatusChange {
     trees: Trees,
 }
 
-fn set_status(goal: &mut Goal, change: StatusChange) -> Result<Vec<Event>, GoalRefusal> {
+fn set_status(goal: &mut Goal, change: StatusChange, others: &Others<'_>) -> Result<Vec<Event>, GoalRefusal> {
     let StatusChange { to, reason, trees } = change;
+    let reason = reason.map(|reason| words(reason, "reason")).transpose()?;
     if goal.status == to {
-        return Ok(Vec::new());
+        return Ok(goal.alert.take().map_or_else(Vec::new, |_seen| changed(&["alert"])));
     }
     if !can(goal.status, to) {
         return Err(GoalRefusal::Transition { from: goal.status, to });
     }
-    if to == GoalStatus::Done {
-        gate(goal, &trees)?;
+    match to {
+        GoalStatus::Done => gate(goal, &trees, &unfinished(&goal.depends_on, others))?,
+        GoalStatus::Abandoned if reason.is_none() => return Err(GoalRefusal::Blank { what: "reason" }),
+        GoalStatus::Pending | GoalStatus::InProgress | GoalStatus::Blocked | GoalStatus::Abandoned => {}
     }
+    goal.alert = None;
     Ok(vec![enter(goal, to, reason)])
 }
 
@@ -363,17 +440,23 @@ fn enter(goal: &mut Goal, to: GoalStatus, reason: Option<String>) -> Event {
     Event::GoalStatusChanged { from, to, reason }
 }
 
+/// Takes a goal that was done up again, since what proved it does so no more.
+fn reopen(goal: &mut Goal, reason: String, now: Timestamp) -> Event {
+    goal.alert = Some(GoalAlert { what: GoalAlertKind::Reopened, text: reason.clone(), since: now });
+    enter(goal, GoalStatus::InProgress, Some(reason))
+}
+
 fn require_open(goal: &Goal) -> Result<(), GoalRefusal> {
-    match goal.status {
-        GoalStatus::Pending | GoalStatus::InProgress | GoalStatus::Blocked => Ok(()),
-        GoalStatus::Done | GoalStatus::Abandoned => Err(GoalRefusal::Closed { status: goal.status }),
+    match goal.status.is_open() {
+        true => Ok(()),
+        false => Err(GoalRefusal::Closed { status: goal.status }),
     }
 }
 
 fn require_named(evidence: &Evidence) -> Result<(), GoalRefusal> {
     match &evidence.source {
         EvidenceSource::SignOff { person } if person.trim().is_empty() => Err(GoalRefusal::AnonymousSignOff),
-        EvidenceSource::SignOff { .. } | EvidenceSource::Check { .. } => Ok(()),
+        EvidenceSource::SignOff { .. } | EvidenceSource::Check { .. } | EvidenceSource::Turn { .. } => Ok(()),
     }
 }
 
@@ -398,15 +481,6 @@ fn words(text: String, what: &'static str) -> Result<String, GoalRefusal> {
 
 fn within(count: usize, what: &'static str) -> Result<(), GoalRefusal> {
     if count > ITEMS_MAX { Err(GoalRefusal::TooMany { what }) } else { Ok(()) }
-}
-
-fn link_word(state: LinkState) -> &'static str {
-    match state {
-        LinkState::Launched => "launched",
-        LinkState::Running => "running",
-        LinkState::Verified => "verified",
-        LinkState::Failed => "failed",
-    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ pub mod shell;
 pub mod run;
 
 pub mod delegation;
+pub mod handoff;
 pub mod session;
 
 pub mod enhance;
@@ -44,6 +45,8 @@ pub mod output;
 pub mod data;
 
 pub mod limits;
+
+pub mod memory;
 
 pub mod redact;
 

@@ -24,6 +24,7 @@ mod activity;
 mod budget;
 mod lifecycle;
 pub mod name;
+pub mod status;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,11 @@ impl Refusal {
     pub(crate) fn invalid(error: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidRequest, error)
     }
+
+    /// Gives the error itself.
+    pub(crate) fn error(&self) -> &ApiError {
+        &self.error
+    }
 }
 
 impl From<ApiError> for Refusal {

@@ -58,7 +58,9 @@ pub(crate) async fn caller(
         Err(error) => return Refusal::from(error).into_response(),
     };
     let delegates = caller.of_session.is_some() && is_of_delegations(request.method(), request.uri().path());
-    if !delegates && !plane.may(&caller, verb(request.method(), request.uri().path())) {
+    // What a tool does, and who may call it, the tool says.
+    let is_of_tools = request.uri().path() == "/mcp";
+    if !delegates && !is_of_tools && !plane.may(&caller, verb(request.method(), request.uri().path())) {
         let error = format!("the role {} may not do this", caller.role.as_str());
         return Refusal::new(ErrorCode::Forbidden, error).into_response();
     }
@@ -119,6 +121,9 @@ fn verb(method: &Method, path: &str) -> Verb {
         false if below("/v1/errors") && path.ends_with("/report") => Verb::Own,
         true if below("/v1/data") => Verb::Fetch,
         false if below("/v1/data") => Verb::Produce,
+        false if path == "/v1/memory/recall" => Verb::Fetch,
+        true if below("/v1/memory") => Verb::Fetch,
+        false if below("/v1/memory") => Verb::Produce,
         false if below("/v1/approvals") => Verb::Answer,
         // It says what is wrong and keeps nothing.
         false if path == "/v1/blueprints:lint" => Verb::Read,
@@ -210,6 +215,11 @@ mod tests {
             (Method::POST, "/v1/data/report", Verb::Produce),
             (Method::GET, "/v1/data/report", Verb::Fetch),
             (Method::HEAD, "/v1/data/report", Verb::Fetch),
+            (Method::POST, "/v1/memory", Verb::Produce),
+            (Method::GET, "/v1/memory", Verb::Fetch),
+            (Method::POST, "/v1/memory/recall", Verb::Fetch),
+            (Method::POST, "/v1/memory/x/supersede", Verb::Produce),
+            (Method::DELETE, "/v1/memory/x", Verb::Produce),
             (Method::GET, "/v1/sessions", Verb::Admit),
             (Method::DELETE, "/v1/sessions/x", Verb::Admit),
             (Method::POST, "/v1/sessions/managed", Verb::Operate),

@@ -1,13 +1,17 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
 mod errors;
+mod goals;
 mod hooks;
 mod managed;
+mod memory;
 mod operators;
 
 pub(crate) use errors::{consent, error_detail, errors, report_preview, reported};
+pub(crate) use goals::{goal, goals};
 pub(crate) use hooks::{breaker, hook_answer};
-pub(crate) use managed::{delegation, inbox, managed, managed_activity, screen, shell_line};
+pub(crate) use managed::{delegation, handoff, inbox, managed, managed_activity, screen, shell_line};
+pub(crate) use memory::{fact, found_fact};
 pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
 
 use adjutant_engine::data;
@@ -22,7 +26,6 @@ use adjutant_model::action::TokenRecord;
 use adjutant_model::client_run::Approval;
 use adjutant_model::data::OutputRecord;
 use adjutant_model::event::JournalRow;
-use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, LinkState};
 use adjutant_model::issue::{EnhanceEntry, EnhanceOutcome, EnhanceSetting, Issue, Verdict};
 use adjutant_model::policy::{GateStage, Judgement};
 use adjutant_model::registry::{BlueprintVersion, VersionSelector};
@@ -582,55 +585,6 @@ fn verdict(judgement: &Judgement) -> http::VerdictView {
         rule: judgement.rule.clone(),
         reason: judgement.reason.clone(),
         matched: matched.collect(),
-    }
-}
-
-pub(crate) fn goal(goal: &Goal) -> http::GoalView {
-    http::GoalView {
-        id: goal.id.to_string(),
-        description: goal.description.clone(),
-        status: goal.status.as_str().to_owned(),
-        acceptance: goal.acceptance.iter().map(criterion).collect(),
-        sessions: goal.sessions.iter().map(link).collect(),
-        progress: goal.progress,
-        project: goal.project.clone(),
-        notes: goal.notes.clone(),
-        created: goal.created.to_string(),
-        updated: goal.updated.to_string(),
-    }
-}
-
-fn criterion(criterion: &Criterion) -> http::CriterionView {
-    http::CriterionView {
-        text: criterion.text.clone(),
-        check: criterion.check.clone(),
-        evidence: criterion.evidence.as_ref().map(evidence),
-    }
-}
-
-fn link(link: &GoalLink) -> http::LinkView {
-    let state = match link.state {
-        LinkState::Launched => "launched",
-        LinkState::Running => "running",
-        LinkState::Verified => "verified",
-        LinkState::Failed => "failed",
-    };
-    http::LinkView {
-        session_id: link.session_id.clone(),
-        task: link.task.clone(),
-        state: state.to_owned(),
-        evidence: link.evidence.as_ref().map(evidence),
-    }
-}
-
-fn evidence(evidence: &Evidence) -> http::EvidenceView {
-    http::EvidenceView {
-        source: serde_json::to_value(&evidence.source).expect("a source is JSON"),
-        passed: evidence.passed,
-        tree: evidence.tree.clone(),
-        workspace: evidence.workspace.clone(),
-        detail: evidence.detail.clone(),
-        at: evidence.at.to_string(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The doors of Adjutant: HTTP, and JSON-RPC over WebSocket.
+//! The doors of Adjutant: HTTP, JSON-RPC over WebSocket, and MCP.
 //!
 //! A door checks who asks and what the request says, and hands it to the plane; it decides nothing and keeps
 //! nothing. Every error leaves in one form.
@@ -21,7 +21,10 @@ mod operator;
 
 mod rpc;
 
+mod mcp;
+
 mod serve;
 
+pub use mcp::OfflineMcp;
 pub use rpc::Authentication;
 pub use serve::{Listeners, openapi_json, router, serve};

@@ -3,10 +3,11 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, data, enhance, errors, events, gate, goals, hooks, managed, operators, runs,
-    sessions, status, steps, tasks, workers, workspaces,
+    approvals, blueprints, data, enhance, errors, events, gate, goals, handoffs, hooks, managed, memory,
+    operators, runs, sessions, status, steps, tasks, workers, workspaces,
 };
 use crate::leftover;
+use crate::mcp;
 use crate::operator;
 use crate::rpc::{self, Authentication};
 use adjutant_engine::Plane;
@@ -29,7 +30,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 /// A body is at most so large.
-const BODY_BYTES_MAX: usize = 2 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 2 << 20;
 
 /// Requests that are being answered may take so long after the daemon was told to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
@@ -67,6 +68,7 @@ pub fn router(plane: Plane, authentication: Authentication) -> Router {
     documented()
         .0
         .route("/openapi.json", document)
+        .route_service("/mcp", mcp::service(plane.clone()))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state((plane.clone(), authentication), auth::caller))
@@ -106,7 +108,7 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(runs::cancel))
         .routes(routes!(events::stream))
         .routes(routes!(goals::create, goals::list))
-        .routes(routes!(goals::get))
+        .routes(routes!(goals::get, goals::update))
         .routes(routes!(goals::link))
         .routes(routes!(goals::evidence))
         .routes(routes!(goals::note))
@@ -165,11 +167,16 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(managed::interrupt))
         .routes(routes!(managed::send))
         .routes(routes!(managed::delegate, managed::delegations))
+        .routes(routes!(handoffs::handoff))
         .routes(routes!(managed::answer))
         .routes(routes!(managed::activity))
         .routes(routes!(managed::screen))
         .routes(routes!(managed::attach))
         .routes(routes!(managed::inbox))
+        .routes(routes!(memory::remember, memory::list))
+        .routes(routes!(memory::recall))
+        .routes(routes!(memory::get, memory::forget))
+        .routes(routes!(memory::supersede))
         .routes(routes!(sessions::create, sessions::list, sessions::leave))
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::token_create, sessions::tokens))

@@ -64,6 +64,27 @@ impl Store {
         .await
     }
 
+    /// Gives what the hooks of a session told last, in order.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn hook_events_last(
+        &self,
+        session_id: SessionId,
+        limit: usize,
+    ) -> Result<Vec<HookRecord>, ReadError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read(move |snapshot| {
+            let sql = "SELECT number, session_id, event, tool, size, decision, payload, at FROM hook_events \
+                       WHERE session_id = ?1 ORDER BY number DESC LIMIT ?2";
+            let key = (session_id.to_string(), limit);
+            let mut last = snapshot.select(sql, key, |row| record_of_row(snapshot, row))?;
+            last.reverse();
+            Ok(last)
+        })
+        .await
+    }
+
     /// Counts what [`Write::hook_events_forget`] would forget if it had no limit.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 26] = [
+pub(crate) const MIGRATIONS: [Migration; 30] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -446,6 +446,61 @@ CREATE TABLE breakers (
 );
 CREATE INDEX delegations_by_session ON delegations (session, created_at);
 CREATE INDEX delegations_open ON delegations (created_at) WHERE open;",
+    },
+    Migration {
+        name: "how full a session says that its context is",
+        sql: "CREATE TABLE context_usage (
+    session TEXT PRIMARY KEY,
+    used INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);",
+    },
+    Migration {
+        name: "what goals wait for, may spend, are checked by again, and want a person to see",
+        sql: "ALTER TABLE goals ADD COLUMN depends_on TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE goals ADD COLUMN budget TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE goals ADD COLUMN deadline_at INTEGER;
+ALTER TABLE goals ADD COLUMN recheck TEXT;
+ALTER TABLE goals ADD COLUMN recheck_at INTEGER;
+ALTER TABLE goals ADD COLUMN alert TEXT;
+CREATE INDEX goals_in_order ON goals (created_at, id);
+CREATE INDEX goals_by_status ON goals (status, created_at, id);
+CREATE INDEX goals_by_recheck ON goals (recheck_at) WHERE recheck_at IS NOT NULL;
+CREATE INDEX goals_with_alert ON goals (created_at) WHERE alert IS NOT NULL;",
+    },
+    Migration {
+        name: "what is remembered, and the index of its words",
+        sql: "CREATE TABLE facts (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    scope TEXT NOT NULL,
+    text TEXT NOT NULL,
+    text_hash TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    source TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    valid_until INTEGER,
+    successor TEXT,
+    superseded_at INTEGER
+);
+CREATE INDEX facts_by_scope ON facts (scope, text_hash);
+CREATE VIRTUAL TABLE facts_fts USING fts5 (
+    text, tags, content = 'facts', content_rowid = 'number', tokenize = 'porter unicode61 remove_diacritics 2'
+);",
+    },
+    Migration {
+        name: "sessions whose work is handed over to another agent",
+        sql: "CREATE TABLE handoffs (
+    id TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    request_key TEXT,
+    open INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX handoffs_by_key ON handoffs (session, request_key);
+CREATE INDEX handoffs_open ON handoffs (created_at) WHERE open;",
     },
     Migration {
         name: "errors that were captured, and their reports",

@@ -107,7 +107,11 @@ CREATE TABLE goals (
     notes TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
-);
+, depends_on TEXT NOT NULL DEFAULT '[]', budget TEXT NOT NULL DEFAULT '{}', deadline_at INTEGER, recheck TEXT, recheck_at INTEGER, alert TEXT);
+CREATE INDEX goals_in_order ON goals (created_at, id);
+CREATE INDEX goals_by_status ON goals (status, created_at, id);
+CREATE INDEX goals_by_recheck ON goals (recheck_at) WHERE recheck_at IS NOT NULL;
+CREATE INDEX goals_with_alert ON goals (created_at) WHERE alert IS NOT NULL;
 
 -- Tokens, by the hash of the secret.
 CREATE TABLE tokens (
@@ -369,6 +373,44 @@ CREATE TABLE delegations (
 CREATE INDEX delegations_by_session ON delegations (session, created_at);
 CREATE INDEX delegations_open ON delegations (created_at) WHERE open;
 
+-- How full a session has last said that its context is, in tokens.
+CREATE TABLE context_usage (
+    session TEXT PRIMARY KEY,
+    used INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);
+
+-- What is remembered, and the index of its words.
+CREATE TABLE facts (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    scope TEXT NOT NULL,
+    text TEXT NOT NULL,
+    text_hash TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    source TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    valid_until INTEGER,
+    successor TEXT,
+    superseded_at INTEGER
+);
+CREATE INDEX facts_by_scope ON facts (scope, text_hash);
+CREATE VIRTUAL TABLE facts_fts USING fts5 (
+    text, tags, content = 'facts', content_rowid = 'number', tokenize = 'porter unicode61 remove_diacritics 2'
+);
+
+-- The handing over of sessions' work to other agents: the record as JSON, and what it is selected by.
+CREATE TABLE handoffs (
+    id TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    request_key TEXT,
+    open INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX handoffs_by_key ON handoffs (session, request_key);
+CREATE INDEX handoffs_open ON handoffs (created_at) WHERE open;
 -- Errors that were captured: a row for all that are equal, without secrets; what was shown of them, under the hash that
 -- consent names; and what was agreed to.
 CREATE TABLE errors (

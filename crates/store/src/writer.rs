@@ -8,7 +8,7 @@ use crate::batch::{self, Ledger};
 use crate::dialect;
 use crate::fault::Faults;
 use crate::store::{Health, WriteFailure};
-use crate::write::{Committed, Write, WriteError};
+use crate::write::{Committed, Residue, Write, WriteError};
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -61,6 +61,8 @@ pub(crate) struct Writer {
     committed: watch::Sender<i64>,
     health: Arc<Mutex<Health>>,
     log: Log,
+    /// Whether the log still holds what was to be removed from the files.
+    log_to_wipe: bool,
     refused: u64,
     faults: Faults,
 }
@@ -86,6 +88,7 @@ impl Writer {
             committed,
             health,
             log: Log::Good,
+            log_to_wipe: false,
             refused: 0,
             faults: Faults::default(),
         }
@@ -146,7 +149,24 @@ impl Writer {
                 Received::Nothing => self.head_catch_up(),
             }
         }
+        while self.log_to_wipe {
+            match receive_within(queue, IDLE) {
+                Received::Command(command) => return Some(command),
+                Received::Closed => return None,
+                Received::Nothing => self.log_wipe(),
+            }
+        }
         queue.blocking_recv()
+    }
+
+    /// Empties the log, which still holds pages as they were; a reader of an old snapshot keeps it from doing so, and
+    /// then it is tried again.
+    fn log_wipe(&mut self) {
+        let emptied = dialect::checkpoint(&self.db);
+        self.log_to_wipe = matches!(emptied, Ok(dialect::Checkpoint::Blocked));
+        if let Err(error) = emptied {
+            tracing::warn!(%error, "the log of the store holds what was removed until it is written over");
+        }
     }
 
     /// Brings the head up; when that fails it is tried again after the next write.
@@ -202,6 +222,10 @@ impl Writer {
         let fault = self.faults.before()?;
         let answers = batch::commit(&self.db, &mut self.ledger, entries)?;
         self.faults.after(fault)?;
+        let wiped = |(entry, answer): (&&Write, &Answer)| entry.residue() == Residue::None && answer.is_ok();
+        if entries.iter().zip(&answers).any(wiped) {
+            self.log_wipe();
+        }
         if answers.iter().any(Result::is_ok) {
             self.went_through();
         }

@@ -65,6 +65,7 @@ pub(crate) async fn run(folder: &Path, args: DemoArgs) -> Result<Code> {
         description: "make the sample project's tests pass".to_owned(),
         acceptance: vec![criterion],
         project: Some(project.to_string_lossy().into_owned()),
+        ..GoalParams::default()
     };
     let goal = client.goal_create(&params).await?;
     print(&format!("2. a goal that only a passing check closes: {}", goal.id))?;

@@ -114,9 +114,13 @@ pub(crate) async fn run(client: &Client, args: GoalArgs) -> Result<Code> {
                 checks.into_iter().map(|check| CriterionParams { text: String::new(), check: Some(check) });
             let texts = texts.into_iter().map(|text| CriterionParams { text, check: None });
             let project = repo.map(|repo| absolute(&repo)).transpose()?;
-            client
-                .goal_create(&GoalParams { description, acceptance: checks.chain(texts).collect(), project })
-                .await?
+            let params = GoalParams {
+                description,
+                acceptance: checks.chain(texts).collect(),
+                project,
+                ..GoalParams::default()
+            };
+            client.goal_create(&params).await?
         }
         GoalCommand::List { status } => {
             let goals = client.goals(status.as_deref()).await?;
@@ -142,7 +146,9 @@ pub(crate) async fn run(client: &Client, args: GoalArgs) -> Result<Code> {
         GoalCommand::Check { goal } => return check(client, &goal, form).await,
         GoalCommand::Close { goal } => close(client, &goal).await?,
         GoalCommand::SignOff { goal, criterion, person, words } => {
-            act(client, &goal, "evidence", &EvidenceParams { criterion, person, words }).await?
+            let (criterion, person, words) = (Some(criterion), Some(person), Some(words));
+            let said = EvidenceParams { criterion, person, words, ..EvidenceParams::default() };
+            act(client, &goal, "evidence", &said).await?
         }
         GoalCommand::Note { goal, note } => act(client, &goal, "notes", &NoteParams { note }).await?,
         GoalCommand::Status { goal, status, reason } => {
@@ -272,7 +278,7 @@ mod tests {
     fn goal(acceptance: Value, sessions: Value, project: Value) -> GoalView {
         serde_json::from_value(json!({
             "id": "g-1", "description": "d", "status": "inProgress", "acceptance": acceptance, "sessions": sessions,
-            "progress": 0, "project": project, "notes": [], "created": "", "updated": "",
+            "progress": 0, "project": project, "depends_on": [], "budget": {}, "notes": [], "created": "", "updated": "",
         }))
         .unwrap()
     }

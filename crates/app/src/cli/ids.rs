@@ -13,6 +13,8 @@ const LOOK_AT: usize = 1000;
 const RUN_ID_LEN: usize = 36;
 /// A task's id is so long.
 const TASK_ID_LEN: usize = 37;
+/// A fact's id is so long.
+const FACT_ID_LEN: usize = 37;
 /// An issue's id is so long.
 const ISSUE_ID_LEN: usize = 34;
 /// An error's fingerprint is so long.
@@ -108,6 +110,15 @@ pub(crate) async fn issue(client: &Client, given: &str) -> Result<String> {
     }
     let issues = client.issues(None, None).await?.issues;
     pick("issue", given, issues.iter().map(|issue| issue.issue_id.as_str()))
+}
+
+/// Finds the fact that is meant, among those that hold and those that hold no more.
+pub(crate) async fn fact(client: &Client, given: &str) -> Result<String> {
+    if given.len() == FACT_ID_LEN {
+        return Ok(given.to_owned());
+    }
+    let facts = client.memory(&(None, None), true).await?.facts;
+    pick("fact", given, facts.iter().map(|fact| fact.id.as_str()))
 }
 
 /// Finds the session that is meant: a name goes before a part of an id.

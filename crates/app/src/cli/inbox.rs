@@ -8,7 +8,7 @@ use crate::progress::visible_line;
 use adjutant_engine::clock;
 use adjutant_model::Timestamp;
 use adjutant_protocol::ExitCode as Code;
-use adjutant_protocol::http::{ApprovalView, InboxItem, InboxView};
+use adjutant_protocol::http::{ApprovalView, InboxGoal, InboxItem, InboxView};
 use adjutant_rules::approval::ASK;
 use anyhow::Result;
 use clap::Args;
@@ -51,7 +51,8 @@ struct Waiting<'a> {
 /// Lists what waits, the longest first.
 fn lines(inbox: &InboxView, (paper, now): (Paper, Timestamp)) -> Vec<String> {
     let approvals = inbox.approvals.iter().map(of_approval);
-    let mut waiting: Vec<Waiting<'_>> = approvals.chain(inbox.sessions.iter().map(of_session)).collect();
+    let others = inbox.sessions.iter().map(of_session).chain(inbox.goals.iter().map(of_goal));
+    let mut waiting: Vec<Waiting<'_>> = approvals.chain(others).collect();
     if waiting.is_empty() {
         return vec!["nothing waits for you".to_owned()];
     }
@@ -108,6 +109,21 @@ fn of_session(item: &InboxItem) -> Waiting<'_> {
     }
 }
 
+fn of_goal(item: &InboxGoal) -> Waiting<'_> {
+    let id = quoted(&item.goal_id);
+    Waiting {
+        since: &item.since,
+        who: visible_line(&item.goal_id),
+        what: format!("{}: {}", item.kind, visible_line(&item.text)),
+        tone: Tone::Bad,
+        more: vec![visible_line(&item.description)],
+        answers: vec![
+            format!("`adjutant goal show {id}`"),
+            format!("`adjutant goal status {id} inProgress`"),
+        ],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::session::sample::question;
@@ -138,6 +154,9 @@ mod tests {
                 {"session_id": "t", "name": "web", "kind": "errored", "text": "no git", "since": "2026-01-31T11:59:30.000Z"},
                 {"session_id": "u", "name": "old", "kind": "quota", "text": "until noon", "since": "2026-01-31T11:59:40.000Z"},
             ],
+            "goals": [
+                {"goal_id": "g-1", "description": "clean slugs", "kind": "reopened", "text": "not met any more: tests", "since": "2026-01-31T11:59:50.000Z"},
+            ],
         });
         assert_eq!(
             shown(inbox, None),
@@ -154,6 +173,10 @@ mod tests {
                 "        `adjutant session show web`",
                 "20 s    old  quota: until noon",
                 "        `adjutant session show old`",
+                "10 s    g-1  reopened: not met any more: tests",
+                "        clean slugs",
+                "        `adjutant goal show g-1`",
+                "        `adjutant goal status g-1 inProgress`",
             ]
         );
     }

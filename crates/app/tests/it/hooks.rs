@@ -2,7 +2,7 @@
 
 use crate::BINARY;
 use adjutant_engine::Plane;
-use adjutant_engine::approvals::{Answer, Answerer};
+use adjutant_engine::approvals::{Answer, Answerer, Face};
 use adjutant_model::SessionId;
 use adjutant_model::client_run::ApprovalStatus;
 use adjutant_model::id::Uuid;
@@ -142,7 +142,8 @@ async fn a_person_answers_while_the_hook_waits() {
             let pending = async || Ok(plane.approvals(Some(ApprovalStatus::Pending), 1).await?.pop());
             let approval = until(plane, pending).await;
             let caller = plane.unauthenticated_owner();
-            let answerer = Answerer { caller: &caller, connection: None, reason: "I say so" };
+            let answerer =
+                Answerer { caller: &caller, connection: None, face: Face::Person, reason: "I say so" };
             plane.approval_answer(&approval.id, said, answerer).await.unwrap();
         });
         let output = &answer["hookSpecificOutput"];

@@ -16,6 +16,7 @@ mod enhance;
 mod errors;
 mod goals;
 mod hooks;
+mod mcp;
 mod rehearsal;
 mod reports;
 mod run;

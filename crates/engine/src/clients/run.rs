@@ -26,6 +26,7 @@ use super::recover::{self, Cut};
 use super::subscriber::{RunEvent, RunTail, Subscriber};
 use crate::clock;
 use crate::error::EngineError;
+use crate::goals;
 use crate::plane::Core;
 use crate::policies::RunPolicies;
 use adjutant_model::Timestamp;
@@ -203,7 +204,7 @@ impl Owner {
             self.tell(std::mem::take(&mut batch.told)).await;
             batch.replies.into_iter().for_each(|reply| reply());
             if batch.ended {
-                return;
+                return goals::told(&self.core, &self.run.id);
             }
         }
     }

@@ -5,25 +5,25 @@ use crate::error::EngineError;
 use crate::plane::Core;
 use crate::worker::check::{self, CheckPlace};
 use crate::workspaces;
-use adjutant_model::RunId;
 use adjutant_model::blueprint::{CheckCommand, CheckSpec};
 use adjutant_model::goal::{Evidence, EvidenceSource, Goal};
+use adjutant_model::run::TurnRecord;
+use adjutant_model::{Holder, RunId, SessionId, Timestamp, Value};
 use adjutant_rules::goal::Trees;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use tokio_util::sync::CancellationToken;
 
 /// A directory that a goal's checks run in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) path: PathBuf,
-    /// The linked run whose workspace it is.
+    /// The linked run or session whose workspace it is.
     pub(super) link: Option<String>,
     /// Whether what is found here is the criteria's evidence: so it is in the workspace that was linked last.
     pub(super) speaks_for_criteria: bool,
 }
 
-/// Gives the workspaces of the linked runs, or the project when there is none.
+/// Gives the workspaces of what is linked, or the project when there is none.
 pub(super) async fn places(core: &Core, goal: &Goal) -> Result<Vec<Place>, EngineError> {
     if goal.acceptance.iter().all(|criterion| criterion.check.is_none()) {
         return Err(EngineError::Conflict {
@@ -33,9 +33,7 @@ pub(super) async fn places(core: &Core, goal: &Goal) -> Result<Vec<Place>, Engin
     }
     let mut places = Vec::new();
     for link in &goal.sessions {
-        let Ok(run_id) = link.session_id.parse::<RunId>() else { continue };
-        let workspace = core.store.run_get(&run_id).await?.and_then(|run| run.workspace);
-        let path = workspace.map(|workspace| PathBuf::from(workspace.path)).filter(|path| path.is_dir());
+        let path = place_of(core, &link.session_id).await?;
         places.extend(path.map(|path| Place {
             path,
             link: Some(link.session_id.clone()),
@@ -43,19 +41,73 @@ pub(super) async fn places(core: &Core, goal: &Goal) -> Result<Vec<Place>, Engin
         }));
     }
     if places.is_empty() {
-        let project = goal.project.as_ref().map(PathBuf::from);
-        places.extend(project.map(|path| Place { path, link: None, speaks_for_criteria: true }));
+        places.extend(project(goal).map(|path| Place { path, link: None, speaks_for_criteria: true }));
     }
     match places.last_mut() {
         Some(last) => last.speaks_for_criteria = true,
         None => {
             return Err(EngineError::Conflict {
                 message: format!("goal {} has no place to run its checks in", goal.id),
-                hint: Some("link a run that has a workspace, or make the goal with `--repo`".to_owned()),
+                hint: Some(
+                    "link a run or session that has a workspace, or make the goal with `--repo`".to_owned(),
+                ),
             });
         }
     }
     Ok(places)
+}
+
+/// Gives where the criteria are looked at: the workspace that was linked last, or the project.
+pub(super) async fn speaking_place(core: &Core, goal: &Goal) -> Result<Option<PathBuf>, EngineError> {
+    for link in goal.sessions.iter().rev() {
+        if let Some(path) = place_of(core, &link.session_id).await? {
+            return Ok(Some(path));
+        }
+    }
+    Ok(project(goal))
+}
+
+fn project(goal: &Goal) -> Option<PathBuf> {
+    goal.project.as_ref().map(PathBuf::from).filter(|path| path.is_dir())
+}
+
+/// Gives the directory of a linked run or session, while it is there.
+pub(super) async fn place_of(core: &Core, session_id: &str) -> Result<Option<PathBuf>, EngineError> {
+    let holder = match (session_id.parse::<SessionId>(), session_id.parse::<RunId>()) {
+        (Ok(id), _) => Holder::Session(id),
+        (Err(_), Ok(id)) => Holder::Run(id),
+        (Err(_), Err(_)) => return Ok(None),
+    };
+    let workspace = core.store.workspace_of(&holder).await?;
+    Ok(workspace.map(|workspace| PathBuf::from(workspace.path)).filter(|path| path.is_dir()))
+}
+
+/// Gives the tree that a directory has, and the directory's name in evidence; nothing outside of git.
+pub(super) async fn tree_in(core: &Core, path: &Path) -> Result<Option<(String, String)>, EngineError> {
+    let tree = workspaces::tree(&core.git, path).await.map_err(workspaces::git_refused)?;
+    Ok(tree.map(|tree| (tree, path.to_string_lossy().into_owned())))
+}
+
+/// Makes evidence of a step whose result says whether it passed, and of which tree.
+pub(super) fn of_turn(
+    run_id: &RunId,
+    turn: TurnRecord,
+    workspace: Option<String>,
+    at: Timestamp,
+) -> Result<Evidence, EngineError> {
+    let said = |name: &str| turn.output.as_ref().and_then(|output| output.as_object()?.get(name).cloned());
+    let (Some(Value::Bool(passed)), Some(Value::String(tree))) = (said("passed"), said("tree")) else {
+        return Err(EngineError::Conflict {
+            message: format!(
+                "turn {} of {} says not whether it passed, and on which tree",
+                turn.index, run_id
+            ),
+            hint: Some("steps of agents of kind `check` do".to_owned()),
+        });
+    };
+    let detail = format!("step {} ({})", turn.path, turn.name);
+    let source = EvidenceSource::Turn { run_id: run_id.clone(), index: turn.index };
+    Ok(Evidence { source, passed, tree: Some(tree.to_string()), workspace, detail, at })
 }
 
 /// Runs every check of a goal in a directory, one after the other.
@@ -85,7 +137,7 @@ async fn run(core: &Core, goal: &Goal, command: &str, dir: &Path) -> Result<Evid
         env: &core.settings.env,
         settings: &core.settings.worker,
         marker: format!("{}/check", goal.id),
-        cancel: CancellationToken::new(),
+        cancel: core.stopping.child_token(),
     };
     let report = check::execute(&spec, &core.git, place).await.map_err(|message| EngineError::Conflict {
         message: format!("the check `{command}` could not be run: {message}"),
@@ -111,7 +163,7 @@ pub(super) async fn trees(core: &Core, goal: &Goal) -> Result<Trees, EngineError
         // A workspace that is gone has no tree, so what was proved in it is stale.
         let path = Path::new(workspace);
         if path.is_dir()
-            && let Some(tree) = workspaces::tree(&core.git, path).await.map_err(workspaces::git_refused)?
+            && let Some((tree, _)) = tree_in(core, path).await?
         {
             trees.insert(workspace.clone(), tree);
         }

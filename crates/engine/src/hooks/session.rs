@@ -3,6 +3,7 @@
 use crate::error::EngineError;
 use crate::hosting;
 use crate::plane::Core;
+use crate::sessions;
 use adjutant_model::session::{Session, SessionState, Signal};
 use adjutant_model::{RunId, SessionId};
 use std::path::PathBuf;
@@ -28,10 +29,12 @@ pub(crate) struct HookedSession {
 /// Gives a session that there is.
 pub(crate) async fn session_of(core: &Core, id: SessionId) -> Result<Option<HookedSession>, EngineError> {
     let Some(entry) = core.store.session_get(id).await? else {
-        // Only the plane makes tokens of sessions, so one vouches for a session that is recorded elsewhere.
+        // Only the plane makes tokens of sessions, so one vouches for a session that is recorded elsewhere. An attached
+        // session is a token.
         let unrecorded =
             HookedSession { id, agent: None, plays: None, project: None, workspace: None, run_id: None };
-        return Ok(core.store.session_has_token(id).await?.then_some(unrecorded));
+        let is_known = core.store.session_has_token(id).await? || sessions::lives(core, id).await?;
+        return Ok(is_known.then_some(unrecorded));
     };
     if entry.session.state == SessionState::Decommissioned {
         return Ok(None);

@@ -10,6 +10,7 @@ use crate::record;
 use crate::workspaces;
 use adjutant_model::action::Caller;
 use adjutant_model::event::Event;
+use adjutant_model::profile::AgentProfile;
 use adjutant_model::session::{DriverKind, ModelTier, NewSession, Session, SessionBudget, SessionSource};
 use adjutant_model::{GoalId, RunId, SessionId};
 use adjutant_rules::profile;
@@ -25,7 +26,7 @@ const TASK_BYTES_MAX: usize = 256 << 10;
 /// The longest name of a model, in bytes.
 const MODEL_BYTES_MAX: usize = 256;
 /// Sessions start sessions at most so deep (DESIGN.md, limits).
-pub(crate) const DEPTH_MAX: u32 = 5;
+pub const DEPTH_MAX: u32 = 5;
 /// So many names are tried before the next request has to.
 const NAME_TRIES: u32 = 8;
 
@@ -109,9 +110,7 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
     let task = params.task.trim();
     task_check(task)?;
     let name = params.agent.as_deref().unwrap_or(AGENT_DEFAULT);
-    let found = agents::find(core, name)?;
-    let usable = core.hosting.drivers.usable();
-    let driver = profile::choose_driver(&found, params.driver, &usable).map_err(EngineError::invalid)?.driver;
+    let (found, driver) = driver_check(core, name, params.driver)?;
     budget_check(&params.budget)?;
     model_check(params.model.as_deref())?;
     let (depth, parent_goal) = match params.parent {
@@ -149,6 +148,18 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
     })
 }
 
+/// Finds the profile of an agent and how it would be hosted; refuses one that cannot be.
+pub(crate) fn driver_check(
+    core: &Core,
+    agent: &str,
+    wanted: Option<DriverKind>,
+) -> Result<(Arc<AgentProfile>, DriverKind), EngineError> {
+    let found = agents::find(core, agent)?;
+    let usable = core.hosting.drivers.usable();
+    let driver = profile::choose_driver(&found, wanted, &usable).map_err(EngineError::invalid)?.driver;
+    Ok((found, driver))
+}
+
 /// Refuses a task that says nothing, or too much.
 pub(crate) fn task_check(task: &str) -> Result<(), EngineError> {
     if task.is_empty() || task.len() > TASK_BYTES_MAX {
@@ -174,7 +185,8 @@ pub(crate) fn model_check(model: Option<&str>) -> Result<(), EngineError> {
     })
 }
 
-fn budget_check(budget: &SessionBudget) -> Result<(), EngineError> {
+/// Refuses a budget that allows nothing, or is no amount.
+pub(crate) fn budget_check(budget: &SessionBudget) -> Result<(), EngineError> {
     let is_no_amount = |amount: f64| !amount.is_finite() || amount <= 0.0;
     if budget.max_cost_usd.is_some_and(is_no_amount) {
         return Err(EngineError::invalid("`max_cost_usd` must be more than 0"));

@@ -1,6 +1,9 @@
 //! What doors ask of managed sessions.
 
 use super::{HostParams, perform};
+use crate::agents;
+use crate::approvals::Face;
+use crate::delegations;
 use crate::error::EngineError;
 use crate::inbox::{self, Inbox};
 use crate::plane::Plane;
@@ -39,6 +42,27 @@ impl Plane {
     ) -> Result<Managed, EngineError> {
         let session = super::create(&self.core, caller, params).await?;
         self.managed(super::settled(&self.core, session.id, patience).await?).await
+    }
+
+    /// Begins a managed session for a model. Judged in this order: its runtime, whether it may, and the rest as
+    /// [`Plane::session_host`] does.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] for an unknown runtime, [`EngineError::SpawnOff`], and as [`Plane::session_host`].
+    pub async fn session_spawn(
+        &self,
+        caller: &Caller,
+        params: HostParams,
+        patience: Duration,
+    ) -> Result<Managed, EngineError> {
+        if let Some(runtime) = &params.agent {
+            agents::find(&self.core, runtime).map_err(|error| EngineError::Invalid {
+                message: format!("unknown runtime: {error}"),
+                hint: error.hint(),
+            })?;
+        }
+        delegations::may_spawn(&self.core, Face::Model)?;
+        self.session_host(caller, params, patience).await
     }
 
     /// Gives the session that an id or a name means.

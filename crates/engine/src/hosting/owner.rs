@@ -4,6 +4,7 @@ use super::perform::{self, Performed};
 use super::{Hosting, MAIL_MAX, Reply, SessionHandle, SessionMail, driver_refused, questions};
 use crate::clock;
 use crate::error::EngineError;
+use crate::goals;
 use crate::plane::Core;
 use crate::record;
 use crate::runs::STORE_RETRY;
@@ -343,6 +344,9 @@ impl Owner {
         }
         if is_durable {
             self.keep(notes, before.handle.is_some() && self.session.handle.is_none()).await?;
+            if (before.state, &before.task_end) != (self.session.state, &self.session.task_end) {
+                goals::told(&self.core, &self.session.id.to_string());
+            }
         } else {
             self.is_kept = false;
         }

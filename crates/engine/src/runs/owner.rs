@@ -305,6 +305,7 @@ impl Owner {
             return Next::Leave;
         }
         self.run = changed;
+        goals::told(&self.core, self.run.id.as_str());
         self.publish();
         Next::Leave
     }
@@ -404,6 +405,7 @@ impl Owner {
         }
         if let Some(changed) = changed {
             self.run = changed;
+            goals::told(&self.core, self.run.id.as_str());
         }
         self.timers.retain(|timer| !aborted.iter().any(|(path, _)| *path == timer.path));
         self.timers.extend(timers);

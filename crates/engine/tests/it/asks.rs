@@ -1,6 +1,6 @@
 //! What runs ask people: questions of a flow, and steps and tool calls that a rule asks about.
 
-use adjutant_engine::approvals::{Answer, Answerer};
+use adjutant_engine::approvals::{Answer, Answerer, Face};
 use adjutant_engine::gate::ToolJudged;
 use adjutant_engine::{EngineError, Plane, Settings};
 use adjutant_model::action::{Caller, Role, StepBinding};
@@ -69,7 +69,13 @@ async fn one(plane: &Plane) -> Approval {
 
 async fn say(plane: &Plane, id: &str, answer: Answer<'_>) -> Result<Approval, EngineError> {
     let caller = owner();
-    plane.approval_answer(id, answer, Answerer { caller: &caller, connection: None, reason: "" }).await
+    plane
+        .approval_answer(
+            id,
+            answer,
+            Answerer { caller: &caller, connection: None, face: Face::Person, reason: "" },
+        )
+        .await
 }
 
 async fn waits(plane: &Plane, run_id: &RunId) {
@@ -292,7 +298,7 @@ async fn an_agents_call_waits_for_its_answer_while_the_run_goes_on() {
     let plane = plane(&home).await;
     let (run_id, caller) = agent(&plane, &home).await;
     let (id, judging) = ask_about(&plane, &caller).await;
-    let own = Answerer { caller: &caller, connection: None, reason: "" };
+    let own = Answerer { caller: &caller, connection: None, face: Face::Person, reason: "" };
     let own = plane.approval_answer(&id, YES, own).await.expect_err("the asker never answers");
     assert_eq!(own.code(), "forbidden");
     // The owner of the run takes other answers meanwhile.

@@ -1,6 +1,6 @@
 //! Issues: from an intent to a version, or to the reason why there is none.
 
-use adjutant_engine::approvals::{Answer, Answerer};
+use adjutant_engine::approvals::{Answer, Answerer, Face};
 use adjutant_engine::enhance::{IssueFilter, IssueParams, OrbitParams, SettingParams, default_axes};
 use adjutant_engine::registry::{BlueprintBase, BlueprintWrite, BlueprintWritten, VersionSelector};
 use adjutant_engine::{EngineError, Plane, RunFilter};
@@ -458,7 +458,7 @@ async fn a_person_has_the_last_word_and_sees_the_exact_change() {
     let home = Home::new();
     let plane = with(&home, with_approval()).await;
     let caller = owner();
-    let answerer = |reason| Answerer { caller: &caller, connection: None, reason };
+    let answerer = |reason| Answerer { caller: &caller, connection: None, face: Face::Person, reason };
 
     let approved = open(&plane, described("new")).await;
     let approval = asked(&plane).await;
@@ -514,7 +514,7 @@ async fn a_question_about_a_change_outlives_the_daemon() {
     let approval = asked(&plane).await;
     assert_eq!(approval, before);
     let caller = owner();
-    let answerer = Answerer { caller: &caller, connection: None, reason: "" };
+    let answerer = Answerer { caller: &caller, connection: None, face: Face::Person, reason: "" };
     plane
         .approval_answer(&approval.id, Answer::Approve { option: None }, answerer)
         .await

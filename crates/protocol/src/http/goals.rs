@@ -1,5 +1,6 @@
 //! Goals on the wire.
 
+use super::managed::BudgetView;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -7,7 +8,7 @@ use std::fmt;
 use utoipa::ToSchema;
 
 /// A new goal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GoalParams {
     /// The intent.
@@ -15,9 +16,21 @@ pub struct GoalParams {
     /// What proves it.
     #[serde(default)]
     pub acceptance: Vec<CriterionParams>,
-    /// A directory in the project's repository; checks run there when no linked run has a workspace.
+    /// A directory in the project's repository, absolute; checks run there when nothing that is linked has a workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
+    /// The ids of the goals that must be done before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<String>,
+    /// What its pursuit may spend, all sessions of it together.
+    #[serde(default)]
+    pub budget: BudgetView,
+    /// Until when it is pursued, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// When its checks are run again by themselves: a cron expression with five fields, in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck: Option<String>,
 }
 
 /// A criterion: a text, or `{text, check?}`.
@@ -82,6 +95,16 @@ pub struct GoalView {
     pub progress: u8,
     /// The project's repository.
     pub project: Option<String>,
+    /// The ids of the goals that must be done before it.
+    pub depends_on: Vec<String>,
+    /// What its pursuit may spend, all sessions of it together.
+    pub budget: BudgetView,
+    /// Until when it is pursued, RFC 3339.
+    pub deadline: Option<String>,
+    /// When its checks are run again by themselves.
+    pub recheck: Option<RecheckView>,
+    /// What a person should look at.
+    pub alert: Option<GoalAlertView>,
     /// What people said, the oldest first.
     pub notes: Vec<String>,
     /// When it was made, RFC 3339.
@@ -90,11 +113,37 @@ pub struct GoalView {
     pub updated: String,
 }
 
+/// When the checks of a goal are run again by themselves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RecheckView {
+    /// A cron expression, in UTC.
+    pub cron: String,
+    /// When that is next, RFC 3339.
+    pub next_at: String,
+}
+
+/// Something about a goal that a person should look at; whoever sets the goal's state has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct GoalAlertView {
+    /// `reopened` or `pursuit_stopped`.
+    pub what: String,
+    /// The same in words.
+    pub text: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+}
+
 /// A page of goals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GoalsView {
     /// The goals, the oldest first.
     pub goals: Vec<GoalView>,
+    /// The id to ask for what is behind them with, as `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// When what is shown was so, RFC 3339: the store cannot be read, and this is its mirror.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_since: Option<String>,
 }
 
 /// A criterion with its last proof.
@@ -117,14 +166,14 @@ pub struct LinkView {
     pub task: String,
     /// `launched`, `running`, `verified` or `failed`.
     pub state: String,
-    /// What verified it.
+    /// What verified it, or speaks against it.
     pub evidence: Option<EvidenceView>,
 }
 
 /// What a check or a person said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EvidenceView {
-    /// `{type: "check", command}` or `{type: "sign_off", person}`.
+    /// `{type: "check", command}`, `{type: "turn", run_id, index}` or `{type: "sign_off", person}`.
     pub source: Value,
     /// Whether it speaks for the criterion.
     pub passed: bool,
@@ -149,16 +198,75 @@ pub struct LinkParams {
     pub task: String,
 }
 
-/// A person's word for a criterion.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+/// What shows that a criterion holds, or that a linked session or run has done what it was to do: a person's word, or
+/// a turn of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceParams {
-    /// Which criterion, from 0.
-    pub criterion: usize,
-    /// Who says so.
-    pub person: String,
+    /// Which criterion, from 0; this or `session_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criterion: Option<usize>,
+    /// Which linked session or run; it is verified then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// Who says so; this with `words`, or `turn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     /// What they say.
-    pub words: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
+    /// The turn whose result says whether it passed, and on which tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<TurnRefParams>,
+}
+
+/// A turn of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TurnRefParams {
+    /// The run.
+    pub run_id: String,
+    /// The turn's place in it, from 0.
+    pub index: u64,
+}
+
+/// What is to be different about a goal; what is not said stays, and all of it is kept together or nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GoalUpdateParams {
+    /// The intent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The project's repository, absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The ids of the goals that must be done before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depends_on: Option<Vec<String>>,
+    /// What its pursuit may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetView>,
+    /// Until when it is pursued, RFC 3339; an empty text takes the deadline away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// A cron expression; an empty text takes the schedule away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck: Option<String>,
+    /// The link whose state is `state`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// Where that link stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// What is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Another state for the goal; `done` only through the gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Why it goes there; whoever gives a goal up says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A note.
@@ -175,7 +283,7 @@ pub struct NoteParams {
 pub struct GoalStatusParams {
     /// `inProgress`, `blocked`, `done` or `abandoned`.
     pub status: String,
-    /// Why.
+    /// Why; whoever gives a goal up says so.
     #[serde(default)]
     pub reason: Option<String>,
 }

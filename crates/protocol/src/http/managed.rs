@@ -4,6 +4,48 @@ use super::ApprovalView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// Another agent is to go on with a session's work.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HandoffParams {
+    /// The profile of the agent that goes on.
+    pub agent: String,
+    /// `tmux`, `pty`, `acp` or `headless`; the profile's first that can be used when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// `haiku`, `sonnet` or `opus`: how capable its model is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// Its model; over the tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What is said to it besides, at most 4 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// By what a repeated request is known: it finds the handoff that the first one made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Whether the session's agent is stopped before.
+    #[serde(default)]
+    pub stop: bool,
+}
+
+/// A handoff.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HandoffView {
+    /// Its id.
+    pub handoff_id: String,
+    /// The session whose work it is.
+    pub session_id: String,
+    /// The session that goes on with it.
+    pub successor: ManagedView,
+    /// What the successor's branch starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<String>,
+    /// What the successor's agent is told first.
+    pub brief: String,
+}
+
 /// A managed session is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -401,6 +443,24 @@ pub struct InboxView {
     pub approvals: Vec<ApprovalView>,
     /// Sessions that ask, failed, or are parked, the one that has waited longest first.
     pub sessions: Vec<InboxItem>,
+    /// Goals that were re-opened, or whose pursuit has stopped, the one that has waited longest first.
+    #[serde(default)]
+    pub goals: Vec<InboxGoal>,
+}
+
+/// A goal that a person should look at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct InboxGoal {
+    /// The goal.
+    pub goal_id: String,
+    /// Its intent.
+    pub description: String,
+    /// `reopened` or `pursuit_stopped`.
+    pub kind: String,
+    /// What it is about.
+    pub text: String,
+    /// Since when, RFC 3339.
+    pub since: String,
 }
 
 /// A session that waits for a person.

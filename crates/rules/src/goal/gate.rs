@@ -4,6 +4,7 @@
 //! tree. A check that names no tree or no workspace was not bound to anything and does not count; a person's
 //! sign-off may name none and then stays good.
 
+use adjutant_model::GoalId;
 use adjutant_model::goal::{Criterion, Evidence, EvidenceSource, Goal, GoalLink, LinkState};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,12 +41,13 @@ pub struct GateRefusal {
 
 /// Tells whether everything that a goal needs is proved by fresh evidence: at least one link or check criterion,
 /// every link verified, every check criterion passed by its own command, and every criterion without a check
-/// covered by a verified link or by a sign-off of its own.
+/// covered by a verified link or by evidence of its own; `unfinished` are the goals that it waits for.
 ///
 /// # Errors
 /// [`GateRefusal`] with the tallies and all that is missing.
-pub fn gate(goal: &Goal, trees: &Trees) -> Result<(), GateRefusal> {
-    let mut missing = Vec::new();
+pub fn gate(goal: &Goal, trees: &Trees, unfinished: &[GoalId]) -> Result<(), GateRefusal> {
+    let mut missing: Vec<String> =
+        unfinished.iter().map(|id| format!("goal {id}, which it depends on, is not done")).collect();
     if goal.sessions.is_empty() && goal.acceptance.iter().all(|criterion| criterion.check.is_none()) {
         missing.push("a linked session or run, or a criterion with a check".to_owned());
     }
@@ -92,7 +94,7 @@ fn check_proved(criterion: &Criterion, command: &str, trees: &Trees) -> Result<(
     };
     match &evidence.source {
         EvidenceSource::Check { command: ran } if ran == command => {}
-        EvidenceSource::Check { .. } | EvidenceSource::SignOff { .. } => {
+        EvidenceSource::Check { .. } | EvidenceSource::Turn { .. } | EvidenceSource::SignOff { .. } => {
             return Err(format!(
                 "the check `{command}` has not run; other evidence does not stand in for it"
             ));
@@ -107,9 +109,13 @@ fn check_proved(criterion: &Criterion, command: &str, trees: &Trees) -> Result<(
 fn text_proved(criterion: &Criterion, trees: &Trees) -> Result<(), String> {
     let text = &criterion.text;
     match &criterion.evidence {
-        Some(evidence @ Evidence { source: EvidenceSource::SignOff { .. }, passed: true, .. }) => {
-            fresh(evidence, trees).map_err(|why| format!("\"{text}\" must be signed off again: {why}"))
-        }
+        Some(
+            evidence @ Evidence {
+                source: EvidenceSource::SignOff { .. } | EvidenceSource::Turn { .. },
+                passed: true,
+                ..
+            },
+        ) => fresh(evidence, trees).map_err(|why| format!("\"{text}\" must be signed off again: {why}")),
         Some(_) | None => Err(format!("\"{text}\" needs a verified link or a sign-off")),
     }
 }
@@ -117,7 +123,9 @@ fn text_proved(criterion: &Criterion, trees: &Trees) -> Result<(), String> {
 fn fresh(evidence: &Evidence, trees: &Trees) -> Result<(), String> {
     match (&evidence.source, &evidence.tree, &evidence.workspace) {
         (EvidenceSource::SignOff { .. }, None, _) => Ok(()),
-        (EvidenceSource::Check { .. }, None, _) => Err("it names no tree".to_owned()),
+        (EvidenceSource::Check { .. } | EvidenceSource::Turn { .. }, None, _) => {
+            Err("it names no tree".to_owned())
+        }
         (_, Some(_), None) => Err("it names no workspace".to_owned()),
         (_, Some(tree), Some(workspace)) => match trees.get(workspace) {
             Some(now) if now == tree => Ok(()),

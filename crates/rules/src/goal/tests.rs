@@ -13,18 +13,34 @@ fn goal(acceptance: &[(&str, Option<&str>)]) -> Goal {
         .iter()
         .map(|(text, check)| CriterionSpec { text: (*text).to_owned(), check: check.map(str::to_owned) })
         .collect();
-    let new = NewGoal {
+    create(NewGoal { acceptance, ..new_goal("ship it") }, &alone, at(NOW)).expect("the goal is valid").0
+}
+
+fn new_goal(description: &str) -> NewGoal {
+    NewGoal {
         id: GoalId::new(Uuid::nil()),
-        description: "ship it".to_owned(),
-        acceptance,
+        description: description.to_owned(),
+        acceptance: Vec::new(),
         project: None,
-    };
-    create(new, at(NOW)).expect("the goal is valid").0
+        depends_on: Vec::new(),
+        budget: SessionBudget::default(),
+        deadline: None,
+        recheck: None,
+    }
+}
+
+/// There is no other goal.
+fn alone(_: &GoalId) -> Option<OtherGoal> {
+    None
+}
+
+fn stepped(goal: &Goal, command: GoalCommand) -> Result<(Goal, Vec<Event>), GoalRefusal> {
+    step(goal, command, &alone, at(LATER))
 }
 
 #[track_caller]
 fn then(goal: &Goal, command: GoalCommand) -> Goal {
-    step(goal, command, at(LATER)).expect("the command is allowed").0
+    stepped(goal, command).expect("the command is allowed").0
 }
 
 fn link(id: &str) -> GoalCommand {
@@ -36,7 +52,7 @@ fn set(id: &str, state: LinkState, evidence: Option<Evidence>) -> GoalCommand {
 }
 
 fn go(to: GoalStatus) -> GoalCommand {
-    GoalCommand::SetStatus { to, reason: None, trees: trees("t1") }
+    GoalCommand::SetStatus { to, reason: Some("because".to_owned()), trees: trees("t1") }
 }
 
 fn evidence(source: EvidenceSource, passed: bool, tree: Option<&str>) -> Evidence {
@@ -74,10 +90,8 @@ fn a_new_goal_is_pending_and_keeps_its_criteria() {
 #[test]
 fn a_goal_that_says_nothing_or_too_much_is_not_made() {
     let new = |description: &str, criterion: CriterionSpec, count: usize| NewGoal {
-        id: GoalId::new(Uuid::nil()),
-        description: description.to_owned(),
         acceptance: vec![criterion; count],
-        project: None,
+        ..new_goal(description)
     };
     let text = |text: &str| CriterionSpec { text: text.to_owned(), check: None };
     let blank_check = CriterionSpec { text: "x".to_owned(), check: Some(" ".to_owned()) };
@@ -89,7 +103,7 @@ fn a_goal_that_says_nothing_or_too_much_is_not_made() {
         (new("x", text("x"), ITEMS_MAX + 1), GoalRefusal::TooMany { what: "criteria" }),
     ];
     for (new, expected) in rows {
-        assert_eq!(create(new, at(NOW)), Err(expected));
+        assert_eq!(create(new, &alone, at(NOW)), Err(expected));
     }
 }
 
@@ -107,7 +121,7 @@ fn each_of_the_25_transitions_is_allowed_or_refused_as_the_table_says() {
         for (to, cell) in GoalStatus::ALL.into_iter().zip(row.chars()) {
             assert_eq!(can(from, to), cell == 'x', "{from:?} → {to:?}");
             let goal = Goal { status: from, ..goal(&[]) };
-            let found = step(&goal, go(to), at(LATER));
+            let found = stepped(&goal, go(to));
             match (from == to, cell, to) {
                 (true, _, _) => assert_eq!(found, Ok((goal, Vec::new()))),
                 (false, 'x', Done) => {
@@ -116,7 +130,10 @@ fn each_of_the_25_transitions_is_allowed_or_refused_as_the_table_says() {
                 (false, 'x', _) => {
                     let (next, events) = found.expect("the table allows it");
                     assert_eq!((next.status, next.updated), (to, at(LATER)));
-                    assert_eq!(events, [Event::GoalStatusChanged { from, to, reason: None }]);
+                    assert_eq!(
+                        events,
+                        [Event::GoalStatusChanged { from, to, reason: Some("because".to_owned()) }]
+                    );
                 }
                 (false, _, _) => assert_eq!(found, Err(GoalRefusal::Transition { from, to })),
             }
@@ -143,20 +160,20 @@ fn progress_is_the_floor_of_the_verified_share() {
 
 #[test]
 fn linking_starts_a_goal_and_works_once_per_session() {
-    let (goal, events) = step(&goal(&[]), link("run_1"), at(LATER)).expect("the link is new");
+    let (goal, events) = stepped(&goal(&[]), link("run_1")).expect("the link is new");
     assert_eq!(goal.status, GoalStatus::InProgress);
     assert_eq!(goal.sessions[0].state, LinkState::Launched);
     assert_eq!(goal.sessions[0].evidence, None);
     let started =
         Event::GoalStatusChanged { from: GoalStatus::Pending, to: GoalStatus::InProgress, reason: None };
     assert_eq!(events, [Event::GoalLinked { session_id: "run_1".to_owned() }, started]);
-    let twice = step(&goal, link("run_1"), at(LATER));
+    let twice = stepped(&goal, link("run_1"));
     assert_eq!(twice, Err(GoalRefusal::DuplicateLink { session_id: "run_1".to_owned() }));
     let blocked = then(&goal, go(GoalStatus::Blocked));
     assert_eq!(then(&blocked, link("run_2")).status, GoalStatus::Blocked);
     let abandoned = then(&goal, go(GoalStatus::Abandoned));
     assert_eq!(
-        step(&abandoned, link("run_2"), at(LATER)),
+        stepped(&abandoned, link("run_2")),
         Err(GoalRefusal::Closed { status: GoalStatus::Abandoned })
     );
 }
@@ -179,7 +196,7 @@ fn a_link_is_verified_by_passed_evidence_alone() {
         (set("run_1", LinkState::Verified, Some(sign_off())), Ok(100)),
     ];
     for (command, expected) in rows {
-        let found = step(&linked, command.clone(), at(LATER)).map(|(goal, _)| goal.progress);
+        let found = stepped(&linked, command.clone()).map(|(goal, _)| goal.progress);
         assert_eq!(found, expected, "{command:?}");
     }
 }
@@ -190,7 +207,7 @@ fn what_has_failed_must_be_proved_anew() {
     assert_eq!(then(&verified, set("r", LinkState::Verified, None)).progress, 100);
     let failed = then(&verified, set("r", LinkState::Failed, None));
     assert_eq!(failed.progress, 0);
-    let again = step(&failed, set("r", LinkState::Verified, None), at(LATER));
+    let again = stepped(&failed, set("r", LinkState::Verified, None));
     assert_eq!(again, Err(GoalRefusal::EvidenceMissing));
 }
 
@@ -199,12 +216,12 @@ fn notes_and_evidence_are_kept_and_checked() {
     let start = goal(&[("c", Some("make test"))]);
     let noted = then(&start, GoalCommand::Note { text: "look here".to_owned() });
     assert_eq!(noted.notes, ["look here"]);
-    let blank = step(&start, GoalCommand::Note { text: "\t".to_owned() }, at(LATER));
+    let blank = stepped(&start, GoalCommand::Note { text: "\t".to_owned() });
     assert_eq!(blank, Err(GoalRefusal::Blank { what: "note" }));
     let add = |criterion| GoalCommand::AddEvidence { criterion, evidence: check("make test", true) };
-    let missing = step(&start, add(1), at(LATER));
+    let missing = stepped(&start, add(1));
     assert_eq!(missing, Err(GoalRefusal::UnknownCriterion { criterion: 1, count: 1 }));
-    let (proved, events) = step(&start, add(0), at(LATER)).expect("the criterion is there");
+    let (proved, events) = stepped(&start, add(0)).expect("the criterion is there");
     assert_eq!(proved.acceptance[0].evidence, Some(check("make test", true)));
     assert_eq!(events, [Event::GoalEvidence { criterion: 0, evidence: check("make test", true) }]);
 }
@@ -281,9 +298,9 @@ fn the_gate_opens_when_everything_is_proved_and_says_what_is_missing() {
     for (given, expected) in rows {
         let goal = case(*given);
         let found =
-            gate(&goal, &trees("t1")).map_or_else(|refusal| refusal.to_string(), |()| "open".to_owned());
+            gate(&goal, &trees("t1"), &[]).map_or_else(|refusal| refusal.to_string(), |()| "open".to_owned());
         assert!(found.contains(expected), "{found}\nexpected {expected}");
-        let closed = step(&goal, GoalCommand::close(trees("t1")), at(LATER));
+        let closed = stepped(&goal, GoalCommand::close(trees("t1")));
         assert_eq!(closed.is_ok_and(|(goal, _)| goal.status == GoalStatus::Done), *expected == "open");
     }
 }
@@ -303,5 +320,161 @@ fn a_done_goal_is_reopened_by_what_fails_and_by_hand() {
     for (command, expected) in rows {
         assert_eq!(then(&done, command.clone()).status, expected, "{command:?}");
     }
-    assert_eq!(step(&done, link("r1"), at(LATER)), Err(GoalRefusal::Closed { status: GoalStatus::Done }));
+    assert_eq!(stepped(&done, link("r1")), Err(GoalRefusal::Closed { status: GoalStatus::Done }));
+}
+
+fn id(number: u128) -> GoalId {
+    GoalId::new(Uuid::from_u128(number))
+}
+
+#[test]
+fn a_goal_waits_for_goals_that_are_there_and_never_for_itself() {
+    // 1 waits for 2 and 3, 2 for 3, and 3 for one that is gone.
+    let others = |goal_id: &GoalId| {
+        let (status, depends_on) = match goal_id {
+            found if *found == id(1) => (GoalStatus::Pending, vec![id(2), id(3)]),
+            found if *found == id(2) => (GoalStatus::Done, vec![id(3)]),
+            found if *found == id(3) => (GoalStatus::Abandoned, vec![id(9)]),
+            _ => return None,
+        };
+        Some(OtherGoal { status, depends_on })
+    };
+    let cycle = |path: &[u128]| Err(GoalRefusal::Cycle { path: path.iter().copied().map(id).collect() });
+    for (goal_id, depends_on, expected) in [
+        (4, vec![], Ok(vec![])),
+        (4, vec![1, 2, 1], Ok(vec![id(1), id(2)])),
+        (4, vec![9], Err(GoalRefusal::UnknownDependency { goal_id: id(9) })),
+        (4, vec![4], cycle(&[4, 4])),
+        (3, vec![2], cycle(&[3, 2, 3])),
+        (3, vec![1], cycle(&[3, 1, 3])),
+        (2, vec![1], cycle(&[2, 1, 2])),
+    ] {
+        let depends_on = depends_on.into_iter().map(id).collect();
+        assert_eq!(depends::checked(&id(goal_id), depends_on, &others), expected, "{goal_id}");
+    }
+    assert_eq!(unfinished(&[id(1), id(2), id(3), id(9)], &others), [id(1), id(3), id(9)]);
+
+    let proved = case((&[("x", Some("c"), Some(check("c", true)))], &[]));
+    let waiting = Goal { depends_on: vec![id(1), id(2)], ..proved };
+    let refused = step(&waiting, GoalCommand::close(trees("t1")), &others, at(LATER)).expect_err("1 is open");
+    assert!(refused.to_string().contains(&format!("goal {}, which it depends on, is not done", id(1))));
+    let free = Goal { depends_on: vec![id(2)], ..waiting };
+    let closed = step(&free, GoalCommand::close(trees("t1")), &others, at(LATER)).expect("2 is done");
+    assert_eq!(closed.0.status, GoalStatus::Done);
+}
+
+#[test]
+fn a_schedule_is_five_fields_of_cron_in_utc_and_strictly_ahead() {
+    let moment = |text: &str| Timestamp::parse(text).expect("an instant");
+    for (cron, now, expected) in [
+        ("*/15 * * * *", "2026-01-31T09:30:00Z", "2026-01-31T09:45:00Z"),
+        ("0 6 * * 1", "2026-01-31T09:30:00.001Z", "2026-02-02T06:00:00Z"),
+        ("30 9 31 1 *", "2026-01-31T09:30:00Z", "2027-01-31T09:30:00Z"),
+        ("@daily", "2026-12-31T23:59:59Z", "2027-01-01T00:00:00Z"),
+    ] {
+        assert_eq!(schedule::next(cron, moment(now)), Ok(moment(expected)), "{cron}");
+    }
+    for wrong in ["", "every day", "61 * * * *", "* * * * * *", "0 0 30 2 *", &"1,".repeat(200)] {
+        let refused = schedule::next(wrong, moment("2026-01-31T09:30:00Z"));
+        assert!(matches!(refused, Err(GoalRefusal::Schedule { .. })), "{wrong}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_goal_is_checked_again_only_when_it_has_a_check_and_then_at_the_next_time() {
+    let every = |cron: Option<&str>| {
+        GoalCommand::Change(GoalChange { recheck: Some(cron.map(str::to_owned)), ..GoalChange::default() })
+    };
+    let words = goal(&[("x", None)]);
+    assert_eq!(stepped(&words, every(Some("* * * * *"))), Err(GoalRefusal::NothingToRecheck));
+    let checked = then(&goal(&[("x", Some("c"))]), every(Some("* * * * *")));
+    assert_eq!(checked.recheck, Some(Recheck { cron: "* * * * *".to_owned(), next_at: at(60_000) }));
+    let days_later = at(10 * 86_400_000 + 1);
+    let (again, _) = step(&checked, GoalCommand::Rechecked, &alone, days_later).expect("it is scheduled");
+    assert_eq!(again.recheck.map(|recheck| recheck.next_at), Some(at(10 * 86_400_000 + 60_000)));
+    assert_eq!(then(&checked, every(None)).recheck, None);
+}
+
+#[test]
+fn what_is_wanted_changes_while_a_goal_is_open_and_of_a_done_one_the_schedule_alone() {
+    let open = case((&[("x", Some("c"), Some(check("c", true)))], &[]));
+    let done = then(&open, GoalCommand::close(trees("t1")));
+    let abandoned = then(&open, go(GoalStatus::Abandoned));
+    let change = |description: Option<&str>, recheck: Option<&str>| {
+        GoalCommand::Change(GoalChange {
+            description: description.map(str::to_owned),
+            recheck: recheck.map(|cron| Some(cron.to_owned())),
+            ..GoalChange::default()
+        })
+    };
+    let closed = |status| Err(GoalRefusal::Closed { status });
+    for (goal, command, expected) in [
+        (&open, change(Some("more"), Some("0 * * * *")), Ok(vec!["description", "recheck"])),
+        (&open, change(None, None), Ok(vec![])),
+        (&open, change(Some(" "), None), Err(GoalRefusal::Blank { what: "description" })),
+        (&done, change(None, Some("0 * * * *")), Ok(vec!["recheck"])),
+        (&done, change(Some("more"), Some("0 * * * *")), closed(GoalStatus::Done)),
+        (&abandoned, change(None, Some("0 * * * *")), closed(GoalStatus::Abandoned)),
+    ] {
+        let found = stepped(goal, command.clone()).map(|(_, events)| events);
+        let expected = expected.map(|what| changed(&what));
+        assert_eq!(found, expected, "{command:?}");
+    }
+}
+
+#[test]
+fn a_link_follows_its_session_until_evidence_has_spoken() {
+    use LinkState::{Failed, Launched, Running, Verified};
+    let follow = |state| GoalCommand::Follow { session_id: "r".to_owned(), state };
+    let with = |state, evidence: Option<Evidence>| {
+        let mut goal = then(&goal(&[]), link("r"));
+        goal.sessions[0] = GoalLink { state, evidence, ..goal.sessions[0].clone() };
+        goal
+    };
+    let against = || Some(check("c", false));
+    for (from, evidence, to, expected) in [
+        (Launched, None, Running, Running),
+        (Launched, None, Failed, Failed),
+        (Running, None, Failed, Failed),
+        (Running, None, Launched, Launched),
+        (Failed, None, Running, Running),
+        (Running, None, Verified, Running),
+        (Verified, Some(check("c", true)), Failed, Verified),
+        (Failed, against(), Running, Failed),
+    ] {
+        let given = with(from, evidence);
+        let found = then(&given, follow(to));
+        assert_eq!(found.sessions[0].state, expected, "{from:?} {to:?}");
+    }
+    let unlinked = with(Launched, None);
+    let other = GoalCommand::Follow { session_id: "other".to_owned(), state: Failed };
+    assert_eq!(stepped(&unlinked, other), Ok((unlinked.clone(), Vec::new())));
+}
+
+#[test]
+fn an_alert_stays_until_a_person_has_said_something_about_the_state() {
+    let proved = case((&[("x", Some("c"), Some(check("c", true)))], &[]));
+    let done = then(&proved, GoalCommand::close(trees("t1")));
+    let again = then(&done, GoalCommand::AddEvidence { criterion: 0, evidence: check("c", false) });
+    let alert = again.alert.clone().expect("somebody should look");
+    assert_eq!((alert.what, alert.text.as_str()), (GoalAlertKind::Reopened, "not met any more: x"));
+    assert!(then(&again, GoalCommand::Note { text: "I see".to_owned() }).alert.is_some());
+    for to in [GoalStatus::InProgress, GoalStatus::Blocked, GoalStatus::Abandoned] {
+        assert_eq!(then(&again, go(to)).alert, None, "{to:?}");
+    }
+    let proved = then(&again, GoalCommand::AddEvidence { criterion: 0, evidence: check("c", true) });
+    assert_eq!(then(&proved, GoalCommand::close(trees("t1"))).alert, None);
+}
+
+#[test]
+fn a_goal_is_given_up_with_a_reason() {
+    let abandon = |reason: Option<&str>| GoalCommand::SetStatus {
+        to: GoalStatus::Abandoned,
+        reason: reason.map(str::to_owned),
+        trees: Trees::new(),
+    };
+    let blank = Err(GoalRefusal::Blank { what: "reason" });
+    assert_eq!(stepped(&goal(&[]), abandon(None)), blank);
+    assert_eq!(stepped(&goal(&[]), abandon(Some(" "))), blank);
+    assert_eq!(then(&goal(&[]), abandon(Some("no time"))).status, GoalStatus::Abandoned);
 }

@@ -4,7 +4,8 @@ use super::approval;
 use adjutant_engine::delegations::DelegationInfo;
 use adjutant_engine::hosting::Managed;
 use adjutant_engine::hosting::Screen;
-use adjutant_engine::inbox::{Inbox, InboxItem, InboxKind};
+use adjutant_engine::inbox::{GoalItem, Inbox, InboxItem, InboxKind};
+use adjutant_model::handoff::Handoff;
 use adjutant_model::session::{
     ActivityReport, AgentQuestion, Desired, Session, SessionBudget, SessionPhase, SessionSource, SessionUsage,
 };
@@ -81,6 +82,16 @@ pub(crate) fn delegation(info: &DelegationInfo) -> http::DelegationView {
     }
 }
 
+pub(crate) fn handoff(handoff: &Handoff, successor: &Managed) -> http::HandoffView {
+    http::HandoffView {
+        handoff_id: handoff.id.to_string(),
+        session_id: handoff.session.to_string(),
+        successor: managed(successor),
+        git_ref: handoff.git_ref.clone(),
+        brief: handoff.brief.clone(),
+    }
+}
+
 pub(crate) fn managed_activity(managed: &Managed, screen: &Screen) -> http::ManagedActivityView {
     let session = &managed.session;
     let (pending_decision, proposed_default) = pending(session);
@@ -108,6 +119,17 @@ pub(crate) fn inbox(inbox: &Inbox) -> http::InboxView {
     http::InboxView {
         approvals: inbox.approvals.iter().map(approval).collect(),
         sessions: inbox.sessions.iter().map(inbox_item).collect(),
+        goals: inbox.goals.iter().map(inbox_goal).collect(),
+    }
+}
+
+fn inbox_goal(item: &GoalItem) -> http::InboxGoal {
+    http::InboxGoal {
+        goal_id: item.goal_id.to_string(),
+        description: item.description.clone(),
+        kind: item.alert.what.as_str().to_owned(),
+        text: item.alert.text.clone(),
+        since: item.alert.since.to_string(),
     }
 }
 
@@ -137,7 +159,7 @@ pub(crate) fn shell_line(words: &[String]) -> String {
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-fn pending(session: &Session) -> (Option<String>, Option<String>) {
+pub(crate) fn pending(session: &Session) -> (Option<String>, Option<String>) {
     let first = session.questions.first();
     let default = first.and_then(|question| question.options.first()).map(|option| option.name.clone());
     (first.map(|question| question.text.clone()), default)
@@ -155,7 +177,7 @@ fn question(question: &AgentQuestion) -> http::QuestionView {
     }
 }
 
-fn activity(report: &ActivityReport) -> http::ActivityView {
+pub(crate) fn activity(report: &ActivityReport) -> http::ActivityView {
     http::ActivityView {
         activity: report.activity.as_str().to_owned(),
         waiting_for: report.activity.waiting_for().map(|what| what.as_str().to_owned()),
@@ -177,7 +199,7 @@ fn usage(usage: &SessionUsage) -> http::SessionUsageView {
     }
 }
 
-fn budget(budget: &SessionBudget) -> http::BudgetView {
+pub(super) fn budget(budget: &SessionBudget) -> http::BudgetView {
     let SessionBudget { max_cost_usd, max_tokens, max_minutes } = *budget;
     http::BudgetView { max_cost_usd, max_tokens, max_minutes }
 }

@@ -4,7 +4,7 @@ use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf};
 use crate::convert;
 use adjutant_engine::Plane;
-use adjutant_engine::approvals::{Answer as Said, Answerer};
+use adjutant_engine::approvals::{Answer as Said, Answerer, Face};
 use adjutant_model::action::Caller;
 use adjutant_model::client_run::ApprovalStatus;
 use adjutant_protocol::{ApiError, http};
@@ -24,10 +24,10 @@ const LIST_MAX: usize = 1000;
 pub(crate) struct ApprovalsQuery {
     /// Only those that stand here; `pending` when nothing is said, `all` for all.
     #[serde(default)]
-    status: Option<String>,
+    pub(crate) status: Option<String>,
     /// How many at most, up to 1000.
     #[serde(default)]
-    limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
 }
 
 /// Lists approvals, the newest first.
@@ -62,13 +62,23 @@ pub(crate) async fn answer(
     PathPart(id): PathPart,
     JsonBody(answer): JsonBody<http::ApprovalAnswer>,
 ) -> Answer<Json<http::ApprovalView>> {
+    Ok(Json(answered(&plane, (&caller, Face::Person), &id, answer).await?))
+}
+
+/// Takes an answer from whoever gives it.
+pub(crate) async fn answered(
+    plane: &Plane,
+    (caller, face): (&Caller, Face),
+    id: &str,
+    answer: http::ApprovalAnswer,
+) -> Answer<http::ApprovalView> {
     let said = match (answer.decision.as_str(), answer.option.as_deref()) {
         ("approve", option) => Said::Approve { option },
         ("deny", None) => Said::Deny,
         ("deny", Some(_)) => return Err(Refusal::invalid("`option` goes with `approve`")),
         (other, _) => return Err(Refusal::invalid(format!("`decision` is approve or deny, not `{other}`"))),
     };
-    let answerer = Answerer { caller: &caller, connection: None, reason: &answer.reason };
-    let approval = plane.approval_answer(&id, said, answerer).await?;
-    Ok(Json(convert::approval(&approval)))
+    let answerer = Answerer { caller, connection: None, face, reason: &answer.reason };
+    let approval = plane.approval_answer(id, said, answerer).await?;
+    Ok(convert::approval(&approval))
 }

@@ -111,13 +111,13 @@ pub(crate) async fn lint(
 pub(crate) struct ListQuery {
     /// Archived ones too.
     #[serde(default)]
-    include_archived: bool,
+    pub(crate) include_archived: bool,
     /// Behind this id.
     #[serde(default)]
-    after: Option<String>,
+    pub(crate) after: Option<String>,
     /// At most so many, up to 1000, which is also what it is without a word.
     #[serde(default)]
-    limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
 }
 
 /// Lists blueprints in the order of their ids, the daemon's own among them.

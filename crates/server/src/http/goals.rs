@@ -4,13 +4,22 @@ use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
 use adjutant_engine::Plane;
-use adjutant_engine::goals::{CriterionSpec, GoalParams, SignOff};
-use adjutant_model::goal::GoalStatus;
+use adjutant_engine::goals::{
+    CriterionSpec, GoalChange, GoalFilter, GoalParams, GoalUpdate, LinkUpdate, PAGE_MAX, Proof, ProofBy,
+    ProofOf,
+};
+use adjutant_model::action::Caller;
+use adjutant_model::goal::{GoalStatus, LinkState};
+use adjutant_model::session::SessionBudget;
+use adjutant_model::{GoalId, Timestamp};
 use adjutant_protocol::{ApiError, http};
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Deserialize;
+
+/// A list has so many when nothing is said.
+const LIST: usize = 200;
 
 /// Makes a goal.
 #[utoipa::path(post, path = "/v1/goals", tag = "goals", request_body = http::GoalParams, responses(
@@ -18,13 +27,35 @@ use serde::Deserialize;
     (status = 403, body = ApiError), (status = 409, body = ApiError), (status = 413, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn create(
     State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
     JsonBody(params): JsonBody<http::GoalParams>,
 ) -> Answer<(StatusCode, Json<http::GoalView>)> {
     let acceptance =
         params.acceptance.into_iter().map(|c| CriterionSpec { text: c.text, check: c.check }).collect();
-    let params = GoalParams { description: params.description, acceptance, project: params.project };
-    let goal = plane.goal_create(params).await?;
+    let params = GoalParams {
+        description: params.description,
+        acceptance,
+        project: params.project,
+        depends_on: ids(&params.depends_on)?,
+        budget: budget(params.budget),
+        deadline: params.deadline.as_deref().map(instant).transpose()?,
+        recheck: params.recheck,
+    };
+    let goal = plane.goal_create(&caller, params).await?;
     Ok((StatusCode::CREATED, Json(convert::goal(&goal))))
+}
+
+fn ids(texts: &[String]) -> Answer<Vec<GoalId>> {
+    texts.iter().map(|text| id(text)).collect()
+}
+
+fn budget(of: http::BudgetView) -> SessionBudget {
+    let http::BudgetView { max_cost_usd, max_tokens, max_minutes } = of;
+    SessionBudget { max_cost_usd, max_tokens, max_minutes }
+}
+
+fn instant(text: &str) -> Answer<Timestamp> {
+    Timestamp::parse(text).map_err(|error| Refusal::invalid(format!("`deadline`: {error}")))
 }
 
 /// Which goals.
@@ -35,6 +66,12 @@ pub(crate) struct GoalsQuery {
     /// In this state.
     #[serde(default)]
     status: Option<String>,
+    /// Only those behind this goal: the `next` of the page before.
+    #[serde(default)]
+    after: Option<String>,
+    /// How many at most, up to 1000; 200 unless said otherwise.
+    #[serde(default)]
+    limit: Option<usize>,
 }
 
 /// Lists goals, the oldest first.
@@ -45,9 +82,12 @@ pub(crate) async fn list(
     State(plane): State<Plane>,
     QueryOf(query): QueryOf<GoalsQuery>,
 ) -> Answer<Json<http::GoalsView>> {
-    let status = query.status.as_deref().map(status).transpose()?;
-    let goals = plane.goal_list(status).await?;
-    Ok(Json(http::GoalsView { goals: goals.iter().map(convert::goal).collect() }))
+    let filter = GoalFilter {
+        status: query.status.as_deref().map(status).transpose()?,
+        after: query.after.as_deref().map(id).transpose()?,
+        limit: query.limit.unwrap_or(LIST).clamp(1, PAGE_MAX),
+    };
+    Ok(Json(convert::goals(&plane.goal_list(filter).await?)))
 }
 
 /// Gives a goal.
@@ -62,7 +102,7 @@ pub(crate) async fn get(
 }
 
 macro_rules! change {
-    ($(#[$doc:meta])* $name:ident, $path:literal, $params:ty, |$plane:ident, $goal:ident, $body:ident| $do:expr) => {
+    ($(#[$doc:meta])* $name:ident, $path:literal, $params:ty, |$plane:ident, $caller:ident, $goal:ident, $body:ident| $do:expr) => {
         $(#[$doc])*
         #[utoipa::path(post, path = $path, tag = "goals", params(("id" = String, Path, description = "The goal's id.")),
             request_body = $params, responses(
@@ -73,6 +113,7 @@ macro_rules! change {
             (status = 503, body = ApiError)))]
         pub(crate) async fn $name(
             State($plane): State<Plane>,
+            Extension($caller): Extension<Caller>,
             PathPart(text): PathPart,
             JsonBody($body): JsonBody<$params>,
         ) -> Answer<Json<http::GoalView>> {
@@ -83,38 +124,83 @@ macro_rules! change {
 }
 
 change!(
-    /// Links a session or run.
-    link, "/v1/goals/{id}/links", http::LinkParams,
-    |plane, goal_id, params| plane.goal_link(&goal_id, params.session_id, params.task).await?
+    /// Changes a goal.
+    update, "/v1/goals/{id}", http::GoalUpdateParams,
+    |plane, caller, goal_id, params| plane.goal_update(&caller, &goal_id, goal_update(params)?).await?
 );
 change!(
-    /// Records a person's word for a criterion.
+    /// Links a session or run.
+    link, "/v1/goals/{id}/links", http::LinkParams,
+    |plane, caller, goal_id, params| plane.goal_link(&caller, &goal_id, params.session_id, params.task).await?
+);
+change!(
+    /// Records that a criterion holds, or that a linked session or run has done what it was to do.
     evidence, "/v1/goals/{id}/evidence", http::EvidenceParams,
-    |plane, goal_id, params| {
-        let http::EvidenceParams { criterion, person, words } = params;
-        plane.goal_sign_off(&goal_id, SignOff { criterion, person, words }).await?
-    }
+    |plane, caller, goal_id, params| plane.goal_prove(&caller, &goal_id, proof(params)?).await?
 );
 change!(
     /// Leaves a note.
     note, "/v1/goals/{id}/notes", http::NoteParams,
-    |plane, goal_id, params| plane.goal_note(&goal_id, params.note).await?
+    |plane, caller, goal_id, params| plane.goal_note(&caller, &goal_id, params.note).await?
 );
 change!(
     /// Goes to another state; `done` only through the gate.
     set_status, "/v1/goals/{id}/status", http::GoalStatusParams,
-    |plane, goal_id, params| plane.goal_status(&goal_id, status(&params.status)?, params.reason).await?
+    |plane, caller, goal_id, params| {
+        let (status, reason) = (Some(status(&params.status)?), params.reason);
+        plane.goal_update(&caller, &goal_id, GoalUpdate { status, reason, ..GoalUpdate::default() }).await?
+    }
 );
 change!(
     /// Runs every check now.
     check, "/v1/goals/{id}/check", Nothing,
-    |plane, goal_id, _nothing| plane.goal_check(&goal_id).await?
+    |plane, caller, goal_id, _nothing| plane.goal_check(&caller, &goal_id).await?
 );
 change!(
     /// Calls the goal done, when fresh evidence proves it.
     close, "/v1/goals/{id}/close", Nothing,
-    |plane, goal_id, _nothing| plane.goal_close(&goal_id).await?
+    |plane, caller, goal_id, _nothing| plane.goal_close(&caller, &goal_id).await?
 );
+
+fn goal_update(params: http::GoalUpdateParams) -> Answer<GoalUpdate> {
+    let link = match (params.session_id, params.state) {
+        (Some(session_id), Some(state)) => Some(LinkUpdate { session_id, state: link_state(&state)? }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(Refusal::invalid("`session_id` and `state` say together where a link stands"));
+        }
+    };
+    let said = |text: String| Some(text).filter(|text| !text.is_empty());
+    let deadline = params.deadline.map(|text| said(text).as_deref().map(instant).transpose());
+    let change = GoalChange {
+        description: params.description,
+        project: params.project,
+        depends_on: params.depends_on.as_deref().map(ids).transpose()?,
+        budget: params.budget.map(budget),
+        deadline: deadline.transpose()?,
+        recheck: params.recheck.map(said),
+    };
+    let status = params.status.as_deref().map(status).transpose()?;
+    Ok(GoalUpdate { change, link, note: params.note, status, reason: params.reason })
+}
+
+fn proof(params: http::EvidenceParams) -> Answer<Proof> {
+    let of = match (params.criterion, params.session_id) {
+        (Some(criterion), None) => ProofOf::Criterion(criterion),
+        (None, Some(session_id)) => ProofOf::Link(session_id),
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Refusal::invalid("say what holds: `criterion` or `session_id`, one of them"));
+        }
+    };
+    let by = match (params.person, params.turn) {
+        (Some(person), None) => ProofBy::Person { person, words: params.words.unwrap_or_default() },
+        (None, Some(turn)) => ProofBy::Turn { run_id: id(&turn.run_id)?, index: turn.index },
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Refusal::invalid("say who or what says so: `person` or `turn`, one of them"));
+        }
+    };
+    Ok(Proof { of, by })
+}
 
 /// An empty object, or no body.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -122,8 +208,16 @@ change!(
 pub(crate) struct Nothing {}
 
 fn status(text: &str) -> Answer<GoalStatus> {
-    GoalStatus::parse(text).ok_or_else(|| {
-        let known = GoalStatus::ALL.map(GoalStatus::as_str).join(", ");
-        Refusal::invalid(format!("there is no status `{text}`; known: {known}"))
-    })
+    let known = GoalStatus::ALL.map(GoalStatus::as_str);
+    GoalStatus::parse(text).ok_or_else(|| unknown("status", text, &known))
+}
+
+fn link_state(text: &str) -> Answer<LinkState> {
+    let known = LinkState::ALL.map(LinkState::as_str);
+    LinkState::parse(text).ok_or_else(|| unknown("state", text, &known))
+}
+
+fn unknown(what: &str, text: &str, known: &[&str]) -> Refusal {
+    let shown: String = text.chars().take(80).collect();
+    Refusal::invalid(format!("there is no {what} `{shown}`; known: {}", known.join(", ")))
 }

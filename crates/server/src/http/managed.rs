@@ -6,6 +6,7 @@ use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
 use adjutant_engine::Plane;
+use adjutant_engine::approvals::Face;
 use adjutant_engine::delegations::DelegateParams;
 use adjutant_engine::hosting::{HostParams, SCREEN_LINES_MAX, SessionCommand, SessionFilter};
 use adjutant_model::SessionId;
@@ -24,11 +25,11 @@ const LIST: usize = 200;
 /// A list has at most so many.
 const LIST_MAX: usize = 1000;
 /// A request waits so long for an agent to be there when nothing is said, in milliseconds.
-const WAIT_MS: u64 = 30_000;
+pub(crate) const WAIT_MS: u64 = 30_000;
 /// It waits at most so long, in milliseconds.
 const WAIT_MS_MAX: u64 = 120_000;
 /// So many lines of a terminal are shown when nothing is said.
-const LINES: usize = 60;
+pub(crate) const LINES: usize = 60;
 
 /// Begins a managed session: a workspace of its own, and an agent in it that is told its task.
 #[utoipa::path(post, path = "/v1/sessions/managed", tag = "managed sessions", request_body = http::HostParams, responses((status = 201, body = http::ManagedView), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 409, body = ApiError), (status = 413, body = ApiError), (status = 429, body = ApiError), (status = 503, body = ApiError)))]
@@ -42,11 +43,19 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(convert::managed(&managed))))
 }
 
-fn host_params(params: http::HostParams) -> Answer<HostParams> {
+/// Reads the name of a driver.
+pub(super) fn driver_of(name: Option<&str>) -> Answer<Option<DriverKind>> {
     let drivers = DriverKind::ALL.map(DriverKind::as_str);
-    let driver = params.driver.as_deref().map(|name| named("driver", name, DriverKind::parse, &drivers));
+    name.map(|name| named("driver", name, DriverKind::parse, &drivers)).transpose()
+}
+
+/// Reads the name of a tier.
+pub(super) fn tier_of(name: Option<&str>) -> Answer<Option<ModelTier>> {
     let tiers = ModelTier::ALL.map(ModelTier::as_str);
-    let tier = params.tier.as_deref().map(|name| named("tier", name, ModelTier::parse, &tiers));
+    name.map(|name| named("tier", name, ModelTier::parse, &tiers)).transpose()
+}
+
+fn host_params(params: http::HostParams) -> Answer<HostParams> {
     let agent = match (params.agent, params.runtime) {
         (Some(_), Some(_)) => return Err(Refusal::invalid("`runtime` is another name for `agent`: say one")),
         (agent, runtime) => agent.or(runtime),
@@ -58,10 +67,10 @@ fn host_params(params: http::HostParams) -> Answer<HostParams> {
         git_ref: params.git_ref,
         task: params.task,
         agent,
-        driver: driver.transpose()?,
+        driver: driver_of(params.driver.as_deref())?,
         name_hint: params.name_hint,
         goal_id: params.goal.as_deref().map(id).transpose()?,
-        tier: tier.transpose()?,
+        tier: tier_of(params.tier.as_deref())?,
         model: params.model,
         budget: SessionBudget { max_cost_usd, max_tokens, max_minutes },
         is_trusted: params.trust,
@@ -167,7 +176,11 @@ pub(crate) async fn decommission(
     done(&plane, &text, SessionCommand::Decommission { force: params.force }).await
 }
 
-async fn done(plane: &Plane, text: &str, command: SessionCommand) -> Answer<Json<http::ManagedView>> {
+pub(crate) async fn done(
+    plane: &Plane,
+    text: &str,
+    command: SessionCommand,
+) -> Answer<Json<http::ManagedView>> {
     let id = plane.session_id(text).await?;
     let managed = plane.session_command(id, command, Duration::from_millis(WAIT_MS)).await?;
     Ok(Json(convert::managed(&managed)))
@@ -192,9 +205,13 @@ pub(crate) async fn send(
     JsonBody(params): JsonBody<http::SendParams>,
 ) -> Answer<Json<http::SentView>> {
     let id = plane.session_id(&text).await?;
-    plane.session_send(id, params.text).await?;
-    let tmux_name = name_of(&plane, id).await?;
-    Ok(Json(http::SentView { id: id.to_string(), sent: true, tmux_name }))
+    Ok(Json(sent(&plane, id, params.text).await?))
+}
+
+/// Hands a text over to a session's agent.
+pub(crate) async fn sent(plane: &Plane, id: SessionId, text: String) -> Answer<http::SentView> {
+    plane.session_send(id, text).await?;
+    Ok(http::SentView { id: id.to_string(), sent: true, tmux_name: name_of(plane, id).await? })
 }
 
 /// Gives a session's work to another one, which is started on the session's project from the session's branch.
@@ -211,7 +228,7 @@ pub(crate) async fn delegate(
     let id = delegating(&plane, &caller, &text).await?;
     let http::DelegateParams { agent, task, tier, model, git_ref } = params;
     let params = DelegateParams { agent, task, tier, model, git_ref };
-    let info = plane.delegate(&caller, id, params).await?;
+    let info = plane.delegate(&caller, id, params, Face::Person).await?;
     Ok((StatusCode::CREATED, Json(convert::delegation(&info))))
 }
 
@@ -276,11 +293,11 @@ async fn name_of(plane: &Plane, id: SessionId) -> Answer<String> {
 pub(crate) struct LinesQuery {
     /// So many of its last lines, up to 500; 60 unless said otherwise.
     #[serde(default)]
-    lines: Option<usize>,
+    pub(crate) lines: Option<usize>,
 }
 
 impl LinesQuery {
-    fn lines(&self) -> Answer<usize> {
+    pub(crate) fn lines(&self) -> Answer<usize> {
         match self.lines.unwrap_or(LINES) {
             lines @ 1..=SCREEN_LINES_MAX => Ok(lines),
             lines => Err(Refusal::invalid(format!("`lines` is 1 to {SCREEN_LINES_MAX}, not {lines}"))),

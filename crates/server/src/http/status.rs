@@ -59,6 +59,11 @@ pub(crate) async fn status(State(plane): State<Plane>) -> Json<http::StatusView>
 pub(crate) async fn doctor(State(plane): State<Plane>) -> Answer<Json<http::DoctorView>> {
     let mut findings = plane.findings().await.to_vec();
     findings.push(store(&plane));
+    findings.extend(plane.goals_mirror_failure().map(|failure| Finding {
+        name: "goals",
+        grade: Grade::Worse,
+        detail: format!("goals.json is behind the store, since it cannot be written: {failure}"),
+    }));
     let filter = BlueprintFilter { limit: BLUEPRINTS_MAX, ..BlueprintFilter::default() };
     let blueprint_ids: Vec<String> =
         plane.blueprint_list(filter).await?.into_iter().map(|listed| listed.id).collect();

@@ -22,7 +22,7 @@ use std::time::Duration;
 /// A request waits so long for its run unless it says otherwise.
 const SYNC_TIMEOUT_SECS: u64 = 3600;
 /// A request waits so long for a run that the store keeps from going on.
-const STORE_PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const STORE_PATIENCE: Duration = Duration::from_secs(3);
 /// A page has at most so many entries.
 const LIMIT_MAX: usize = 1000;
 
@@ -128,7 +128,7 @@ fn object_or_nothing(metadata: Option<&serde_json::Value>) -> Answer<()> {
     }
 }
 
-fn task_params(params: http::TaskParams) -> Answer<TaskParams> {
+pub(crate) fn task_params(params: http::TaskParams) -> Answer<TaskParams> {
     let blueprint = match &params.blueprint {
         http::BlueprintRefParams::Inline { value } => BlueprintRef::Inline(Value::from(value.clone())),
         http::BlueprintRefParams::Id { id, version } => {
@@ -180,7 +180,7 @@ pub(super) fn selector(params: &http::VersionSelectorParams) -> VersionSelector 
     }
 }
 
-fn detached(started: &TaskStarted) -> http::TaskDetachedView {
+pub(crate) fn detached(started: &TaskStarted) -> http::TaskDetachedView {
     http::TaskDetachedView {
         task_id: started.task_id.to_string(),
         run_id: started.run_id.to_string(),
@@ -192,7 +192,7 @@ fn detached(started: &TaskStarted) -> http::TaskDetachedView {
     }
 }
 
-fn done(started: &TaskStarted, run: &RunRecord) -> Answer<http::TaskDoneView> {
+pub(crate) fn done(started: &TaskStarted, run: &RunRecord) -> Answer<http::TaskDoneView> {
     if run.status != RunStatus::Done {
         return Err(not_done(run).into());
     }
@@ -256,7 +256,7 @@ fn waited(timeout: Duration) -> String {
 /// Says that a run was cancelled because its request waited long enough: whoever asked with a limit gets an answer about
 /// a run that is over, and may ask again without two of them at work in one place.
 /// Says why a run that was accepted does not go on now.
-fn held_up(error: EngineError, started: &TaskStarted) -> Refusal {
+pub(crate) fn held_up(error: EngineError, started: &TaskStarted) -> Refusal {
     let ids = with_ids(json!({"status": "running"}), &started.task_id, &started.run_id);
     let told = ApiError::new(ErrorCode::StoreFull, format!("the run is accepted and waits: {error}"));
     let code = error.code().to_owned();

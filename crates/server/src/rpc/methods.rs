@@ -170,7 +170,7 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
                 RpcCode::InvalidParams
             }
             EngineError::NotFound { .. } => RpcCode::NotFound,
-            EngineError::Forbidden(_) => RpcCode::Forbidden,
+            EngineError::Forbidden(_) | EngineError::SpawnOff => RpcCode::Forbidden,
             EngineError::Over(_) | EngineError::Unfit(_) => RpcCode::InvalidParams,
             EngineError::NoOperator(_) => RpcCode::Busy,
             EngineError::Conflict { .. }

@@ -2,7 +2,7 @@
 
 use crate::harness::{Daemon, identity, one_step, refused, task};
 use crate::rpc::{Bench, Door, eventually};
-use adjutant_engine::approvals::{Answer, Answerer};
+use adjutant_engine::approvals::{Answer, Answerer, Face};
 use adjutant_protocol::http::{ExplanationView, TaskParams, VerdictView};
 use serde_json::json;
 
@@ -113,7 +113,7 @@ async fn what_a_person_answered_is_part_of_the_explanation() {
                 pending["pending"][0]["approval_id"].as_str().map(str::to_owned)
             })
             .await;
-            let answerer = Answerer { caller: &owner, connection: None, reason: "" };
+            let answerer = Answerer { caller: &owner, connection: None, face: Face::Person, reason: "" };
             daemon.plane.approval_answer(&pending, answer, answerer).await.expect("it is answered");
         };
         tokio::join!(door.submit("deploy", json!({})), answered);

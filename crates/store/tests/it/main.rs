@@ -9,6 +9,7 @@ mod disk;
 mod issues;
 mod lock;
 mod managed;
+mod memory;
 mod open;
 mod outputs;
 mod reads;

@@ -4,17 +4,21 @@ use crate::fixtures::{
     at, fresh, hash_of, note, note_write, open, run, run_id, run_write, task, task_id, turn,
 };
 use adjutant_model::action::{Role, StepBinding, TokenRecord};
-use adjutant_model::goal::{Criterion, Evidence, EvidenceSource, Goal, GoalLink, GoalStatus, LinkState};
+use adjutant_model::goal::{
+    Criterion, Evidence, EvidenceSource, Goal, GoalAlert, GoalAlertKind, GoalLink, GoalStatus, LinkState,
+    Recheck,
+};
 use adjutant_model::id::Uuid;
 use adjutant_model::operator::{Operator, Seat, SpawnToken, StageRecord, StepStage};
 use adjutant_model::run::{
     ErrorClass, FlowError, FlowErrorCode, RunInput, RunStatus, StepFailure, StepPath, TurnStatus,
     WorkspaceKind, WorkspaceRecord,
 };
+use adjutant_model::session::SessionBudget;
 use adjutant_model::{GoalId, Holder, OperatorId, SessionId, TokenId, Value};
 use adjutant_store::{
-    Json, RunFilter, RunStatusChange, StoreOptions, Superseded, TURNS_MAX, TokenFilter, TurnFilter,
-    TurnSettlement, WorkspaceEntry, Write, WriteError, journal,
+    GoalFilter, Json, RunFilter, RunStatusChange, StoreOptions, Superseded, TURNS_MAX, TokenFilter,
+    TurnFilter, TurnSettlement, WorkspaceEntry, Write, WriteError, journal,
 };
 
 fn workspace(path: &str) -> WorkspaceRecord {
@@ -323,6 +327,11 @@ async fn a_goal_is_kept_as_it_stands_now() {
         sessions: Vec::new(),
         progress: 0,
         project: Some("/src".into()),
+        depends_on: vec![GoalId::new(Uuid::from_u128(7))],
+        budget: SessionBudget { max_tokens: Some(9), ..SessionBudget::default() },
+        deadline: Some(at(9)),
+        recheck: Some(Recheck { cron: "* * * * *".into(), next_at: at(5) }),
+        alert: None,
         notes: Vec::new(),
         created: at(1),
         updated: at(1),
@@ -335,6 +344,8 @@ async fn a_goal_is_kept_as_it_stands_now() {
             let state = LinkState::Verified;
             goal.sessions.push(GoalLink { session_id, task: "t".into(), state, evidence: None });
             goal.progress = 100;
+            let (what, text) = (GoalAlertKind::Reopened, "look".into());
+            goal.alert = Some(GoalAlert { what, text, since: at(3) });
             goal.notes.push("well done".into());
         }
         let mut write = Write::default();
@@ -342,9 +353,55 @@ async fn a_goal_is_kept_as_it_stands_now() {
         store.write(write).await.unwrap();
         assert_eq!(store.goal_get(&goal.id).await.unwrap().as_ref(), Some(&goal));
     }
-    assert_eq!(store.goal_list(None).await.unwrap(), std::slice::from_ref(&goal));
-    assert_eq!(store.goal_list(Some(GoalStatus::Done)).await.unwrap(), [goal]);
-    assert!(store.goal_list(Some(GoalStatus::Pending)).await.unwrap().is_empty());
+    let of = |status| GoalFilter { status, ..GoalFilter::default() };
+    assert_eq!(store.goal_list(of(None)).await.unwrap(), std::slice::from_ref(&goal));
+    assert_eq!(store.goal_list(of(Some(GoalStatus::Done))).await.unwrap(), std::slice::from_ref(&goal));
+    assert!(store.goal_list(of(Some(GoalStatus::Pending))).await.unwrap().is_empty());
+    assert!(store.goals_due(at(4), 9).await.unwrap().is_empty());
+    assert_eq!(store.goals_due(at(5), 9).await.unwrap(), std::slice::from_ref(&goal));
+    assert_eq!(store.goals_with_alert().await.unwrap(), [goal]);
+}
+
+#[tokio::test]
+async fn goals_are_given_in_pages() {
+    let (_folder, store) = fresh();
+    let mut goals = Vec::new();
+    for number in 0..5 {
+        let goal = Goal {
+            id: GoalId::new(Uuid::from_u128(9 - number)),
+            description: number.to_string(),
+            status: if number % 2 == 0 { GoalStatus::Done } else { GoalStatus::Blocked },
+            acceptance: Vec::new(),
+            sessions: Vec::new(),
+            progress: 0,
+            project: None,
+            depends_on: Vec::new(),
+            budget: SessionBudget::default(),
+            deadline: None,
+            recheck: None,
+            alert: None,
+            notes: Vec::new(),
+            created: at(i64::try_from(number).unwrap() / 2),
+            updated: at(9),
+        };
+        let mut write = Write::default();
+        write.goal_put(&goal);
+        store.write(write).await.unwrap();
+        goals.push(goal);
+    }
+    goals.sort_by_key(|goal| (goal.created, goal.id.clone()));
+    for status in [None, Some(GoalStatus::Done), Some(GoalStatus::Blocked)] {
+        let expected: Vec<_> =
+            goals.iter().filter(|goal| status.is_none_or(|status| goal.status == status)).cloned().collect();
+        let (mut found, mut after): (Vec<Goal>, _) = (Vec::new(), None);
+        loop {
+            let page = store.goal_list(GoalFilter { status, after, limit: 2 }).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
+            found.extend(page);
+        }
+        assert_eq!(found, expected, "{status:?}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! and the order of what goes on side by side.
 
 use adjutant_engine::enhance::IssueFilter;
+use adjutant_engine::goals::GoalFilter;
 use adjutant_engine::hosting::SessionFilter;
 use adjutant_engine::{Plane, RunFilter};
 use adjutant_model::Value;
@@ -142,7 +143,7 @@ impl End {
             runs.push(RunEnd::of(run, turns, &rows));
         }
         runs.reverse();
-        let goals = plane.goal_list(None).await.expect("the goals are readable");
+        let goals = plane.goal_list(GoalFilter::default()).await.expect("the goals are readable").goals;
         let filter = IssueFilter { limit: 1000, ..IssueFilter::default() };
         let mut issues = Vec::new();
         for issue in plane.issue_list(filter).await.expect("the issues are readable") {

@@ -1,6 +1,6 @@
 //! Flows as scenarios: every kind of node, every join, and what stops a run from outside.
 
-use adjutant_engine::approvals::{Answer, Answerer};
+use adjutant_engine::approvals::{Answer, Answerer, Face};
 use adjutant_engine::{EngineError, Plane, RunFilter, Settings, ToolEnd, ToolWent};
 use adjutant_model::RunId;
 use adjutant_model::action::{Caller, Role, StepBinding};
@@ -152,7 +152,7 @@ async fn answer(life: &Life<'_>, run_id: &RunId) -> Result<(), EngineError> {
     while !plane.run_get(run_id).await?.status.is_terminal() {
         for approval in plane.approvals(Some(ApprovalStatus::Pending), 100).await? {
             let option = (approval.tool == "ask").then_some("right");
-            let answerer = Answerer { caller: &caller, connection: None, reason: "" };
+            let answerer = Answerer { caller: &caller, connection: None, face: Face::Person, reason: "" };
             match plane.approval_answer(&approval.id, Answer::Approve { option }, answerer).await {
                 // The answer to an effect that is asked for twice is one.
                 Ok(_) | Err(EngineError::Conflict { .. }) => {}

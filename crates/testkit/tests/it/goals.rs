@@ -1,6 +1,6 @@
 //! A goal as a scenario: made, worked on, proved and closed; then the workspace is removed.
 
-use adjutant_engine::goals::GoalParams;
+use adjutant_engine::goals::{GoalFilter, GoalParams};
 use adjutant_engine::{EngineError, RemoveMode, RunFilter};
 use adjutant_model::goal::{Goal, GoalStatus, LinkState};
 use adjutant_rules::goal::CriterionSpec;
@@ -16,12 +16,13 @@ pub(crate) struct GoalCase;
 
 impl GoalCase {
     async fn goal(&self, life: &Life<'_>) -> Result<Goal, EngineError> {
-        if let Some(goal) = life.plane.goal_list(None).await?.pop() {
+        if let Some(goal) = life.plane.goal_list(GoalFilter::default()).await?.goals.pop() {
             return Ok(goal);
         }
         let check = CriterionSpec { text: String::new(), check: Some("grep -q two file.txt".to_owned()) };
-        let params = GoalParams { description: "two".to_owned(), acceptance: vec![check], project: None };
-        life.plane.goal_create(params).await
+        let params =
+            GoalParams { description: "two".to_owned(), acceptance: vec![check], ..GoalParams::default() };
+        life.plane.goal_create(&owner(), params).await
     }
 
     async fn work(&self, life: &Life<'_>, goal: &Goal) -> Result<(), EngineError> {
@@ -51,13 +52,13 @@ impl GoalCase {
         let proved = goal.sessions.iter().all(|link| link.state == LinkState::Verified)
             && goal.acceptance.iter().all(|criterion| criterion.evidence.is_some());
         if !proved {
-            let refused = life.plane.goal_close(&goal.id).await;
+            let refused = life.plane.goal_close(&owner(), &goal.id).await;
             assert!(matches!(refused, Err(EngineError::GoalGate { .. })), "{refused:?}");
             for _ in 0..life.asks {
-                life.plane.goal_check(&goal.id).await?;
+                life.plane.goal_check(&owner(), &goal.id).await?;
             }
         }
-        life.plane.goal_close(&goal.id).await.map(drop)
+        life.plane.goal_close(&owner(), &goal.id).await.map(drop)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Answer, params, refused};
 use crate::rpc::Session;
-use adjutant_engine::approvals::{self, Answerer};
+use adjutant_engine::approvals::{self, Answerer, Face};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::policy::{PolicyEffect, ToolCall};
 use adjutant_protocol::rpc::{RpcCode, RpcError};
@@ -91,8 +91,12 @@ async fn answer(
         }
     };
     let connection = session.connection.id().clone();
-    let answerer =
-        Answerer { caller: session.connection.caller(), connection: Some(&connection), reason: &reason };
+    let answerer = Answerer {
+        caller: session.connection.caller(),
+        connection: Some(&connection),
+        face: Face::Person,
+        reason: &reason,
+    };
     let approval = plane.approval_answer(&id, said, answerer).await.map_err(refused(method))?;
     Ok(crate::convert::approval_json(&approval))
 }

@@ -2,7 +2,7 @@
 
 use super::{Bench, Door, eventually};
 use crate::harness::Daemon;
-use adjutant_engine::approvals::{Answer, Answerer};
+use adjutant_engine::approvals::{Answer, Answerer, Face};
 use adjutant_protocol::rpc::{NoTools, ToolAnswer, ToolRequest, Tools};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -142,7 +142,8 @@ async fn g3_w8_what_a_rule_asks_waits_for_a_person_who_is_not_the_asker() {
         assert!(tools.asked().is_empty(), "nothing is done before the answer");
         assert_eq!(door.refused("permission.approve", json!({"approval_id": id})).await.0, -32003);
         let owner = daemon.plane.authenticate(&daemon.token).await.expect("it reads").expect("the owner");
-        let answerer = Answerer { caller: &owner, connection: None, reason: "looks right" };
+        let answerer =
+            Answerer { caller: &owner, connection: None, face: Face::Person, reason: "looks right" };
         daemon
             .plane
             .approval_answer(&id, Answer::Approve { option: None }, answerer.clone())

@@ -2,7 +2,7 @@
 
 use super::{Bench, Door, eventually, next_run_event};
 use crate::harness::Daemon;
-use adjutant_engine::approvals::{Answer, Answerer};
+use adjutant_engine::approvals::{Answer, Answerer, Face};
 use adjutant_protocol::rpc::{NoTools, ToolAnswer, ToolRequest, Tools};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -231,7 +231,7 @@ async fn w23_a_question_with_long_foreign_text_is_asked_whole_and_the_connection
             assert_eq!(approval["parameters"]["prompt"], json!(text));
             assert_eq!(door.call("state.keys", json!({})).await, json!([]));
             let owner = daemon.plane.authenticate(&daemon.token).await.expect("it reads").expect("the owner");
-            let answerer = Answerer { caller: &owner, connection: None, reason: "" };
+            let answerer = Answerer { caller: &owner, connection: None, face: Face::Person, reason: "" };
             let id = approval["approval_id"].as_str().expect("an id");
             daemon
                 .plane

@@ -1,0 +1,176 @@
+//! What a tool is: its name and schemas, what it does to the world, who may call it, and what it does.
+
+use super::schema::schema_of;
+use crate::answer::{Answer, Refusal};
+use adjutant_engine::Plane;
+use adjutant_model::action::{Caller, Verb};
+use adjutant_protocol::{ApiError, ErrorCode};
+use futures_util::future::BoxFuture;
+use rmcp::RoleServer;
+use rmcp::model::{CallToolResult, ContentBlock, JsonObject, ProgressNotificationParam, ProgressToken};
+use rmcp::service::Peer;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::future::Future;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+/// Who may call a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Whose role has a verb.
+    Verb(Verb),
+    /// The same, and a managed session's agent for its own session; the tool sees to it that it is that.
+    OwnSession(Verb),
+}
+
+/// What a tool does to the world, as clients are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It looks.
+    Reads,
+    /// It adds something, each time.
+    Adds,
+    /// It changes something; doing it again changes nothing more.
+    Sets,
+    /// It ends or removes something; doing it again changes nothing more.
+    Ends,
+}
+
+/// A tool.
+pub(super) struct Tool {
+    pub(super) name: &'static str,
+    pub(super) access: Access,
+    listed: rmcp::model::Tool,
+    /// The member of the result that is all of its text, where clients expect no object.
+    text_member: Option<&'static str>,
+    call: Box<dyn Fn(Asked, JsonObject) -> BoxFuture<'static, Answer<Value>> + Send + Sync>,
+}
+
+/// A call of a tool.
+#[derive(Clone)]
+pub(super) struct Asked {
+    pub(super) plane: Plane,
+    pub(super) caller: Caller,
+    pub(super) progress: Progress,
+    /// Is cancelled when the client does not wait any more.
+    pub(super) cancelled: CancellationToken,
+}
+
+/// Tells a client how far a call is.
+#[derive(Clone)]
+pub(super) struct Progress(pub(super) Option<(Peer<RoleServer>, ProgressToken)>);
+
+impl Progress {
+    /// Tells that so much is done; nobody hears it whose client does not ask for it.
+    pub(super) async fn tell(&self, done: u64, message: String) {
+        let Some((peer, token)) = &self.0 else { return };
+        let told = ProgressNotificationParam::new(token.clone(), done as f64).with_message(message);
+        if let Err(error) = peer.notify_progress(told).await {
+            tracing::debug!(%error, "progress could not be told");
+        }
+    }
+}
+
+impl Access {
+    pub(super) fn lets(self, plane: &Plane, caller: &Caller) -> bool {
+        match self {
+            Access::Verb(verb) => plane.may(caller, verb),
+            Access::OwnSession(verb) => caller.of_session.is_some() || plane.may(caller, verb),
+        }
+    }
+}
+
+impl Tool {
+    /// Makes a tool of a function; its schemas are those of what the function takes and gives.
+    pub(super) fn new<P, O, F>(
+        (name, title, description): (&'static str, &'static str, &'static str),
+        access: Access,
+        effect: Effect,
+        run: impl Fn(Asked, P) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        P: DeserializeOwned + ToSchema + Send,
+        O: Serialize + ToSchema,
+        F: Future<Output = Answer<O>> + Send + 'static,
+    {
+        let listed = rmcp::model::Tool::new(name, description, Arc::new(schema_of::<P>()))
+            .with_title(title)
+            .with_raw_output_schema(Arc::new(schema_of::<O>()))
+            .with_annotations(annotations(title, effect));
+        let call = move |asked: Asked, arguments: JsonObject| -> BoxFuture<'static, Answer<Value>> {
+            match read(arguments) {
+                Ok(params) => {
+                    let running = run(asked, params);
+                    Box::pin(async move {
+                        Ok(serde_json::to_value(running.await?).expect("what a tool gives is JSON"))
+                    })
+                }
+                Err(refusal) => Box::pin(async { Err(refusal) }),
+            }
+        };
+        Tool { name, access, listed, text_member: None, call: Box::new(call) }
+    }
+
+    /// Says that the text of a result is one member of it alone.
+    pub(super) fn with_text_of(self, member: &'static str) -> Self {
+        Tool { text_member: Some(member), ..self }
+    }
+
+    /// Gives it as clients see it.
+    pub(super) fn listed(&self) -> &rmcp::model::Tool {
+        &self.listed
+    }
+
+    /// Does it; whoever may not, and whatever cannot be read, is told so in the result.
+    pub(super) async fn call(&self, asked: Asked, arguments: JsonObject) -> CallToolResult {
+        if !self.access.lets(&asked.plane, &asked.caller) {
+            let role = asked.caller.role.as_str();
+            let error =
+                ApiError::new(ErrorCode::Forbidden, format!("the role {role} may not call `{}`", self.name));
+            return failed(&error.hinted("show a token with a role that may: `adjutant token`"));
+        }
+        match (self.call)(asked, arguments).await {
+            Ok(value) => {
+                let text = self.text_member.map_or(&value, |member| &value[member]).to_string();
+                let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+                result.structured_content = Some(value);
+                result
+            }
+            Err(refusal) => failed(refusal.error()),
+        }
+    }
+}
+
+/// Gives an error as the result of a tool: `{code, message, hint}`, and `details` where there are any.
+///
+/// It is text alone: clients hold structured content against the tool's schema, also when it is an error.
+pub(super) fn failed(error: &ApiError) -> CallToolResult {
+    let mut told = json!({"code": error.code, "message": error.error, "hint": error.hint});
+    if let Some(details) = &error.details {
+        told["details"] = details.clone();
+    }
+    CallToolResult::error(vec![ContentBlock::text(told.to_string())])
+}
+
+fn annotations(title: &str, effect: Effect) -> rmcp::model::ToolAnnotations {
+    let of = rmcp::model::ToolAnnotations::with_title(title).open_world(false);
+    match effect {
+        Effect::Reads => of.read_only(true).destructive(false).idempotent(true),
+        Effect::Adds => of.read_only(false).destructive(false).idempotent(false),
+        Effect::Sets => of.read_only(false).destructive(false).idempotent(true),
+        Effect::Ends => of.read_only(false).destructive(true).idempotent(true),
+    }
+}
+
+fn read<P: DeserializeOwned>(arguments: JsonObject) -> Answer<P> {
+    serde_path_to_error::deserialize(Value::Object(arguments)).map_err(|error| {
+        let place = match error.path().to_string() {
+            path if path == "." => String::new(),
+            path => format!(" at `{path}`"),
+        };
+        Refusal::invalid(format!("the arguments cannot be read{place}: {}", error.into_inner()))
+    })
+}
