@@ -8,6 +8,7 @@ mod data;
 pub(crate) mod demo;
 mod doctor;
 mod enhance;
+mod errors;
 mod goals;
 mod hooks;
 mod ids;
@@ -28,7 +29,8 @@ mod watch;
 mod workspaces;
 
 use crate::commands::Commands;
-use crate::{bench, config, daemon, drive, exit, hook, launch, mcp, rehearsal};
+use crate::{bench, config, daemon, drive, exit, hook, launch, log, mcp, rehearsal};
+use adjutant_engine::reports::{ErrorTap, LeftErrors};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
 use blueprint::BlueprintCommand;
@@ -107,6 +109,8 @@ enum Command {
     Approvals(approvals::ApprovalsArgs),
     /// Breakers: which agents are left alone because they failed again and again.
     Breakers(breakers::BreakersArgs),
+    /// Errors of Adjutant itself: listed, and reported when you agree to the words.
+    Errors(errors::ErrorsArgs),
     /// Hand on what an agent gives its hooks, and print what it is told; agents call this.
     Hook(hook::HookArgs),
     /// Hooks for agents that you start yourself: installed, removed, shown.
@@ -160,21 +164,21 @@ pub(crate) fn main() -> Result<Code> {
     };
     let filter = EnvFilter::try_new(config::var("ADJUTANT_LOG").unwrap_or_else(|| "info".to_owned()))
         .unwrap_or_default();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        // It would be told on standard error, which is what cannot be written, and that ends whoever logs.
-        .log_internal_errors(false)
-        .init();
+    let tap = ErrorTap::default();
+    log::init(&tap, filter);
+    let _left = config::data_folder(cli.home.as_deref()).ok().map(|folder| LeftErrors {
+        tap: tap.clone(),
+        folder,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
     let commands = config::data_folder(cli.home.as_deref()).map(|folder| Commands::of(&folder));
     let commands = commands.unwrap_or_default();
-    runtime.block_on(dispatch(cli)).map_err(|error| exit::with_commands(error, &commands))
+    runtime.block_on(dispatch(cli, tap)).map_err(|error| exit::with_commands(error, &commands))
 }
 
 /// A flat match: each arm hands over to its command.
-async fn dispatch(cli: Cli) -> Result<Code> {
+async fn dispatch(cli: Cli, tap: ErrorTap) -> Result<Code> {
     let folder = || config::data_folder(cli.home.as_deref());
     match cli.command {
         Command::Demo(args) => demo::run(&folder()?, args).await,
@@ -202,6 +206,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
         Command::Breakers(args) => breakers::run(&connect(&cli.home).await?, args).await,
+        Command::Errors(args) => errors::run(&connect(&cli.home).await?, args).await,
         Command::Hook(args) => {
             // Nothing but its answer is its own, so it ends like any other command.
             let _always_well = hook::run(cli.home, args);
@@ -216,7 +221,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Config(command) => settings::run(&connect(&cli.home).await?, command).await,
         Command::Supervisor(args) => supervisor::run(&connect(&cli.home).await?, args).await,
         Command::Mcp => mcp::run(cli.home).await,
-        Command::Serve(args) => daemon::serve(&folder()?, args).await,
+        Command::Serve(args) => daemon::serve(&folder()?, args, tap).await,
         Command::Stop => doctor::stop(&folder()?).await,
         Command::Status => doctor::status(&folder()?).await,
         Command::Doctor => doctor::doctor(&folder()?).await,

@@ -7,6 +7,7 @@ use crate::cli::demo;
 use crate::config;
 use crate::exit::Failure;
 use adjutant_engine::plane::StartError;
+use adjutant_engine::reports::ErrorTap;
 use adjutant_engine::{Plane, Settings};
 use adjutant_protocol::ExitCode as Code;
 use adjutant_protocol::discovery::{DAEMON_FILE, DaemonFile, TOKEN_FILE};
@@ -40,7 +41,7 @@ pub(crate) struct ServeArgs {
 }
 
 /// Runs the daemon until it is told to stop by a signal.
-pub(crate) async fn serve(folder: &Path, args: ServeArgs) -> Result<Code> {
+pub(crate) async fn serve(folder: &Path, args: ServeArgs, errors: ErrorTap) -> Result<Code> {
     let _lock = lock(folder)?;
     // What an earlier daemon left behind points at nobody.
     remove(&folder.join(DAEMON_FILE))?;
@@ -49,7 +50,8 @@ pub(crate) async fn serve(folder: &Path, args: ServeArgs) -> Result<Code> {
     let unix = listen_unix(&socket)?;
     let address = format!("http://{}", tcp.local_addr().context("the listener has no address")?);
 
-    let plane = Plane::open(settings(folder, &args)?).await.map_err(|error| not_started(error, folder))?;
+    let settings = Settings { errors, ..settings(folder, &args)? };
+    let plane = Plane::open(settings).await.map_err(|error| not_started(error, folder))?;
     token(&plane, folder).await?;
     plane.endpoint_set(address.clone());
     plane.resume().await?;

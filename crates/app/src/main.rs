@@ -12,6 +12,7 @@ mod exit;
 mod hook;
 mod host_agent;
 mod launch;
+mod log;
 mod mcp;
 mod progress;
 mod rehearsal;

@@ -71,6 +71,8 @@ pub mod goals;
 
 pub mod enhance;
 
+pub mod reports;
+
 pub mod workspaces;
 
 pub mod templates;

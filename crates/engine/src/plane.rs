@@ -31,6 +31,7 @@ use crate::registry::{
     self, Archived, BlueprintDiff, BlueprintDocument, BlueprintFilter, BlueprintWrite, BlueprintWritten,
     ListedBlueprint, VersionSelector,
 };
+use crate::reports::{self, Reports};
 use crate::roster::{Roster, discovered};
 use crate::runs::{self, Rerun, Resumed, RunCommand, RunDirectory, ToolEnd, ToolQuestion};
 use crate::sessions::{self, SessionMade, SessionParams};
@@ -134,6 +135,7 @@ pub(crate) struct Core {
     pub(crate) operators: Operators,
     pub(crate) enhance: Enhance,
     pub(crate) hooks: Hooks,
+    pub(crate) reports: Reports,
     pub(crate) runs: RunDirectory,
     pub(crate) hosting: Hosting,
     pub(crate) roster: Roster,
@@ -238,6 +240,7 @@ impl Plane {
             gate,
             goals,
             hooks,
+            reports: Reports::default(),
             runs: RunDirectory::default(),
             hosting: Hosting::new(Drivers::new(&settings)),
             roster: Roster::default(),
@@ -257,6 +260,7 @@ impl Plane {
         };
         let core = Arc::new(core);
         core.tasks.spawn(hooks::keep(core.clone(), arrived));
+        core.tasks.spawn(reports::watch(core.clone()));
         Ok(Plane { core })
     }
 
@@ -300,6 +304,7 @@ impl Plane {
             hook_spool_ms,
             discovered_sweep_ms,
             workspace_collect_ms,
+            errors_ms,
             ..
         } = core.settings;
         jobs::start(core, "token_uses", Duration::from_millis(token_uses_ms), identity::uses_keep);
@@ -309,6 +314,8 @@ impl Plane {
         jobs::start(core, "hook_forget", Duration::from_millis(hook_forget_ms), hooks::forget_old);
         jobs::start(core, "hook_spool", Duration::from_millis(hook_spool_ms), hooks::spool::take_everywhere);
         jobs::start(core, "discovered", Duration::from_millis(discovered_sweep_ms), discovered::sweep);
+        jobs::start(core, reports::JOB, Duration::from_millis(errors_ms), reports::keep);
+        core.jobs.nudge(reports::JOB);
         jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
         core.jobs.nudge("data_sweep");
         jobs::start(core, "workspaces", Duration::from_millis(workspace_collect_ms), workspaces::collect);
@@ -324,6 +331,9 @@ impl Plane {
         self.core.hosting.drivers.tidy();
         if let Err(error) = identity::uses_keep(self.core.clone()).await {
             tracing::warn!(%error, "how often tokens were shown last could not be kept");
+        }
+        if let Err(error) = reports::keep(self.core.clone()).await {
+            tracing::warn!(%error, "the last errors could not be kept");
         }
         if let Err(error) = self.note(Event::DaemonStopped {}).await {
             tracing::warn!(%error, "the daemon's stop could not be journalled");

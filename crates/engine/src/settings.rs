@@ -2,11 +2,13 @@
 
 use crate::enhance;
 use crate::faults::Faults;
+use crate::reports::{ErrorTap, ReportSettings};
 use crate::worker::WorkerSettings;
 use adjutant_model::Value;
 use adjutant_rules::breaker::BreakerConfig;
 use adjutant_rules::compress::CompressConfig;
 use adjutant_rules::price::Price;
+use adjutant_store::errors::ErrorLimits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -109,6 +111,14 @@ pub struct Settings {
     pub hook_spool_ms: u64,
     /// The pause between two looks for agents that nobody hosts and that are silent, in milliseconds.
     pub discovered_sweep_ms: u64,
+    /// Where errors are taken.
+    pub errors: ErrorTap,
+    /// How much of captured errors is kept.
+    pub error_limits: ErrorLimits,
+    /// How often errors that other programs left are looked for, in milliseconds.
+    pub errors_ms: u64,
+    /// Where reports of errors go.
+    pub reports: ReportSettings,
     /// What a trial puts in its way; none otherwise.
     pub faults: Faults,
 }
@@ -201,6 +211,10 @@ impl Settings {
             hook_forget_ms: 3_600_000,
             hook_spool_ms: 15_000,
             discovered_sweep_ms: 60_000,
+            errors: ErrorTap::default(),
+            error_limits: ErrorLimits { rows: 500, bytes: 4 << 20 },
+            errors_ms: 10_000,
+            reports: ReportSettings::default(),
             faults: Faults::default(),
         }
     }

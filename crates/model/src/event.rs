@@ -10,6 +10,7 @@ use crate::goal::{Evidence, GoalStatus, LinkState};
 use crate::id::{DelegationId, FactId, GoalId, HandoffId, OperatorId, OutputId, RunId, SessionId, TaskId};
 use crate::issue::{EnhanceOutcome, IssueStatus};
 use crate::policy::{Judgement, PolicyScope};
+use crate::report::{FiledIssue, FilingState};
 use crate::run::{ErrorClass, FlowError, RunStatus, StepPath, TurnStatus, WorkspaceRecord};
 use crate::session::{ActivityReport, AgentExit, DriverKind, SessionState};
 use crate::time::Timestamp;
@@ -668,6 +669,16 @@ pub enum Event {
         /// SHA-256 of the entry's JSON.
         entry_hash: String,
     },
+    /// The report of an error went a step further.
+    ErrorReport {
+        /// The preview that was agreed to.
+        preview: String,
+        /// How far the report has got.
+        state: FilingState,
+        /// The issue, once it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issue: Option<FiledIssue>,
+    },
     /// The setting that issues are handled by was made or changed.
     EnhanceSettingPut {
         /// Its id.
@@ -762,6 +773,7 @@ impl Event {
             Event::IssueWaits { .. } => "issue_waits",
             Event::IssueStatusChanged { .. } => "issue_status_changed",
             Event::IssueDecided { .. } => "issue_decided",
+            Event::ErrorReport { .. } => "error_report",
             Event::EnhanceSettingPut { .. } => "enhance_setting_put",
             Event::EnhanceSettingRemoved { .. } => "enhance_setting_removed",
         }

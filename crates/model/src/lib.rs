@@ -33,6 +33,7 @@ pub mod hook;
 pub mod memory;
 
 pub mod issue;
+pub mod report;
 
 pub mod event;
 

@@ -944,6 +944,45 @@ impl Client {
         self.post(&format!("/v1/breakers/{}/reset", id(agent)?), &serde_json::json!({})).await
     }
 
+    /// Lists errors of Adjutant, those that were seen last first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn errors(&self, limit: Option<usize>) -> Result<http::ErrorsView, ClientError> {
+        match limit {
+            Some(limit) => self.get(&format!("/v1/errors?limit={limit}")).await,
+            None => self.get("/v1/errors").await,
+        }
+    }
+
+    /// Gives an error of Adjutant.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn error(&self, fingerprint: &str) -> Result<http::ErrorDetailView, ClientError> {
+        self.get(&format!("/v1/errors/{}", id(fingerprint)?)).await
+    }
+
+    /// Words an issue of an error; nothing leaves the machine.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn error_preview(&self, fingerprint: &str) -> Result<http::ReportPreviewView, ClientError> {
+        self.post(&format!("/v1/errors/{}/preview", id(fingerprint)?), &serde_json::json!({})).await
+    }
+
+    /// Files the preview that is agreed to.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn error_report(
+        &self,
+        fingerprint: &str,
+        params: &http::ReportParams,
+    ) -> Result<http::ReportedView, ClientError> {
+        self.post(&format!("/v1/errors/{}/report", id(fingerprint)?), params).await
+    }
+
     /// Answers an approval.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod blueprints;
 mod console;
 mod data;
 mod enhance;
+mod errors;
 mod events;
 mod gate;
 mod goals;
@@ -31,6 +32,10 @@ pub use data::{EmitParams, EmittedView, OutputRecordView, OutputView, OutputsVie
 pub use enhance::{
     AxisVerdictView, EnhanceEntryView, EnhanceSettingParams, EnhanceSettingView, IssueCancelParams,
     IssueOpenedView, IssueParams, IssueView, IssuesView,
+};
+pub use errors::{
+    ErrorDetailView, ErrorView, ErrorsView, FilingView, ReportParams, ReportPreviewView, ReportedView,
+    ScrubChangeView,
 };
 pub use events::EventView;
 pub use gate::{

@@ -50,6 +50,9 @@ pub mod memory;
 
 pub mod redact;
 
+pub mod report;
+pub mod scrub;
+
 pub mod hook;
 pub mod quota;
 

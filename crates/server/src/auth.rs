@@ -121,6 +121,8 @@ fn verb(method: &Method, path: &str) -> Verb {
         _ if below("/v1/sessions") => Verb::Admit,
         _ if below("/v1/tokens") => Verb::Own,
         false if below("/v1/config") => Verb::Own,
+        // It makes something leave the machine, which is nobody's to agree to but the owner's.
+        false if below("/v1/errors") && path.ends_with("/report") => Verb::Own,
         true if below("/v1/data") => Verb::Fetch,
         false if below("/v1/data") => Verb::Produce,
         false if path == "/v1/memory/recall" => Verb::Fetch,
@@ -230,6 +232,9 @@ mod tests {
             (Method::POST, "/v1/sessions/managed/x/answer", Verb::Answer),
             (Method::POST, "/v1/sessions/managed/x/delegations", Verb::Operate),
             (Method::GET, "/v1/sessions/managed/x/delegations", Verb::Read),
+            (Method::GET, "/v1/errors/x", Verb::Read),
+            (Method::POST, "/v1/errors/x/preview", Verb::Operate),
+            (Method::POST, "/v1/errors/x/report", Verb::Own),
             (Method::POST, "/v1/tokens", Verb::Own),
             (Method::GET, "/v1/tokens", Verb::Own),
             (Method::GET, "/openapi.json", Verb::Read),

@@ -1,6 +1,7 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
 mod console;
+mod errors;
 mod goals;
 mod hooks;
 mod managed;
@@ -8,6 +9,7 @@ mod memory;
 mod operators;
 
 pub(crate) use console::{auto_resume, config, console, cost, supervisor};
+pub(crate) use errors::{consent, error_detail, errors, report_preview, reported};
 pub(crate) use goals::{goal, goals};
 pub(crate) use hooks::{breaker, hook_answer};
 pub(crate) use managed::{

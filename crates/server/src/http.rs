@@ -6,6 +6,7 @@ pub(crate) mod console;
 pub(crate) mod costs;
 pub(crate) mod data;
 pub(crate) mod enhance;
+pub(crate) mod errors;
 pub(crate) mod events;
 pub(crate) mod gate;
 pub(crate) mod goals;

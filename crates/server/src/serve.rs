@@ -3,8 +3,8 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, console, costs, data, enhance, events, gate, goals, handoffs, hooks, managed,
-    memory, operators, runs, sessions, status, steps, tasks, workers, workspaces,
+    approvals, blueprints, console, costs, data, enhance, errors, events, gate, goals, handoffs, hooks,
+    managed, memory, operators, runs, sessions, status, steps, tasks, workers, workspaces,
 };
 use crate::leftover;
 use crate::mcp;
@@ -123,6 +123,10 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(hooks::receive).layer(DefaultBodyLimit::max(hooks::HOOK_BYTES_MAX)))
         .routes(routes!(hooks::breakers))
         .routes(routes!(hooks::breaker_reset))
+        .routes(routes!(errors::list))
+        .routes(routes!(errors::get))
+        .routes(routes!(errors::preview))
+        .routes(routes!(errors::report))
         .routes(routes!(workspaces::list))
         .routes(routes!(workspaces::diff))
         .routes(routes!(workspaces::remove))

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 31] = [
+pub(crate) const MIGRATIONS: [Migration; 32] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -515,6 +515,45 @@ CREATE UNIQUE INDEX hook_events_by_id ON hook_events (hook_id) WHERE hook_id IS 
     heard_at INTEGER NOT NULL,
     record TEXT NOT NULL
 );",
+    },
+    Migration {
+        name: "errors that were captured, and their reports",
+        sql: "CREATE TABLE errors (
+    fingerprint TEXT PRIMARY KEY,
+    target TEXT NOT NULL,
+    version TEXT NOT NULL,
+    message TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    location TEXT,
+    os TEXT NOT NULL,
+    arch TEXT NOT NULL,
+    occurrences INTEGER NOT NULL,
+    first_seen_at INTEGER NOT NULL,
+    last_seen_at INTEGER NOT NULL,
+    scrub_changes TEXT NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE INDEX errors_by_time ON errors (last_seen_at, fingerprint);
+CREATE TABLE report_previews (
+    hash TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    destination TEXT,
+    draft TEXT NOT NULL,
+    scrub_changes TEXT NOT NULL,
+    shown_to TEXT NOT NULL,
+    shown_at INTEGER NOT NULL
+);
+CREATE INDEX report_previews_by_error ON report_previews (fingerprint, shown_at);
+CREATE TABLE report_filings (
+    id TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    preview TEXT NOT NULL,
+    state TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    begun_at INTEGER NOT NULL,
+    issue TEXT
+);
+CREATE INDEX report_filings_by_time ON report_filings (begun_at);",
     },
 ];
 

@@ -421,3 +421,42 @@ CREATE TABLE discovered (
     heard_at INTEGER NOT NULL,
     record TEXT NOT NULL
 );
+
+-- Errors that were captured: a row for all that are equal, without secrets; what was shown of them, under the hash that
+-- consent names; and what was agreed to.
+CREATE TABLE errors (
+    fingerprint TEXT PRIMARY KEY,
+    target TEXT NOT NULL,
+    version TEXT NOT NULL,
+    message TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    location TEXT,
+    os TEXT NOT NULL,
+    arch TEXT NOT NULL,
+    occurrences INTEGER NOT NULL,
+    first_seen_at INTEGER NOT NULL,
+    last_seen_at INTEGER NOT NULL,
+    scrub_changes TEXT NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE INDEX errors_by_time ON errors (last_seen_at, fingerprint);
+CREATE TABLE report_previews (
+    hash TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    destination TEXT,
+    draft TEXT NOT NULL,
+    scrub_changes TEXT NOT NULL,
+    shown_to TEXT NOT NULL,
+    shown_at INTEGER NOT NULL
+);
+CREATE INDEX report_previews_by_error ON report_previews (fingerprint, shown_at);
+CREATE TABLE report_filings (
+    id TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    preview TEXT NOT NULL,
+    state TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    begun_at INTEGER NOT NULL,
+    issue TEXT
+);
+CREATE INDEX report_filings_by_time ON report_filings (begun_at);

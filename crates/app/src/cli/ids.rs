@@ -17,6 +17,10 @@ const TASK_ID_LEN: usize = 37;
 const FACT_ID_LEN: usize = 37;
 /// An issue's id is so long.
 const ISSUE_ID_LEN: usize = 34;
+/// An error's fingerprint is so long.
+const FINGERPRINT_LEN: usize = 64;
+/// So many errors are looked through.
+const ERRORS_MAX: usize = 100;
 
 /// Finds the run that is meant.
 pub(crate) async fn run(client: &Client, given: &str) -> Result<String> {
@@ -132,6 +136,15 @@ pub(crate) async fn session(client: &Client, given: &str) -> Result<ManagedView>
     Ok(sessions.swap_remove(place))
 }
 
+/// Finds the error that is meant.
+pub(crate) async fn error(client: &Client, given: &str) -> Result<String> {
+    if given.len() == FINGERPRINT_LEN {
+        return Ok(given.to_owned());
+    }
+    let errors = client.errors(Some(ERRORS_MAX)).await?.errors;
+    pick("error", given, errors.iter().map(|error| error.fingerprint.as_str()))
+}
+
 /// Finds the token that is meant, among those that are good.
 pub(crate) async fn token(client: &Client, given: &str) -> Result<String> {
     let tokens = client.tokens().await?.tokens;
@@ -160,6 +173,7 @@ fn list_hint(kind: &str) -> String {
     match kind {
         "goal" => "`adjutant goal list` lists them".to_owned(),
         "task" => "`adjutant show RUN` tells a run's task".to_owned(),
+        "error" => "`adjutant errors` lists them".to_owned(),
         "issue" => "`adjutant issue ls` lists them".to_owned(),
         "session" => "`adjutant session ls` lists them".to_owned(),
         "token" => "`adjutant token ls` lists them".to_owned(),

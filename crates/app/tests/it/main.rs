@@ -19,6 +19,7 @@ mod goals;
 mod hooks;
 mod mcp;
 mod rehearsal;
+mod reports;
 mod run;
 mod runtime;
 mod secrets;

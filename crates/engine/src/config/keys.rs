@@ -3,9 +3,12 @@
 //! A new setting is a row here and a field of [`Settings`]. A key whose last part is `*` stands for names that people
 //! choose, such as those of models.
 
+use crate::reports::ReportSettings;
 use crate::settings::Settings;
 use adjutant_model::Value;
 use adjutant_rules::price::Price;
+use adjutant_rules::report;
+use std::path::{Path, PathBuf};
 
 /// When a change of a key holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,6 +206,67 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        path: "reports.repository",
+        kind: Text(256, repository),
+        takes: Restart,
+        is_secret: false,
+        about: "where errors of Adjutant are reported when you agree to the words, `owner/name`",
+        get: |settings, _| text_or_null(settings.reports.repository.as_deref()),
+        set: |settings, _, value| settings.reports.repository = text(value),
+    },
+    Key {
+        path: "reports.api_base",
+        kind: Text(2048, api_base),
+        takes: Restart,
+        is_secret: false,
+        about: "the base of the addresses of the API that takes reports",
+        get: |settings, _| Value::from(settings.reports.api_base.as_str()),
+        set: |settings, _, value| {
+            settings.reports.api_base_set(value.as_str().unwrap_or_default()).unwrap_or_default();
+        },
+    },
+    Key {
+        path: "reports.token_file",
+        kind: Text(4096, absolute),
+        takes: Restart,
+        is_secret: false,
+        about: "the file with the token that reports; `report-token` in the data folder when nothing is said",
+        get: |settings, _| path_or_null(settings.reports.token_file.as_deref()),
+        set: |settings, _, value| settings.reports.token_file = text(value).map(PathBuf::from),
+    },
+    Key {
+        path: "reports.app_id",
+        kind: Whole(1, u64::MAX),
+        takes: Restart,
+        is_secret: false,
+        about: "the GitHub App that reports when there is no token; with `installation_id` and `app_key_file`",
+        get: |settings, _| settings.reports.app.as_ref().map_or(Value::Null, |app| Value::from(app.app_id)),
+        set: |settings, _, value| settings.reports.app.get_or_insert_default().app_id = whole(value),
+    },
+    Key {
+        path: "reports.installation_id",
+        kind: Whole(1, u64::MAX),
+        takes: Restart,
+        is_secret: false,
+        about: "the App's installation",
+        get: |settings, _| {
+            settings.reports.app.as_ref().map_or(Value::Null, |app| Value::from(app.installation_id))
+        },
+        set: |settings, _, value| settings.reports.app.get_or_insert_default().installation_id = whole(value),
+    },
+    Key {
+        path: "reports.app_key_file",
+        kind: Text(4096, absolute),
+        takes: Restart,
+        is_secret: false,
+        about: "the file with the App's key",
+        get: |settings, _| path_or_null(settings.reports.app.as_ref().map(|app| app.key_file.as_path())),
+        set: |settings, _, value| {
+            settings.reports.app.get_or_insert_default().key_file =
+                text(value).map(PathBuf::from).unwrap_or_default();
+        },
+    },
+    Key {
         path: "prices.*",
         kind: Kind::Price,
         takes: AtOnce,
@@ -262,6 +326,23 @@ fn endpoint(text: &str) -> Result<(), &'static str> {
     let is_plain = !text.chars().any(|c| c.is_control() || c.is_whitespace());
     let is_url = host.is_some_and(|host| !host.is_empty() && !host.starts_with('/') && !host.contains('@'));
     (is_url && is_plain).then_some(()).ok_or("is an `http://` or `https://` URL without credentials")
+}
+
+fn repository(text: &str) -> Result<(), &'static str> {
+    report::repository(text).map(drop).map_err(|_| "is `owner/name`")
+}
+
+fn api_base(text: &str) -> Result<(), &'static str> {
+    let what = "is an `https://` URL of a host and a path, without credentials";
+    ReportSettings::default().api_base_set(text).map_err(|_| what)
+}
+
+fn absolute(text: &str) -> Result<(), &'static str> {
+    Path::new(text).is_absolute().then_some(()).ok_or("is an absolute path")
+}
+
+fn path_or_null(path: Option<&Path>) -> Value {
+    path.map_or(Value::Null, |path| Value::from(path.to_string_lossy().as_ref()))
 }
 
 fn printable(text: &str) -> Result<(), &'static str> {

@@ -6,6 +6,7 @@ mod goals;
 mod hosting;
 mod places;
 mod recovery;
+mod reports;
 mod runs;
 mod telemetry;
 mod workers;

@@ -7,6 +7,7 @@ mod console;
 mod data;
 mod delegations;
 mod enhance;
+mod errors;
 mod events;
 mod explain;
 mod form;
