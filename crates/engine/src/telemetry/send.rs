@@ -6,7 +6,9 @@
 use super::TelemetryMeters;
 use crate::settings::TelemetrySettings;
 use futures_util::FutureExt;
-use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_otlp::{
+    ExporterBuildError, Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use std::time::Duration;
@@ -104,6 +106,8 @@ fn exporter(
         .with_endpoint(endpoint)
         .with_timeout(TIMEOUT)
         .with_headers(headers)
+        // What is not taken is given up, so that a receiver that is away holds up nothing, not even the next batch.
+        .with_retry_policy(RetryPolicy::disabled())
         .build()?;
     let resource = Resource::builder_empty()
         .with_service_name(settings.service_name.clone())
