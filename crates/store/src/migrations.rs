@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 29] = [
+pub(crate) const MIGRATIONS: [Migration; 30] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -502,6 +502,7 @@ CREATE VIRTUAL TABLE facts_fts USING fts5 (
 CREATE UNIQUE INDEX handoffs_by_key ON handoffs (session, request_key);
 CREATE INDEX handoffs_open ON handoffs (created_at) WHERE open;",
     },
+    Migration { name: "how goals are pursued", sql: "ALTER TABLE goals ADD COLUMN pursuit TEXT;" },
 ];
 
 #[cfg(test)]
