@@ -18,7 +18,9 @@ use adjutant_model::action::{Caller, Role};
 use adjutant_model::goal::{Goal, GoalStatus, Pursuit, PursuitState};
 use adjutant_model::id::Uuid;
 use adjutant_model::run::ErrorClass;
-use adjutant_model::session::{Activity, Desired, DriverKind, Session, SessionBudget, SessionPhase, SessionState};
+use adjutant_model::session::{
+    Activity, Desired, DriverKind, Session, SessionBudget, SessionPhase, SessionState,
+};
 use adjutant_model::{GoalId, SessionId, TokenId};
 use adjutant_rules::goal::pursuit::{self, ATTEMPTS, ATTEMPTS_MAX, NewPursuit, PursuitEvent, Spent};
 use adjutant_rules::goal::{GoalCommand, GoalRefusal};
@@ -63,7 +65,9 @@ impl Plane {
         }
         let attempts_max = params.attempts.unwrap_or(ATTEMPTS);
         if !(1..=ATTEMPTS_MAX).contains(&attempts_max) {
-            return Err(EngineError::invalid(format!("`attempts` is 1 to {ATTEMPTS_MAX}, not {attempts_max}")));
+            return Err(EngineError::invalid(format!(
+                "`attempts` is 1 to {ATTEMPTS_MAX}, not {attempts_max}"
+            )));
         }
         hosting::model_check(params.model.as_deref())?;
         let agent = params.agent.as_deref().unwrap_or(hosting::AGENT_DEFAULT);
@@ -72,7 +76,7 @@ impl Plane {
         if goal.project.is_none() {
             return Err(EngineError::Conflict {
                 message: format!("goal {goal_id} has no project that a session could work in"),
-                hint: Some(format!("`adjutant goal update {goal_id} --repo DIR` gives it one")),
+                hint: Some("set its `project`, or make the goal with `--repo`".to_owned()),
             });
         }
         if let Err(spent) = pursuit::remaining(&goal.budget, spent(core, &goal, None).await?) {
@@ -161,7 +165,10 @@ async fn advance(core: &Arc<Core>, goal_id: &GoalId) -> Result<bool, EngineError
     match &pursuit.state {
         PursuitState::Ending { .. } => rest(core, goal_id, &pursuit).await?,
         PursuitState::Ended { .. } => return Ok(false),
-        PursuitState::Launching { .. } | PursuitState::Working { .. } | PursuitState::Checking | PursuitState::Telling { .. } => {
+        PursuitState::Launching { .. }
+        | PursuitState::Working { .. }
+        | PursuitState::Checking
+        | PursuitState::Telling { .. } => {
             let deadline = async {
                 match goal.deadline {
                     Some(deadline) => tokio::time::sleep(clock::until(deadline)).await,
@@ -181,7 +188,9 @@ async fn advance(core: &Arc<Core>, goal_id: &GoalId) -> Result<bool, EngineError
 
 async fn work(core: &Arc<Core>, goal: &Goal, pursuit: &Pursuit) -> Result<(), EngineError> {
     match &pursuit.state {
-        PursuitState::Launching { failures, git_ref } => launch(core, goal, pursuit, (failures, git_ref)).await,
+        PursuitState::Launching { failures, git_ref } => {
+            launch(core, goal, pursuit, (failures, git_ref)).await
+        }
         PursuitState::Working { turns } => turn_over(core, goal, pursuit, *turns).await,
         PursuitState::Checking => checked(core, goal, pursuit).await,
         PursuitState::Telling { turns, failures } => tell(core, goal, pursuit, (*turns, failures)).await,
@@ -217,7 +226,9 @@ async fn launch(
             super::link_session(core, &session).await?;
             tell_keeper(core, &goal.id, PursuitEvent::Launched).await
         }
-        Err(error) if error.class() == ErrorClass::Retry && !matches!(error, EngineError::Crowded(_)) => Err(error),
+        Err(error) if error.class() == ErrorClass::Retry && !matches!(error, EngineError::Crowded(_)) => {
+            Err(error)
+        }
         Err(error) => {
             let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
             stop(core, &goal.id, format!("its session could not be made: {error}{hint}")).await
@@ -257,7 +268,10 @@ async fn checked(core: &Arc<Core>, goal: &Goal, pursuit: &Pursuit) -> Result<(),
     };
     let failures = pursuit::failures(&goal);
     if failures.is_empty() {
-        let why = session.reason.filter(|_| !session.has_workspace).map_or_else(String::new, |why| format!(" ({why})"));
+        let why = session
+            .reason
+            .filter(|_| !session.has_workspace)
+            .map_or_else(String::new, |why| format!(" ({why})"));
         let reason = format!("no check fails, but more is missing{why}: {}", missing.join("; "));
         return stop(core, &goal.id, reason).await;
     }
@@ -339,10 +353,11 @@ async fn tell_keeper(core: &Core, goal_id: &GoalId, event: PursuitEvent) -> Resu
 
 /// Says what of the goal's budget is spent, when something is.
 async fn over(core: &Core, goal: &Goal, session: &Session) -> Result<Option<String>, EngineError> {
-    let budget: SessionBudget = match pursuit::remaining(&goal.budget, spent(core, goal, Some(session.id)).await?) {
-        Ok(budget) => budget,
-        Err(spent) => return Ok(Some(spent)),
-    };
+    let budget: SessionBudget =
+        match pursuit::remaining(&goal.budget, spent(core, goal, Some(session.id)).await?) {
+            Ok(budget) => budget,
+            Err(spent) => return Ok(Some(spent)),
+        };
     Ok(over_budget(&Session { budget, ..session.clone() }, clock::now()))
 }
 

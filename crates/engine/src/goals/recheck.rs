@@ -35,7 +35,11 @@ async fn recheck(core: &Arc<Core>, goal: &Goal) -> Result<(), EngineError> {
             Err(error) => {
                 let text = format!("its checks could not be run again: {error}");
                 if goal.notes.last() != Some(&text) {
-                    core.goals.step(PLANE, &goal.id, GoalCommand::Note { text }).await.map(drop).or_else(lenient)?;
+                    core.goals
+                        .step(PLANE, &goal.id, GoalCommand::Note { text })
+                        .await
+                        .map(drop)
+                        .or_else(lenient)?;
                 }
             }
         }

@@ -50,7 +50,12 @@ impl Shelf {
         }
         let line = serde_json::to_vec_pretty(goal).expect("a goal is JSON");
         self.lines.insert((goal.created, goal.id.clone()), line.into());
-        let kept = Kept { status: goal.status, depends_on: goal.depends_on.clone(), follows, is_pursued: goal.pursued().is_some() };
+        let kept = Kept {
+            status: goal.status,
+            depends_on: goal.depends_on.clone(),
+            follows,
+            is_pursued: goal.pursued().is_some(),
+        };
         self.goals.insert(goal.id.clone(), kept);
     }
 

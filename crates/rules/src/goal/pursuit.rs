@@ -192,12 +192,22 @@ pub(super) fn pursue(
     let Some(pursuit) = &mut goal.pursuit else { return Ok(Vec::new()) };
     let (state, said) = match (&pursuit.state, event) {
         (PursuitState::Launching { .. }, PursuitEvent::Launched) => {
-            let said = format!("attempt {} of {}: {} works", pursuit.attempt, pursuit.attempts_max, pursuit.session());
+            let said = format!(
+                "attempt {} of {}: {} works",
+                pursuit.attempt,
+                pursuit.attempts_max,
+                pursuit.session()
+            );
             (PursuitState::Working { turns: 0 }, Some(said))
         }
         (PursuitState::Working { .. }, PursuitEvent::TurnOver) => (PursuitState::Checking, None),
         (PursuitState::Checking, PursuitEvent::Failed { failures, turns }) => {
-            let said = format!("attempt {} of {} has not reached it: {}", pursuit.attempt, pursuit.attempts_max, failures.join("; "));
+            let said = format!(
+                "attempt {} of {} has not reached it: {}",
+                pursuit.attempt,
+                pursuit.attempts_max,
+                failures.join("; ")
+            );
             if pursuit.attempt >= pursuit.attempts_max {
                 let reason = format!("not reached in {} attempts", pursuit.attempts_max);
                 let mut events = noted(goal, &said);
@@ -208,7 +218,12 @@ pub(super) fn pursue(
             (PursuitState::Telling { turns, failures }, Some(said))
         }
         (PursuitState::Telling { turns, .. }, PursuitEvent::Told) => {
-            let said = format!("attempt {} of {}: {} was told what failed", pursuit.attempt, pursuit.attempts_max, pursuit.session());
+            let said = format!(
+                "attempt {} of {}: {} was told what failed",
+                pursuit.attempt,
+                pursuit.attempts_max,
+                pursuit.session()
+            );
             (PursuitState::Working { turns: *turns }, Some(said))
         }
         (PursuitState::Telling { failures, .. }, PursuitEvent::Lost { reason, session, git_ref }) => {
