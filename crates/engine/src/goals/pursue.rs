@@ -140,10 +140,8 @@ async fn drive(core: &Arc<Core>, goal_id: &GoalId) {
             Err(error) => error,
         };
         if error.class() != ErrorClass::Retry {
-            let reason = error.to_string();
-            if stop(core, goal_id, reason).await.is_ok() {
-                continue;
-            }
+            // What cannot be given up either is looked at again after the pause, and never without one.
+            stop(core, goal_id, error.to_string()).await.ok();
         }
         tracing::warn!(goal = %goal_id, %error, "a pursuit is looked at again");
         tokio::time::sleep(STORE_RETRY).await;
