@@ -16,8 +16,8 @@ mod step;
 mod workspace;
 
 pub(crate) use boot::resume_open;
+pub(crate) use create::{AGENT_DEFAULT, budget_check, create, driver_check, model_check, task_check};
 pub use create::{DEPTH_MAX, HostParams, StepOrigin};
-pub(crate) use create::{budget_check, create, driver_check, model_check, task_check};
 pub use door::Managed;
 pub(crate) use drivers::Drivers;
 pub use drivers::HOST_COMMAND;

@@ -13,7 +13,7 @@ use crate::enhance::{self, Enhance, IssueFilter, IssueParams, SettingParams};
 use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
-use crate::goals::Goals;
+use crate::goals::{self, Goals};
 use crate::handoffs;
 use crate::hooks::{self, HookAnswered, HookParams, Hooks};
 use crate::hosting::{self, Drivers, Hosting};
@@ -287,6 +287,7 @@ impl Plane {
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
         self.core.goals.follow_all().await;
+        goals::pursuits_resume(&self.core);
         self.start_jobs();
         telemetry::start(&self.core);
         Ok(())
@@ -305,6 +306,7 @@ impl Plane {
             discovered_sweep_ms,
             workspace_collect_ms,
             errors_ms,
+            goal_recheck_ms,
             ..
         } = core.settings;
         jobs::start(core, "token_uses", Duration::from_millis(token_uses_ms), identity::uses_keep);
@@ -321,6 +323,8 @@ impl Plane {
         jobs::start(core, "workspaces", Duration::from_millis(workspace_collect_ms), workspaces::collect);
         jobs::start(core, enhance::JOB, Duration::from_millis(enhance_ms), enhance::round);
         core.jobs.nudge(enhance::JOB);
+        jobs::start(core, goals::recheck::JOB, Duration::from_millis(goal_recheck_ms), goals::recheck::round);
+        core.jobs.nudge(goals::recheck::JOB);
     }
 
     /// Takes no new work, parks the open runs, and closes the store. The next daemon resumes them.

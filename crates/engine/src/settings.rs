@@ -49,6 +49,8 @@ pub struct Settings {
     pub operator_forget_ms: u64,
     /// How often operators that were away for too long are forgotten, in milliseconds; 0 leaves it to the start.
     pub operator_sweep_ms: u64,
+    /// How often it is looked for goals whose checks are due again, in milliseconds.
+    pub goal_recheck_ms: u64,
     /// How long a step whose result is there waits for its operator, who is away, in milliseconds.
     pub operator_grace_ms: u64,
     /// How often what is counted of tokens is kept, in milliseconds.
@@ -180,6 +182,7 @@ impl Settings {
             operator_lost_ms: 150_000,
             operator_forget_ms: 86_400_000,
             operator_sweep_ms: 300_000,
+            goal_recheck_ms: 5_000,
             operator_grace_ms: 10_000,
             token_uses_ms: 5_000,
             token_forget_ms: 3_600_000,

@@ -43,8 +43,8 @@ pub use gate::{
 };
 pub use goals::{
     CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalAlertView, GoalParams,
-    GoalStatusParams, GoalUpdateParams, GoalView, GoalsView, LinkParams, LinkView, NoteParams, RecheckView,
-    TurnRefParams,
+    GoalStatusParams, GoalUpdateParams, GoalView, GoalsView, LinkParams, LinkView, NoteParams, PursueParams,
+    PursuitView, RecheckView, TurnRefParams,
 };
 pub use hooks::{BreakerView, BreakersView, HookAnswerView, HookDecisionView};
 pub use managed::{

@@ -117,6 +117,8 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(goals::set_status))
         .routes(routes!(goals::check))
         .routes(routes!(goals::close))
+        .routes(routes!(goals::pursue))
+        .routes(routes!(goals::pursue_stop))
         .routes(routes!(gate::judge))
         .routes(routes!(gate::settle))
         .routes(routes!(gate::progress))

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 32] = [
+pub(crate) const MIGRATIONS: [Migration; 33] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -555,6 +555,7 @@ CREATE TABLE report_filings (
 );
 CREATE INDEX report_filings_by_time ON report_filings (begun_at);",
     },
+    Migration { name: "how goals are pursued", sql: "ALTER TABLE goals ADD COLUMN pursuit TEXT;" },
 ];
 
 #[cfg(test)]
