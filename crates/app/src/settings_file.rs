@@ -5,6 +5,7 @@
 //! max_alive = 16                # so many agents may be alive at once
 //! auto_resume = true            # whether an agent that died by itself is started again
 //! agents_may_spawn = false      # whether agents may delegate to others without a person's approval
+//! default_agent = "claude"      # the profile that plays an agent whose name is no profile's
 //!
 //! [approvals]
 //! deadline_secs = 300           # an approval that nobody answers is denied then
@@ -49,6 +50,7 @@ struct Sessions {
     max_alive: Option<u32>,
     auto_resume: Option<bool>,
     agents_may_spawn: Option<bool>,
+    default_agent: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -109,6 +111,9 @@ fn apply(settings: &mut Settings, file: &SettingsFile) -> Result<(), String> {
     if let Some(agents_may_spawn) = sessions.agents_may_spawn {
         settings.sessions_agents_may_spawn = agents_may_spawn;
     }
+    if let Some(default_agent) = &sessions.default_agent {
+        settings.sessions_default_agent.clone_from(default_agent);
+    }
     if let Some(secs) = positive("approvals.deadline_secs", approvals.deadline_secs)? {
         settings.approval_ms = u64::from(secs) * 1000;
     }
@@ -137,9 +142,10 @@ mod tests {
     #[test]
     fn what_is_said_holds_and_the_rest_stays() {
         let settings =
-            read("[sessions]\nmax_alive = 128\nauto_resume = false\nagents_may_spawn = true\n").unwrap();
+            read("[sessions]\nmax_alive = 128\nauto_resume = false\nagents_may_spawn = true\ndefault_agent = \"codex\"\n").unwrap();
         assert_eq!((settings.sessions_alive_max, settings.sessions_auto_resume), (128, false));
         assert!(settings.sessions_agents_may_spawn);
+        assert_eq!(settings.sessions_default_agent, "codex");
         assert_eq!(settings.approval_ms, 300_000);
         let untouched = read("").unwrap();
         assert_eq!((untouched.sessions_alive_max, untouched.sessions_auto_resume), (16, true));

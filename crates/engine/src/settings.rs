@@ -79,6 +79,8 @@ pub struct Settings {
     pub sessions_auto_resume: bool,
     /// Whether agents of sessions may start others without a person's approval.
     pub sessions_agents_may_spawn: bool,
+    /// The profile that plays an agent whose name is no profile's.
+    pub sessions_default_agent: String,
     /// The daemon's Unix socket, for hooks.
     pub socket: Option<PathBuf>,
     /// The socket of the tmux server that hosts terminals; in the data folder when nothing is said.
@@ -134,6 +136,7 @@ impl Settings {
             sessions_alive_max: 16,
             sessions_auto_resume: true,
             sessions_agents_may_spawn: false,
+            sessions_default_agent: "claude".to_owned(),
             socket: None,
             tmux_socket: None,
             breaker: BreakerConfig::default(),
