@@ -95,6 +95,8 @@ pub struct Settings {
     pub telemetry: TelemetrySettings,
     /// The keys of `config.toml` that the command line has the last word about.
     pub pinned: BTreeSet<&'static str>,
+    /// The profile that plays an agent whose name is no profile's.
+    pub sessions_default_agent: String,
     /// The daemon's Unix socket, for hooks.
     pub socket: Option<PathBuf>,
     /// The socket of the tmux server that hosts terminals; in the data folder when nothing is said.
@@ -205,6 +207,7 @@ impl Settings {
             metrics_need_token: true,
             telemetry: TelemetrySettings::default(),
             pinned: BTreeSet::new(),
+            sessions_default_agent: "claude".to_owned(),
             socket: None,
             tmux_socket: None,
             breaker: BreakerConfig::default(),

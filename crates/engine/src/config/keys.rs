@@ -96,6 +96,15 @@ pub(super) const KEYS: &[Key] = &[
         set: |settings, _, value| settings.sessions_agents_may_spawn = is_true(value),
     },
     Key {
+        path: "sessions.default_agent",
+        kind: Text(64, model),
+        takes: Restart,
+        is_secret: false,
+        about: "the profile that plays an agent whose name is no profile's",
+        get: |settings, _| Value::from(settings.sessions_default_agent.as_str()),
+        set: |settings, _, value| settings.sessions_default_agent = text(value).unwrap_or_default(),
+    },
+    Key {
         path: "sessions.default_model",
         kind: Text(256, model),
         takes: AtOnce,

@@ -178,7 +178,7 @@ pub struct SessionUsageView {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DelegateParams {
-    /// The agent; one that no profile is of is played by the session's own profile.
+    /// The agent; one that no profile is of is played by the default profile.
     pub agent: String,
     /// What it is told, up to 256 KiB.
     pub task: String,

@@ -65,13 +65,13 @@ fn instant(text: &str) -> Answer<Timestamp> {
 pub(crate) struct GoalsQuery {
     /// In this state.
     #[serde(default)]
-    status: Option<String>,
+    pub(crate) status: Option<String>,
     /// Only those behind this goal: the `next` of the page before.
     #[serde(default)]
-    after: Option<String>,
+    pub(crate) after: Option<String>,
     /// How many at most, up to 1000; 200 unless said otherwise.
     #[serde(default)]
-    limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
 }
 
 /// Lists goals, the oldest first.
