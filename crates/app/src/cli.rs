@@ -20,7 +20,9 @@ mod rerun;
 mod run;
 mod runs;
 mod session;
+mod settings;
 mod steps;
+mod supervisor;
 mod table;
 mod tokens;
 mod watch;
@@ -120,6 +122,11 @@ enum Command {
     /// Policies: what they say, and what they said.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Settings: shown, and changed in `config.toml`.
+    #[command(subcommand)]
+    Config(settings::ConfigCommand),
+    /// The fleet at one glance, and whether agents that died by themselves are started again.
+    Supervisor(supervisor::SupervisorArgs),
     /// Speak the Model Context Protocol on standard input and output: agents drive Adjutant by this.
     Mcp,
     /// Run the daemon in the foreground.
@@ -211,6 +218,8 @@ async fn dispatch(cli: Cli, tap: ErrorTap) -> Result<Code> {
         Command::Policy(PolicyCommand::Explain(args)) => {
             policy::explain(&connect(&cli.home).await?, args).await
         }
+        Command::Config(command) => settings::run(&connect(&cli.home).await?, command).await,
+        Command::Supervisor(args) => supervisor::run(&connect(&cli.home).await?, args).await,
         Command::Mcp => mcp::run(cli.home).await,
         Command::Serve(args) => daemon::serve(&folder()?, args, tap).await,
         Command::Stop => doctor::stop(&folder()?).await,

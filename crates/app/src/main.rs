@@ -16,7 +16,6 @@ mod log;
 mod mcp;
 mod progress;
 mod rehearsal;
-mod settings_file;
 
 use std::process::ExitCode;
 

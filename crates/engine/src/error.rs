@@ -110,6 +110,9 @@ pub enum EngineError {
     /// Nobody is there who could do it.
     #[error("{0}")]
     NoOperator(String),
+    /// What it is about cannot be reached now.
+    #[error("{0}")]
+    OutOfReach(String),
     /// Too much at once.
     #[error("{0} runs are open, and no more are taken at once")]
     Busy(usize),
@@ -139,6 +142,9 @@ pub enum EngineError {
     /// The plane is stopping.
     #[error("the daemon is stopping and takes no new work")]
     Stopping,
+    /// The store refuses for now; what was asked waits, and is done when it takes it.
+    #[error("it waits for the store, which refuses the change: {0}")]
+    Held(String),
     /// The store took nothing; nothing has changed.
     #[error("the store refused the change, and nothing was changed")]
     Write(#[from] WriteError),
@@ -161,7 +167,7 @@ impl EngineError {
         match self {
             EngineError::NotFound { .. } | EngineError::Over(_) => ErrorClass::Gone,
             EngineError::Unfit(_) => ErrorClass::User,
-            EngineError::NoOperator(_) => ErrorClass::Retry,
+            EngineError::NoOperator(_) | EngineError::OutOfReach(_) => ErrorClass::Retry,
             EngineError::Invalid { .. }
             | EngineError::Blueprint { .. }
             | EngineError::Forbidden(_)
@@ -177,6 +183,7 @@ impl EngineError {
             EngineError::Busy(_)
             | EngineError::Crowded(_)
             | EngineError::Body { .. }
+            | EngineError::Held(_)
             | EngineError::Stopping => ErrorClass::Retry,
             EngineError::Workspace { class, .. } | EngineError::Report { class, .. } => *class,
             EngineError::Write(error) => error.class(),
@@ -205,12 +212,14 @@ impl EngineError {
             EngineError::Over(_) => "gone",
             EngineError::Unfit(_) => "delivery_invalid",
             EngineError::NoOperator(_) => "no_operator",
+            EngineError::OutOfReach(_) => "out_of_reach",
             EngineError::Busy(_) | EngineError::Crowded(_) => "busy",
             EngineError::TooLarge { .. } => "too_large",
             EngineError::Body { source, .. } if source.kind() == ErrorKind::StorageFull => "store_full",
             EngineError::Body { .. } => "store_failed",
             EngineError::Defect(_) => "internal",
             EngineError::Stopping => "stopping",
+            EngineError::Held(_) => "store_failed",
             EngineError::Write(WriteError::Full(_)) => "store_full",
             EngineError::Write(_) => "store_failed",
             EngineError::Read(_) => "store_unreadable",
@@ -245,12 +254,18 @@ impl EngineError {
             EngineError::Write(WriteError::Full(_)) => Some(
                 "free space on the disk of the data folder; open runs go on by themselves then".to_owned(),
             ),
+            EngineError::Held(_) => {
+                Some("free space on the disk of the data folder; it is done by itself then".to_owned())
+            }
             EngineError::TooLarge { hint, .. } => Some((*hint).to_owned()),
             EngineError::Write(_) | EngineError::Read(_) | EngineError::Body { .. } => {
                 Some("`adjutant doctor` looks at the store".to_owned())
             }
             EngineError::NoOperator(_) => {
                 Some("`POST /v1/operators` joins; then name its sid as `operator_sid`".to_owned())
+            }
+            EngineError::OutOfReach(_) => {
+                Some("it is tried again by itself; ask again in a while".to_owned())
             }
             EngineError::Over(_) => Some("its run goes on without it, or has ended".to_owned()),
             EngineError::Unfit(_) => Some("deliver again what the agent's contract takes".to_owned()),
@@ -300,6 +315,8 @@ impl EngineError {
             | EngineError::Over(_)
             | EngineError::Unfit(_)
             | EngineError::NoOperator(_)
+            | EngineError::OutOfReach(_)
+            | EngineError::Held(_)
             | EngineError::Busy(_)
             | EngineError::Crowded(_)
             | EngineError::TooLarge { .. }

@@ -16,11 +16,13 @@ mod step;
 mod workspace;
 
 pub(crate) use boot::resume_open;
+pub(crate) use create::{AGENT_DEFAULT, budget_check, create, driver_check, model_check, task_check};
 pub use create::{DEPTH_MAX, HostParams, StepOrigin};
-pub(crate) use create::{budget_check, create, driver_check, model_check, task_check};
 pub use door::Managed;
 pub(crate) use drivers::Drivers;
 pub use drivers::HOST_COMMAND;
+pub(crate) use owner::without_secrets;
+pub(crate) use perform::folder_of;
 pub(crate) use questions::{caller_of, judgement};
 pub(crate) use step::perform as perform_step;
 pub(crate) use workspace::ref_check;
@@ -45,6 +47,8 @@ use tokio::time::timeout;
 
 /// How many messages may wait for an owner before those who send them wait.
 const MAIL_MAX: usize = 256;
+/// How long a store may refuse before whoever waits for it is told.
+const HELD_PATIENCE: Duration = Duration::from_secs(3);
 /// The longest text that an agent is told at once, in bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 /// The most lines of a screen that are given.
@@ -55,8 +59,8 @@ pub const SCREEN_LINES_MAX: usize = 500;
 pub(crate) enum SessionMail {
     /// A person wants something; answered when that is durable.
     Command(SessionCommand, Reply<Session>),
-    /// Hooks have told something.
-    Signals(Vec<Signal>),
+    /// Hooks have told something; who waits for it to be durable is answered then.
+    Signals(Vec<Signal>, Option<Reply<()>>),
     /// The agent is told something.
     Send(String, Reply<()>),
     /// A question of the agent is answered; the oldest when it is not said which.
@@ -75,6 +79,8 @@ struct SessionHandle {
     mail: mpsc::Sender<SessionMail>,
     /// The session as it is in the store.
     seen: watch::Receiver<Arc<Session>>,
+    /// Why the store does not take what the owner knows, while it does not.
+    held: watch::Receiver<Option<String>>,
 }
 
 /// The managed sessions of this daemon.
@@ -98,6 +104,11 @@ impl Hosting {
 
     fn alive(&self) -> MutexGuard<'_, HashSet<SessionId>> {
         self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the sessions that have an owner.
+    pub(crate) fn owned_ids(&self) -> Vec<SessionId> {
+        self.owners().keys().copied().collect()
     }
 
     /// Takes a place for a session's agent; one that has a place keeps it.
@@ -145,7 +156,25 @@ async fn ask<T>(
     let handle = handle_of(core, id).await?;
     let (reply, answered) = oneshot::channel();
     handle.mail.send(mail(reply)).await.map_err(|_| EngineError::Stopping)?;
-    answered.await.map_err(|_| EngineError::Stopping)?
+    tokio::select! {
+        biased;
+        answer = answered => answer.map_err(|_| EngineError::Stopping)?,
+        why = held(handle.held) => Err(EngineError::Held(why)),
+    }
+}
+
+/// Waits until the store has refused for some time what an owner wants kept, and gives why.
+async fn held(mut held: watch::Receiver<Option<String>>) -> String {
+    loop {
+        if held.wait_for(Option::is_some).await.is_err() {
+            // The owner is gone, which is told otherwise.
+            return std::future::pending().await;
+        }
+        // Most of what a store refuses passes at once.
+        if timeout(HELD_PATIENCE, held.wait_for(Option::is_none)).await.is_err() {
+            return held.borrow().clone().unwrap_or_default();
+        }
+    }
 }
 
 /// Gives a session as it is in the store.
@@ -245,7 +274,16 @@ pub(crate) async fn screen(core: &Arc<Core>, id: SessionId, lines: usize) -> Res
 /// Tells a session what hooks have told of its agent. That of a session that is over is nobody's concern.
 pub(crate) async fn told(core: &Arc<Core>, id: SessionId, signals: Vec<Signal>) -> Result<(), EngineError> {
     let handle = handle_of(core, id).await?;
-    handle.mail.send(SessionMail::Signals(signals)).await.map_err(|_| EngineError::Stopping)
+    handle.mail.send(SessionMail::Signals(signals, None)).await.map_err(|_| EngineError::Stopping)
+}
+
+/// As [`told`], and waits until it is durable.
+pub(crate) async fn told_durably(
+    core: &Arc<Core>,
+    id: SessionId,
+    signals: Vec<Signal>,
+) -> Result<(), EngineError> {
+    ask(core, id, |reply| SessionMail::Signals(signals, Some(reply))).await
 }
 
 impl From<SessionRefusal> for EngineError {

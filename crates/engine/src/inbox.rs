@@ -12,6 +12,7 @@ use adjutant_model::client_run::Approval;
 use adjutant_model::goal::{Goal, GoalAlert};
 use adjutant_model::session::{AgentQuestion, Session, SessionState, WaitingFor};
 use adjutant_model::{GoalId, SessionId, Timestamp};
+use adjutant_rules::session::is_untold;
 use adjutant_store::SessionFilter;
 
 /// What waits for people.
@@ -60,6 +61,8 @@ pub enum InboxKind {
     Quota,
     /// It could not be made or started, or died too often.
     Errored,
+    /// Its agent could not be told its task, and is not told again by itself.
+    Untold,
 }
 
 impl InboxKind {
@@ -69,6 +72,7 @@ impl InboxKind {
             InboxKind::Asks(question) => question.what.as_str(),
             InboxKind::Quota => "quota",
             InboxKind::Errored => "errored",
+            InboxKind::Untold => "untold",
         }
     }
 }
@@ -115,6 +119,9 @@ fn items(session: Session, approvals: &[Approval]) -> Vec<InboxItem> {
     let reason = session.reason.clone().unwrap_or_default();
     if session.activity.activity.waiting_for() == Some(WaitingFor::Quota) {
         found.push(item(InboxKind::Quota, reason.clone(), session.activity.since));
+    }
+    if is_untold(&session) {
+        found.push(item(InboxKind::Untold, reason.clone(), session.updated_at));
     }
     if session.state == SessionState::Errored {
         found.push(item(InboxKind::Errored, reason, session.updated_at));

@@ -8,6 +8,12 @@ pub mod error;
 pub mod faults;
 pub mod settings;
 
+pub mod config;
+pub mod console;
+pub mod cost;
+pub mod metrics;
+mod telemetry;
+
 pub mod plane;
 
 pub mod tasks;
@@ -40,6 +46,7 @@ mod policies;
 
 pub mod identity;
 
+pub mod roster;
 pub mod sessions;
 
 mod agents;

@@ -49,6 +49,11 @@ pub enum Event {
     },
     /// The daemon has closed the store in good order.
     DaemonStopped {},
+    /// Settings in `config.toml` are changed.
+    ConfigChanged {
+        /// Which.
+        keys: Vec<String>,
+    },
     /// A run was accepted.
     RunCreated {
         /// The task it executes.
@@ -378,6 +383,20 @@ pub enum Event {
     },
     /// A session was ended before its time.
     SessionDetached {},
+    /// An agent that nobody hosts here was heard of.
+    SessionDiscovered {
+        /// Which agent it is.
+        agent: String,
+        /// The agent's own id of its session.
+        agent_session: String,
+        /// Where it works.
+        cwd: Option<String>,
+    },
+    /// An agent that nobody hosts here is known no more.
+    SessionForgotten {
+        /// Why.
+        reason: String,
+    },
     /// A managed session was asked for; its task stands in its row.
     SessionCreated {
         /// Its name.
@@ -680,6 +699,7 @@ impl Event {
         match self {
             Event::DaemonStarted { .. } => "daemon_started",
             Event::DaemonStopped { .. } => "daemon_stopped",
+            Event::ConfigChanged { .. } => "config_changed",
             Event::RunCreated { .. } => "run_created",
             Event::RunStatusChanged { .. } => "run_status_changed",
             Event::RunAdopted { .. } => "run_adopted",
@@ -718,6 +738,8 @@ impl Event {
             Event::BlueprintUnarchived { .. } => "blueprint_unarchived",
             Event::SessionAttached { .. } => "session_attached",
             Event::SessionDetached {} => "session_detached",
+            Event::SessionDiscovered { .. } => "session_discovered",
+            Event::SessionForgotten { .. } => "session_forgotten",
             Event::SessionCreated { .. } => "session_created",
             Event::SessionLaunched { .. } => "session_launched",
             Event::SessionExited { .. } => "session_exited",

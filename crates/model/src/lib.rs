@@ -27,6 +27,7 @@ pub mod shell;
 pub mod workspace;
 
 pub mod data;
+pub mod discovered;
 pub mod goal;
 pub mod hook;
 pub mod memory;

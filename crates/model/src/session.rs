@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Where a managed session stands, as it is on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionState {
     /// Its workspace is being made, or its agent is being started for the first time.
@@ -261,12 +261,20 @@ pub struct Signal {
     pub evidence: String,
     /// What it is.
     pub what: AgentSignal,
+    /// When it happened, when that was not just now.
+    pub at: Option<Timestamp>,
 }
 
 impl Signal {
-    /// Makes a signal.
+    /// Makes a signal of something that happened just now.
     pub fn new(source: SignalSource, evidence: impl Into<String>, what: AgentSignal) -> Self {
-        Signal { source, evidence: evidence.into(), what }
+        Signal { source, evidence: evidence.into(), what, at: None }
+    }
+
+    /// Says that it happened earlier.
+    #[must_use]
+    pub fn at(self, at: Timestamp) -> Self {
+        Signal { at: Some(at), ..self }
     }
 }
 
@@ -304,6 +312,9 @@ pub enum AgentSignal {
     },
     /// It asks a person something and waits.
     Asked(AgentQuestion),
+    /// It wants Adjutant to do something for it, under the question's id, and waits for that: the gate says whether, and
+    /// a person is asked only where a rule asks.
+    Wants(AgentQuestion),
     /// What it asked is settled, whoever did it.
     AskSettled {
         /// The question's id; all of them when it is not known.
@@ -360,6 +371,8 @@ pub enum AgentExit {
     Signal(i32),
     /// It is gone and nobody knows how: the machine or its terminal server went down.
     Vanished,
+    /// With the daemon that held it: its terminal, its connection or its print mode does not outlive that.
+    WithDaemon,
 }
 
 impl fmt::Display for AgentExit {
@@ -368,6 +381,7 @@ impl fmt::Display for AgentExit {
             AgentExit::Code(code) => write!(f, "exit code {code}"),
             AgentExit::Signal(signal) => write!(f, "signal {signal}"),
             AgentExit::Vanished => f.write_str("it is gone"),
+            AgentExit::WithDaemon => f.write_str("it ended with the daemon that held it"),
         }
     }
 }
@@ -651,6 +665,12 @@ pub struct Session {
     /// What its agent is to be told yet, now that it is there.
     #[serde(default)]
     pub to_tell: Option<FirstPrompt>,
+    /// How often it could not be told that of late.
+    #[serde(default)]
+    pub tell_failures: u32,
+    /// When it is told again.
+    #[serde(default)]
+    pub tell_at: Option<Timestamp>,
     /// When its task was seen to arrive.
     pub delivered_at: Option<Timestamp>,
     /// The agent's own id of its session, for resuming.
@@ -701,6 +721,12 @@ pub struct Session {
     pub updated_at: Timestamp,
     /// When its agent was heard of last.
     pub last_activity_at: Option<Timestamp>,
+    /// Of when the last is that something better than its terminal told: what happened earlier comes late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Timestamp>,
+    /// Since when its terminal does not change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_since: Option<Timestamp>,
 }
 
 /// What a session begins with.
@@ -748,6 +774,8 @@ impl Session {
             is_trusted: false,
             hooks_silent: false,
             to_tell: None,
+            tell_failures: 0,
+            tell_at: None,
             delivered_at: None,
             agent_session: None,
             transcript: None,
@@ -772,6 +800,8 @@ impl Session {
             created_at: now,
             updated_at: now,
             last_activity_at: None,
+            told_at: None,
+            quiet_since: None,
         }
     }
 }

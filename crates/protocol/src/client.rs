@@ -3,6 +3,8 @@
 //! Ids and filters come from people and may hold anything, so each is escaped where it enters a path; the token is
 //! never shown.
 
+mod console;
+
 use crate::error::ApiError;
 use crate::escape::escaped;
 use crate::http;
@@ -1113,12 +1115,13 @@ impl Client {
         self.post("/v1/sessions", params).await
     }
 
-    /// Lists the attached sessions that live.
+    /// Lists the sessions that live, whoever has begun them: those of a kind, or all.
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn sessions(&self) -> Result<http::SessionsView, ClientError> {
-        self.get("/v1/sessions?limit=1000").await
+    pub async fn sessions(&self, kind: Option<&str>) -> Result<http::SessionsView, ClientError> {
+        let kind = kind.map_or_else(String::new, |kind| format!("&kind={}", escaped(kind)));
+        self.get(&format!("/v1/sessions?limit=1000{kind}")).await
     }
 
     /// Ends a session by its public name.

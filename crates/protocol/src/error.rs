@@ -130,6 +130,8 @@ codes! {
     DeliveryInvalid = "delivery_invalid", 422, Failed;
     /// Nobody is there who could do it.
     NoOperator = "no_operator", 503, Failed;
+    /// What it is about cannot be reached now.
+    OutOfReach = "out_of_reach", 503, Failed;
     /// The body is too large.
     TooLarge = "too_large", 413, Usage;
     /// The body has nothing of the range.

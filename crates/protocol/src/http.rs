@@ -2,6 +2,7 @@
 
 mod approvals;
 mod blueprints;
+mod console;
 mod data;
 mod enhance;
 mod errors;
@@ -23,6 +24,10 @@ pub use blueprints::{
     BlueprintDiffView, BlueprintDocumentView, BlueprintEntryView, BlueprintHistoryView, BlueprintLintsView,
     BlueprintListView, BlueprintVersionView, BlueprintWrittenView,
 };
+pub use console::{
+    AutoResumeParams, AutoResumeView, ConfigParams, ConfigView, ConsoleView, CostView, FleetView,
+    PendingDecisionView, RunStatsView, SettingView, SupervisorView,
+};
 pub use data::{EmitParams, EmittedView, OutputRecordView, OutputView, OutputsView};
 pub use enhance::{
     AxisVerdictView, EnhanceEntryView, EnhanceSettingParams, EnhanceSettingView, IssueCancelParams,
@@ -38,8 +43,8 @@ pub use gate::{
 };
 pub use goals::{
     CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalAlertView, GoalParams,
-    GoalStatusParams, GoalUpdateParams, GoalView, GoalsView, LinkParams, LinkView, NoteParams, RecheckView,
-    TurnRefParams,
+    GoalStatusParams, GoalUpdateParams, GoalView, GoalsView, LinkParams, LinkView, NoteParams, PursueParams,
+    PursuitView, RecheckView, TurnRefParams,
 };
 pub use hooks::{BreakerView, BreakersView, HookAnswerView, HookDecisionView};
 pub use managed::{

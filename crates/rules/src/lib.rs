@@ -59,3 +59,4 @@ pub mod quota;
 pub mod breaker;
 pub mod compress;
 pub mod pressure;
+pub mod price;

@@ -22,6 +22,7 @@
 
 mod activity;
 mod budget;
+pub mod discovered;
 mod lifecycle;
 pub mod name;
 pub mod status;
@@ -45,6 +46,10 @@ pub const STORM_WINDOW_MS: u64 = 120_000;
 /// The pause before an agent that died for the first time is started again, in milliseconds; each death in the window
 /// doubles it.
 pub const RESUME_PAUSE_MS: u64 = 500;
+/// An agent that could not be told what it begins with is told again until so many tries have failed.
+pub const TELLS_MAX: u32 = 6;
+/// The pause before it is told again, in milliseconds; each failure doubles it.
+pub const TELL_PAUSE_MS: u64 = 1_000;
 /// A spent quota without a known end is tried again after so long, in milliseconds.
 pub const QUOTA_PAUSE_MS: u64 = 15 * 60_000;
 /// The most questions that are kept of one session.
@@ -88,6 +93,8 @@ pub enum SessionEvent {
     TellFailed {
         /// Why, for people.
         message: String,
+        /// Whether that may pass by itself.
+        may_pass: bool,
     },
     /// The agent cannot be started.
     LaunchFailed {
@@ -125,6 +132,11 @@ pub enum SessionEvent {
     },
     /// The agent was found again after a restart of the daemon: what it told meanwhile may have reached nobody.
     Found,
+    /// Whether the agent is there cannot be found out now; it is looked for again.
+    OutOfReach {
+        /// Why, for people.
+        message: String,
+    },
     /// The agent was interrupted: whatever was known of its activity may not hold any more.
     Interrupted,
     /// A person wants something.
@@ -251,6 +263,8 @@ pub fn pending(session: &Session) -> Option<SessionEffect> {
         SessionPhase::Launching => Some(SessionEffect::Launch(lifecycle::launch_of(session))),
         SessionPhase::Ending => Some(SessionEffect::End),
         SessionPhase::Removing => Some(SessionEffect::Remove { force: session.force }),
+        // What waits for its time is told then.
+        SessionPhase::Running if session.tell_at.is_some() => None,
         SessionPhase::Running => session.to_tell.map(SessionEffect::Tell),
         SessionPhase::Parked | SessionPhase::Resting => None,
     }
@@ -260,7 +274,10 @@ pub fn pending(session: &Session) -> Option<SessionEffect> {
 pub fn wakes_at(session: &Session) -> Option<Timestamp> {
     match session.phase {
         SessionPhase::Parked => session.parked_until,
-        SessionPhase::Running => budget::minutes_over_at(session),
+        SessionPhase::Running => {
+            let wakes = [session.tell_at, budget::minutes_over_at(session), activity::doubted_at(session)];
+            wakes.into_iter().flatten().min()
+        }
         SessionPhase::Provisioning
         | SessionPhase::Launching
         | SessionPhase::Ending
@@ -290,6 +307,11 @@ pub fn takes_prompts(session: &Session) -> bool {
         && session.questions.is_empty()
         && session.to_tell.is_none()
         && session.delivered_at.is_some()
+}
+
+/// Tells whether an agent is there that could not be told what it begins with, and is not tried any more.
+pub fn is_untold(session: &Session) -> bool {
+    session.phase == SessionPhase::Running && session.to_tell.is_none() && session.tell_failures > 0
 }
 
 /// Tells whether a session's agent counts against how many may be alive at once.

@@ -39,6 +39,9 @@ pub(crate) async fn caller(
     if request.method() == Method::DELETE && request.uri().path() == "/v1/sessions" {
         return next.run(request).await;
     }
+    if request.uri().path() == "/metrics" && !plane.metrics_need_token() {
+        return next.run(request).await;
+    }
     if authentication == Authentication::Off && !is_of_workers {
         request.extensions_mut().insert(plane.unauthenticated_owner());
         return next.run(request).await;
@@ -117,6 +120,7 @@ fn verb(method: &Method, path: &str) -> Verb {
         }
         _ if below("/v1/sessions") => Verb::Admit,
         _ if below("/v1/tokens") => Verb::Own,
+        false if below("/v1/config") => Verb::Own,
         // It makes something leave the machine, which is nobody's to agree to but the owner's.
         false if below("/v1/errors") && path.ends_with("/report") => Verb::Own,
         true if below("/v1/data") => Verb::Fetch,
@@ -234,6 +238,10 @@ mod tests {
             (Method::POST, "/v1/tokens", Verb::Own),
             (Method::GET, "/v1/tokens", Verb::Own),
             (Method::GET, "/openapi.json", Verb::Read),
+            (Method::GET, "/v1/config", Verb::Read),
+            (Method::PATCH, "/v1/config", Verb::Own),
+            (Method::PUT, "/v1/supervisor/auto_resume", Verb::Operate),
+            (Method::GET, "/metrics", Verb::Read),
             (Method::POST, "/v1/blueprints:lint", Verb::Read),
             (Method::POST, "/v1/blueprints/x", Verb::Operate),
         ] {

@@ -2,6 +2,8 @@
 
 pub(crate) mod approvals;
 pub(crate) mod blueprints;
+pub(crate) mod console;
+pub(crate) mod costs;
 pub(crate) mod data;
 pub(crate) mod enhance;
 pub(crate) mod errors;

@@ -3,8 +3,8 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, data, enhance, errors, events, gate, goals, handoffs, hooks, managed, memory,
-    operators, runs, sessions, status, steps, tasks, workers, workspaces,
+    approvals, blueprints, console, costs, data, enhance, errors, events, gate, goals, handoffs, hooks,
+    managed, memory, operators, runs, sessions, status, steps, tasks, workers, workspaces,
 };
 use crate::leftover;
 use crate::mcp;
@@ -102,6 +102,8 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(steps::list))
         .routes(routes!(steps::bindings))
         .routes(routes!(runs::resume))
+        .routes(routes!(costs::of_run))
+        .routes(routes!(costs::of_goal))
         .routes(routes!(runs::rerun))
         .routes(routes!(runs::trace))
         .routes(routes!(runs::explain))
@@ -115,6 +117,8 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(goals::set_status))
         .routes(routes!(goals::check))
         .routes(routes!(goals::close))
+        .routes(routes!(goals::pursue))
+        .routes(routes!(goals::pursue_stop))
         .routes(routes!(gate::judge))
         .routes(routes!(gate::settle))
         .routes(routes!(gate::progress))
@@ -181,6 +185,11 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::token_create, sessions::tokens))
         .routes(routes!(sessions::token_revoke))
+        .routes(routes!(console::console))
+        .routes(routes!(console::supervisor))
+        .routes(routes!(console::auto_resume))
+        .routes(routes!(console::config, console::config_change))
+        .routes(routes!(console::metrics))
         .routes(routes!(status::status))
         .routes(routes!(status::doctor))
         .split_for_parts();

@@ -18,9 +18,10 @@ mod terminal;
 pub mod tmux;
 mod usage_kept;
 
+use terminal::LEFTOVER_GRACE;
 pub use terminal::TYPED_BYTES_MAX;
 
-use crate::process::{self, Swept};
+use crate::process::{self, Cgroup, Cgroups, Hosted, ProcessId, Swept};
 use adjutant_model::profile::{AgentProfile, DriverSpec, Fillings};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{AgentExit, AskAnswer, HostHandle, Signal};
@@ -65,6 +66,24 @@ pub struct LaunchSpec {
     pub resume: Option<String>,
     /// How much of its scrollback is kept, in bytes.
     pub scrollback_bytes_max: u64,
+    /// Where it gets a cgroup of its own; nowhere when none can be made.
+    pub cgroups: Option<Cgroups>,
+}
+
+impl LaunchSpec {
+    /// Makes the cgroup of this start, or finds it.
+    fn cgroup(&self) -> Option<Cgroup> {
+        self.cgroups.as_ref()?.group(&self.cgroup_name())
+    }
+
+    /// Finds the cgroup that this start was given.
+    fn cgroup_found(&self) -> Option<Cgroup> {
+        self.cgroups.as_ref()?.found(&self.cgroup_name())
+    }
+
+    fn cgroup_name(&self) -> String {
+        format!("{}.{}", self.session, self.launch)
+    }
 }
 
 /// What a terminal shows.
@@ -173,6 +192,22 @@ pub trait AgentDriver: Debug + Send + Sync {
 
     /// Ends the agent and every descendant: asked first, TERM, after the grace KILL. Doing it again is fine.
     fn end(&self, grace: Duration) -> BoxFuture<'_, Result<Ended, DriverError>>;
+}
+
+/// Ends what is left of an agent whose daemon has ended without it.
+async fn end_orphaned(handle: &HostHandle, spec: &LaunchSpec) -> Result<(), DriverError> {
+    let (process, cgroup) = (ProcessId::new(handle.pid, handle.started_ticks), spec.cgroup_found());
+    let swept = match (process, cgroup) {
+        (Some(process), cgroup) => {
+            let hosted = Hosted { process, marker: spec.marker.clone(), cgroup };
+            process::end_hosted(&hosted, LEFTOVER_GRACE).await
+        }
+        // It had a process for each prompt.
+        (None, Some(cgroup)) => process::end_cgroup(cgroup, LEFTOVER_GRACE).await,
+        (None, None) => Swept::default(),
+    };
+    tracing::debug!(session = spec.session, ?swept, "an agent was found without its daemon");
+    end_leftovers(spec).await
 }
 
 /// Ends what an earlier try of the same start left behind.

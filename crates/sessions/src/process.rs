@@ -15,6 +15,7 @@ mod orphans;
 mod output;
 
 pub use cgroup::{Cgroup, Cgroups};
+pub(crate) use descendants::end_cgroup;
 pub use descendants::{Hosted, ProcessId, Swept, end_hosted, parent_remind, process_of, sweep, sweep_prefix};
 pub use error::{SearchedPath, SpawnError};
 pub use orphans::adopt_orphans_and_become;

@@ -18,6 +18,7 @@ pub mod breakers;
 pub mod client_runs;
 pub mod context_usage;
 pub mod delegations;
+mod discovered;
 pub mod enhance;
 pub mod errors;
 pub mod fault;
@@ -38,6 +39,8 @@ pub mod tokens;
 pub mod turns;
 pub mod workspaces;
 
+pub mod commits;
+
 mod blobs;
 
 mod batch;
@@ -52,6 +55,7 @@ mod migrations;
 pub use approvals::ApprovalResolution;
 pub use bodies::{Bodies, Closed, IncomingBody, Kept, WholeBody};
 pub use client_runs::{ClientFence, ClientRunChange};
+pub use commits::CommitMeters;
 pub use context_usage::ContextUsage;
 pub use delegations::{DelegationEntry, DelegationFilter};
 pub use fault::{CommitFault, CommitHook, DiskFault};
@@ -62,7 +66,7 @@ pub use memory::FactFilter;
 pub use outputs::OutputTotals;
 pub use reader::ReadError;
 pub use registry::HeadFilter;
-pub use runs::{RunFilter, RunStatusChange};
+pub use runs::{RunFilter, RunKind, RunStatusChange};
 pub use sessions::{SessionEntry, SessionFilter};
 pub use store::{Health, OpenError, Store, StoreOptions, StoreSizes, WriteFailure};
 pub use tasks::TaskEntry;

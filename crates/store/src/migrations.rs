@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 30] = [
+pub(crate) const MIGRATIONS: [Migration; 33] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -503,6 +503,20 @@ CREATE UNIQUE INDEX handoffs_by_key ON handoffs (session, request_key);
 CREATE INDEX handoffs_open ON handoffs (created_at) WHERE open;",
     },
     Migration {
+        name: "a hook that comes twice is known again",
+        sql: "ALTER TABLE hook_events ADD COLUMN hook_id TEXT;
+CREATE UNIQUE INDEX hook_events_by_id ON hook_events (hook_id) WHERE hook_id IS NOT NULL;",
+    },
+    Migration {
+        name: "agents that nobody hosts here",
+        sql: "CREATE TABLE discovered (
+    id TEXT PRIMARY KEY,
+    agent_session TEXT NOT NULL UNIQUE,
+    heard_at INTEGER NOT NULL,
+    record TEXT NOT NULL
+);",
+    },
+    Migration {
         name: "errors that were captured, and their reports",
         sql: "CREATE TABLE errors (
     fingerprint TEXT PRIMARY KEY,
@@ -541,6 +555,7 @@ CREATE TABLE report_filings (
 );
 CREATE INDEX report_filings_by_time ON report_filings (begun_at);",
     },
+    Migration { name: "how goals are pursued", sql: "ALTER TABLE goals ADD COLUMN pursuit TEXT;" },
 ];
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ CREATE TABLE goals (
     notes TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
-, depends_on TEXT NOT NULL DEFAULT '[]', budget TEXT NOT NULL DEFAULT '{}', deadline_at INTEGER, recheck TEXT, recheck_at INTEGER, alert TEXT);
+, depends_on TEXT NOT NULL DEFAULT '[]', budget TEXT NOT NULL DEFAULT '{}', deadline_at INTEGER, recheck TEXT, recheck_at INTEGER, alert TEXT, pursuit TEXT);
 CREATE INDEX goals_in_order ON goals (created_at, id);
 CREATE INDEX goals_by_status ON goals (status, created_at, id);
 CREATE INDEX goals_by_recheck ON goals (recheck_at) WHERE recheck_at IS NOT NULL;
@@ -349,9 +349,11 @@ CREATE TABLE hook_events (
     decision TEXT,
     payload TEXT NOT NULL,
     at INTEGER NOT NULL
-);
+, hook_id TEXT);
 CREATE INDEX hook_events_by_session ON hook_events (session_id, number);
 CREATE INDEX hook_events_by_time ON hook_events (at);
+-- One that found nobody at the door comes again by another way.
+CREATE UNIQUE INDEX hook_events_by_id ON hook_events (hook_id) WHERE hook_id IS NOT NULL;
 CREATE TABLE breakers (
     agent TEXT PRIMARY KEY,
     state TEXT NOT NULL,
@@ -411,6 +413,15 @@ CREATE TABLE handoffs (
 );
 CREATE UNIQUE INDEX handoffs_by_key ON handoffs (session, request_key);
 CREATE INDEX handoffs_open ON handoffs (created_at) WHERE open;
+
+-- Agents that somebody else has started, known by their hooks: the record as JSON.
+CREATE TABLE discovered (
+    id TEXT PRIMARY KEY,
+    agent_session TEXT NOT NULL UNIQUE,
+    heard_at INTEGER NOT NULL,
+    record TEXT NOT NULL
+);
+
 -- Errors that were captured: a row for all that are equal, without secrets; what was shown of them, under the hash that
 -- consent names; and what was agreed to.
 CREATE TABLE errors (

@@ -5,6 +5,7 @@
 //! `dialect.rs`).
 
 use crate::batch::{self, Ledger};
+use crate::commits::CommitMeters;
 use crate::dialect;
 use crate::fault::Faults;
 use crate::store::{Health, WriteFailure};
@@ -65,6 +66,7 @@ pub(crate) struct Writer {
     log_to_wipe: bool,
     refused: u64,
     faults: Faults,
+    meters: CommitMeters,
 }
 
 /// Whether the log can be written to as it is.
@@ -91,12 +93,18 @@ impl Writer {
             log_to_wipe: false,
             refused: 0,
             faults: Faults::default(),
+            meters: CommitMeters::default(),
         }
     }
 
     /// Lets a trial's faults befall the commits.
     pub(crate) fn with_faults(self, faults: Faults) -> Self {
         Writer { faults, ..self }
+    }
+
+    /// Counts commits in these.
+    pub(crate) fn with_meters(self, meters: CommitMeters) -> Self {
+        Writer { meters, ..self }
     }
 
     /// Serves the queue until it is closed.
@@ -220,7 +228,9 @@ impl Writer {
             self.log = Log::Good;
         }
         let fault = self.faults.before()?;
+        let began = Instant::now();
         let answers = batch::commit(&self.db, &mut self.ledger, entries)?;
+        self.meters.committed(entries.len(), began.elapsed());
         self.faults.after(fault)?;
         let wiped = |(entry, answer): (&&Write, &Answer)| entry.residue() == Residue::None && answer.is_ok();
         if entries.iter().zip(&answers).any(wiped) {

@@ -97,6 +97,7 @@ fn of_session(item: &InboxItem) -> Waiting<'_> {
         None if item.kind == "errored" => {
             vec![format!("`adjutant session resume {name}`"), format!("`adjutant session show {name}`")]
         }
+        None if item.kind == "untold" => vec![format!("`adjutant session send {name} TEXT`")],
         None => vec![format!("`adjutant session show {name}`")],
     };
     Waiting {

@@ -6,6 +6,7 @@ mod again;
 mod asks;
 mod blueprints;
 mod client;
+mod config;
 mod cost;
 mod daemon;
 mod data;

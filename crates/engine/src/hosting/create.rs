@@ -94,7 +94,7 @@ pub(crate) async fn create(
     if let Some(goal_id) = &session.goal_id {
         goals::link_check(core, goal_id, Some(&session.task)).await?;
     }
-    core.hosting.place_take(session.id, core.settings.sessions_alive_max)?;
+    core.hosting.place_take(session.id, core.live().sessions_alive_max)?;
     let entry = match keep(core, caller, &mut session).await {
         Ok(()) => SessionEntry { session: session.clone(), revision: 1 },
         Err(error) => {
@@ -124,6 +124,7 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
         return Err(EngineError::Forbidden(format!("sessions start sessions at most {DEPTH_MAX} deep")));
     }
     let (source, place) = source(core, &params).await?;
+    let default_model = params.tier.is_none().then(|| core.live().sessions_default_model.clone()).flatten();
     let now = clock::now();
     let hint = params.name_hint.as_deref().filter(|hint| !hint.trim().is_empty());
     let new = NewSession {
@@ -140,7 +141,7 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
         plays: params.step.map(|step| step.plays),
         depth,
         tier: params.tier,
-        model: params.model,
+        model: params.model.or(default_model),
         goal_id: params.goal_id.or(parent_goal),
         is_trusted: params.is_trusted,
         budget: params.budget,

@@ -9,10 +9,14 @@ use adjutant_sessions::process::Cgroups;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 /// So many signals of one agent may wait before its driver does.
 const SIGNALS_MAX: usize = 256;
+/// How long the terminals may take to be listed before what is known of their agents is that nothing is known.
+const LISTING_PATIENCE: Duration = Duration::from_millis(800);
 /// What the tmux server may see of the daemon's environment besides the usual: what people who attach need.
 const TERMINAL_VARIABLES: [&str; 4] = ["TERM", "SHELL", "USER", "LC_*"];
 
@@ -53,13 +57,25 @@ impl Drivers {
         DriverKind::ALL.into_iter().filter(|kind| *kind != DriverKind::Tmux || self.has_tmux).collect()
     }
 
+    /// Gives where agents get cgroups of their own.
+    pub(super) fn cgroups(&self) -> Option<Cgroups> {
+        self.cgroups.clone()
+    }
+
+    /// Removes the cgroups of those that are not there any more.
+    pub(crate) fn tidy(&self) {
+        if let Some(cgroups) = &self.cgroups {
+            cgroups.remove();
+        }
+    }
+
     /// Starts an agent, or finds the one that this very launch has started.
     pub(super) async fn launch(&self, spec: LaunchSpec) -> Result<Hosted, DriverError> {
         let (signals, received) = mpsc::channel::<Signal>(SIGNALS_MAX);
         let agent: Arc<dyn AgentDriver> = match spec.driver.driver {
             DriverKind::Tmux => Arc::new(tmux::launch(&self.tmux, spec, signals).await?),
             DriverKind::Headless => Arc::new(headless::launch(spec, signals).await?),
-            DriverKind::Pty => Arc::new(pty::launch(self.cgroups.as_ref(), spec, signals).await?),
+            DriverKind::Pty => Arc::new(pty::launch(spec, signals).await?),
             DriverKind::Acp => Arc::new(acp::launch(spec, signals).await?),
         };
         Ok(Hosted { agent, signals: received })
@@ -80,10 +96,7 @@ impl Drivers {
                 Ok(hosted(adopted, received))
             }
             DriverKind::Headless => Ok(hosted(headless::adopt(handle, spec, signals).await?, received)),
-            DriverKind::Pty => {
-                let adopted = pty::adopt(self.cgroups.as_ref(), handle, spec, signals).await?;
-                Ok(hosted(adopted, received))
-            }
+            DriverKind::Pty => Ok(hosted(pty::adopt(handle, spec, signals).await?, received)),
             DriverKind::Acp => Ok(hosted(acp::adopt(handle, spec, signals).await?, received)),
         }
     }
@@ -95,19 +108,26 @@ impl Drivers {
         signals: Signals,
         terminals: Option<&[Terminal]>,
     ) -> Result<Adopted<tmux::TmuxAgent>, DriverError> {
-        match terminals {
-            None => tmux::adopt(&self.tmux, handle, spec, signals).await,
-            Some(terminals) => {
-                let found = terminals.iter().find(|terminal| terminal.is_of(&handle));
-                tmux::adopt_found(&self.tmux, found, &handle, spec, signals).await
+        let listed;
+        let terminals = match terminals {
+            Some(terminals) => terminals,
+            None => {
+                listed = self.terminals().await?;
+                &listed
             }
-        }
+        };
+        let found = terminals.iter().find(|terminal| terminal.is_of(&handle));
+        tmux::adopt_found(&self.tmux, found, &handle, spec, signals).await
     }
 
-    /// Lists the terminals that are there, living and ended; nothing when they cannot be listed now.
-    pub(super) async fn terminals(&self) -> Option<Vec<Terminal>> {
-        let listed = self.tmux.terminals().await;
-        listed.inspect_err(|error| tracing::warn!(%error, "the terminals cannot be listed")).ok()
+    /// Lists the terminals that are there, living and ended.
+    ///
+    /// # Errors
+    /// When they cannot be listed now: they may be there.
+    pub(super) async fn terminals(&self) -> Result<Vec<Terminal>, DriverError> {
+        timeout(LISTING_PATIENCE, self.tmux.terminals()).await.unwrap_or_else(|_| {
+            Err(DriverError::Failed { what: "the terminal server does not answer".to_owned() })
+        })
     }
 
     /// Gives how a person attaches to a terminal, word by word.

@@ -27,6 +27,10 @@ use tokio::task::JoinSet;
 
 /// So many signals are taken at once.
 const SIGNALS_AT_ONCE: usize = 64;
+/// How long passes until an agent is looked for again that was out of reach; each time doubles it, up to the most.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// The most that passes until then.
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long the time of an agent's last signal may stay in memory alone.
 const HEARD_KEPT_AFTER: Duration = Duration::from_secs(5);
 
@@ -39,6 +43,7 @@ pub(super) fn start(
 ) -> SessionHandle {
     let (mail, received) = mpsc::channel(MAIL_MAX);
     let (shown, seen) = watch::channel(Arc::new(entry.session.clone()));
+    let (holding, held) = watch::channel(None);
     let id = entry.session.id;
     let owner = Owner {
         core: core.clone(),
@@ -46,10 +51,13 @@ pub(super) fn start(
         revision: entry.revision,
         mail: received,
         shown,
+        holding,
         agent: None,
         signals: None,
         effects: JoinSet::new(),
         reads_usage: false,
+        look_pause: None,
+        resumes_itself: false,
         is_kept: true,
         is_lost: false,
     };
@@ -61,7 +69,7 @@ pub(super) fn start(
             tracing::error!(session = %id, "the owner of a session panicked");
         }
     });
-    SessionHandle { mail, seen }
+    SessionHandle { mail, seen, held }
 }
 
 fn forget(hosting: &Hosting, id: SessionId) {
@@ -75,11 +83,17 @@ struct Owner {
     revision: u64,
     mail: mpsc::Receiver<SessionMail>,
     shown: watch::Sender<Arc<Session>>,
+    /// Why the store does not take what is known, while it does not.
+    holding: watch::Sender<Option<String>>,
     agent: Option<Arc<dyn AgentDriver>>,
     signals: Option<mpsc::Receiver<Signal>>,
     effects: JoinSet<Performed>,
     /// Whether what the agent used is being read.
     reads_usage: bool,
+    /// How long was waited until the agent was looked for again, while it is out of reach.
+    look_pause: Option<Duration>,
+    /// Whether its agent is being started again without anybody's asking.
+    resumes_itself: bool,
     /// Whether the store has all that is known, the time of the last signal included.
     is_kept: bool,
     /// Whether the store will not take what this owner knows; the next one reads what the store has.
@@ -126,7 +140,11 @@ impl Owner {
                 let answer = self.command(command).await;
                 drop(reply.send(answer));
             }
-            SessionMail::Signals(signals) => self.signals(Some(signals)).await,
+            SessionMail::Signals(signals, reply) => {
+                self.signals(Some(signals)).await;
+                let kept = if self.is_lost { Err(EngineError::Stopping) } else { Ok(()) };
+                drop(reply.map(|reply| reply.send(kept)));
+            }
             SessionMail::Send(text, reply) => self.tell(text, reply).await,
             SessionMail::Answer { ask_id, answer, reply } => {
                 let answered = self.answer(ask_id, answer).await;
@@ -152,7 +170,7 @@ impl Owner {
 
     async fn command(&mut self, command: SessionCommand) -> Result<Session, EngineError> {
         if command == SessionCommand::Resume {
-            self.core.hosting.place_take(self.session.id, self.core.settings.sessions_alive_max)?;
+            self.core.hosting.place_take(self.session.id, self.core.live().sessions_alive_max)?;
         }
         let taken = self.take(vec![SessionEvent::Command(command)]).await;
         self.place_keep();
@@ -161,7 +179,14 @@ impl Owner {
     }
 
     fn agent(&self) -> Result<Arc<dyn AgentDriver>, EngineError> {
-        let running = (self.session.phase == SessionPhase::Running).then_some(self.agent.as_ref()).flatten();
+        let is_running = self.session.phase == SessionPhase::Running;
+        if is_running && self.look_pause.is_some() {
+            return Err(EngineError::OutOfReach(format!(
+                "the agent of the session {} cannot be reached: {}",
+                self.session.name, self.session.activity.evidence
+            )));
+        }
+        let running = is_running.then_some(self.agent.as_ref()).flatten();
         running.cloned().ok_or_else(|| EngineError::Conflict {
             message: format!("the agent of the session {} is not there", self.session.name),
             hint: Some(format!("`adjutant session resume {}` starts it again", self.session.name)),
@@ -226,21 +251,26 @@ impl Owner {
             return;
         };
         for signal in &signals {
-            if let (SignalSource::Protocol, AgentSignal::Asked(question)) = (signal.source, &signal.what)
-                && question.what == WaitingFor::Permission
-            {
-                let judged = questions::judge(self.core.clone(), self.session.clone(), question.clone());
-                self.effects.spawn(judged);
+            let (AgentSignal::Asked(question) | AgentSignal::Wants(question)) = &signal.what else {
+                continue;
+            };
+            if signal.source == SignalSource::Protocol && question.what == WaitingFor::Permission {
+                let asked = (signal.evidence.clone(), question.clone());
+                self.effects.spawn(questions::judge(self.core.clone(), self.session.clone(), asked));
             }
         }
         let may_have_used = signals.iter().any(|signal| {
             matches!(signal.what, AgentSignal::ToolEnded { .. } | AgentSignal::TurnEnded { .. })
         });
+        let is_quiet = signals.iter().any(|signal| matches!(signal.what, AgentSignal::Quiet { .. }));
         let events =
             signals.into_iter().map(|signal| SessionEvent::Signal(without_secrets(signal))).collect();
         drop(self.take(events).await);
         if may_have_used {
             self.read_usage();
+        }
+        if is_quiet {
+            self.effects.spawn(perform::unheard(self.core.clone(), self.session.clone()));
         }
     }
 
@@ -282,6 +312,7 @@ impl Owner {
             Performed::Hosted { agent, signals, event } => {
                 self.agent = Some(agent.clone());
                 self.signals = Some(signals);
+                self.look_pause = None;
                 let is_found = event == SessionEvent::Found;
                 drop(self.take(vec![event]).await);
                 if self.agent.is_none() && !self.is_lost {
@@ -296,6 +327,15 @@ impl Owner {
                     self.perform(session::pending(&self.session).into_iter().collect());
                 }
             }
+            Performed::Asks { message, question, reason } => {
+                // It waits for a person now, whether or not it has said so.
+                let asked =
+                    Signal::new(SignalSource::Protocol, message, AgentSignal::Asked(question.clone()));
+                drop(self.take(vec![SessionEvent::Signal(without_secrets(asked))]).await);
+                let asked = questions::ask(self.core.clone(), self.session.clone(), (question, reason));
+                self.effects.spawn(asked);
+            }
+            Performed::OutOfReach { why } => self.out_of_reach(why).await,
             Performed::Judged { ask_id, answer } => self.judged(ask_id, answer).await,
             Performed::Used(used) => {
                 self.reads_usage = false;
@@ -308,6 +348,20 @@ impl Owner {
             // None of several is several again.
             Performed::Several(_) | Performed::Nothing => {}
         }
+    }
+
+    /// Looks for the agent again and again; it is left alone meanwhile, and nothing is said of it that nobody knows.
+    async fn out_of_reach(&mut self, why: String) {
+        if self.session.phase != SessionPhase::Running {
+            return;
+        }
+        if self.look_pause.is_none() {
+            tracing::warn!(session = %self.session.id, why, "an agent cannot be looked for; it is tried again");
+            drop(self.take(vec![SessionEvent::OutOfReach { message: why }]).await);
+        }
+        let pause = self.look_pause.map_or(LOOK_PAUSE, |last| (last * 2).min(LOOK_PAUSE_MAX));
+        self.look_pause = Some(pause);
+        self.effects.spawn(perform::adopt_later(self.core.clone(), self.session.clone(), pause));
     }
 
     async fn judged(&mut self, ask_id: String, answer: AskAnswer) {
@@ -325,9 +379,10 @@ impl Owner {
     /// Of a command that is refused; nothing changed then. What cannot be kept is not performed.
     async fn take(&mut self, events: Vec<SessionEvent>) -> Result<(), EngineError> {
         let now = clock::now();
-        let rules = SessionRules { auto_resume: self.core.settings.sessions_auto_resume };
+        let rules = SessionRules { auto_resume: self.core.live().sessions_auto_resume };
         let (mut effects, mut notes, mut is_durable) = (Vec::new(), Vec::new(), false);
         let before = self.session.clone();
+        let is_commanded = events.iter().any(|event| matches!(event, SessionEvent::Command(_)));
         for event in events {
             match session::step(&self.session, event, rules, now) {
                 Ok(Stepped { session, effects: more, notes: said, is_durable: changed }) => {
@@ -350,12 +405,28 @@ impl Owner {
         } else {
             self.is_kept = false;
         }
+        self.resumes_count(&before, is_commanded);
         if self.session.handle.is_none() && session::pending(&self.session) != Some(SessionEffect::End) {
             self.let_go();
         }
         self.place_keep();
         self.perform(effects);
         Ok(())
+    }
+
+    /// Counts the starts that nobody has asked for.
+    fn resumes_count(&mut self, before: &Session, is_commanded: bool) {
+        let launches = |session: &Session| session.phase == SessionPhase::Launching;
+        if launches(&self.session) == launches(before) {
+            return;
+        }
+        if launches(&self.session) {
+            self.resumes_itself = !is_commanded && before.launches > 0;
+        } else if std::mem::take(&mut self.resumes_itself) {
+            let meters = &self.core.meters;
+            let is_there = self.session.phase == SessionPhase::Running;
+            if is_there { &meters.auto_resumed } else { &meters.resume_failures }.inc();
+        }
     }
 
     /// Keeps the session, however long the disk refuses it.
@@ -378,6 +449,7 @@ impl Owner {
                 Ok(_) => break,
                 Err(error) if error.class() == ErrorClass::Retry => {
                     tracing::warn!(session = %self.session.id, %error, "the store refused; it is offered again");
+                    self.holding.send_replace(Some(error.to_string()));
                     tokio::select! {
                         // The next daemon finds the session as it was, and what happened since by looking.
                         () = self.core.stopping.cancelled() => {
@@ -395,6 +467,7 @@ impl Owner {
             }
         }
         self.revision += 1;
+        self.holding.send_if_modified(|held| held.take().is_some());
         self.is_kept = true;
         self.shown.send_replace(Arc::new(self.session.clone()));
         Ok(())
@@ -447,7 +520,7 @@ async fn next_signals(signals: &mut Option<mpsc::Receiver<Signal>>) -> Option<Ve
 }
 
 /// What an agent says may hold secrets; what is kept does not.
-fn without_secrets(signal: Signal) -> Signal {
+pub(crate) fn without_secrets(signal: Signal) -> Signal {
     let what = match signal.what {
         AgentSignal::Asked(mut question) => {
             question.text = record::text(&question.text);

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::faults::{EffectFault, EffectKey};
 use crate::goals;
+use crate::hooks::spool;
 use crate::identity;
 use crate::plane::Core;
 use crate::runs::STORE_RETRY;
@@ -16,8 +17,8 @@ use adjutant_model::event::Event;
 use adjutant_model::profile::{Fillings, HookFlavour, PromptDelivery};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{
-    AgentExit, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session, SessionUsage, Signal,
-    SignalSource,
+    Activity, AgentExit, AgentQuestion, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session,
+    SessionUsage, Signal, SignalSource,
 };
 use adjutant_model::{SessionId, TokenId};
 use adjutant_rules::hook::settings;
@@ -25,7 +26,7 @@ use adjutant_rules::profile;
 use adjutant_rules::session::{Launch, LaunchWith, SessionEffect, SessionEvent};
 use adjutant_sessions::driver::tmux::Terminal;
 use adjutant_sessions::driver::{Adopted, AgentDriver, DriverError, Ended, LaunchSpec};
-use adjutant_sessions::process::Swept;
+use adjutant_sessions::process::{ProcessId, Swept};
 use adjutant_sessions::transcript::{self, TranscriptFlavour};
 use adjutant_sessions::worktree::RemoveMode;
 use adjutant_sessions::{environment, process};
@@ -34,6 +35,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Columns and rows of a session's terminal.
@@ -55,6 +57,10 @@ pub(super) enum Performed {
     Hosted { agent: Arc<dyn AgentDriver>, signals: mpsc::Receiver<Signal>, event: SessionEvent },
     /// All of these, in order: a trial has had an effect performed more than once.
     Several(Vec<Performed>),
+    /// An agent that was there cannot be looked for now.
+    OutOfReach { why: String },
+    /// A rule wants a person to be asked what an agent asks by a message of its protocol.
+    Asks { message: String, question: AgentQuestion, reason: String },
     /// The gate has answered what an agent asked.
     Judged { ask_id: String, answer: AskAnswer },
     /// What the agent used since that was read last.
@@ -146,7 +152,7 @@ pub(super) fn failed(effect: &SessionEffect, message: &str, class: ErrorClass) -
         SessionEffect::Launch(_) => {
             SessionEvent::LaunchFailed { message, may_pass: class == ErrorClass::Retry }
         }
-        SessionEffect::Tell(_) => SessionEvent::TellFailed { message },
+        SessionEffect::Tell(_) => SessionEvent::TellFailed { message, may_pass: class == ErrorClass::Retry },
         SessionEffect::End => SessionEvent::Ended { exit: AgentExit::Vanished },
         SessionEffect::Remove { .. } => SessionEvent::RemoveRefused { message },
         SessionEffect::Snapshot => SessionEvent::Woke,
@@ -251,12 +257,16 @@ pub(super) async fn adopt(
     session: Session,
     terminals: Option<Arc<Vec<Terminal>>>,
 ) -> Performed {
+    // What it told while nobody was there: whether it works decides what its end means.
+    spool::take(&core, session.id).await;
     let Some(handle) = session.handle.clone() else { return Performed::Event(vanished()) };
     match found(&core, &session, handle, terminals.as_deref().map(Vec::as_slice)).await {
         Ok(Adopted::Living(Hosted { agent, signals })) => {
             Performed::Hosted { agent, signals, event: SessionEvent::Found }
         }
         Ok(Adopted::Ended(exit)) => Performed::Event(exited(exit)),
+        // It may be there and at work: nobody ends it for what hosts it being slow.
+        Err(error) if error.class() == ErrorClass::Retry => Performed::OutOfReach { why: error.to_string() },
         Err(error) => {
             tracing::warn!(session = %session.id, %error, "an agent could not be looked for");
             // If it lives it is out of reach, and is not there any more when that is said of it.
@@ -264,6 +274,12 @@ pub(super) async fn adopt(
             Performed::Event(vanished())
         }
     }
+}
+
+/// Looks for an agent again after a pause.
+pub(super) async fn adopt_later(core: Arc<Core>, session: Session, pause: Duration) -> Performed {
+    tokio::time::sleep(pause).await;
+    adopt(core, session, None).await
 }
 
 async fn found(
@@ -286,14 +302,35 @@ fn exited(exit: AgentExit) -> SessionEvent {
     SessionEvent::Signal(Signal::new(SignalSource::Process, "found at the daemon's start", what))
 }
 
+fn flavour_of(core: &Core, session: &Session) -> Option<TranscriptFlavour> {
+    match agents::find(core, &session.agent).map(|profile| profile.hooks) {
+        Ok(HookFlavour::Claude) => Some(TranscriptFlavour::Claude),
+        Ok(HookFlavour::Codex) => Some(TranscriptFlavour::Codex),
+        Ok(HookFlavour::None) | Err(_) => None,
+    }
+}
+
+/// Looks for what an agent's hooks should have told, now that its terminal has become quiet: in what they have left, and
+/// when there is nothing and the agent should work, in its transcript, which says when its turn has ended.
+pub(super) async fn unheard(core: Arc<Core>, session: Session) -> Performed {
+    let should_work = session.activity.activity == Activity::Working;
+    if spool::take(&core, session.id).await > 0 || !should_work {
+        return Performed::Nothing;
+    }
+    let Some((path, flavour)) = session.transcript.clone().zip(flavour_of(&core, &session)) else {
+        return Performed::Nothing;
+    };
+    let reading = tokio::task::spawn_blocking(move || transcript::turn_ended(Path::new(&path), flavour));
+    let Ok(Ok(Some(at))) = reading.await else { return Performed::Nothing };
+    let what = AgentSignal::TurnEnded { text: None, error: None };
+    let signal = Signal::new(SignalSource::Hook, "its transcript, as no hook told", what);
+    Performed::Event(SessionEvent::Signal(signal.at(at)))
+}
+
 /// Reads what the agent's transcript has grown by; that is how agents in terminals tell what they use.
 pub(super) async fn usage(core: Arc<Core>, session: Session) -> Performed {
     let Some(path) = session.transcript.clone() else { return Performed::Used(None) };
-    let flavour = match agents::find(&core, &session.agent).map(|profile| profile.hooks) {
-        Ok(HookFlavour::Claude) => TranscriptFlavour::Claude,
-        Ok(HookFlavour::Codex) => TranscriptFlavour::Codex,
-        Ok(HookFlavour::None) | Err(_) => return Performed::Used(None),
-    };
+    let Some(flavour) = flavour_of(&core, &session) else { return Performed::Used(None) };
     let Ok(folder) = folder(&core, session.id) else { return Performed::Used(None) };
     let read =
         tokio::task::spawn_blocking(move || transcript::read_on(&folder, Path::new(&path), flavour)).await;
@@ -323,11 +360,25 @@ async fn end(core: &Arc<Core>, session: &Session, agent: Option<Arc<dyn AgentDri
         Ok(ended) => ended.exit,
         Err(error) => {
             tracing::debug!(session = %session.id, %error, "the agent could not be ended by its driver");
+            end_process(session, grace).await;
             AgentExit::Vanished
         }
     };
     end_leftovers(session.id).await;
     SessionEvent::Ended { exit }
+}
+
+/// Ends an agent's process with its descendants, whatever hosts it.
+async fn end_process(session: &Session, grace: Duration) {
+    let known = session.handle.as_ref().and_then(|handle| {
+        let marker = format!("session:{}/{}", session.id, handle.launch);
+        let process = ProcessId::new(handle.pid, handle.started_ticks)?;
+        Some(process::Hosted { process, marker, cgroup: None })
+    });
+    if let Some(hosted) = known {
+        let swept = process::end_hosted(&hosted, grace).await;
+        tracing::debug!(session = %session.id, ?swept, "an agent was ended without its driver");
+    }
 }
 
 /// Ends whatever carries a session's marker, whatever its driver knows of it: it is none of anybody else's.
@@ -392,6 +443,7 @@ async fn spec(
         prompt: message,
         resume,
         scrollback_bytes_max: SCROLLBACK_BYTES_MAX,
+        cgroups: core.hosting.drivers.cgroups(),
         profile,
         driver,
     })
@@ -423,6 +475,7 @@ async fn environment_of(
         ("ADJUTANT_SESSION".to_owned(), session.id.to_string()),
         ("ADJUTANT_TOKEN".to_owned(), secret.reveal().to_owned()),
         ("ADJUTANT_WORKSPACE".to_owned(), spec.cwd.to_string_lossy().into_owned()),
+        ("ADJUTANT_SPOOL".to_owned(), spool::file_in(&spec.folder).to_string_lossy().into_owned()),
         ("ADJUTANT_HOOK_UNREACHABLE".to_owned(), profile.on_unreachable.as_str().to_owned()),
         ("ADJUTANT_HOOK_READ_ONLY".to_owned(), profile.tools_read_only.join(",")),
     ]);
@@ -438,9 +491,14 @@ async fn environment_of(
     Ok((token.id, environment(&allowed, core.settings.env.iter().cloned(), &extra)))
 }
 
+/// Gives the path of a session's own folder.
+pub(crate) fn folder_of(core: &Core, id: SessionId) -> PathBuf {
+    core.settings.folder.join("sessions").join(id.to_string())
+}
+
 /// Gives a session's own folder; it is there then.
 fn folder(core: &Core, id: SessionId) -> Result<PathBuf, EngineError> {
-    let folder = core.settings.folder.join("sessions").join(id.to_string());
+    let folder = folder_of(core, id);
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     made.map_err(|error| EngineError::Workspace {
         message: format!("the session's folder {} could not be made: {error}", folder.display()),

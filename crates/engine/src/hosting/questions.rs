@@ -1,4 +1,5 @@
-//! What agents ask by their protocol: may I use this tool? The gate answers, and a person where a rule asks.
+//! What agents ask by their protocol: may I use this tool, would you do this for me? The gate answers, and a person where
+//! a rule asks.
 
 use super::perform::Performed;
 use crate::approvals::{self, Asker, Question};
@@ -11,36 +12,56 @@ use adjutant_model::session::{AgentQuestion, AskAnswer, Session};
 use adjutant_model::{TokenId, Value};
 use std::sync::Arc;
 
-/// Has the gate judge what an agent asks for; waits for a person where a rule asks.
-pub(super) async fn judge(core: Arc<Core>, session: Session, question: AgentQuestion) -> Performed {
-    let ask_id = question.ask_id.clone();
-    let words = || Value::object([("text", Value::from(question.text.as_str()))]);
-    let call = ToolCall {
-        tool: question.tool.clone().unwrap_or_else(|| "unknown".to_owned()),
-        parameters: question.input.clone().unwrap_or_else(words),
+/// Has the gate judge what an agent asks for by a message of its protocol.
+pub(super) async fn judge(
+    core: Arc<Core>,
+    session: Session,
+    (message, question): (String, AgentQuestion),
+) -> Performed {
+    let (ask_id, call) = (question.ask_id.clone(), call_of(&question));
+    let judged = async {
+        let judgement = judgement(&core, &session, (&caller_of(&session), &call)).await?;
+        if judgement.is_telling() {
+            hooks::note(&core, session.id, (&message, &call), &judgement).await?;
+        }
+        Ok::<_, EngineError>(judgement)
     };
-    let answer = match allowed(&core, &session, call).await {
-        Ok(()) => AskAnswer::Allow,
-        Err(reason) => AskAnswer::Deny { reason },
+    let answer = match judged.await {
+        Ok(judgement) => match judgement.effect {
+            PolicyEffect::Allow => AskAnswer::Allow,
+            PolicyEffect::Deny => AskAnswer::Deny { reason: judgement.reason },
+            PolicyEffect::Ask => return Performed::Asks { message, question, reason: judgement.reason },
+        },
+        Err(error) => AskAnswer::Deny { reason: error.to_string() },
     };
     Performed::Judged { ask_id, answer }
 }
 
-/// Tells whether a session's agent may use a tool now; the reason when it may not.
-async fn allowed(core: &Arc<Core>, session: &Session, call: ToolCall) -> Result<(), String> {
-    let caller = caller_of(session);
-    let judgement = judgement(core, session, (&caller, &call)).await.map_err(|error| error.to_string())?;
-    match judgement.effect {
-        PolicyEffect::Allow => Ok(()),
-        PolicyEffect::Deny => Err(judgement.reason),
-        PolicyEffect::Ask => {
-            let asker = Asker {
-                token_id: caller.token_id.to_string(),
-                agent_id: Some(session.agent.as_str().into()),
-                connection: format!("session:{}", session.id).into(),
-            };
-            approvals::ask(core, asker, Question { call, reason: judgement.reason, run_id: None }).await
-        }
+/// Asks a person what a rule wants a person to be asked.
+pub(super) async fn ask(
+    core: Arc<Core>,
+    session: Session,
+    (question, reason): (AgentQuestion, String),
+) -> Performed {
+    let asker = Asker {
+        token_id: caller_of(&session).token_id.to_string(),
+        agent_id: Some(session.agent.as_str().into()),
+        connection: format!("session:{}", session.id).into(),
+    };
+    let call = call_of(&question);
+    let answer = match approvals::ask(&core, asker, Question { call, reason, run_id: None }).await {
+        Ok(()) => AskAnswer::Allow,
+        Err(reason) => AskAnswer::Deny { reason },
+    };
+    Performed::Judged { ask_id: question.ask_id, answer }
+}
+
+/// Gives what a question is about as a tool call.
+fn call_of(question: &AgentQuestion) -> ToolCall {
+    let words = || Value::object([("text", Value::from(question.text.as_str()))]);
+    ToolCall {
+        tool: question.tool.clone().unwrap_or_else(|| "unknown".to_owned()),
+        parameters: question.input.clone().unwrap_or_else(words),
     }
 }
 

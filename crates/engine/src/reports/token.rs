@@ -27,8 +27,12 @@ const JWT_SECS: i64 = 600;
 /// It is dated back by so much, in seconds, because clocks differ.
 const JWT_BACK_SECS: i64 = 60;
 
+/// What is said of an App of which not all is known.
+const HALF_AN_APP: &str =
+    "`reports.app_id`, `reports.installation_id` and `reports.app_key_file` go together";
+
 /// A GitHub App, in whose name reports are filed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AppSettings {
     /// Its id.
     pub app_id: u64,
@@ -68,7 +72,13 @@ pub(super) fn source(
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => {}
         Err(error) => return Err(format!("the token file {}: {error}", file.display())),
     }
-    Ok(settings.app.clone().map(TokenSource::App))
+    match &settings.app {
+        Some(AppSettings { app_id: 0, .. } | AppSettings { installation_id: 0, .. }) => {
+            Err(HALF_AN_APP.to_owned())
+        }
+        Some(app) if app.key_file.as_os_str().is_empty() => Err(HALF_AN_APP.to_owned()),
+        app => Ok(app.clone().map(TokenSource::App)),
+    }
 }
 
 fn token(text: &str, from: &str) -> Result<TokenSource, String> {

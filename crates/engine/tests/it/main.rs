@@ -3,10 +3,12 @@
 mod asks;
 mod enhance;
 mod goals;
+mod hosting;
 mod places;
 mod recovery;
 mod reports;
 mod runs;
+mod telemetry;
 mod workers;
 
 mod worker_check;

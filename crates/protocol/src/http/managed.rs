@@ -160,9 +160,12 @@ pub struct SessionUsageView {
     pub cache_read_tokens: u64,
     /// Tokens that were put into its cache.
     pub cache_write_tokens: u64,
-    /// US dollars; absent when the agent does not say.
+    /// US dollars; absent when neither the agent says nor its model has a price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+    /// Whether that was reckoned from the tokens and the model's price.
+    #[serde(default)]
+    pub cost_is_estimated: bool,
     /// How many tokens the context holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_used: Option<u64>,
@@ -175,7 +178,7 @@ pub struct SessionUsageView {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DelegateParams {
-    /// The agent; one that no profile is of is played by the session's own profile.
+    /// The agent; one that no profile is of is played by the default profile.
     pub agent: String,
     /// What it is told, up to 256 KiB.
     pub task: String,
@@ -470,7 +473,7 @@ pub struct InboxItem {
     pub session_id: String,
     /// Its name.
     pub name: String,
-    /// `question`, `permission`, `quota` or `errored`.
+    /// `question`, `permission`, `quota`, `errored` or `untold`.
     pub kind: String,
     /// What it is about.
     pub text: String,

@@ -2,15 +2,15 @@
 
 use super::{
     Launch, LaunchWith, QUOTA_PAUSE_MS, REASON_BYTES_MAX, RESUME_PAUSE_MS, STORM_DEATHS, STORM_WINDOW_MS,
-    SessionCommand, SessionEffect, SessionEvent, SessionRefusal, SessionRules, Stepped, activity, budget,
-    task,
+    SessionCommand, SessionEffect, SessionEvent, SessionRefusal, SessionRules, Stepped, TELL_PAUSE_MS,
+    TELLS_MAX, activity, budget, task,
 };
 use crate::limits;
 use adjutant_model::Timestamp;
 use adjutant_model::event::Event;
 use adjutant_model::session::{
     Activity, ActivityReport, AgentExit, AgentSignal, Desired, FirstPrompt, HostHandle, Session,
-    SessionPhase, SessionState, SessionUsage, Signal, SignalSource, WaitingFor,
+    SessionPhase, SessionState, SessionUsage, Signal, SignalSource, TaskEnd, WaitingFor,
 };
 
 /// One step of the machine.
@@ -57,8 +57,8 @@ impl<'a> Machine<'a> {
                 }
                 self.launched(handle, resumed, to_tell);
             }
-            SessionEvent::Told => self.session.to_tell = None,
-            SessionEvent::TellFailed { message } => self.tell_failed(&message),
+            SessionEvent::Told => activity::told(&mut self.session),
+            SessionEvent::TellFailed { message, may_pass } => self.tell_failed(&message, may_pass),
             SessionEvent::LaunchFailed { message, may_pass } => self.launch_failed(&message, may_pass),
             SessionEvent::Ended { exit } => self.ended(exit),
             SessionEvent::Removed { snapshot_ref } => self.removed(snapshot_ref),
@@ -70,9 +70,12 @@ impl<'a> Machine<'a> {
             SessionEvent::Signal(signal) => self.signal(signal),
             SessionEvent::Answered { ask_id } => activity::answered(&mut self.session, &ask_id, self.now),
             SessionEvent::Found if is_running => activity::found(&mut self.session),
+            SessionEvent::OutOfReach { message } if is_running => {
+                activity::out_of_reach(&mut self.session, &message, self.now);
+            }
             SessionEvent::Interrupted if is_running => activity::interrupted(&mut self.session, self.now),
             // Its agent is not there any more.
-            SessionEvent::Found | SessionEvent::Interrupted => {}
+            SessionEvent::Found | SessionEvent::OutOfReach { .. } | SessionEvent::Interrupted => {}
             SessionEvent::Woke => self.woke(),
         }
         Ok(())
@@ -93,6 +96,8 @@ impl<'a> Machine<'a> {
         let heard = Session {
             updated_at: session.updated_at,
             last_activity_at: session.last_activity_at,
+            told_at: session.told_at,
+            quiet_since: session.quiet_since,
             ..before.clone()
         };
         let is_durable = heard != *session || !self.effects.is_empty() || !self.notes.is_empty();
@@ -225,6 +230,7 @@ impl<'a> Machine<'a> {
         session.reason = None;
         session.was_working = false;
         session.questions.clear();
+        session.quiet_since = None;
         session.activity = ActivityReport::unknown(self.now, "the agent was started");
         self.notes.push(Event::SessionLaunched { launch: number, resumed });
         match session.desired {
@@ -236,10 +242,30 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn tell_failed(&mut self, message: &str) {
-        if self.session.to_tell.take().is_some() {
-            let why = format!("the agent could not be told its task: {message}");
-            self.session.reason = Some(limits::cut(&why, REASON_BYTES_MAX));
+    /// Has the agent told again after a pause, a few times; then a person sees it in the inbox.
+    fn tell_failed(&mut self, message: &str, may_pass: bool) {
+        let session = &mut self.session;
+        if session.to_tell.is_none() || session.tell_at.is_some() || session.phase != SessionPhase::Running {
+            return;
+        }
+        session.tell_failures += 1;
+        let is_last = !may_pass || session.tell_failures >= TELLS_MAX;
+        let next = if is_last {
+            session.to_tell = None;
+            "; tell it yourself".to_owned()
+        } else {
+            let pause_ms = TELL_PAUSE_MS << (session.tell_failures - 1);
+            session.tell_at = Some(self.now.plus_ms(pause_ms));
+            format!("; it is told again in {} s", pause_ms / 1000)
+        };
+        let why = format!("the agent could not be told its task: {message}{next}");
+        session.reason = Some(limits::cut(&why, REASON_BYTES_MAX));
+    }
+
+    fn tell_again(&mut self) {
+        if self.session.tell_at.is_some_and(|at| at <= self.now) {
+            self.session.tell_at = None;
+            self.effects.extend(self.session.to_tell.map(SessionEffect::Tell));
         }
     }
 
@@ -295,7 +321,7 @@ impl<'a> Machine<'a> {
         session.active_ms += session.launched_at.map_or(0, |at| now.ms_since(at));
         session.launched_at = None;
         session.handle = None;
-        session.to_tell = None;
+        (session.to_tell, session.tell_at, session.tell_failures) = (None, None, 0);
         session.questions.clear();
         session.activity = ActivityReport {
             activity: Activity::Unknown,
@@ -384,6 +410,18 @@ impl<'a> Machine<'a> {
             AgentExit::Code(_) | AgentExit::Signal(_) | AgentExit::Vanished => {
                 self.died(&format!("the agent died: {exit}"));
             }
+            AgentExit::WithDaemon => self.ended_with_daemon(),
+        }
+    }
+
+    /// Starts an agent again that ended because the daemon did: it did nothing for that, so it does not count as a death.
+    fn ended_with_daemon(&mut self) {
+        if self.rules.auto_resume {
+            self.begin();
+        } else {
+            let reason = format!("{}; auto_resume is off", AgentExit::WithDaemon);
+            self.rest(SessionState::Stopped, Some(&reason));
+            self.session.task_end.get_or_insert(TaskEnd::Cancelled { reason });
         }
     }
 
@@ -422,7 +460,15 @@ impl<'a> Machine<'a> {
             SessionPhase::Parked if self.session.parked_until.is_some_and(|until| until <= self.now) => {
                 self.begin();
             }
-            SessionPhase::Running => self.watch_budget(),
+            SessionPhase::Running => {
+                if activity::doubted_at(&self.session).is_some_and(|at| at <= self.now) {
+                    activity::doubt(&mut self.session, self.now);
+                }
+                self.watch_budget();
+                if self.session.phase == SessionPhase::Running {
+                    self.tell_again();
+                }
+            }
             SessionPhase::Provisioning
             | SessionPhase::Launching
             | SessionPhase::Ending

@@ -4,7 +4,7 @@ use super::*;
 use adjutant_model::id::Uuid;
 use adjutant_model::session::{
     Activity, AgentQuestion, AgentSignal, DriverKind, NewSession, SessionBudget, SessionSource, SessionUsage,
-    SignalSource, WaitingFor,
+    SignalSource, TaskEnd, WaitingFor,
 };
 
 const RULES: SessionRules = SessionRules { auto_resume: true };
@@ -143,6 +143,11 @@ fn every_event_leads_where_the_table_says() {
         (vec![ready(), launched(), exited(AgentExit::Code(0))], (Resting, Stopped, Wanted)),
         (vec![ready(), launched(), exited(AgentExit::Code(1))], (Parked, Active, Wanted)),
         (vec![ready(), launched(), exited(AgentExit::Vanished)], (Parked, Active, Wanted)),
+        (vec![ready(), launched(), exited(AgentExit::WithDaemon)], (Launching, Active, Wanted)),
+        (
+            vec![ready(), launched(), command(Stop), exited(AgentExit::WithDaemon)],
+            (Ending, Active, WantedStopped),
+        ),
         (
             vec![ready(), launched(), exited(AgentExit::Signal(9)), SessionEvent::Woke],
             (Launching, Active, Wanted),
@@ -272,15 +277,45 @@ fn what_is_typed_is_told_once_and_again_only_when_nobody_knows() {
     assert_eq!(pending(&session), Some(SessionEffect::Tell(FirstPrompt::Task)), "the daemon may die now");
     let (told, _) = after(session.clone(), vec![SessionEvent::Told]);
     assert_eq!((pending(&told), told.phase), (None, SessionPhase::Running));
-    let failed = SessionEvent::TellFailed { message: "no terminal".to_owned() };
-    let (failed, _) = after(session.clone(), vec![failed]);
-    assert_eq!(failed.reason.as_deref(), Some("the agent could not be told its task: no terminal"));
     let (died, _) = after(session.clone(), vec![exited(AgentExit::Signal(9))]);
     assert_eq!(pending(&died), None, "the next start tells it");
     let (taken, _) = after(session, vec![hook("UserPromptSubmit", AgentSignal::PromptTaken)]);
     assert_eq!(pending(&taken), None, "the agent has said that it was told");
     let stopped = vec![SessionEvent::WorkspaceReady, command(SessionCommand::Stop), typed];
     assert_eq!(after(fresh(), stopped).1.last(), Some(&SessionEffect::End));
+}
+
+#[test]
+fn what_could_not_be_told_is_told_again_a_few_times_and_then_waits_for_a_person() {
+    let to_tell = Some(FirstPrompt::Task);
+    let SessionEvent::Launched { handle, resumed, token_id, expects_hooks, .. } = launched() else { return };
+    let typed = SessionEvent::Launched { handle, resumed, token_id, to_tell, expects_hooks };
+    let begun = after(fresh(), vec![SessionEvent::WorkspaceReady, typed]).0;
+    let failed = |may_pass| SessionEvent::TellFailed { message: "no terminal".to_owned(), may_pass };
+    let mut session = begun.clone();
+    let mut pauses = Vec::new();
+    let mut now = at(60_000);
+    loop {
+        session = step(&session, failed(true), RULES, now).expect("it is followed").session;
+        let late = step(&session, failed(true), RULES, now).expect("it is followed");
+        assert_eq!(late.session.tell_failures, session.tell_failures, "what comes twice counts once");
+        let Some(due) = wakes_at(&session) else { break };
+        assert_eq!((pending(&session), is_untold(&session)), (None, false));
+        pauses.push(due.ms_since(now) / 1000);
+        let woken = step(&session, SessionEvent::Woke, RULES, due).expect("it is followed");
+        assert_eq!(woken.effects, [SessionEffect::Tell(FirstPrompt::Task)]);
+        (session, now) = (woken.session, due);
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16]);
+    assert!(is_untold(&session) && pending(&session).is_none());
+    let reason = session.reason.clone().expect("it says why");
+    assert_eq!(reason, "the agent could not be told its task: no terminal; tell it yourself");
+    let (told, _) = after(session, vec![hook("UserPromptSubmit", AgentSignal::PromptTaken)]);
+    assert_eq!((is_untold(&told), told.reason), (false, None), "a person has told it");
+    assert!(is_untold(&after(begun.clone(), vec![failed(false)]).0), "what cannot pass is not tried again");
+    let (again, effects) = after(begun, vec![failed(true), exited(AgentExit::Signal(9)), SessionEvent::Woke]);
+    assert_eq!((again.tell_failures, again.tell_at), (0, None), "the next start begins anew");
+    assert!(matches!(effects.last(), Some(SessionEffect::Launch(_))), "{effects:?}");
 }
 
 #[test]
@@ -321,6 +356,30 @@ fn without_auto_resume_a_death_is_told_and_nothing_else() {
 }
 
 #[test]
+fn a_daemon_s_end_is_no_death_of_its_agents() {
+    let prompted = || hook("UserPromptSubmit", AgentSignal::PromptTaken);
+    let mut session = after(running(), vec![began(), prompted()]).0;
+    for restart in 1..=2 * STORM_DEATHS {
+        let now = at(100_000 + 1_000 * restart as i64);
+        let stepped = step(&session, exited(AgentExit::WithDaemon), RULES, now).expect("it is followed");
+        let launch = Launch { number: session.launches + 1, with: LaunchWith::ContextToGoOn };
+        assert_eq!(stepped.effects, [SessionEffect::Launch(launch)], "restart {restart}");
+        assert_eq!(stepped.session.deaths, []);
+        session = step(&stepped.session, launched(), RULES, now).expect("it is followed").session;
+        session = step(&session, prompted(), RULES, now).expect("it is followed").session;
+    }
+    let rules = SessionRules { auto_resume: false };
+    let stepped = step(&session, exited(AgentExit::WithDaemon), rules, at(900_000)).expect("it is followed");
+    assert_eq!(place(&stepped.session), (SessionPhase::Resting, SessionState::Stopped, Desired::Running));
+    let why = "it ended with the daemon that held it; auto_resume is off".to_owned();
+    assert_eq!(stepped.session.reason.as_ref(), Some(&why));
+    assert_eq!(stepped.session.task_end, Some(TaskEnd::Cancelled { reason: why }), "it is not completed");
+    let (resumed, effects) = after(stepped.session, vec![command(SessionCommand::Resume)]);
+    let launch = Launch { number: resumed.launches, with: LaunchWith::Context };
+    assert_eq!(effects, [SessionEffect::Launch(launch)]);
+}
+
+#[test]
 fn a_spent_quota_parks_a_session_until_it_is_there_again() {
     let quota = |until| hook("StopFailure", AgentSignal::QuotaSpent { until, text: "limit".to_owned() });
     let (waiting, _) = after(running(), vec![began(), quota(Some(at(900_000)))]);
@@ -354,6 +413,7 @@ fn activity_follows_the_signal_that_is_trusted_most() {
     };
     let settled =
         |id: &str| hook("PermissionGranted", AgentSignal::AskSettled { ask_id: Some(id.to_owned()) });
+    let out_of_reach = || SessionEvent::OutOfReach { message: "tmux does not answer".to_owned() };
     for (events, wanted) in [
         (vec![], Activity::Unknown),
         (vec![output()], working),
@@ -368,6 +428,9 @@ fn activity_follows_the_signal_that_is_trusted_most() {
         (vec![tool("Bash"), SessionEvent::Found], working),
         (vec![tool("Bash"), SessionEvent::Found, quiet()], idle),
         (vec![tool("Bash"), SessionEvent::Found, tool("Bash"), quiet()], working),
+        (vec![tool("Bash"), out_of_reach()], Activity::Unknown),
+        (vec![tool("Bash"), out_of_reach(), SessionEvent::Found, quiet()], idle),
+        (vec![tool("Bash"), out_of_reach(), tool("Bash")], working),
         (vec![ask("a")], waiting),
         (vec![ask("a"), SessionEvent::Interrupted], Activity::Unknown),
         (vec![ask("a"), tool("Read")], waiting),
@@ -513,4 +576,65 @@ fn an_agent_cannot_choose_the_options_of_its_next_start() {
     for id in ["0190b5c0-7b2e-7000-8000-0123456789ab", "ses_4f2A", "1", "thread/7:a.b"] {
         assert_eq!(after(running(), vec![began(id)]).0.agent_session.as_deref(), Some(id));
     }
+}
+
+fn hook_at(ms: i64, evidence: &str, what: AgentSignal) -> SessionEvent {
+    SessionEvent::Signal(Signal::new(SignalSource::Hook, evidence, what).at(at(ms)))
+}
+
+#[test]
+fn a_hook_that_comes_later_holds_since_it_was_called_and_changes_nothing_when_more_is_known() {
+    let (prompted, ended) = (
+        |ms| hook_at(ms, "UserPromptSubmit", AgentSignal::PromptTaken),
+        |ms| hook_at(ms, "Stop", AgentSignal::TurnEnded { text: Some("done".to_owned()), error: None }),
+    );
+    let begun = running();
+    let base = begun.updated_at.unix_ms();
+    for (events, activity, since, turns) in [
+        (vec![prompted(base + 10), ended(base + 20)], Activity::Idle, base + 20, 1),
+        // Told twice: a daemon died in the middle of it.
+        (
+            vec![prompted(base + 10), ended(base + 20), prompted(base + 10), ended(base + 20)],
+            Activity::Idle,
+            base + 20,
+            1,
+        ),
+        // The next prompt was told by the door meanwhile.
+        (vec![prompted(base + 10), prompted(base + 30), ended(base + 20)], Activity::Working, base + 10, 0),
+        // It is of the start before this one.
+        (vec![ended(base - 5)], Activity::Unknown, base, 0),
+        // Nothing happens in the future.
+        (vec![ended(base + 999_000)], Activity::Idle, base + 1000, 1),
+    ] {
+        let (session, _) = after(begun.clone(), events);
+        let report = &session.activity;
+        assert_eq!(
+            (report.activity, report.since, session.turns),
+            (activity, at(since), turns),
+            "{report:?}"
+        );
+    }
+    let late = after(begun, vec![prompted(base + 10), prompted(base + 30), ended(base + 20)]).0;
+    assert!(late.task_end.is_some(), "that the first turn ended is known all the same");
+}
+
+#[test]
+fn an_agent_whose_hooks_are_lost_does_not_work_for_ever() {
+    let works = || hook("UserPromptSubmit", AgentSignal::PromptTaken);
+    let quiet = || terminal(AgentSignal::Quiet { quiet_ms: 5000 });
+    let (session, _) = after(running(), vec![works(), quiet()]);
+    assert_eq!(session.activity.activity, Activity::Working, "a tool may take its time");
+    let due = wakes_at(&session).expect("it is looked at again");
+    let woken = step(&session, SessionEvent::Woke, RULES, due).unwrap().session;
+    assert_eq!((woken.activity.activity, woken.activity.since), (Activity::Unknown, due));
+    assert!(woken.activity.evidence.contains("UserPromptSubmit"), "{:?}", woken.activity);
+    assert_eq!(wakes_at(&woken), None);
+    let early = Timestamp::from_unix_ms(due.unix_ms() - 1);
+    assert_eq!(step(&session, SessionEvent::Woke, RULES, early).unwrap().session.activity, session.activity);
+    for (sign, name) in [(terminal(AgentSignal::Output), "output"), (works(), "a hook")] {
+        let (session, _) = after(session.clone(), vec![sign]);
+        assert_eq!(wakes_at(&session), None, "{name} says that it works");
+    }
+    let (ended, _) = after(woken, vec![turn_ended()]);
+    assert_eq!(ended.activity.activity, Activity::Idle);
 }

@@ -78,7 +78,7 @@ fn host_params(params: http::HostParams) -> Answer<HostParams> {
     })
 }
 
-fn named<T>(what: &str, name: &str, parse: fn(&str) -> Option<T>, known: &[&str]) -> Answer<T> {
+pub(crate) fn named<T>(what: &str, name: &str, parse: fn(&str) -> Option<T>, known: &[&str]) -> Answer<T> {
     parse(name).ok_or_else(|| {
         let shown: String = name.chars().take(80).collect();
         Refusal::invalid(format!("`{what}` is {}, not `{shown}`", known.join(", ")))

@@ -172,7 +172,7 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
             EngineError::NotFound { .. } => RpcCode::NotFound,
             EngineError::Forbidden(_) | EngineError::SpawnOff => RpcCode::Forbidden,
             EngineError::Over(_) | EngineError::Unfit(_) => RpcCode::InvalidParams,
-            EngineError::NoOperator(_) => RpcCode::Busy,
+            EngineError::NoOperator(_) | EngineError::OutOfReach(_) => RpcCode::Busy,
             EngineError::Conflict { .. }
             | EngineError::RerunRefused { .. }
             | EngineError::BlueprintConflict { .. }
@@ -182,7 +182,7 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
             EngineError::Busy(_) | EngineError::Crowded(_) => RpcCode::Busy,
             EngineError::Stopping => RpcCode::Stopping,
             EngineError::Write(error) if error.class() == ErrorClass::Bug => RpcCode::Internal,
-            EngineError::Write(_) | EngineError::Body { .. } => RpcCode::Store,
+            EngineError::Write(_) | EngineError::Body { .. } | EngineError::Held(_) => RpcCode::Store,
             EngineError::Read(_)
             | EngineError::Workspace { .. }
             | EngineError::Report { .. }

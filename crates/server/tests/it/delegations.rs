@@ -31,6 +31,7 @@ done
 pub(crate) async fn daemon(may_spawn: bool) -> Daemon {
     Daemon::with_settings(|settings| {
         settings.sessions_agents_may_spawn = may_spawn;
+        settings.sessions_default_agent = "echo".to_owned();
         settings.sessions_auto_resume = false;
         std::fs::create_dir_all(settings.folder.join("agents")).expect("a folder");
         std::fs::write(settings.folder.join("agents/echo.toml"), ECHO).expect("it is written");

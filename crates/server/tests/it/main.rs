@@ -3,6 +3,7 @@
 mod access;
 mod blueprints;
 mod calls;
+mod console;
 mod data;
 mod delegations;
 mod enhance;
@@ -25,6 +26,7 @@ mod reruns;
 mod rpc;
 mod runs;
 mod sessions;
+mod spool;
 mod status;
 mod steps;
 mod tasks;

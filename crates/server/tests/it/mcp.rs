@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod delegations;
+mod goals;
 mod runs;
 
 use crate::harness::{Daemon, Raw};

@@ -3,18 +3,19 @@
 //! The agent is a program that knows the protocol, or an adapter before one. The connection is the crate's; its bytes
 //! go through our own reader, which bounds lines and keeps what is no message from it (`connection.rs`). One task owns
 //! the agent (`owner.rs`). Files and terminals that the agent asks for stay in the workspace (`files.rs`,
-//! `terminals.rs`). An agent does not outlive the daemon.
+//! `terminals.rs`), and are had only when the gate allows it (`wishes.rs`). An agent does not outlive the daemon.
 
 mod connection;
 mod files;
 mod owner;
 mod terminals;
 mod updates;
+mod wishes;
 
 use super::owned::OwnedAgent;
 use super::piped::{Piped, Start};
 use super::said::RawStream;
-use super::{Adopted, DriverError, LaunchSpec, Signals, end_leftovers};
+use super::{Adopted, DriverError, LaunchSpec, Signals, end_leftovers, end_orphaned};
 use adjutant_model::session::{AgentExit, HostHandle};
 use connection::Connection;
 use owner::Owner;
@@ -30,7 +31,7 @@ pub type AcpAgent = OwnedAgent;
 /// [`DriverError::Start`] when its program cannot be started.
 pub async fn launch(spec: LaunchSpec, signals: Signals) -> Result<AcpAgent, DriverError> {
     end_leftovers(&spec).await?;
-    let (piped, pipes) = Piped::start(Start::of(&spec))?;
+    let (piped, pipes) = Piped::start(Start::of(&spec), spec.cgroup())?;
     let handle = piped.handle(&spec);
     let scrollback = RawStream::open(&spec.folder, spec.scrollback_bytes_max);
     Ok(OwnedAgent::start(handle, signals, move |voice, commands| {
@@ -48,7 +49,7 @@ pub async fn adopt(
     spec: LaunchSpec,
     signals: Signals,
 ) -> Result<Adopted<AcpAgent>, DriverError> {
-    drop((handle, signals));
-    end_leftovers(&spec).await?;
-    Ok(Adopted::Ended(AgentExit::Vanished))
+    drop(signals);
+    end_orphaned(&handle, &spec).await?;
+    Ok(Adopted::Ended(AgentExit::WithDaemon))
 }

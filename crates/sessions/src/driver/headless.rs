@@ -13,7 +13,7 @@ use super::heard::Meter;
 use super::owned::{OwnedAgent, no_process};
 use super::piped::{Piped, Start, found};
 use super::said::RawStream;
-use super::{Adopted, DriverError, LaunchSpec, Signals, end_leftovers, usage_kept};
+use super::{Adopted, DriverError, LaunchSpec, Signals, end_leftovers, end_orphaned, usage_kept};
 use adjutant_model::profile::StreamFlavour;
 use adjutant_model::session::{AgentExit, HostHandle};
 use claude::ClaudeStream;
@@ -37,7 +37,7 @@ pub async fn launch(spec: LaunchSpec, signals: Signals) -> Result<HeadlessAgent,
     };
     let (stream, process) = match spec.driver.stream {
         StreamFlavour::ClaudeStreamJson => {
-            let (piped, pipes) = Piped::start(Start::of(&spec))?;
+            let (piped, pipes) = Piped::start(Start::of(&spec), spec.cgroup())?;
             (Stream::Claude(ClaudeStream::new(meter)), Some(Process::new(piped, pipes)))
         }
         StreamFlavour::CodexJson => {
@@ -61,10 +61,10 @@ pub async fn launch(spec: LaunchSpec, signals: Signals) -> Result<HeadlessAgent,
 /// # Errors
 /// [`DriverError::Start`] when something of it does not end.
 pub async fn adopt(
-    _handle: HostHandle,
+    handle: HostHandle,
     spec: LaunchSpec,
     _signals: Signals,
 ) -> Result<Adopted<HeadlessAgent>, DriverError> {
-    end_leftovers(&spec).await?;
-    Ok(Adopted::Ended(AgentExit::Vanished))
+    end_orphaned(&handle, &spec).await?;
+    Ok(Adopted::Ended(AgentExit::WithDaemon))
 }

@@ -7,7 +7,7 @@ use super::lines::Lines;
 use super::{DriverError, Ended, LaunchSpec};
 use crate::probe::find_program;
 use crate::process::{
-    self, EFFECT_VARIABLE, Hosted, ProcessId, ProcessSpec, SearchedPath, SpawnError, Swept,
+    self, Cgroup, EFFECT_VARIABLE, Hosted, ProcessId, ProcessSpec, SearchedPath, SpawnError, Swept,
 };
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{AgentExit, HostHandle};
@@ -46,6 +46,7 @@ pub(super) struct Piped {
     leader: Pid,
     process: Option<ProcessId>,
     marker: String,
+    cgroup: Option<Cgroup>,
     exit: Option<AgentExit>,
     stderr: Arc<Mutex<Vec<String>>>,
     drain: AbortOnDropHandle<()>,
@@ -77,8 +78,24 @@ impl<'a> Start<'a> {
 }
 
 impl Piped {
-    /// Starts a program.
-    pub(super) fn start(start: Start<'_>) -> Result<(Piped, Pipes), DriverError> {
+    /// Starts a program, in a cgroup when there is one for it.
+    pub(super) fn start(start: Start<'_>, cgroup: Option<Cgroup>) -> Result<(Piped, Pipes), DriverError> {
+        let Some(cgroup) = cgroup else { return Piped::spawn(start) };
+        // The shell that joins the group would start whatever it is told, and say so only when it cannot.
+        let argv = found(start).map(|()| cgroup.joining(start.argv));
+        match argv.and_then(|argv| Piped::spawn(Start { argv: &argv, ..start })) {
+            Ok((mut piped, pipes)) => {
+                piped.cgroup = Some(cgroup);
+                Ok((piped, pipes))
+            }
+            Err(error) => {
+                cgroup.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn spawn(start: Start<'_>) -> Result<(Piped, Pipes), DriverError> {
         let program = start.argv.first().filter(|program| !program.is_empty());
         let program = program.ok_or_else(|| refused(&SpawnError::EmptyCommand))?;
         let mut command = Command::new(program);
@@ -109,6 +126,7 @@ impl Piped {
             leader,
             process: found,
             marker: start.marker.to_owned(),
+            cgroup: None,
             exit: None,
             stderr,
             drain: AbortOnDropHandle::new(drain),
@@ -160,13 +178,7 @@ impl Piped {
 
     /// Ends what it left behind: what is left of its group, and what carries the marker.
     pub(super) async fn sweep(&self) -> Swept {
-        let marker = self.marker.clone();
-        match self.process {
-            Some(process) => {
-                process::end_hosted(&Hosted { process, marker, cgroup: None }, LEFTOVER_GRACE).await
-            }
-            None => process::sweep(&marker).await,
-        }
+        swept(self.process, self.marker.clone(), self.cgroup.clone()).await
     }
 
     /// Gives the last line of its standard error that says something, once it has ended.
@@ -192,11 +204,22 @@ impl Drop for Piped {
     fn drop(&mut self) {
         if self.exit.is_none() {
             self.signal(Signal::KILL);
+            if let Some(cgroup) = &self.cgroup {
+                cgroup.kill();
+            }
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 let marker = std::mem::take(&mut self.marker);
-                runtime.spawn(async move { process::sweep(&marker).await });
+                runtime.spawn(swept(self.process, marker, self.cgroup.take()));
             }
         }
+    }
+}
+
+/// Ends what belongs to a program: its group, its cgroup, and what carries its marker.
+async fn swept(process: Option<ProcessId>, marker: String, cgroup: Option<Cgroup>) -> Swept {
+    match process {
+        Some(process) => process::end_hosted(&Hosted { process, marker, cgroup }, LEFTOVER_GRACE).await,
+        None => process::sweep(&marker).await,
     }
 }
 

@@ -6,9 +6,11 @@
 mod emulator;
 mod keys;
 
-use super::terminal::{self, Answer, Feed, LEFTOVER_GRACE};
-use super::{Adopted, AgentDriver, DriverError, Ended, LaunchSpec, Screen, Signals, end_leftovers};
-use crate::process::{self, Cgroups, Hosted, ProcessId, Swept};
+use super::terminal::{self, Answer, Feed};
+use super::{
+    Adopted, AgentDriver, DriverError, Ended, LaunchSpec, Screen, Signals, end_leftovers, end_orphaned,
+};
+use crate::process::{self, Hosted, Swept};
 use adjutant_model::profile::{AgentProfile, TerminalSpec};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{AgentExit, AskAnswer, DriverKind, HostHandle};
@@ -65,19 +67,14 @@ impl std::fmt::Debug for PtyAgent {
     }
 }
 
-/// Starts an agent in a terminal of its own. What an earlier try left behind under the same marker is ended first. It
-/// gets a cgroup of its own where `cgroups` are to be had.
+/// Starts an agent in a terminal of its own. What an earlier try left behind under the same marker is ended first.
 ///
 /// # Errors
 /// [`DriverError::Start`] when its program cannot be started.
-pub async fn launch(
-    cgroups: Option<&Cgroups>,
-    spec: LaunchSpec,
-    signals: Signals,
-) -> Result<PtyAgent, DriverError> {
+pub async fn launch(spec: LaunchSpec, signals: Signals) -> Result<PtyAgent, DriverError> {
     terminal::startable(&spec)?;
     end_leftovers(&spec).await?;
-    let cgroup = cgroups.and_then(|cgroups| cgroups.group(&group_name(&spec)));
+    let cgroup = spec.cgroup();
     let started = start(&spec).and_then(|(pty, child)| {
         let process = child.id().and_then(process::process_of).ok_or(DriverError::Gone)?;
         Ok((pty, child, process))
@@ -102,19 +99,12 @@ pub async fn launch(
 /// # Errors
 /// [`DriverError::Start`] when something of it does not end.
 pub async fn adopt(
-    cgroups: Option<&Cgroups>,
     handle: HostHandle,
     spec: LaunchSpec,
     _signals: Signals,
 ) -> Result<Adopted<PtyAgent>, DriverError> {
-    let cgroup = cgroups.and_then(|cgroups| cgroups.found(&group_name(&spec)));
-    if let Some(process) = ProcessId::new(handle.pid, handle.started_ticks) {
-        let hosted = Hosted { process, marker: spec.marker.clone(), cgroup };
-        let swept = process::end_hosted(&hosted, LEFTOVER_GRACE).await;
-        tracing::debug!(session = spec.session, ?swept, "an agent was found without its terminal");
-    }
-    end_leftovers(&spec).await?;
-    Ok(Adopted::Ended(AgentExit::Vanished))
+    end_orphaned(&handle, &spec).await?;
+    Ok(Adopted::Ended(AgentExit::WithDaemon))
 }
 
 impl AgentDriver for PtyAgent {
@@ -339,10 +329,6 @@ async fn write_all(
             },
         }
     }
-}
-
-fn group_name(spec: &LaunchSpec) -> String {
-    format!("{}.{}", spec.session, spec.launch)
 }
 
 fn exit_of(status: std::process::ExitStatus) -> AgentExit {

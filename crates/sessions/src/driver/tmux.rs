@@ -20,7 +20,9 @@ use crate::screen::plain;
 use adjutant_model::profile::{AgentProfile, TerminalSpec};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{AgentExit, AskAnswer, DriverKind, HostHandle};
-use control::{BREATH, Command, Control, ControlError, STATUS_LOOKS_MAX, Want, Watched, Watching, lock};
+use control::{
+    BREATH, Command, Control, ControlError, REPLY_PATIENCE, STATUS_LOOKS_MAX, Want, Watched, Watching, lock,
+};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use listing::{LISTING_FORMAT, terminal_name, window_name};
@@ -100,7 +102,9 @@ impl TmuxServer {
         let (reply, answer) = oneshot::channel();
         let gone = || ControlError::Unreachable("its connection is gone".to_owned());
         self.commands.send(Command::Run { commands, want, reply }).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        // A server that is stopped takes commands and answers none.
+        let late = || ControlError::Unreachable("it does not answer".to_owned());
+        tokio::time::timeout(REPLY_PATIENCE, answer).await.map_err(|_| late())?.map_err(|_| gone())?
     }
 
     async fn find(&self, name: &str) -> Result<Option<Terminal>, DriverError> {

@@ -36,6 +36,8 @@ impl Cgroups {
 
     /// Makes a group, or finds it; `None` when the system will not.
     pub fn group(&self, name: &str) -> Option<Cgroup> {
+        // Whoever stopped before may have removed it, since it was empty.
+        made(&self.folder).ok()?;
         let folder = self.folder.join(name);
         made(&folder).ok().map(|()| Cgroup { folder })
     }
@@ -45,7 +47,7 @@ impl Cgroups {
         Some(Cgroup { folder: self.folder.join(name) }).filter(|cgroup| cgroup.folder.is_dir())
     }
 
-    /// Removes the folder with all groups in it that are empty.
+    /// Removes all groups that are empty, and the folder when all were.
     pub fn remove(&self) {
         remove_empty(&self.folder);
     }
@@ -55,6 +57,15 @@ impl Cgroup {
     /// Gives the file into which a process writes its pid to join.
     pub fn procs(&self) -> PathBuf {
         self.folder.join("cgroup.procs")
+    }
+
+    /// Gives the command that joins the group and becomes a program: what that starts first is in the group already.
+    pub(crate) fn joining(&self, argv: &[String]) -> Vec<String> {
+        let script = "echo $$ 2>/dev/null > \"$1\"; shift; exec \"$@\"";
+        let mut joining = ["/bin/sh", "-c", script, "sh"].map(str::to_owned).to_vec();
+        joining.push(self.procs().to_string_lossy().into_owned());
+        joining.extend_from_slice(argv);
+        joining
     }
 
     /// Puts a process into the group.
@@ -77,9 +88,15 @@ impl Cgroup {
         members
     }
 
+    /// Makes a group in this one, or finds it; its members are this one's as well.
+    pub(crate) fn below(&self, name: &str) -> Option<Cgroup> {
+        let folder = self.folder.join(name);
+        made(&folder).ok().map(|()| Cgroup { folder })
+    }
+
     /// Kills all members at once, also those that are being forked meanwhile. An old kernel cannot; its members are
     /// ended one by one.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         fs::write(self.folder.join("cgroup.kill"), "1").ok();
     }
 

@@ -78,6 +78,13 @@ pub async fn end_hosted(hosted: &Hosted, grace: Duration) -> Swept {
     swept
 }
 
+/// Ends all members of a cgroup, whatever program has started them, and removes it when it is empty.
+pub(crate) async fn end_cgroup(cgroup: Cgroup, grace: Duration) -> Swept {
+    let swept = Hunt { cgroup: Some(cgroup.clone()), ..Hunt::default() }.end(grace).await;
+    cgroup.remove();
+    swept
+}
+
 /// Finds the process that has a pid now, also when it has ended and its parent has not asked yet.
 pub fn process_of(pid: u32) -> Option<ProcessId> {
     system::process_of(Pid::from_raw(i32::try_from(pid).ok()?)?)

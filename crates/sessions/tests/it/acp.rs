@@ -1,10 +1,12 @@
 //! The Agent Client Protocol: a small agent that does what its prompt says.
 
 use crate::hosted::{Stage, Told, alive, driver_of, used};
+use adjutant_model::Value;
 use adjutant_model::profile::{PromptDelivery, StreamFlavour};
-use adjutant_model::session::{AgentExit, AgentSignal, AskAnswer, AskOptionKind, DriverKind};
+use adjutant_model::session::{AgentExit, AgentQuestion, AgentSignal, AskAnswer, AskOptionKind, DriverKind};
 use adjutant_sessions::driver::acp::{self, AcpAgent};
 use adjutant_sessions::driver::{AgentDriver, DriverError, LaunchSpec};
+use serde_json::json;
 use std::time::Duration;
 
 const GRACE: Duration = Duration::from_secs(3);
@@ -95,10 +97,28 @@ async fn start(spec: LaunchSpec) -> (AcpAgent, Told) {
 }
 
 async fn answer_of(agent: &AcpAgent, told: &mut Told, prompt: &str) -> String {
+    answer_when(agent, told, (prompt, AskAnswer::Allow)).await.0
+}
+
+/// Gives what the agent says in the end, and what it wanted, which is answered the same every time.
+async fn answer_when(
+    agent: &AcpAgent,
+    told: &mut Told,
+    (prompt, answer): (&str, AskAnswer),
+) -> (String, Vec<AgentQuestion>) {
     agent.send(prompt).await.unwrap();
-    match told.turn_end().await.pop() {
-        Some(AgentSignal::TurnEnded { text, error: None }) => text.unwrap_or_default(),
-        other => panic!("unexpected {other:?}"),
+    let mut wanted = Vec::new();
+    loop {
+        let is_it =
+            |signal: &AgentSignal| matches!(signal, AgentSignal::TurnEnded { .. } | AgentSignal::Wants(_));
+        match told.until(is_it).await.pop() {
+            Some(AgentSignal::TurnEnded { text, error: None }) => return (text.unwrap_or_default(), wanted),
+            Some(AgentSignal::Wants(question)) => {
+                agent.answer(&question.ask_id, answer.clone()).await.unwrap();
+                wanted.push(question);
+            }
+            other => panic!("unexpected {other:?}"),
+        }
     }
 }
 
@@ -226,6 +246,52 @@ async fn files_and_terminals_stay_in_the_workspace() {
     let ended = agent.end(GRACE).await.unwrap();
     assert_eq!((ended.exit, ended.swept.alive), (AgentExit::Code(0), 0));
     assert_eq!(alive(&format!("{}/terminal-3", stage.marker)), 0);
+}
+
+#[tokio::test]
+async fn what_is_denied_is_not_done_and_the_agent_sees_why() {
+    let stage = Stage::new();
+    let (agent, mut told) = start(spec(&stage, "")).await;
+    let work = stage.work();
+    std::fs::write(work.join("in"), "hidden").unwrap();
+    let inside = std::fs::canonicalize(&work).unwrap().display().to_string();
+    let rows = [
+        (r#"fs/read_text_file {"path": "x/../in"}"#, "Read", json!({"path": format!("{inside}/in")})),
+        (
+            r#"fs/write_text_file {"path": "made", "content": "c"}"#,
+            "Write",
+            json!({"path": format!("{inside}/made"), "content": "c"}),
+        ),
+        (
+            r#"terminal/create {"command": "touch", "args": ["made"], "env": [{"name": "A", "value": "b"}]}"#,
+            "Bash",
+            json!({"command": "touch", "args": ["made"], "cwd": inside, "env": {"A": "b"}}),
+        ),
+        (
+            r#"terminal/create {"command": "touch made"}"#,
+            "Bash",
+            json!({"command": "touch made", "cwd": inside}),
+        ),
+    ];
+    std::fs::create_dir(work.join("x")).unwrap();
+    for (prompt, tool, input) in rows {
+        let denied = AskAnswer::Deny { reason: "not on a Sunday".to_owned() };
+        let (said, wanted) = answer_when(&agent, &mut told, (prompt, denied)).await;
+        assert!(said.contains("denied: not on a Sunday"), "{prompt}: {said}");
+        let [question] = &wanted[..] else { panic!("{prompt}: {wanted:?}") };
+        assert_eq!(question.tool.as_deref(), Some(tool), "{prompt}");
+        assert_eq!(question.input, Some(Value::from(input)), "{prompt}");
+        let again = agent.answer(&question.ask_id, AskAnswer::Allow).await;
+        assert!(matches!(again, Err(DriverError::Unsupported { .. })), "{prompt}");
+    }
+    assert!(!work.join("made").exists());
+    agent.send(r#"fs/write_text_file {"path": "made", "content": "late"}"#).await.unwrap();
+    let wants = told.until(|signal| matches!(signal, AgentSignal::Wants(_))).await.pop();
+    let Some(AgentSignal::Wants(question)) = wants else { panic!("{wants:?}") };
+    agent.interrupt().await.unwrap();
+    told.turn_end().await;
+    assert!(agent.answer(&question.ask_id, AskAnswer::Allow).await.is_err(), "nobody waits for it");
+    assert!(!work.join("made").exists());
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use adjutant_model::session::{
 };
 use adjutant_sessions::driver::headless::{self, HeadlessAgent};
 use adjutant_sessions::driver::{Adopted, AgentDriver, DriverError, LaunchSpec};
+use adjutant_sessions::process::Cgroups;
 use std::time::Duration;
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -264,6 +265,53 @@ async fn an_agent_that_heeds_nothing_ends_with_all_it_has_started() {
     assert_eq!(alive(&stage.marker), 0);
 }
 
+/// Leaves a descendant behind that nothing but its cgroup tells of, then says its pid.
+const ESCAPE: &str = r#"
+mkfifo "$0.p"; (env -i setsid /bin/sh -c "trap '' TERM HUP; echo \$\$ > '$0.p'; while :; do /bin/sleep 1; done" >/dev/null 2>&1 &)
+read pid < "$0.p"; echo '{"type":"system","subtype":"init","session_id":"'$pid'"}'
+while read -r line; do :; done"#;
+
+fn is_alive(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[tokio::test]
+async fn nobody_leaves_a_cgroup_and_none_is_left() {
+    let name = format!("adjutant-test-{}", uuid::Uuid::now_v7());
+    let Some(cgroups) = Cgroups::detect(&name) else {
+        println!("no cgroup can be made here: not tried");
+        return;
+    };
+    for is_daemon_dead in [false, true] {
+        let stage = Stage::new();
+        let spec =
+            LaunchSpec { cgroups: Some(cgroups.clone()), ..stage.script(DriverKind::Headless, ESCAPE) };
+        let (agent, mut told) = start(spec.clone()).await;
+        let began = told.until(|signal| matches!(signal, AgentSignal::Began { .. })).await.pop();
+        let Some(AgentSignal::Began { agent_session: Some(hidden), .. }) = began else { panic!("{began:?}") };
+        assert!(is_alive(&hidden));
+        let handle = agent.handle();
+        match is_daemon_dead {
+            false => assert_eq!(agent.end(GRACE).await.unwrap().swept.alive, 0),
+            true => {
+                // As after a `kill -9` of the daemon: nobody ended anything.
+                std::mem::forget(agent);
+                let adopted = headless::adopt(handle, spec, Told::channel().0).await.unwrap();
+                assert!(matches!(adopted, Adopted::Ended(AgentExit::WithDaemon)));
+            }
+        }
+        assert!(!is_alive(&hidden), "dead daemon: {is_daemon_dead}");
+    }
+    let folder = cgroups.group("probe").expect("it can be made").procs();
+    let folder = folder.parent().and_then(std::path::Path::parent).expect("it is in a folder").to_owned();
+    let left = std::fs::read_dir(&folder).unwrap().filter(|entry| {
+        entry.as_ref().is_ok_and(|entry| entry.path().is_dir() && entry.file_name() != "probe")
+    });
+    assert_eq!(left.count(), 0);
+    cgroups.remove();
+    assert!(!folder.exists(), "what is empty goes");
+}
+
 #[tokio::test]
 async fn what_is_left_of_a_dead_daemon_s_agent_is_ended_before_anything_else() {
     let stage = Stage::new();
@@ -278,11 +326,11 @@ async fn what_is_left_of_a_dead_daemon_s_agent_is_ended_before_anything_else() {
         driver: DriverKind::Headless,
         launch: 1,
         terminal: None,
-        pid: 1,
+        pid: 0,
         started_ticks: 0,
     };
     let adopted = headless::adopt(handle, spec, signals).await.unwrap();
-    assert!(matches!(adopted, Adopted::Ended(AgentExit::Vanished)));
+    assert!(matches!(adopted, Adopted::Ended(AgentExit::WithDaemon)));
     assert!(!left.wait().await.unwrap().success());
 }
 

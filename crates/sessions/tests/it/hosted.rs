@@ -58,6 +58,7 @@ impl Stage {
             prompt: None,
             resume: None,
             scrollback_bytes_max: 1 << 20,
+            cgroups: None,
         }
     }
 

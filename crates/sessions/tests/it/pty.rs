@@ -15,7 +15,7 @@ fn spec(dir: &Path, argv: &[&str]) -> LaunchSpec {
 
 async fn launch(spec: LaunchSpec) -> (PtyAgent, mpsc::Receiver<Signal>) {
     let (signals, heard) = mpsc::channel(64);
-    (pty::launch(None, spec, signals).await.unwrap(), heard)
+    (pty::launch(spec, signals).await.unwrap(), heard)
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn the_end_of_an_agent_is_told_as_it_was() {
         assert!(matches!(agent.send("x").await, Err(DriverError::Gone)));
         assert_eq!(agent.end(Duration::from_secs(1)).await.unwrap().exit, expected);
     }
-    let missing = pty::launch(None, spec(dir.path(), &["no-such-program"]), mpsc::channel(1).0).await;
+    let missing = pty::launch(spec(dir.path(), &["no-such-program"]), mpsc::channel(1).0).await;
     assert!(matches!(missing, Err(DriverError::Start { .. })));
 }
 
@@ -102,8 +102,8 @@ async fn an_agent_ends_with_who_holds_its_terminal() {
     let handle = agent.handle();
     assert!(is_alive(&hidden) && is_alive(&handle.pid.to_string()));
     drop(agent);
-    let adopted = pty::adopt(None, handle.clone(), spec, mpsc::channel(1).0).await.unwrap();
-    assert!(matches!(adopted, Adopted::Ended(AgentExit::Vanished)));
+    let adopted = pty::adopt(handle.clone(), spec, mpsc::channel(1).0).await.unwrap();
+    assert!(matches!(adopted, Adopted::Ended(AgentExit::WithDaemon)));
     assert!(!is_alive(&hidden));
     let deadline = Instant::now() + Duration::from_secs(30);
     while is_alive(&handle.pid.to_string()) {

@@ -76,6 +76,7 @@ pub(crate) fn agent(dir: &Path, driver: DriverKind, name: &str, argv: &[&str]) -
         prompt: None,
         resume: None,
         scrollback_bytes_max: 1 << 20,
+        cgroups: None,
     }
 }
 

@@ -4,6 +4,7 @@
 mod fault;
 mod fixtures;
 
+mod agents;
 mod crash;
 mod disk;
 mod issues;

@@ -18,7 +18,7 @@ enum Next {
     /// It could not be done.
     Failed { may_pass: bool },
     /// Whatever else.
-    Event(SessionEvent),
+    Event(Box<SessionEvent>),
 }
 
 fn signals() -> impl Strategy<Value = AgentSignal> {
@@ -27,7 +27,8 @@ fn signals() -> impl Strategy<Value = AgentSignal> {
         Just(AgentExit::Code(0)),
         Just(AgentExit::Code(1)),
         Just(AgentExit::Signal(9)),
-        Just(AgentExit::Vanished)
+        Just(AgentExit::Vanished),
+        Just(AgentExit::WithDaemon)
     ];
     let quota = proptest::option::of(0..900_000_i64)
         .prop_map(|until| AgentSignal::QuotaSpent { until: until.map(at), text: "limit".to_owned() });
@@ -66,6 +67,7 @@ fn events() -> impl Strategy<Value = SessionEvent> {
         6 => command.prop_map(SessionEvent::Command),
         2 => Just(SessionEvent::Woke),
         1 => Just(SessionEvent::Found),
+        1 => Just(SessionEvent::OutOfReach { message: "no answer".to_owned() }),
         1 => Just(SessionEvent::Interrupted),
         1 => Just(SessionEvent::Answered { ask_id: "a".to_owned() }),
         1 => Just(SessionEvent::Snapshotted { refname: "refs/late".to_owned() }),
@@ -74,7 +76,7 @@ fn events() -> impl Strategy<Value = SessionEvent> {
         1 => Just(SessionEvent::Ended { exit: AgentExit::Code(0) }),
         1 => Just(SessionEvent::Removed { snapshot_ref: None }),
         1 => Just(SessionEvent::RemoveRefused { message: "late".to_owned() }),
-        1 => Just(SessionEvent::TellFailed { message: "late".to_owned() }),
+        1 => Just(SessionEvent::TellFailed { message: "late".to_owned(), may_pass: true }),
         1 => Just(SessionEvent::LaunchFailed { message: "late".to_owned(), may_pass: true }),
         1 => Just(SessionEvent::WorkspaceFailed { message: "late".to_owned() }),
     ]
@@ -84,7 +86,7 @@ fn nexts() -> impl Strategy<Value = Vec<(Next, u64)>> {
     let next = prop_oneof![
         5 => Just(Next::Done),
         1 => any::<bool>().prop_map(|may_pass| Next::Failed { may_pass }),
-        6 => events().prop_map(Next::Event),
+        6 => events().prop_map(|event| Next::Event(Box::new(event))),
     ];
     proptest::collection::vec((next, 0..30_000_u64), 0..60)
 }
@@ -104,7 +106,7 @@ fn outcome(session: &Session, effect: SessionEffect, failed: Option<bool>) -> Se
         },
         (SessionEffect::Launch(_), Some(may_pass)) => SessionEvent::LaunchFailed { message, may_pass },
         (SessionEffect::Tell(_), None) => SessionEvent::Told,
-        (SessionEffect::Tell(_), Some(_)) => SessionEvent::TellFailed { message },
+        (SessionEffect::Tell(_), Some(may_pass)) => SessionEvent::TellFailed { message, may_pass },
         (SessionEffect::End, _) => SessionEvent::Ended { exit: AgentExit::Signal(15) },
         (SessionEffect::Remove { .. }, None) => {
             SessionEvent::Removed { snapshot_ref: Some("refs/last".to_owned()) }
@@ -173,7 +175,7 @@ proptest! {
         for (next, pause_ms) in nexts {
             now = now.plus_ms(pause_ms);
             let event = match next {
-                Next::Event(event) => event,
+                Next::Event(event) => *event,
                 Next::Done | Next::Failed { .. } => {
                     let failed = match next {
                         Next::Failed { may_pass } => Some(may_pass),

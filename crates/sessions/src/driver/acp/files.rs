@@ -76,6 +76,11 @@ pub(super) fn write(workspace: &Path, path: &Path, content: &str) -> Result<(), 
     file.write_all(content.as_bytes()).map_err(failed)
 }
 
+/// Resolves a path of the workspace; what is not there yet counts by the folder in which it would be.
+pub(super) fn resolved(workspace: &Path, path: &Path) -> Result<PathBuf, FileError> {
+    confined(workspace, path)
+}
+
 /// Finds a folder of the workspace.
 pub(super) fn folder(workspace: &Path, path: Option<&Path>) -> Result<PathBuf, FileError> {
     let path = path.unwrap_or(workspace);

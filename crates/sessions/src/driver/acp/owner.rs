@@ -9,9 +9,10 @@
 //! it. While the outbox is full the agent is not listened to, commands still are.
 
 use super::connection::{Connection, Inbound, Opened, told};
-use super::files::{self, Span};
+use super::files;
 use super::terminals::Terminals;
 use super::updates::{Updates, chosen};
+use super::wishes::Wish;
 use crate::driver::clock::now;
 use crate::driver::heard::{Heard, Meter, shown};
 use crate::driver::owned::{Command, PROMPTS_MAX, Voice, how_it_ended, no_process, prompts_full};
@@ -22,10 +23,9 @@ use adjutant_model::session::{AgentExit, AgentSignal, AskAnswer, SignalSource};
 use agent_client_protocol::v1::Responder;
 use agent_client_protocol::v1::schema::{
     CancelNotification, ContentBlock, CreateTerminalResponse, KillTerminalRequest, PermissionOption,
-    PromptRequest, ReadTextFileRequest, ReadTextFileResponse, ReleaseTerminalRequest,
-    RequestPermissionOutcome, RequestPermissionRequest, RequestPermissionResponse, SelectedPermissionOutcome,
-    SessionNotification, TerminalOutputRequest, TextContent, WaitForTerminalExitRequest,
-    WaitForTerminalExitResponse, WriteTextFileRequest,
+    PromptRequest, ReadTextFileResponse, ReleaseTerminalRequest, RequestPermissionOutcome,
+    RequestPermissionRequest, RequestPermissionResponse, SelectedPermissionOutcome, SessionNotification,
+    TerminalOutputRequest, TextContent, WaitForTerminalExitRequest, WaitForTerminalExitResponse,
 };
 use agent_client_protocol::{Error, UntypedMessage};
 use serde::Serialize;
@@ -40,7 +40,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// How long an agent may take to open its session.
 const OPEN_PATIENCE: Duration = Duration::from_secs(180);
 
-/// So many permissions may be asked at once; more are denied.
+/// The code of what the gate denies: one of those that JSON-RPC leaves to applications.
+const DENIED: i32 = -32_099;
+
+/// So many permissions may be asked at once, and so much may be wanted; more is denied.
 const ASKED_MAX: usize = 64;
 
 /// How long an agent that closed its connection may take to end.
@@ -58,6 +61,12 @@ struct Asked {
     responder: Responder<Value>,
 }
 
+/// Something that the agent wants done and waits for.
+struct Wanted {
+    wish: Wish,
+    responder: Responder<Value>,
+}
+
 /// The owner's state.
 pub(super) struct Owner {
     spec: LaunchSpec,
@@ -68,6 +77,7 @@ pub(super) struct Owner {
     terminals: Terminals,
     session: Option<String>,
     asked: BTreeMap<String, Asked>,
+    wanted: BTreeMap<String, Wanted>,
     asked_count: u64,
     prompts: VecDeque<String>,
     is_busy: bool,
@@ -87,6 +97,7 @@ impl Owner {
             terminals: Terminals::default(),
             session: None,
             asked: BTreeMap::new(),
+            wanted: BTreeMap::new(),
             asked_count: 0,
             is_busy: false,
             open_until: Some(Instant::now() + OPEN_PATIENCE),
@@ -205,10 +216,9 @@ impl Owner {
     }
 
     fn answer(&mut self, ask_id: &str, answer: &AskAnswer) -> Result<(), DriverError> {
-        let unknown = || DriverError::Unsupported { what: format!("nothing is asked under `{ask_id}`") };
-        let asked = self.asked.get(ask_id).ok_or_else(unknown)?;
+        let Some(asked) = self.asked.get(ask_id) else { return self.settle(ask_id, answer) };
         let option = chosen(&asked.options, answer)?;
-        let asked = self.asked.remove(ask_id).ok_or_else(unknown)?;
+        let asked = self.asked.remove(ask_id).ok_or_else(|| unknown(ask_id))?;
         respond(asked.responder, Ok(outcome(option)));
         if let AskAnswer::Deny { reason } = answer {
             // The protocol has no words for why; people see them.
@@ -232,6 +242,11 @@ impl Owner {
     fn cancel_asked(&mut self) {
         for (ask_id, asked) in std::mem::take(&mut self.asked) {
             respond(asked.responder, Ok(outcome(None)));
+            let settled = AgentSignal::AskSettled { ask_id: Some(ask_id) };
+            self.voice.known(SignalSource::Protocol, "it was cancelled", settled);
+        }
+        for (ask_id, wanted) in std::mem::take(&mut self.wanted) {
+            respond(wanted.responder, Err(denied("the turn is over")));
             let settled = AgentSignal::AskSettled { ask_id: Some(ask_id) };
             self.voice.known(SignalSource::Protocol, "it was cancelled", settled);
         }
@@ -275,7 +290,12 @@ impl Owner {
                 Ok(request) => self.permission(&request, responder),
                 Err(why) => respond(responder, Err(why)),
             },
-            "fs/read_text_file" | "fs/write_text_file" => self.file(&method, params, responder),
+            "fs/read_text_file" | "fs/write_text_file" | "terminal/create" => {
+                match self.wish(&method, params) {
+                    Ok(wish) => self.wanted(wish, responder),
+                    Err(why) => respond(responder, Err(why)),
+                }
+            }
             "terminal/wait_for_exit" => {
                 let exit = read::<WaitForTerminalExitRequest>(params)
                     .and_then(|request| self.terminals.exit(&request.terminal_id.0).map_err(invalid));
@@ -292,10 +312,6 @@ impl Owner {
 
     fn terminal(&mut self, method: &str, params: Value) -> Result<Value, Error> {
         match method {
-            "terminal/create" => {
-                let id = self.terminals.create(&self.spec, read(params)?).map_err(invalid)?;
-                value(CreateTerminalResponse::new(id))
-            }
             "terminal/output" => {
                 let request: TerminalOutputRequest = read(params)?;
                 value(self.terminals.output(&request.terminal_id.0).map_err(invalid)?)
@@ -316,32 +332,75 @@ impl Owner {
         if self.asked.len() >= ASKED_MAX {
             return respond(responder, Ok(outcome(None)));
         }
-        self.asked_count += 1;
-        let ask_id = format!("{}.{}", self.spec.launch, self.asked_count);
+        let ask_id = self.next_ask_id();
         let question = self.updates.question(ask_id.clone(), request, now());
         self.voice.say(&format!("? {}", question.text));
         self.voice.known(SignalSource::Protocol, "session/request_permission", AgentSignal::Asked(question));
         self.asked.insert(ask_id, Asked { options: request.options.clone(), responder });
     }
 
-    fn file(&self, method: &str, params: Value, responder: Responder<Value>) {
+    fn wish(&self, method: &str, params: Value) -> Result<Wish, Error> {
+        let workspace = &self.spec.cwd;
+        match method {
+            "fs/read_text_file" => Wish::read(workspace, read(params)?),
+            "fs/write_text_file" => Wish::write(workspace, read(params)?),
+            _ => Wish::run(workspace, read(params)?),
+        }
+        .map_err(invalid)
+    }
+
+    /// Asks the gate whether something may be done.
+    fn wanted(&mut self, wish: Wish, responder: Responder<Value>) {
+        if self.wanted.len() >= ASKED_MAX {
+            return respond(responder, Err(denied("too much is wanted at once")));
+        }
+        let ask_id = self.next_ask_id();
+        let question = wish.question(ask_id.clone(), now());
+        self.voice.known(SignalSource::Protocol, wish.method(), AgentSignal::Wants(question));
+        self.wanted.insert(ask_id, Wanted { wish, responder });
+    }
+
+    /// Does what the gate allows, and tells the agent why when it does not.
+    fn settle(&mut self, ask_id: &str, answer: &AskAnswer) -> Result<(), DriverError> {
+        let Some(Wanted { wish, responder }) = self.wanted.remove(ask_id) else {
+            return Err(unknown(ask_id));
+        };
+        match answer {
+            AskAnswer::Allow => self.grant(wish, responder),
+            AskAnswer::Deny { reason } => {
+                self.voice.say(&format!("  denied: {reason}"));
+                respond(responder, Err(denied(reason)));
+            }
+            AskAnswer::Text(_) => {
+                self.wanted.insert(ask_id.to_owned(), Wanted { wish, responder });
+                let what = "it is allowed or denied, and nothing else".to_owned();
+                return Err(DriverError::Unsupported { what });
+            }
+        }
+        Ok(())
+    }
+
+    fn grant(&mut self, wish: Wish, responder: Responder<Value>) {
         let workspace = self.spec.cwd.clone();
-        let is_read = method == "fs/read_text_file";
-        tokio::task::spawn_blocking(move || {
-            let answer = if is_read {
-                read::<ReadTextFileRequest>(params).and_then(|request| {
-                    let span = Span { line: request.line, limit: request.limit };
-                    let text = files::read(&workspace, &request.path, span).map_err(invalid)?;
-                    value(ReadTextFileResponse::new(text))
-                })
-            } else {
-                read::<WriteTextFileRequest>(params).and_then(|request| {
-                    files::write(&workspace, &request.path, &request.content).map_err(invalid)?;
-                    Ok(json!({}))
-                })
-            };
-            respond(responder, answer);
-        });
+        match wish {
+            Wish::Read { path, span } => drop(tokio::task::spawn_blocking(move || {
+                let text = files::read(&workspace, &path, span).map_err(invalid);
+                respond(responder, text.and_then(|text| value(ReadTextFileResponse::new(text))));
+            })),
+            Wish::Write { path, content } => drop(tokio::task::spawn_blocking(move || {
+                let written = files::write(&workspace, &path, &content).map_err(invalid);
+                respond(responder, written.map(|()| json!({})));
+            })),
+            Wish::Run { request, cwd } => {
+                let made = self.terminals.create(&self.spec, &request, &cwd).map_err(invalid);
+                respond(responder, made.and_then(|id| value(CreateTerminalResponse::new(id))));
+            }
+        }
+    }
+
+    fn next_ask_id(&mut self) -> String {
+        self.asked_count += 1;
+        format!("{}.{}", self.spec.launch, self.asked_count)
     }
 
     /// The agent did not open a session, and is of no use.
@@ -407,6 +466,15 @@ fn read<T: DeserializeOwned>(params: Value) -> Result<T, Error> {
 
 fn value(answer: impl Serialize) -> Result<Value, Error> {
     serde_json::to_value(answer).map_err(|why| Error::internal_error().data(Value::from(why.to_string())))
+}
+
+/// The protocol reserves no code for it; the reason stands in the message, which is what agents show.
+fn denied(reason: &str) -> Error {
+    Error::new(DENIED, format!("denied: {reason}"))
+}
+
+fn unknown(ask_id: &str) -> DriverError {
+    DriverError::Unsupported { what: format!("nothing is asked under `{ask_id}`") }
 }
 
 fn invalid(why: impl ToString) -> Error {

@@ -3,13 +3,13 @@
 //! Each runs in the workspace with the agent's environment, in a group of its own and under a marker below the
 //! agent's, and ends with the agent. What is kept of its output is bounded.
 
-use super::files::{self, FileError};
 use crate::driver::LaunchSpec;
 use crate::driver::piped::{LINGER, Piped, Start};
 use crate::driver::{DriverError, Ended};
 use adjutant_model::session::AgentExit;
 use agent_client_protocol::v1::schema::{CreateTerminalRequest, TerminalExitStatus, TerminalOutputResponse};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -31,9 +31,6 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Why a terminal could not be had.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TerminalError {
-    /// Its folder is not in the workspace.
-    #[error(transparent)]
-    Folder(#[from] FileError),
     /// The command could not be started.
     #[error(transparent)]
     Start(#[from] DriverError),
@@ -67,24 +64,28 @@ struct Output {
 }
 
 impl Terminals {
-    /// Starts a command and gives the terminal's id.
+    /// Starts a command in a folder of the workspace and gives the terminal's id.
     pub(super) fn create(
         &mut self,
         spec: &LaunchSpec,
-        request: CreateTerminalRequest,
+        request: &CreateTerminalRequest,
+        cwd: &Path,
     ) -> Result<String, TerminalError> {
         if self.alive.len() >= TERMINALS_MAX {
             return Err(TerminalError::TooMany);
         }
-        let cwd = files::folder(&spec.cwd, request.cwd.as_deref())?;
         self.made += 1;
         let id = format!("terminal-{}", self.made);
         let mut env = spec.env.clone();
         let own = request.env.iter().filter(|variable| !variable.name.starts_with("ADJUTANT_"));
         env.extend(own.map(|variable| (variable.name.clone(), variable.value.clone())));
-        let argv = argv(&request);
+        let argv = argv(request);
         let marker = format!("{}/{id}", spec.marker);
-        let (piped, pipes) = Piped::start(Start { argv: &argv, env: &env, cwd: &cwd, marker: &marker })?;
+        let (piped, pipes) = {
+            // A group in the agent's, so that whatever it starts ends with either.
+            let cgroup = spec.cgroup().and_then(|cgroup| cgroup.below(&id));
+            Piped::start(Start { argv: &argv, env: &env, cwd, marker: &marker }, cgroup)?
+        };
         drop(pipes.stdin);
         let limit = request.output_byte_limit.unwrap_or(OUTPUT_BYTES_MAX).min(OUTPUT_BYTES_MAX);
         let bytes_max = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -189,7 +190,7 @@ fn status(exit: AgentExit) -> TerminalExitStatus {
     match exit {
         AgentExit::Code(code) => TerminalExitStatus::new().exit_code(u32::try_from(code).ok()),
         AgentExit::Signal(signal) => TerminalExitStatus::new().signal(signal.to_string()),
-        AgentExit::Vanished => TerminalExitStatus::new(),
+        AgentExit::Vanished | AgentExit::WithDaemon => TerminalExitStatus::new(),
     }
 }
 

@@ -194,7 +194,8 @@ impl Owner {
                     ..self.spec.fillings.clone()
                 };
                 let argv = self.spec.profile.argv(&self.spec.driver, &fillings);
-                let (piped, pipes) = Piped::start(Start { argv: &argv, ..Start::of(&self.spec) })?;
+                let (piped, pipes) =
+                    Piped::start(Start { argv: &argv, ..Start::of(&self.spec) }, self.spec.cgroup())?;
                 let process = Process::new(piped, pipes);
                 process.writer.close();
                 self.voice.show_handle(process.handle(&self.spec));

@@ -40,7 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const MISSING_LOOKS_MAX: u32 = 3;
 
 /// How long a command may take.
-const REPLY_PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a command had no reply, or a bad one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -191,7 +191,7 @@ impl Control {
         }
         if want == Want::Started {
             self.params.start_server().await?;
-        } else if !self.params.is_server_there().await {
+        } else if !self.params.is_server_there().await? {
             return Err(ControlError::NoServer);
         }
         let mut client =

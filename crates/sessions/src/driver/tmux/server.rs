@@ -5,7 +5,7 @@
 //! and never the daemon's.
 
 use super::control::ControlError;
-use crate::process::{self, Cgroups, Exit, ProcessSpec};
+use crate::process::{self, Cgroups, EndedBy, Exit, ProcessSpec};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,6 +21,9 @@ const HISTORY_LINES_MAX: u32 = 5_000;
 
 /// How long one call of tmux may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a server that is there may take to say so.
+const PRESENCE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is set when the server starts. The windows are of a size that no client changes, see `launch`: whoever
 /// attaches with a smaller terminal sees a part, and the agent notices nothing.
@@ -68,7 +71,7 @@ pub struct TmuxParams {
 impl TmuxParams {
     /// Makes sure that the server is there.
     pub(super) async fn start_server(&self) -> Result<(), ControlError> {
-        if self.is_server_there().await {
+        if self.is_server_there().await? {
             return Ok(());
         }
         let history = HISTORY_LINES_MAX.to_string();
@@ -87,22 +90,40 @@ impl TmuxParams {
     }
 
     /// Tells whether the server is there, without starting it.
-    pub(super) async fn is_server_there(&self) -> bool {
-        self.socket.exists() && self.call(&["has-session", "-t", &format!("={HUB}")]).await.is_ok()
+    ///
+    /// # Errors
+    /// [`ControlError::Unreachable`] when it is not known: one that does not answer may be there with all its agents.
+    pub(super) async fn is_server_there(&self) -> Result<bool, ControlError> {
+        if !self.socket.exists() {
+            return Ok(false);
+        }
+        match self.call_within(PRESENCE_TIMEOUT, &["has-session", "-t", &format!("={HUB}")]).await {
+            Ok(_) => Ok(true),
+            Err(ControlError::NoServer | ControlError::Refused(_)) => Ok(false),
+            Err(error @ ControlError::Unreachable(_)) => Err(error),
+        }
     }
 
     /// Runs one command of tmux in a process of its own, and gives what it wrote.
     pub(super) async fn call(&self, args: &[&str]) -> Result<Vec<u8>, ControlError> {
+        self.call_within(CALL_TIMEOUT, args).await
+    }
+
+    async fn call_within(&self, patience: Duration, args: &[&str]) -> Result<Vec<u8>, ControlError> {
         let mut argv = self.prefix();
         argv.extend(args.iter().map(|arg| (*arg).to_owned()));
         let spec = ProcessSpec {
             env: self.environment(),
-            timeout: Some(CALL_TIMEOUT),
+            timeout: Some(patience),
             ..ProcessSpec::new(self.in_cgroup(argv), folder_of(&self.socket))
         };
         let outcome = process::run(spec, CancellationToken::new(), None)
             .await
             .map_err(|error| ControlError::Unreachable(error.to_string()))?;
+        if outcome.ended_by == EndedBy::Timeout {
+            let why = format!("tmux has not answered in {} s", patience.as_secs());
+            return Err(ControlError::Unreachable(why));
+        }
         match outcome.exit {
             Exit::Code(0) => Ok(outcome.stdout),
             Exit::Code(_) => Err(ControlError::Refused(outcome.stderr_tail.trim().to_owned())),
@@ -142,14 +163,10 @@ impl TmuxParams {
 
     /// Lets what may become the server begin in the server's own cgroup.
     fn in_cgroup(&self, argv: Vec<String>) -> Vec<String> {
-        let Some(cgroup) = self.cgroups.as_ref().and_then(|cgroups| cgroups.group("terminals")) else {
-            return argv;
-        };
-        let script = "echo $$ 2>/dev/null > \"$1\"; shift; exec \"$@\"";
-        let mut wrapped = ["/bin/sh", "-c", script, "sh"].map(str::to_owned).to_vec();
-        wrapped.push(cgroup.procs().to_string_lossy().into_owned());
-        wrapped.extend(argv);
-        wrapped
+        match self.cgroups.as_ref().and_then(|cgroups| cgroups.group("terminals")) {
+            Some(cgroup) => cgroup.joining(&argv),
+            None => argv,
+        }
     }
 
     fn environment(&self) -> Vec<(String, String)> {
