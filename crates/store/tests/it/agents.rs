@@ -11,9 +11,12 @@ use adjutant_model::id::Uuid;
 use adjutant_model::session::{ActivityReport, ModelTier, SessionUsage};
 use adjutant_store::{DelegationEntry, DelegationFilter, Store, Write, WriteError};
 
-async fn written(store: &Store, fill: impl FnOnce(&mut Write)) -> Result<(), WriteError> {
+async fn written(
+    store: &Store,
+    fill: impl for<'w> FnOnce(&'w mut Write) -> &'w mut Write,
+) -> Result<(), WriteError> {
     let mut write = Write::default();
-    fill(&mut write);
+    let _filled = fill(&mut write);
     store.write(write).await.map(drop)
 }
 
@@ -35,7 +38,7 @@ async fn what_hooks_told_comes_out_by_session_in_order_and_once_by_its_id() {
     let (folder, store) = fresh();
     let drafts = [hook(1, "Stop", 5, Some(7)), hook(2, "Stop", 6, None), hook(1, "Fresh", 7, None)];
     for draft in drafts.iter().chain([&hook(1, "Again", 8, Some(7))]) {
-        written(&store, |write| drop(write.hook_event_add(draft.clone()))).await.unwrap();
+        written(&store, |write| write.hook_event_add(draft.clone())).await.unwrap();
     }
     store.close().await.unwrap();
     let store = open(folder.path());
@@ -52,13 +55,13 @@ async fn what_hooks_told_comes_out_by_session_in_order_and_once_by_its_id() {
 async fn what_hooks_told_is_forgotten_by_age_and_number_but_for_the_last() {
     let (_folder, store) = fresh();
     for ms in 1..=5 {
-        written(&store, |write| drop(write.hook_event_add(hook(1, "Stop", ms, None)))).await.unwrap();
+        written(&store, |write| write.hook_event_add(hook(1, "Stop", ms, None))).await.unwrap();
     }
     for (before, keep, old) in [(0, 10, 0), (3, 10, 2), (0, 2, 3), (100, 10, 4)] {
         assert_eq!(store.hook_events_old(at(before), keep).await.unwrap(), old, "{before} {keep}");
     }
     for (before, keep, left) in [(3, 10, 3), (0, 2, 2), (100, 0, 1)] {
-        written(&store, |write| drop(write.hook_events_forget(at(before), keep))).await.unwrap();
+        written(&store, |write| write.hook_events_forget(at(before), keep)).await.unwrap();
         let kept = store.hook_events(session_id(1), 0, 10).await.unwrap();
         assert_eq!(kept.len(), left, "{before} {keep}");
         assert_eq!(kept.last().unwrap().draft.at, at(5));
@@ -74,9 +77,8 @@ async fn a_breaker_is_written_on_the_revision_that_was_seen() {
         revision,
         updated_at: at(9),
     };
-    let put = async |store: &Store, record: &BreakerRecord| {
-        written(store, |write| drop(write.breaker_put(record))).await
-    };
+    let put =
+        async |store: &Store, record: &BreakerRecord| written(store, |write| write.breaker_put(record)).await;
     let first = record("b", 1, Circuit::Closed);
     put(&store, &first).await.unwrap();
     assert!(
@@ -122,12 +124,9 @@ async fn a_delegation_is_open_until_its_end_was_told_and_written_as_it_was_seen(
     let (folder, store) = fresh();
     let all = [delegation(1, 1), delegation(2, 1), delegation(3, 2)];
     for one in &all {
-        written(&store, |write| drop(write.delegation_create(one))).await.unwrap();
+        written(&store, |write| write.delegation_create(one)).await.unwrap();
     }
-    assert!(
-        written(&store, |write| drop(write.delegation_create(&all[0]))).await.is_err(),
-        "its id is taken"
-    );
+    assert!(written(&store, |write| write.delegation_create(&all[0])).await.is_err(), "its id is taken");
     let ended = Delegation {
         status: DelegationStatus::Completed,
         result: Some("well".to_owned()),
@@ -140,11 +139,11 @@ async fn a_delegation_is_open_until_its_end_was_told_and_written_as_it_was_seen(
         let found = store.delegations(filter).await.unwrap();
         found.into_iter().map(|entry| entry.delegation.created_at).collect::<Vec<_>>()
     };
-    written(&store, |write| drop(write.delegation_put(&ended, 1))).await.unwrap();
+    written(&store, |write| write.delegation_put(&ended, 1)).await.unwrap();
     assert_eq!(open_ones(&store, None).await, [3, 2, 1].map(at), "nobody was told yet");
-    let late = written(&store, |write| drop(write.delegation_put(&all[0], 1))).await;
+    let late = written(&store, |write| write.delegation_put(&all[0], 1)).await;
     assert!(matches!(late, Err(WriteError::RowsUnexpected { .. })));
-    written(&store, |write| drop(write.delegation_put(&told, 2))).await.unwrap();
+    written(&store, |write| write.delegation_put(&told, 2)).await.unwrap();
     store.close().await.unwrap();
     let store = open(folder.path());
     assert_eq!(open_ones(&store, None).await, [3, 2].map(at));
@@ -176,18 +175,15 @@ async fn a_discovered_session_is_kept_by_its_id_and_never_as_it_was_before() {
         heard_at: at(heard),
     };
     for (n, heard) in [(1, 5), (2, 6), (1, 9), (1, 7)] {
-        written(&store, |write| drop(write.discovered_put(&known(n, heard)))).await.unwrap();
+        written(&store, |write| write.discovered_put(&known(n, heard))).await.unwrap();
     }
     store.close().await.unwrap();
     let store = open(folder.path());
     assert_eq!(store.discovered().await.unwrap(), [known(1, 9), known(2, 6)]);
     let same = Discovered { id: session_id(3), ..known(1, 9) };
-    assert!(
-        written(&store, |write| drop(write.discovered_put(&same))).await.is_err(),
-        "one agent is one session"
-    );
+    assert!(written(&store, |write| write.discovered_put(&same)).await.is_err(), "one agent is one session");
     for _ in 0..2 {
-        written(&store, |write| drop(write.discovered_forget(session_id(1)))).await.unwrap();
+        written(&store, |write| write.discovered_forget(session_id(1))).await.unwrap();
     }
     assert_eq!(store.discovered().await.unwrap(), [known(2, 6)]);
 }
