@@ -84,7 +84,11 @@ fn lines_that_are_no_requests_are_answered_and_nothing_else_is_printed() {
     let revisions = found["result"]["supportedVersions"].clone();
     assert_eq!(revisions, json!(["2025-06-18", "2025-11-25", "2026-07-28"]), "{found}");
     let called = mcp.ask(3, "tools/call", json!({"name": "inbox", "arguments": {}, "_meta": meta}));
-    assert_eq!(called["result"]["structuredContent"], json!({"approvals": [], "sessions": []}), "{called}");
+    assert_eq!(
+        called["result"]["structuredContent"],
+        json!({"approvals": [], "sessions": [], "goals": []}),
+        "{called}"
+    );
     mcp.close();
 }
 

@@ -173,11 +173,23 @@ async fn advance(core: &Arc<Core>, goal_id: &GoalId) -> Result<bool, EngineError
                     None => std::future::pending().await,
                 }
             };
+            // What the work itself changes, such as what is proved, is no reason to begin it again.
+            let is_other = async {
+                loop {
+                    changed.notified().await;
+                    let now = core.goals.get(goal_id).await?;
+                    if (now.pursued(), now.deadline, &now.budget)
+                        != (Some(&pursuit), goal.deadline, &goal.budget)
+                    {
+                        return Ok::<(), EngineError>(());
+                    }
+                }
+            };
             tokio::select! {
                 done = work(core, &goal, &pursuit) => done?,
                 // What is left undone is looked at anew.
                 () = deadline => {}
-                () = changed.notified() => {}
+                other = is_other => other?,
             }
         }
     }

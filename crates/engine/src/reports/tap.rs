@@ -241,7 +241,7 @@ impl Bounded {
         let Bounded { mut text, is_full } = self;
         if is_full {
             let end = text.rfind(char::is_whitespace).unwrap_or(0);
-            text.truncate(end);
+            text.truncate(text[..end].trim_end().len());
         }
         text
     }
@@ -316,7 +316,8 @@ mod tests {
 
     #[test]
     fn a_flood_of_different_errors_is_bounded_and_counted() {
-        let words = |n: usize| format!("{} failed", "abcdefghij".repeat(n + 1));
+        let letter = |n: usize| char::from(b'g' + (n % 17) as u8);
+        let words = |n: usize| format!("the {}{}{} failed", letter(n), letter(n / 17), letter(n / 289));
         let (errors, lost) = taken(|| (0..400).for_each(|n| tracing::error!("{}", words(n % 300))));
         assert!(errors.len() <= WAITING_MAX && lost > 0, "{} {lost}", errors.len());
         assert_eq!(errors.iter().map(|error| error.occurrences).sum::<u64>() + lost, 400);
@@ -360,7 +361,7 @@ mod tests {
     #[test]
     fn a_panic_is_taken_with_its_own_place() {
         let (errors, _) = taken(|| {
-            tracing::error!(target: PANIC, panic_file = "crates/engine/src/x.rs", panic_line = 7, "boom");
+            tracing::error!(target: PANIC, panic_file = "crates/engine/src/x.rs", panic_line = 7_u32, "boom");
         });
         assert_eq!(errors[0].location.as_deref(), Some("crates/engine/src/x.rs:7"));
         assert_eq!((errors[0].target.as_str(), errors[0].fields.as_str()), ("adjutant_engine", ""));

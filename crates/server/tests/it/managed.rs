@@ -235,7 +235,7 @@ async fn a_session_s_token_leads_nowhere_but_where_workers_may_go() {
     let id = daemon.plane.session_id(view["id"].as_str().expect("an id")).await.expect("it is there");
     let token = daemon.plane.session_token_create(id).await.expect("a token").reveal().to_owned();
     let document: Value = serde_json::from_str(include_str!("../../openapi.json")).expect("JSON");
-    let workers = ["/v1/gate/", "/v1/worker/", "/v1/hooks", "/v1/data", "/v1/healthz"];
+    let workers = ["/v1/gate/", "/v1/worker/", "/v1/hooks", "/v1/data", "/v1/memory", "/v1/healthz"];
     let mut tried = 0;
     for (path, methods) in document["paths"].as_object().expect("paths") {
         // What its own agent delegates is its own.
