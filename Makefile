@@ -1,6 +1,6 @@
 # What one does here; `make run` and `make test` are all a newcomer needs.
 
-.PHONY: run test check bench schemathesis
+.PHONY: run test check bench schemathesis mcp-conformance
 
 # Installs what is missing, builds, and shows the main job on a sample project.
 run:
@@ -27,3 +27,8 @@ bench:
 schemathesis:
 	cargo build --bin adjutant
 	scripts/schemathesis.sh target/debug/adjutant
+
+# The protocol's own conformance suites against the MCP door; needs node and npx.
+mcp-conformance:
+	cargo build --bin adjutant
+	scripts/mcp-conformance.sh

@@ -7,6 +7,7 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    #[expect(clippy::disallowed_methods, reason = "cargo tells a build script its target this way alone")]
     let of_target = |name| std::env::var(name).unwrap_or_default();
     if of_target("PROFILE") == "release"
         && of_target("CARGO_CFG_TARGET_OS") == "linux"

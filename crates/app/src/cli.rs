@@ -8,24 +8,29 @@ mod data;
 pub(crate) mod demo;
 mod doctor;
 mod enhance;
+mod errors;
 mod goals;
 mod hooks;
 mod ids;
 mod inbox;
 mod journal;
+mod memory;
 mod policy;
 mod rerun;
 mod run;
 mod runs;
 mod session;
+mod settings;
 mod steps;
+mod supervisor;
 mod table;
 mod tokens;
 mod watch;
 mod workspaces;
 
 use crate::commands::Commands;
-use crate::{bench, config, daemon, drive, exit, hook, launch, mcp, rehearsal};
+use crate::{bench, config, daemon, drive, exit, hook, launch, log, mcp, rehearsal};
+use adjutant_engine::reports::{ErrorTap, LeftErrors};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::{Context, Result};
 use blueprint::BlueprintCommand;
@@ -74,6 +79,8 @@ enum Command {
     /// Sessions: agents that the daemon hosts, each in a workspace of its own.
     #[command(subcommand)]
     Session(session::SessionCommand),
+    /// Hand a session's work over to another agent, which is told by a brief where it stands.
+    Handoff(session::handoff::HandoffArgs),
     /// Everything that waits for a person, and how it is answered.
     Inbox(inbox::InboxArgs),
     /// Goals: made, checked, closed by proof.
@@ -92,6 +99,9 @@ enum Command {
     /// Large results beside a flow: put, fetched by steps, listed.
     #[command(subcommand)]
     Data(data::DataCommand),
+    /// Memory: facts that outlive the session, the run or the person that they came from.
+    #[command(subcommand)]
+    Memory(memory::MemoryCommand),
     /// The journal: what happened, in order.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
@@ -99,6 +109,8 @@ enum Command {
     Approvals(approvals::ApprovalsArgs),
     /// Breakers: which agents are left alone because they failed again and again.
     Breakers(breakers::BreakersArgs),
+    /// Errors of Adjutant itself: listed, and reported when you agree to the words.
+    Errors(errors::ErrorsArgs),
     /// Hand on what an agent gives its hooks, and print what it is told; agents call this.
     Hook(hook::HookArgs),
     /// Hooks for agents that you start yourself: installed, removed, shown.
@@ -110,6 +122,11 @@ enum Command {
     /// Policies: what they say, and what they said.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Settings: shown, and changed in `config.toml`.
+    #[command(subcommand)]
+    Config(settings::ConfigCommand),
+    /// The fleet at one glance, and whether agents that died by themselves are started again.
+    Supervisor(supervisor::SupervisorArgs),
     /// Speak the Model Context Protocol on standard input and output: agents drive Adjutant by this.
     Mcp,
     /// Run the daemon in the foreground.
@@ -147,21 +164,21 @@ pub(crate) fn main() -> Result<Code> {
     };
     let filter = EnvFilter::try_new(config::var("ADJUTANT_LOG").unwrap_or_else(|| "info".to_owned()))
         .unwrap_or_default();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        // It would be told on standard error, which is what cannot be written, and that ends whoever logs.
-        .log_internal_errors(false)
-        .init();
+    let tap = ErrorTap::default();
+    log::init(&tap, filter);
+    let _left = config::data_folder(cli.home.as_deref()).ok().map(|folder| LeftErrors {
+        tap: tap.clone(),
+        folder,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
     let commands = config::data_folder(cli.home.as_deref()).map(|folder| Commands::of(&folder));
     let commands = commands.unwrap_or_default();
-    runtime.block_on(dispatch(cli)).map_err(|error| exit::with_commands(error, &commands))
+    runtime.block_on(dispatch(cli, tap)).map_err(|error| exit::with_commands(error, &commands))
 }
 
 /// A flat match: each arm hands over to its command.
-async fn dispatch(cli: Cli) -> Result<Code> {
+async fn dispatch(cli: Cli, tap: ErrorTap) -> Result<Code> {
     let folder = || config::data_folder(cli.home.as_deref());
     match cli.command {
         Command::Demo(args) => demo::run(&folder()?, args).await,
@@ -176,6 +193,7 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Resume(args) => rerun::resume(&folder()?, args).await,
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
         Command::Session(command) => session::run(&folder()?, command).await,
+        Command::Handoff(args) => session::handoff::run(&folder()?, args).await,
         Command::Inbox(args) => inbox::run(&folder()?, args).await,
         Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
         Command::Blueprint(BlueprintCommand::Lint { file }) => blueprint::lint(&file),
@@ -184,9 +202,11 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Enhance(command) => enhance::enhance(&connect(&cli.home).await?, command).await,
         Command::Workspace(args) => workspaces::run(&connect(&cli.home).await?, args).await,
         Command::Data(command) => data::run(&data::client(&folder()?).await?, command).await,
+        Command::Memory(command) => memory::run(&connect(&cli.home).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
         Command::Breakers(args) => breakers::run(&connect(&cli.home).await?, args).await,
+        Command::Errors(args) => errors::run(&connect(&cli.home).await?, args).await,
         Command::Hook(args) => {
             // Nothing but its answer is its own, so it ends like any other command.
             let _always_well = hook::run(cli.home, args);
@@ -198,8 +218,10 @@ async fn dispatch(cli: Cli) -> Result<Code> {
         Command::Policy(PolicyCommand::Explain(args)) => {
             policy::explain(&connect(&cli.home).await?, args).await
         }
+        Command::Config(command) => settings::run(&connect(&cli.home).await?, command).await,
+        Command::Supervisor(args) => supervisor::run(&connect(&cli.home).await?, args).await,
         Command::Mcp => mcp::run(cli.home).await,
-        Command::Serve(args) => daemon::serve(&folder()?, args).await,
+        Command::Serve(args) => daemon::serve(&folder()?, args, tap).await,
         Command::Stop => doctor::stop(&folder()?).await,
         Command::Status => doctor::status(&folder()?).await,
         Command::Doctor => doctor::doctor(&folder()?).await,

@@ -6,7 +6,8 @@
 use crate::cli::demo;
 use crate::config;
 use crate::exit::Failure;
-use crate::settings_file;
+use adjutant_engine::plane::StartError;
+use adjutant_engine::reports::ErrorTap;
 use adjutant_engine::{Plane, Settings};
 use adjutant_protocol::ExitCode as Code;
 use adjutant_protocol::discovery::{DAEMON_FILE, DaemonFile, TOKEN_FILE};
@@ -40,7 +41,7 @@ pub(crate) struct ServeArgs {
 }
 
 /// Runs the daemon until it is told to stop by a signal.
-pub(crate) async fn serve(folder: &Path, args: ServeArgs) -> Result<Code> {
+pub(crate) async fn serve(folder: &Path, args: ServeArgs, errors: ErrorTap) -> Result<Code> {
     let _lock = lock(folder)?;
     // What an earlier daemon left behind points at nobody.
     remove(&folder.join(DAEMON_FILE))?;
@@ -49,9 +50,8 @@ pub(crate) async fn serve(folder: &Path, args: ServeArgs) -> Result<Code> {
     let unix = listen_unix(&socket)?;
     let address = format!("http://{}", tcp.local_addr().context("the listener has no address")?);
 
-    let plane = Plane::open(settings(folder, &args)?)
-        .await
-        .map_err(|error| anyhow::Error::new(error).context(unusable(folder)))?;
+    let settings = Settings { errors, ..settings(folder, &args)? };
+    let plane = Plane::open(settings).await.map_err(|error| not_started(error, folder))?;
     token(&plane, folder).await?;
     plane.endpoint_set(address.clone());
     plane.resume().await?;
@@ -98,6 +98,17 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+fn not_started(error: StartError, folder: &Path) -> anyhow::Error {
+    match &error {
+        StartError::Config { source, .. } => Failure::usage(chain(&error))
+            .hinted(format!("correct it, or take it away; the daemon starts without it. {}", source.hint()))
+            .into(),
+        StartError::Open(_) | StartError::Policy { .. } | StartError::Read { .. } | StartError::Resume(_) => {
+            anyhow::Error::new(error).context(unusable(folder))
+        }
+    }
+}
+
 fn unusable(folder: &Path) -> String {
     format!("the data folder {} cannot be used", folder.display())
 }
@@ -107,9 +118,9 @@ fn settings(folder: &Path, args: &ServeArgs) -> Result<Settings> {
     let mut settings = Settings::new(folder.to_owned(), exe);
     settings.env = Arc::from(config::environment());
     settings.client_lease_ms = args.client_lease.saturating_mul(1000);
-    settings_file::read_into(&mut settings, folder)?;
     if let Some(secs) = args.approval_deadline {
         settings.approval_ms = secs.saturating_mul(1000);
+        settings.pinned.insert("approvals.deadline_secs");
     }
     settings.socket = Some(config::socket_path(folder));
     settings.tmux_socket = Some(config::socket_in(folder, "tmux"));

@@ -3,6 +3,7 @@
 use crate::commands::Commands;
 use crate::progress::visible_lines;
 use adjutant_protocol::{ClientError, ErrorCode, ExitCode as Code};
+use adjutant_rules::redact::redact;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -60,10 +61,10 @@ pub(crate) fn report(result: anyhow::Result<Code>) -> ExitCode {
     let failure = failure_of(&error);
     let mut stderr = io::stderr().lock();
     // When even standard error has gone there is nobody left to tell.
-    // What is refused is quoted, and may be anything.
-    drop(writeln!(stderr, "error: {}", visible_lines(&failure.message)));
+    // What is refused is quoted, and may be anything; of a daemon this goes into its log.
+    drop(writeln!(stderr, "error: {}", visible_lines(&redact(&failure.message))));
     if let Some(hint) = &failure.hint {
-        drop(writeln!(stderr, "hint: {}", visible_lines(hint)));
+        drop(writeln!(stderr, "hint: {}", visible_lines(&redact(hint))));
     }
     ExitCode::from(failure.code.number())
 }

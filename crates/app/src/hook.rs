@@ -3,7 +3,8 @@
 //! Each tool call of an agent waits for this process, so it comes before everything else in `main`: no runtime, no
 //! reading of other commands, no client library, but one request in HTTP/1.1 over the daemon's Unix socket, written by
 //! hand ([`door`]). It always ends with 0, for agents take other codes for a refusal; what is refused is said in the
-//! answer. An event that decides nothing holds its agent for a second at most.
+//! answer. An event that decides nothing holds its agent for a second at most; one that the daemon may not have is left in
+//! the file that `ADJUTANT_SPOOL` names ([`spool`]), under the id that the request had.
 //!
 //! An agent that Adjutant has started has in its environment `ADJUTANT_SOCKET`, `ADJUTANT_TOKEN` and `ADJUTANT_SESSION`,
 //! and `ADJUTANT_HOOK_UNREACHABLE` and `ADJUTANT_HOOK_READ_ONLY` for when the daemon does not answer: then tools that
@@ -13,16 +14,18 @@
 
 mod door;
 mod payload;
+mod spool;
 
 use crate::config;
+use adjutant_engine::clock;
 use adjutant_model::hook::{HookEvent, HookVerdict};
 use adjutant_model::profile::OnUnreachable;
 use adjutant_rules::hook::answer::{Unreachable, Vendor, agent_answer, unreachable};
-use door::Door;
+use door::{Door, NoAnswer};
 use payload::Payload;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The tools of known agents that only read.
@@ -61,18 +64,22 @@ pub(crate) fn run(home: Option<PathBuf>, args: HookArgs) -> ExitCode {
 /// Gives what is printed; nothing when the agent goes by its own rules.
 fn answer(home: Option<PathBuf>, payload: &Payload) -> Option<String> {
     let event = payload.event();
-    let why = match Door::find(home) {
+    let id = (!event.is_some_and(HookEvent::decides)).then(clock::fresh_id);
+    let NoAnswer { why, is_refused } = match Door::find(home) {
         Err(None) => return None,
-        Err(Some(why)) => why,
+        Err(Some(why)) => NoAnswer { why, is_refused: false },
         Ok(door) => match payload.body() {
-            Err(why) => why,
-            Ok(body) => match door.ask(&body, event.is_some_and(HookEvent::decides)) {
+            Err(why) => NoAnswer { why, is_refused: false },
+            Ok(body) => match door.ask(&body, id) {
                 Ok(answer) => return (answer.trim() != "{}").then_some(answer),
                 Err(_) if !door.is_ours() => return None,
-                Err(why) => why,
+                Err(none) => none,
             },
         },
     };
+    if let (Some(id), Some(path), false) = (id, config::var("ADJUTANT_SPOOL"), is_refused) {
+        spool::put(Path::new(&path), (id, payload));
+    }
     let event = event?;
     let verdict = without_the_daemon(event, payload.tool.as_deref(), &why)?;
     Some(agent_answer(event, &verdict, payload.vendor())?.to_string())

@@ -12,10 +12,10 @@ mod exit;
 mod hook;
 mod host_agent;
 mod launch;
+mod log;
 mod mcp;
 mod progress;
 mod rehearsal;
-mod settings_file;
 
 use std::process::ExitCode;
 

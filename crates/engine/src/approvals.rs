@@ -173,7 +173,7 @@ pub(crate) async fn ask_as(
 ) -> Result<Approval, String> {
     let now = clock::now();
     let mut write = Write::default();
-    raise(&mut write, id.clone(), (&asker, &question), (now, now.plus_ms(core.settings.approval_ms)));
+    raise(&mut write, id.clone(), (&asker, &question), (now, now.plus_ms(core.live().approval_ms)));
     // Before the write: whoever goes away while it is made leaves no question behind.
     let mut waiting = Waiting { core: core.clone(), id, is_over: false };
     core.store.write(write).await.map_err(|error| format!("nobody could be asked: {error}"))?;

@@ -39,7 +39,7 @@ const OPEN_MAX: usize = 64;
 /// A request for a delegation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DelegateParams {
-    /// The agent; one that no profile is of is played by the parent's profile.
+    /// The agent; one that no profile is of is played by the default profile.
     pub agent: String,
     /// What it is told.
     pub task: String,
@@ -128,7 +128,7 @@ impl Plane {
 /// Refuses that a model begins a session by itself, unless `sessions.agents_may_spawn` lets it.
 pub(crate) fn may_spawn(core: &Core, face: Face) -> Result<(), EngineError> {
     match face {
-        Face::Model if !core.settings.sessions_agents_may_spawn => Err(EngineError::SpawnOff),
+        Face::Model if !core.live().sessions_agents_may_spawn => Err(EngineError::SpawnOff),
         Face::Model | Face::Person => Ok(()),
     }
 }
@@ -184,8 +184,10 @@ async fn judge(
     if let Some(problem) = delegation::agent_problem(&params.agent) {
         return Err(EngineError::invalid(problem));
     }
-    let profile = agents::find(core, &params.agent).map(|found| found.name.clone());
-    let profile = profile.unwrap_or_else(|_| parent.agent.clone());
+    let profile = match agents::find(core, &params.agent) {
+        Ok(found) => found.name.clone(),
+        Err(_) => agents::find(core, &core.live().sessions_default_agent)?.name.clone(),
+    };
     texts_check(&params)?;
     let asks = asks(core, (caller, face), parent, (&params, tier)).await?;
     let filter = DelegationFilter { session: Some(parent.id), is_open: true, limit: OPEN_MAX };
@@ -287,7 +289,7 @@ async fn keep(
         let params = DelegateParams { agent, task, tier: None, model, git_ref };
         let call = call(delegation.session, &params, delegation.tier);
         let question = Question { call, reason, run_id: None };
-        let deadline = now.plus_ms(core.settings.approval_ms);
+        let deadline = now.plus_ms(core.live().approval_ms);
         approvals::raise(&mut write, id.clone(), (&asker, &question), (now, deadline));
         delegation.approval_id = Some(id);
     }

@@ -28,7 +28,7 @@ pub enum EngineError {
     /// There is no such thing.
     #[error("there is no {kind} {id}")]
     NotFound {
-        /// What was looked for: `run`, `task`, `goal`, `blueprint`, `version`, `workspace`.
+        /// What was looked for: `run`, `task`, `goal`, `blueprint`, `version`, `workspace`, `error`.
         kind: &'static str,
         /// The id that was given.
         id: String,
@@ -88,6 +88,16 @@ pub enum EngineError {
         message: String,
         /// What to do about it.
         hint: Option<String>,
+        /// What may be done about it.
+        class: ErrorClass,
+    },
+    /// A report of an error could not be filed.
+    #[error("{message}")]
+    Report {
+        /// Why.
+        message: String,
+        /// What to do about it.
+        hint: String,
         /// What may be done about it.
         class: ErrorClass,
     },
@@ -175,7 +185,7 @@ impl EngineError {
             | EngineError::Body { .. }
             | EngineError::Held(_)
             | EngineError::Stopping => ErrorClass::Retry,
-            EngineError::Workspace { class, .. } => *class,
+            EngineError::Workspace { class, .. } | EngineError::Report { class, .. } => *class,
             EngineError::Write(error) => error.class(),
             EngineError::Read(error) => error.class(),
         }
@@ -198,6 +208,7 @@ impl EngineError {
                 ErrorClass::User | ErrorClass::Retry | ErrorClass::Bug => "goal_refused",
             },
             EngineError::Workspace { .. } => "workspace_failed",
+            EngineError::Report { .. } => "report_failed",
             EngineError::Over(_) => "gone",
             EngineError::Unfit(_) => "delivery_invalid",
             EngineError::NoOperator(_) => "no_operator",
@@ -221,7 +232,7 @@ impl EngineError {
             EngineError::Invalid { hint, .. }
             | EngineError::Conflict { hint, .. }
             | EngineError::Workspace { hint, .. } => hint.clone(),
-            EngineError::RerunRefused { hint, .. } => Some(hint.clone()),
+            EngineError::RerunRefused { hint, .. } | EngineError::Report { hint, .. } => Some(hint.clone()),
             EngineError::BlueprintConflict { hint, .. } => Some(hint.clone()),
             EngineError::BlueprintArchived(id) => {
                 Some(format!("`adjutant blueprint unarchive {id}` does it, too"))
@@ -234,6 +245,7 @@ impl EngineError {
                 "goal" => "`adjutant goal list` lists the goals".to_owned(),
                 "blueprint" => "`adjutant blueprint ls` lists the blueprints".to_owned(),
                 "version" => "`adjutant blueprint log ID` lists the versions".to_owned(),
+                "error" | "preview" => "`adjutant errors` lists the errors".to_owned(),
                 "issue" => "`adjutant issue ls` lists the issues".to_owned(),
                 "enhance setting" => "`adjutant enhance settings ls` lists the settings".to_owned(),
                 kind => format!("check the {kind}'s id"),
@@ -299,6 +311,7 @@ impl EngineError {
             | EngineError::BlueprintArchived(_)
             | EngineError::Goal(_)
             | EngineError::Workspace { .. }
+            | EngineError::Report { .. }
             | EngineError::Over(_)
             | EngineError::Unfit(_)
             | EngineError::NoOperator(_)

@@ -5,6 +5,7 @@
 //! ([`crate::approvals`]). The breaker is asked by whoever starts an agent ([`crate::breakers`]); other calls pass it.
 
 use crate::clock;
+use crate::metrics::{AskedFor, Meters};
 use crate::policies::RunPolicies;
 use adjutant_model::Value;
 use adjutant_model::action::{Caller, Role};
@@ -33,6 +34,7 @@ pub struct Gate {
     plane: PolicySet,
     /// Whether a rule could refuse a built-in function.
     judges_functions: bool,
+    meters: Meters,
 }
 
 impl Gate {
@@ -40,7 +42,18 @@ impl Gate {
     pub fn new(file: PolicyFile) -> Self {
         let judges_functions = policy::names_functions(&file);
         let PolicyFile { default, rules } = file;
-        Gate { plane: PolicySet::new(PolicyScope::Plane, rules).with_default(default), judges_functions }
+        let plane = PolicySet::new(PolicyScope::Plane, rules).with_default(default);
+        Gate { plane, judges_functions, meters: Meters::default() }
+    }
+
+    /// Counts what it says in these.
+    pub(crate) fn with_meters(self, meters: Meters) -> Self {
+        Gate { meters, ..self }
+    }
+
+    fn counted(&self, asked_for: AskedFor, judgement: Judgement) -> Judgement {
+        self.meters.judged(asked_for, &judgement);
+        judgement
     }
 
     /// Judges a tool call that an agent makes in its step: by the plane's rules, and by those of files.
@@ -53,7 +66,8 @@ impl Gate {
         from: CallOrigin<'_>,
     ) -> Judgement {
         let by_policy = || judged(&self.with(policies.sets(agent).map(|set| &**set)), call, from);
-        capability(caller).or_else(|| validation(call)).unwrap_or_else(by_policy)
+        let judgement = capability(caller).or_else(|| validation(call)).unwrap_or_else(by_policy);
+        self.counted(AskedFor::Tool, judgement)
     }
 
     /// Judges a step of a flow, before its turn starts; the plane itself is the caller.
@@ -78,9 +92,10 @@ impl Gate {
         };
         if sets.is_empty() {
             let reason = "no rule is against functions";
-            return Judgement::new(GateStage::Policy, PolicyEffect::Allow, reason);
+            let judgement = Judgement::new(GateStage::Policy, PolicyEffect::Allow, reason);
+            return self.counted(AskedFor::Step, judgement);
         }
-        judged(&sets, &step.call(), from)
+        self.counted(AskedFor::Step, judged(&sets, &step.call(), from))
     }
 
     /// Judges an action of an outside client: by the plane's rules, and by those of files, its run and its connection,
@@ -91,7 +106,8 @@ impl Gate {
         call: &ToolCall,
         from: CallOrigin<'_>,
     ) -> Judgement {
-        validation(call).unwrap_or_else(|| judged(&self.with(own.iter().map(|set| &**set)), call, from))
+        let by_policy = || judged(&self.with(own.iter().map(|set| &**set)), call, from);
+        self.counted(AskedFor::Action, validation(call).unwrap_or_else(by_policy))
     }
 
     fn with<'a>(&'a self, narrower: impl Iterator<Item = &'a PolicySet>) -> Vec<&'a PolicySet> {

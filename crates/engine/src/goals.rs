@@ -9,11 +9,15 @@ mod door;
 mod follow;
 mod keeper;
 mod mirror;
+mod pursue;
+pub(crate) mod recheck;
 mod shelf;
 
 pub use adjutant_store::GoalFilter;
 pub use door::{GoalPage, GoalUpdate, LinkUpdate, PAGE_MAX, Proof, ProofBy, ProofOf};
 pub(crate) use keeper::Goals;
+pub use pursue::PursueParams;
+pub(crate) use pursue::resume_open as pursuits_resume;
 
 use crate::clock;
 use crate::error::EngineError;
@@ -157,7 +161,8 @@ async fn check(core: &Arc<Core>, actor: &str, goal_id: &GoalId) -> Result<Goal, 
                     .map(|(criterion, evidence)| GoalCommand::AddEvidence { criterion, evidence }),
             );
         }
-        if let Some(session_id) = place.link {
+        for session_id in place.links {
+            let proof = proof.clone();
             commands.push(GoalCommand::SetLink { session_id, state, evidence: proof });
         }
     }

@@ -5,13 +5,14 @@
 //! about the call nothing is said, so that the agent's own rules of permission hold: a project's own `deny` is not
 //! weakened. What they would ask a person comes as `PermissionRequest`. Nobody sees a dialog of an agent
 //! that Adjutant hosts, so there the plane's policy is the answer: what it allows, by a rule or by its default, is
-//! allowed.
+//! allowed. An agent that somebody else has started has somebody who sees its dialogs, so there nothing is said then.
 //!
 //! A judgement that says something is durable before the agent hears it. What is kept for people to look at is written
 //! behind the answer, in batches (`hooks/keep.rs`).
 
 mod keep;
 mod session;
+pub(crate) mod spool;
 
 pub(crate) use keep::{Hooks, forget_old, keep};
 
@@ -23,9 +24,11 @@ use crate::gate::CallOrigin;
 use crate::plane::Core;
 use crate::policies::{self, PolicyOwners};
 use crate::record;
+use crate::roster;
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::event::Event;
 use adjutant_model::hook::{HookCall, HookEvent, HookVerdict};
+use adjutant_model::id::Uuid;
 use adjutant_model::policy::{GateStage, Judgement, PolicyEffect, ToolCall};
 use adjutant_model::session::{AgentSignal, Signal, SignalSource};
 use adjutant_model::{SessionId, Timestamp, Value};
@@ -40,6 +43,7 @@ use keep::HookArrival;
 pub(crate) use session::{HookedSession, hosted, session_of};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What is enough to answer a hook.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +54,8 @@ pub struct HookParams {
     pub session: Option<String>,
     /// How large the body was, in bytes.
     pub size_bytes: u64,
+    /// By what it is known again when it comes by another way as well.
+    pub hook_id: Option<Uuid>,
 }
 
 /// What a hook is answered.
@@ -95,31 +101,66 @@ pub(crate) async fn received(
     if core.stopping.is_cancelled() {
         return Err(EngineError::Stopping);
     }
-    let HookParams { body, session, size_bytes } = params;
+    let began = Instant::now();
+    let HookParams { body, session, size_bytes, hook_id } = params;
     let (claimed, call) = match posted(body).map_err(EngineError::invalid)? {
         Posted::Agent(call) => (None, call),
         Posted::For { session_id, call } => (Some(session_id), call),
     };
     let is_named = claimed.is_some();
-    let session = session_for(core, caller, &[claimed, session]).await?;
-    let at = clock::now();
-    tell(core, &session, &call, at).await;
-    learn(core, &call).await;
-    let decision = match call.event.filter(|event| event.decides()) {
-        Some(event) => decide(core, caller, &session, Asked { event, call: &call, at }).await?,
-        None => None,
+    let session = session_for(core, caller, (&[claimed, session], &call)).await?;
+    let (at, session_id) = (clock::now(), session.id);
+    let Some(event) = call.event.filter(|event| event.decides()) else {
+        let form = if is_named { HookForm::Named } else { HookForm::Agent { answer: None } };
+        let answered = HookAnswered { event: call.name.clone(), session_id, decision: None, form };
+        if hook_id.is_none_or(|id| core.hooks.is_first(id)) {
+            heard_apart(
+                core,
+                session,
+                HookArrival { session_id, call, size_bytes, decision: None, at, hook_id },
+            )
+            .await?;
+        }
+        return Ok(answered);
     };
+    heard(core, &session, &call, at).await;
+    let decision = decide(core, caller, &session, Asked { event, call: &call, at }).await?;
     let form = match is_named {
         true => HookForm::Named,
         false => HookForm::Agent { answer: answer_of(&call, decision.as_ref()) },
     };
-    let answered = HookAnswered { event: call.name.clone(), session_id: session.id, decision, form };
+    let answered = HookAnswered { event: call.name.clone(), session_id, decision, form };
     let decision = answered.decision.as_ref().map(|decision| match decision.verdict {
         HookVerdict::Allow { .. } => "allow",
         HookVerdict::Deny { .. } => "deny",
     });
-    core.hooks.arrived(HookArrival { session_id: session.id, call, size_bytes, decision, at });
+    core.meters.hook_answered(&answered, began.elapsed());
+    core.hooks.arrived(HookArrival { session_id, call, size_bytes, decision, at, hook_id: None });
     Ok(answered)
+}
+
+/// Takes what a hook tells that decides nothing. Its agent may go away while that is done, and leave it in a file: it is
+/// known by its id there, so it is done to the end here.
+async fn heard_apart(
+    core: &Arc<Core>,
+    session: HookedSession,
+    arrival: HookArrival,
+) -> Result<(), EngineError> {
+    let hearing = {
+        let core = core.clone();
+        async move {
+            heard(&core, &session, &arrival.call, arrival.at).await;
+            core.hooks.arrived(arrival);
+        }
+    };
+    core.tasks.spawn(hearing).await.map_err(|_| EngineError::Defect("what hears hooks panicked"))
+}
+
+/// Takes what a hook tells, behind what earlier ones have left.
+async fn heard(core: &Arc<Core>, session: &HookedSession, call: &HookCall, at: Timestamp) {
+    spool::take(core, session.id).await;
+    tell(core, session, call, at).await;
+    learn(core, call).await;
 }
 
 /// Gives what an agent reads, in its own format.
@@ -127,11 +168,12 @@ fn answer_of(call: &HookCall, decision: Option<&HookDecision>) -> Option<serde_j
     hook::agent_answer(call.event?, &decision?.verdict, Vendor::of(&call.payload))
 }
 
-/// Finds the session that a hook is of: its token's, and of the owner's token the one that is named.
+/// Finds the session that a hook is of: its token's, and of the owner's token the one that is named; when none is, that
+/// of an agent which somebody else has started.
 async fn session_for(
-    core: &Core,
+    core: &Arc<Core>,
     caller: &Caller,
-    claimed: &[Option<String>],
+    (claimed, call): (&[Option<String>], &HookCall),
 ) -> Result<HookedSession, EngineError> {
     let claimed = || claimed.iter().flatten();
     if let Some(own) = caller.of_session {
@@ -148,8 +190,10 @@ async fn session_for(
         ));
     }
     let Some(id) = claimed().next() else {
-        // Nobody has begun it here.
-        return Err(EngineError::NotFound { kind: "session", id: "of this agent".to_owned() });
+        // Somebody else has started it.
+        let known = roster::discovered::of_hook(core, call).await?;
+        let nameless = || EngineError::NotFound { kind: "session", id: "of this agent".to_owned() };
+        return known.as_ref().map(session::discovered).ok_or_else(nameless);
     };
     if claimed().any(|other| other != id) {
         return Err(EngineError::invalid("the header and the body name different sessions"));
@@ -165,6 +209,9 @@ async fn tell(core: &Arc<Core>, session: &HookedSession, call: &HookCall, at: Ti
     let clock = HookClock { now: at, offset_secs: clock::offset_secs() };
     let mut signals = hook::signals(call, clock);
     signals.retain(|signal| !(decides && matches!(signal.what, AgentSignal::Asked(_))));
+    if signals.is_empty() && session.is_attended {
+        roster::discovered::heard_of(core, session.id, call).await;
+    }
     session::told(core, session.id, signals).await;
 }
 
@@ -228,7 +275,7 @@ async fn decide(
     if let Some(agent) = delegated.filter(|_| judgement.allowed) {
         breakers::learn(core, agent, BreakerEvent::Admitted).await?;
     }
-    let decision = verdict(asked.event, judgement);
+    let decision = verdict((asked.event, session), judgement);
     settle(core, session, &asked, decision.as_ref()).await;
     Ok(decision)
 }
@@ -313,7 +360,7 @@ async fn ask(
     judgement: Judgement,
 ) -> Result<Judgement, EngineError> {
     let connection: Arc<str> = format!("hook:{}", session.id).into();
-    let since = Timestamp::from_unix_ms(asked.at.unix_ms() - core.settings.approval_ms.cast_signed());
+    let since = Timestamp::from_unix_ms(asked.at.unix_ms() - core.live().approval_ms.cast_signed());
     if asked.event == HookEvent::PermissionRequest {
         let fingerprint = approvals::fingerprint(tool_call);
         let said = core.store.approval_settled(&connection, &fingerprint, since).await?;
@@ -372,13 +419,15 @@ fn settled(ask_id: String) -> Signal {
 }
 
 /// Gives what the agent is told; nothing when it goes by its own rules.
-fn verdict(event: HookEvent, judgement: Judgement) -> Option<HookDecision> {
+fn verdict((event, session): (HookEvent, &HookedSession), judgement: Judgement) -> Option<HookDecision> {
     let reason = judgement.reason.clone();
     let by_a_rule = judgement.is_telling() || judgement.decided_by == GateStage::Approval;
     let verdict = match judgement.allowed {
         false => HookVerdict::Deny { reason },
         true if by_a_rule => HookVerdict::Allow { reason },
-        true if event == HookEvent::PermissionRequest => HookVerdict::Allow { reason },
+        true if event == HookEvent::PermissionRequest && !session.is_attended => {
+            HookVerdict::Allow { reason }
+        }
         true => return None,
     };
     Some(HookDecision { verdict, judgement })

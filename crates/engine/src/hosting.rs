@@ -16,11 +16,13 @@ mod step;
 mod workspace;
 
 pub(crate) use boot::resume_open;
+pub(crate) use create::{AGENT_DEFAULT, budget_check, create, driver_check, model_check, task_check};
 pub use create::{DEPTH_MAX, HostParams, StepOrigin};
-pub(crate) use create::{budget_check, create, model_check, task_check};
 pub use door::Managed;
 pub(crate) use drivers::Drivers;
 pub use drivers::HOST_COMMAND;
+pub(crate) use owner::without_secrets;
+pub(crate) use perform::folder_of;
 pub(crate) use questions::{caller_of, judgement};
 pub(crate) use step::perform as perform_step;
 pub(crate) use workspace::ref_check;
@@ -57,8 +59,8 @@ pub const SCREEN_LINES_MAX: usize = 500;
 pub(crate) enum SessionMail {
     /// A person wants something; answered when that is durable.
     Command(SessionCommand, Reply<Session>),
-    /// Hooks have told something.
-    Signals(Vec<Signal>),
+    /// Hooks have told something; who waits for it to be durable is answered then.
+    Signals(Vec<Signal>, Option<Reply<()>>),
     /// The agent is told something.
     Send(String, Reply<()>),
     /// A question of the agent is answered; the oldest when it is not said which.
@@ -102,6 +104,11 @@ impl Hosting {
 
     fn alive(&self) -> MutexGuard<'_, HashSet<SessionId>> {
         self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the sessions that have an owner.
+    pub(crate) fn owned_ids(&self) -> Vec<SessionId> {
+        self.owners().keys().copied().collect()
     }
 
     /// Takes a place for a session's agent; one that has a place keeps it.
@@ -267,7 +274,16 @@ pub(crate) async fn screen(core: &Arc<Core>, id: SessionId, lines: usize) -> Res
 /// Tells a session what hooks have told of its agent. That of a session that is over is nobody's concern.
 pub(crate) async fn told(core: &Arc<Core>, id: SessionId, signals: Vec<Signal>) -> Result<(), EngineError> {
     let handle = handle_of(core, id).await?;
-    handle.mail.send(SessionMail::Signals(signals)).await.map_err(|_| EngineError::Stopping)
+    handle.mail.send(SessionMail::Signals(signals, None)).await.map_err(|_| EngineError::Stopping)
+}
+
+/// As [`told`], and waits until it is durable.
+pub(crate) async fn told_durably(
+    core: &Arc<Core>,
+    id: SessionId,
+    signals: Vec<Signal>,
+) -> Result<(), EngineError> {
+    ask(core, id, |reply| SessionMail::Signals(signals, Some(reply))).await
 }
 
 impl From<SessionRefusal> for EngineError {

@@ -8,6 +8,12 @@ pub mod error;
 pub mod faults;
 pub mod settings;
 
+pub mod config;
+pub mod console;
+pub mod cost;
+pub mod metrics;
+mod telemetry;
+
 pub mod plane;
 
 pub mod tasks;
@@ -40,15 +46,18 @@ mod policies;
 
 pub mod identity;
 
+pub mod roster;
 pub mod sessions;
 
 mod agents;
 pub mod hosting;
 
 pub mod delegations;
+pub mod handoffs;
 
 pub mod inbox;
 
+pub mod memory;
 pub mod pressure;
 
 pub mod data;
@@ -61,6 +70,8 @@ pub mod load;
 pub mod goals;
 
 pub mod enhance;
+
+pub mod reports;
 
 pub mod workspaces;
 

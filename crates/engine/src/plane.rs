@@ -5,6 +5,7 @@ use crate::blueprints::{self, Blueprints, Callees};
 use crate::breakers::{self, BreakerInfo};
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
+use crate::config::{self, ConfigError, Live};
 use crate::data::{self, Data, EmitParams, OutputParams, Upload};
 use crate::delegations;
 use crate::doctor::{Doctor, Finding};
@@ -12,12 +13,14 @@ use crate::enhance::{self, Enhance, IssueFilter, IssueParams, SettingParams};
 use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
-use crate::goals::Goals;
+use crate::goals::{self, Goals};
+use crate::handoffs;
 use crate::hooks::{self, HookAnswered, HookParams, Hooks};
 use crate::hosting::{self, Drivers, Hosting};
 use crate::identity::{self, Tokens};
 use crate::jobs::{self, JobStatus, Jobs};
 use crate::load::{self, PlaneLoad};
+use crate::metrics::Meters;
 use crate::operators::{
     self, Assignees, Delivery, Handover, JoinParams, Material, OperatorInfo, OperatorLink, Operators,
     WorkerPrompt,
@@ -28,11 +31,14 @@ use crate::registry::{
     self, Archived, BlueprintDiff, BlueprintDocument, BlueprintFilter, BlueprintWrite, BlueprintWritten,
     ListedBlueprint, VersionSelector,
 };
+use crate::reports::{self, Reports};
+use crate::roster::{Roster, discovered};
 use crate::runs::{self, Rerun, Resumed, RunCommand, RunDirectory, ToolEnd, ToolQuestion};
 use crate::sessions::{self, SessionMade, SessionParams};
 use crate::settings::Settings;
 use crate::steps::{self, Bindings, Content, OutputInfo, StepInfo};
 use crate::tasks::{self, RekickParams, TaskParams, TaskStarted};
+use crate::telemetry;
 use crate::worker::{Progress, Secret};
 use crate::workspaces::{
     self, MergeRequest, MergedInfo, RemovedInfo, RestoreRequest, RestoredInfo, UsageInfo, WorkspaceInfo,
@@ -83,6 +89,15 @@ pub enum StartError {
         /// What is wrong with it.
         lints: Vec<Lint>,
     },
+    /// The settings cannot be used.
+    #[error("{} cannot be used", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: ConfigError,
+    },
     /// A file could not be read.
     #[error("{} could not be read", path.display())]
     Read {
@@ -106,7 +121,9 @@ pub struct Plane {
 /// What the plane's parts share.
 #[derive(Debug)]
 pub(crate) struct Core {
+    /// The settings as they were at the start; [`Core::live`] gives them as they hold now.
     pub(crate) settings: Settings,
+    pub(crate) live: Live,
     pub(crate) store: Store,
     pub(crate) gate: Gate,
     pub(crate) git: Git,
@@ -118,11 +135,14 @@ pub(crate) struct Core {
     pub(crate) operators: Operators,
     pub(crate) enhance: Enhance,
     pub(crate) hooks: Hooks,
+    pub(crate) reports: Reports,
     pub(crate) runs: RunDirectory,
     pub(crate) hosting: Hosting,
+    pub(crate) roster: Roster,
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
     pub(crate) data: Data,
+    pub(crate) meters: Meters,
     doctor: Doctor,
     /// Every task of the plane but the keeper of goals.
     pub(crate) tasks: TaskTracker,
@@ -138,6 +158,11 @@ impl Core {
     /// Gives the address that started agents ask the gate at.
     pub(crate) fn endpoint(&self) -> Option<String> {
         self.endpoint.get().cloned()
+    }
+
+    /// Gives when the daemon started.
+    pub(crate) fn started_at(&self) -> Timestamp {
+        self.started_at
     }
 
     /// Writes a version of a blueprint by an author's name; `extra` is committed with it, and alone when the head held
@@ -187,7 +212,10 @@ impl Plane {
     /// # Errors
     /// [`StartError`]
     pub async fn open(settings: Settings) -> Result<Plane, StartError> {
+        reports::choose_crypto();
         let started_at = clock::now();
+        let path = settings.folder.join(config::FILE);
+        let (live, settings) = Live::open(settings).map_err(|source| StartError::Config { path, source })?;
         let commit_hook = settings.faults.commits.clone();
         let options = StoreOptions { commit_hook, ..StoreOptions::new(&settings.folder) };
         let store = Store::open(options, started_at)?;
@@ -196,7 +224,8 @@ impl Plane {
             StartError::Read { path, source }
         })?;
         let data = Data::new(bodies, settings.data_uploads_max);
-        let gate = Gate::new(read_policy(&settings)?);
+        let meters = Meters::default();
+        let gate = Gate::new(read_policy(&settings)?).with_meters(meters.clone());
         let goals = Goals::start(store.clone(), settings.folder.clone()).await;
         let (goals, keeper) = goals.map_err(StartError::Resume)?;
         tokio::spawn(keeper);
@@ -212,11 +241,14 @@ impl Plane {
             gate,
             goals,
             hooks,
+            reports: Reports::default(),
             runs: RunDirectory::default(),
             hosting: Hosting::new(Drivers::new(&settings)),
+            roster: Roster::default(),
             tokens: Tokens::default(),
             jobs: Jobs::default(),
             data,
+            meters,
             doctor: Doctor::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -225,9 +257,11 @@ impl Plane {
             started_at,
             store,
             settings,
+            live,
         };
         let core = Arc::new(core);
         core.tasks.spawn(hooks::keep(core.clone(), arrived));
+        core.tasks.spawn(reports::watch(core.clone()));
         Ok(Plane { core })
     }
 
@@ -246,13 +280,17 @@ impl Plane {
         self.note(event).await.map_err(StartError::Resume)?;
         approvals::withdraw_left_over(&self.core).await.map_err(StartError::Resume)?;
         operators::load(&self.core).await.map_err(StartError::Resume)?;
+        discovered::load(&self.core).await.map_err(StartError::Resume)?;
         // Before whoever waits for a session: it has one owner.
         hosting::resume_open(&self.core).await.map_err(StartError::Resume)?;
         delegations::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        handoffs::resume_open(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
         self.core.goals.follow_all().await;
+        goals::pursuits_resume(&self.core);
         self.start_jobs();
+        telemetry::start(&self.core);
         Ok(())
     }
 
@@ -265,7 +303,11 @@ impl Plane {
             enhance_ms,
             operator_sweep_ms,
             hook_forget_ms,
+            hook_spool_ms,
+            discovered_sweep_ms,
             workspace_collect_ms,
+            errors_ms,
+            goal_recheck_ms,
             ..
         } = core.settings;
         jobs::start(core, "token_uses", Duration::from_millis(token_uses_ms), identity::uses_keep);
@@ -273,11 +315,17 @@ impl Plane {
         jobs::start(core, "operators", Duration::from_millis(operator_sweep_ms), operators::sweep);
         jobs::start(core, "data_collect", Duration::from_millis(data_collect_ms), data::collect);
         jobs::start(core, "hook_forget", Duration::from_millis(hook_forget_ms), hooks::forget_old);
+        jobs::start(core, "hook_spool", Duration::from_millis(hook_spool_ms), hooks::spool::take_everywhere);
+        jobs::start(core, "discovered", Duration::from_millis(discovered_sweep_ms), discovered::sweep);
+        jobs::start(core, reports::JOB, Duration::from_millis(errors_ms), reports::keep);
+        core.jobs.nudge(reports::JOB);
         jobs::start(core, "data_sweep", Duration::ZERO, data::sweep);
         core.jobs.nudge("data_sweep");
         jobs::start(core, "workspaces", Duration::from_millis(workspace_collect_ms), workspaces::collect);
         jobs::start(core, enhance::JOB, Duration::from_millis(enhance_ms), enhance::round);
         core.jobs.nudge(enhance::JOB);
+        jobs::start(core, goals::recheck::JOB, Duration::from_millis(goal_recheck_ms), goals::recheck::round);
+        core.jobs.nudge(goals::recheck::JOB);
     }
 
     /// Takes no new work, parks the open runs, and closes the store. The next daemon resumes them.
@@ -288,6 +336,9 @@ impl Plane {
         self.core.hosting.drivers.tidy();
         if let Err(error) = identity::uses_keep(self.core.clone()).await {
             tracing::warn!(%error, "how often tokens were shown last could not be kept");
+        }
+        if let Err(error) = reports::keep(self.core.clone()).await {
+            tracing::warn!(%error, "the last errors could not be kept");
         }
         if let Err(error) = self.note(Event::DaemonStopped {}).await {
             tracing::warn!(%error, "the daemon's stop could not be journalled");

@@ -2,11 +2,15 @@
 
 use crate::enhance;
 use crate::faults::Faults;
+use crate::reports::{ErrorTap, ReportSettings};
 use crate::worker::WorkerSettings;
 use adjutant_model::Value;
 use adjutant_rules::breaker::BreakerConfig;
 use adjutant_rules::compress::CompressConfig;
-use std::collections::BTreeMap;
+use adjutant_rules::price::Price;
+use adjutant_store::errors::ErrorLimits;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -45,6 +49,8 @@ pub struct Settings {
     pub operator_forget_ms: u64,
     /// How often operators that were away for too long are forgotten, in milliseconds; 0 leaves it to the start.
     pub operator_sweep_ms: u64,
+    /// How often it is looked for goals whose checks are due again, in milliseconds.
+    pub goal_recheck_ms: u64,
     /// How long a step whose result is there waits for its operator, who is away, in milliseconds.
     pub operator_grace_ms: u64,
     /// How often what is counted of tokens is kept, in milliseconds.
@@ -79,6 +85,18 @@ pub struct Settings {
     pub sessions_auto_resume: bool,
     /// Whether agents of sessions may start others without a person's approval.
     pub sessions_agents_may_spawn: bool,
+    /// The model of sessions that say neither a model nor a tier.
+    pub sessions_default_model: Option<String>,
+    /// What tokens cost, by a part of a model's name; these go over the shipped prices.
+    pub prices: BTreeMap<String, Price>,
+    /// Whether the metrics need a token.
+    pub metrics_need_token: bool,
+    /// Where traces go.
+    pub telemetry: TelemetrySettings,
+    /// The keys of `config.toml` that the command line has the last word about.
+    pub pinned: BTreeSet<&'static str>,
+    /// The profile that plays an agent whose name is no profile's.
+    pub sessions_default_agent: String,
     /// The daemon's Unix socket, for hooks.
     pub socket: Option<PathBuf>,
     /// The socket of the tmux server that hosts terminals; in the data folder when nothing is said.
@@ -93,8 +111,57 @@ pub struct Settings {
     pub hook_events_max: u64,
     /// How often what hooks told is looked through for what is to be forgotten, in milliseconds.
     pub hook_forget_ms: u64,
+    /// The pause between two looks for what hooks have left in files, in milliseconds.
+    pub hook_spool_ms: u64,
+    /// The pause between two looks for agents that nobody hosts and that are silent, in milliseconds.
+    pub discovered_sweep_ms: u64,
+    /// Where errors are taken.
+    pub errors: ErrorTap,
+    /// How much of captured errors is kept.
+    pub error_limits: ErrorLimits,
+    /// How often errors that other programs left are looked for, in milliseconds.
+    pub errors_ms: u64,
+    /// Where reports of errors go.
+    pub reports: ReportSettings,
     /// What a trial puts in its way; none otherwise.
     pub faults: Faults,
+}
+
+/// Where traces go, and what is in them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TelemetrySettings {
+    /// The receiver's address, such as `http://127.0.0.1:4318`; without one nothing is sent.
+    pub endpoint: Option<String>,
+    /// Headers that go with each request, such as the receiver's key.
+    pub headers: BTreeMap<String, String>,
+    /// What the sender is called.
+    pub service_name: String,
+    /// Whether what steps were given and gave is in them.
+    pub with_content: bool,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        TelemetrySettings {
+            endpoint: None,
+            headers: BTreeMap::new(),
+            service_name: "adjutant".to_owned(),
+            with_content: false,
+        }
+    }
+}
+
+impl fmt::Debug for TelemetrySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values of headers are secrets.
+        let headers: Vec<&String> = self.headers.keys().collect();
+        f.debug_struct("TelemetrySettings")
+            .field("endpoint", &self.endpoint)
+            .field("headers", &headers)
+            .field("service_name", &self.service_name)
+            .field("with_content", &self.with_content)
+            .finish()
+    }
 }
 
 impl Settings {
@@ -117,6 +184,7 @@ impl Settings {
             operator_lost_ms: 150_000,
             operator_forget_ms: 86_400_000,
             operator_sweep_ms: 300_000,
+            goal_recheck_ms: 5_000,
             operator_grace_ms: 10_000,
             token_uses_ms: 5_000,
             token_forget_ms: 3_600_000,
@@ -134,6 +202,12 @@ impl Settings {
             sessions_alive_max: 16,
             sessions_auto_resume: true,
             sessions_agents_may_spawn: false,
+            sessions_default_model: None,
+            prices: BTreeMap::new(),
+            metrics_need_token: true,
+            telemetry: TelemetrySettings::default(),
+            pinned: BTreeSet::new(),
+            sessions_default_agent: "claude".to_owned(),
             socket: None,
             tmux_socket: None,
             breaker: BreakerConfig::default(),
@@ -141,6 +215,12 @@ impl Settings {
             hook_keep_ms: 30 * 24 * 3_600_000,
             hook_events_max: 500_000,
             hook_forget_ms: 3_600_000,
+            hook_spool_ms: 15_000,
+            discovered_sweep_ms: 60_000,
+            errors: ErrorTap::default(),
+            error_limits: ErrorLimits { rows: 500, bytes: 4 << 20 },
+            errors_ms: 10_000,
+            reports: ReportSettings::default(),
             faults: Faults::default(),
         }
     }

@@ -192,7 +192,7 @@ pub(crate) fn admit(core: &Core) -> Result<(), EngineError> {
     if core.stopping.is_cancelled() {
         return Err(EngineError::Stopping);
     }
-    if core.runs.len() >= core.settings.runs_open_max {
+    if core.runs.len() >= core.live().runs_open_max {
         return Err(EngineError::Busy(core.runs.len()));
     }
     Ok(())
@@ -225,7 +225,7 @@ async fn accept(
             Some(_) | None => None,
         },
         metadata_secs: ready.blueprint.metadata.default_run_ttl_secs,
-        default_secs: core.settings.run_ttl_secs,
+        default_secs: core.live().run_ttl_secs,
     })
     .map_err(|refusal| EngineError::invalid(refusal.to_string()))?;
     let workspace = workspace_plan(&linked, &given.request)?;

@@ -62,7 +62,7 @@ pub enum Verb {
     Drive,
     /// Let others in by sessions, look at the sessions, and end them.
     Admit,
-    /// Make, look at and take back tokens of any kind.
+    /// Make, look at and take back tokens of any kind; agree to what leaves the machine.
     Own,
 }
 

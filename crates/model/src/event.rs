@@ -7,9 +7,10 @@ use crate::action::Role;
 use crate::client_run::ApprovalStatus;
 use crate::delegation::DelegationStatus;
 use crate::goal::{Evidence, GoalStatus, LinkState};
-use crate::id::{DelegationId, GoalId, OperatorId, OutputId, RunId, SessionId, TaskId};
+use crate::id::{DelegationId, FactId, GoalId, HandoffId, OperatorId, OutputId, RunId, SessionId, TaskId};
 use crate::issue::{EnhanceOutcome, IssueStatus};
 use crate::policy::{Judgement, PolicyScope};
+use crate::report::{FiledIssue, FilingState};
 use crate::run::{ErrorClass, FlowError, RunStatus, StepPath, TurnStatus, WorkspaceRecord};
 use crate::session::{ActivityReport, AgentExit, DriverKind, SessionState};
 use crate::time::Timestamp;
@@ -48,6 +49,11 @@ pub enum Event {
     },
     /// The daemon has closed the store in good order.
     DaemonStopped {},
+    /// Settings in `config.toml` are changed.
+    ConfigChanged {
+        /// Which.
+        keys: Vec<String>,
+    },
     /// A run was accepted.
     RunCreated {
         /// The task it executes.
@@ -377,6 +383,20 @@ pub enum Event {
     },
     /// A session was ended before its time.
     SessionDetached {},
+    /// An agent that nobody hosts here was heard of.
+    SessionDiscovered {
+        /// Which agent it is.
+        agent: String,
+        /// The agent's own id of its session.
+        agent_session: String,
+        /// Where it works.
+        cwd: Option<String>,
+    },
+    /// An agent that nobody hosts here is known no more.
+    SessionForgotten {
+        /// Why.
+        reason: String,
+    },
     /// A managed session was asked for; its task stands in its row.
     SessionCreated {
         /// Its name.
@@ -462,6 +482,49 @@ pub enum Event {
     DelegationTold {
         /// The delegation.
         delegation_id: DelegationId,
+    },
+    /// Something is remembered; what it is stands in the fact's row and may be forgotten.
+    FactRemembered {
+        /// For whom it holds: `plane`, `project`, `agent` or `goal`.
+        scope: String,
+        /// SHA-256 of its text.
+        text_hash: String,
+        /// The fact whose place it takes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        supersedes: Option<FactId>,
+    },
+    /// A fact is forgotten: its text stands nowhere any more.
+    FactForgotten {
+        /// SHA-256 of its text.
+        text_hash: String,
+    },
+    /// The agent of a session was told what is remembered.
+    MemoryRecalled {
+        /// SHA-256 of what it asked for.
+        query_hash: String,
+        /// What it was told, the best first.
+        facts: Vec<FactId>,
+    },
+    /// The work of a session is handed over to another agent; the brief stands in the handoff's row.
+    HandoffBegun {
+        /// The handoff.
+        handoff_id: HandoffId,
+        /// The session that goes on with it.
+        successor: SessionId,
+        /// The agent.
+        agent: String,
+        /// SHA-256 of the brief.
+        brief_hash: String,
+    },
+    /// A handoff is over: the other agent's session is there, or it cannot be made.
+    HandoffEnded {
+        /// The handoff.
+        handoff_id: HandoffId,
+        /// The session that goes on with it.
+        successor: SessionId,
+        /// Why it cannot be made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
     },
     /// A token was taken back before its time.
     TokenRevoked {},
@@ -606,6 +669,16 @@ pub enum Event {
         /// SHA-256 of the entry's JSON.
         entry_hash: String,
     },
+    /// The report of an error went a step further.
+    ErrorReport {
+        /// The preview that was agreed to.
+        preview: String,
+        /// How far the report has got.
+        state: FilingState,
+        /// The issue, once it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issue: Option<FiledIssue>,
+    },
     /// The setting that issues are handled by was made or changed.
     EnhanceSettingPut {
         /// Its id.
@@ -626,6 +699,7 @@ impl Event {
         match self {
             Event::DaemonStarted { .. } => "daemon_started",
             Event::DaemonStopped { .. } => "daemon_stopped",
+            Event::ConfigChanged { .. } => "config_changed",
             Event::RunCreated { .. } => "run_created",
             Event::RunStatusChanged { .. } => "run_status_changed",
             Event::RunAdopted { .. } => "run_adopted",
@@ -664,6 +738,8 @@ impl Event {
             Event::BlueprintUnarchived { .. } => "blueprint_unarchived",
             Event::SessionAttached { .. } => "session_attached",
             Event::SessionDetached {} => "session_detached",
+            Event::SessionDiscovered { .. } => "session_discovered",
+            Event::SessionForgotten { .. } => "session_forgotten",
             Event::SessionCreated { .. } => "session_created",
             Event::SessionLaunched { .. } => "session_launched",
             Event::SessionExited { .. } => "session_exited",
@@ -674,6 +750,11 @@ impl Event {
             Event::DelegationQueued { .. } => "delegation_queued",
             Event::DelegationChanged { .. } => "delegation_changed",
             Event::DelegationTold { .. } => "delegation_told",
+            Event::FactRemembered { .. } => "fact_remembered",
+            Event::FactForgotten { .. } => "fact_forgotten",
+            Event::MemoryRecalled { .. } => "memory_recalled",
+            Event::HandoffBegun { .. } => "handoff_begun",
+            Event::HandoffEnded { .. } => "handoff_ended",
             Event::TokenRevoked {} => "token_revoked",
             Event::HookReceived { .. } => "hook_received",
             Event::HookJudged { .. } => "hook_judged",
@@ -692,6 +773,7 @@ impl Event {
             Event::IssueWaits { .. } => "issue_waits",
             Event::IssueStatusChanged { .. } => "issue_status_changed",
             Event::IssueDecided { .. } => "issue_decided",
+            Event::ErrorReport { .. } => "error_report",
             Event::EnhanceSettingPut { .. } => "enhance_setting_put",
             Event::EnhanceSettingRemoved { .. } => "enhance_setting_removed",
         }

@@ -1,7 +1,7 @@
 //! Goals: an intent, the criteria that prove it, the work linked to it, and the evidence.
 
-use crate::id::{GoalId, RunId};
-use crate::session::SessionBudget;
+use crate::id::{GoalId, RunId, SessionId};
+use crate::session::{DriverKind, SessionBudget};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -117,12 +117,137 @@ pub struct Goal {
     /// What a person should look at, until one has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<GoalAlert>,
+    /// How it is pursued, or was last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pursuit: Option<Pursuit>,
     /// What people said, oldest first.
     pub notes: Vec<String>,
     /// When it was made.
     pub created: Timestamp,
     /// When it last changed.
     pub updated: Timestamp,
+}
+
+impl Goal {
+    /// Gives its pursuit, while something has yet to be done for that.
+    pub fn pursued(&self) -> Option<&Pursuit> {
+        self.pursuit.as_ref().filter(|pursuit| pursuit.is_open())
+    }
+}
+
+/// The pursuit of a goal: sessions that work for it until its checks pass, or until there is no more to spend.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pursuit {
+    /// Who wants it, as the journal names them.
+    pub by: String,
+    /// The profile of its agents.
+    pub agent: String,
+    /// How they are hosted; the profile's first driver when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<DriverKind>,
+    /// Their model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// How often an agent is told at most.
+    pub attempts_max: u32,
+    /// How often one was told, or is about to be.
+    pub attempt: u32,
+    /// All sessions that were ever begun for the goal, the last one is at work; each stands here before it is made, so
+    /// none is made twice. What they used together is what the goal's budget is about.
+    pub sessions: Vec<SessionId>,
+    /// Where it stands.
+    pub state: PursuitState,
+    /// When it was asked for.
+    pub started_at: Timestamp,
+}
+
+/// Where a pursuit stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum PursuitState {
+    /// Its session is being made, from the branch of the one before when there is one.
+    Launching {
+        /// What the one before did not reach.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        failures: Vec<String>,
+        /// What the session's branch starts from; the project's `HEAD` when nothing is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        git_ref: Option<String>,
+    },
+    /// The agent works, until it has ended more turns than these.
+    Working {
+        /// How many it had ended when it was told.
+        turns: u64,
+    },
+    /// The checks are run.
+    Checking,
+    /// The agent is told what failed.
+    Telling {
+        /// How many turns it had ended before.
+        turns: u64,
+        /// What failed, with what the checks said.
+        failures: Vec<String>,
+    },
+    /// It is over, and its session is being stopped.
+    Ending {
+        /// How it has ended.
+        end: PursuitEnd,
+    },
+    /// It is over.
+    Ended {
+        /// How it has ended.
+        end: PursuitEnd,
+    },
+}
+
+/// How a pursuit has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum PursuitEnd {
+    /// The goal is done.
+    Reached,
+    /// It was given up.
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Pursuit {
+    /// Tells whether something has yet to be done for it.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state, PursuitState::Ended { .. })
+    }
+
+    /// Gives how it has ended, once it has.
+    pub fn end(&self) -> Option<&PursuitEnd> {
+        match &self.state {
+            PursuitState::Ending { end } | PursuitState::Ended { end } => Some(end),
+            PursuitState::Launching { .. }
+            | PursuitState::Working { .. }
+            | PursuitState::Checking
+            | PursuitState::Telling { .. } => None,
+        }
+    }
+
+    /// Gives the session that is at work.
+    pub fn session(&self) -> SessionId {
+        *self.sessions.last().expect("a pursuit begins with a session")
+    }
+}
+
+impl PursuitState {
+    /// Gives the name on the wire.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            PursuitState::Launching { .. } => "launching",
+            PursuitState::Working { .. } => "working",
+            PursuitState::Checking => "checking",
+            PursuitState::Telling { .. } => "telling",
+            PursuitState::Ending { .. } => "ending",
+            PursuitState::Ended { .. } => "ended",
+        }
+    }
 }
 
 /// When the checks of a goal are run again by themselves.

@@ -3,7 +3,7 @@
 //! The names are those of Claude Code, of Codex, and the 32 of the hook events that orchestrators before this one sent.
 //! They are exact and case matters; a name that is not known is kept as it came.
 
-use crate::id::SessionId;
+use crate::id::{SessionId, Uuid};
 use crate::time::Timestamp;
 use crate::value::Value;
 use std::sync::Arc;
@@ -226,6 +226,8 @@ pub enum HookVerdict {
 pub struct HookDraft {
     /// The session whose agent called it.
     pub session_id: SessionId,
+    /// By what it is known again when it comes twice, when it has something.
+    pub hook_id: Option<Uuid>,
     /// The event's name, as it came.
     pub event: String,
     /// The tool that it was about.

@@ -214,6 +214,14 @@ typed_id!(
     /// Something that a step or a person has put on the data path.
     OutputId, "out_", 32
 );
+typed_id!(
+    /// Something that is remembered.
+    FactId, "fact_", 32
+);
+typed_id!(
+    /// The handing over of a session's work to another agent.
+    HandoffId, "handoff_", 32
+);
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {

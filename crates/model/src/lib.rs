@@ -16,6 +16,7 @@ pub mod action;
 pub mod breaker;
 pub mod client_run;
 pub mod delegation;
+pub mod handoff;
 pub mod operator;
 pub mod policy;
 pub mod profile;
@@ -26,15 +27,19 @@ pub mod shell;
 pub mod workspace;
 
 pub mod data;
+pub mod discovered;
 pub mod goal;
 pub mod hook;
+pub mod memory;
 
 pub mod issue;
+pub mod report;
 
 pub mod event;
 
 pub use id::{
-    DelegationId, GoalId, IssueId, OperatorId, OutputId, RunId, SessionId, StepId, TaskId, TokenId,
+    DelegationId, FactId, GoalId, HandoffId, IssueId, OperatorId, OutputId, RunId, SessionId, StepId, TaskId,
+    TokenId,
 };
 pub use time::Timestamp;
 pub use value::Value;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Where a managed session stands, as it is on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionState {
     /// Its workspace is being made, or its agent is being started for the first time.
@@ -261,12 +261,20 @@ pub struct Signal {
     pub evidence: String,
     /// What it is.
     pub what: AgentSignal,
+    /// When it happened, when that was not just now.
+    pub at: Option<Timestamp>,
 }
 
 impl Signal {
-    /// Makes a signal.
+    /// Makes a signal of something that happened just now.
     pub fn new(source: SignalSource, evidence: impl Into<String>, what: AgentSignal) -> Self {
-        Signal { source, evidence: evidence.into(), what }
+        Signal { source, evidence: evidence.into(), what, at: None }
+    }
+
+    /// Says that it happened earlier.
+    #[must_use]
+    pub fn at(self, at: Timestamp) -> Self {
+        Signal { at: Some(at), ..self }
     }
 }
 
@@ -713,6 +721,12 @@ pub struct Session {
     pub updated_at: Timestamp,
     /// When its agent was heard of last.
     pub last_activity_at: Option<Timestamp>,
+    /// Of when the last is that something better than its terminal told: what happened earlier comes late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Timestamp>,
+    /// Since when its terminal does not change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_since: Option<Timestamp>,
 }
 
 /// What a session begins with.
@@ -786,6 +800,8 @@ impl Session {
             created_at: now,
             updated_at: now,
             last_activity_at: None,
+            told_at: None,
+            quiet_since: None,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Ids and filters come from people and may hold anything, so each is escaped where it enters a path; the token is
 //! never shown.
 
+mod console;
+
 use crate::error::ApiError;
 use crate::escape::escaped;
 use crate::http;
@@ -15,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -94,6 +97,14 @@ pub enum Archived {
     Shown,
 }
 
+/// Gives what stands where TLS would: the daemon is on this machine, so nobody is trusted, and no certificates are read.
+fn no_tls() -> Result<rustls::ClientConfig, ClientError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| ClientError::Protocol(error.to_string()))?;
+    Ok(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+}
+
 /// The events of the journal as they come.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<http::EventView, ClientError>> + Send>>;
 
@@ -112,6 +123,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()
+            .tls_backend_preconfigured(no_tls()?)
             .build()
             .map_err(|error| ClientError::Protocol(error.to_string()))?;
         Ok(Client { http, address: address.into(), token: token.into() })
@@ -782,6 +794,18 @@ impl Client {
         self.post(&format!("/v1/sessions/managed/{}/delegations", escaped(id)), params).await
     }
 
+    /// Hands a session's work over to another agent.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_handoff(
+        &self,
+        id: &str,
+        params: &http::HandoffParams,
+    ) -> Result<http::HandoffView, ClientError> {
+        self.post(&format!("/v1/sessions/managed/{}/handoff", escaped(id)), params).await
+    }
+
     /// Lists a session's delegations, the newest first.
     ///
     /// # Errors
@@ -859,6 +883,61 @@ impl Client {
         self.get(&format!("/v1/approvals{status}")).await
     }
 
+    /// Remembers something.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory_remember(
+        &self,
+        params: &http::RememberParams,
+    ) -> Result<http::FactView, ClientError> {
+        self.post("/v1/memory", params).await
+    }
+
+    /// Recalls what has the words of a query, the best first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory_recall(&self, params: &http::RecallParams) -> Result<http::FactsView, ClientError> {
+        self.post("/v1/memory/recall", params).await
+    }
+
+    /// Lists facts of a scope and with a tag, where these are said, the newest first; with `all` also those that hold no
+    /// more.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory(
+        &self,
+        (scope, tag): &(Option<String>, Option<String>),
+        all: bool,
+    ) -> Result<http::FactsView, ClientError> {
+        let all = Some(all.to_string());
+        let query =
+            query([("scope", scope), ("tag", tag), ("all", &all), ("limit", &Some("1000".to_owned()))]);
+        self.get(&format!("/v1/memory{query}")).await
+    }
+
+    /// Puts another fact in one's place.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory_supersede(
+        &self,
+        fact: &str,
+        params: &http::SupersedeParams,
+    ) -> Result<http::FactView, ClientError> {
+        self.post(&format!("/v1/memory/{}/supersede", id(fact)?), params).await
+    }
+
+    /// Forgets a fact.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn memory_forget(&self, fact: &str) -> Result<(), ClientError> {
+        self.send(self.request(Method::DELETE, &format!("/v1/memory/{}", id(fact)?))).await.map(drop)
+    }
+
     /// Lists the breakers of agents that are kept.
     ///
     /// # Errors
@@ -873,6 +952,45 @@ impl Client {
     /// [`ClientError`]
     pub async fn breaker_reset(&self, agent: &str) -> Result<http::BreakerView, ClientError> {
         self.post(&format!("/v1/breakers/{}/reset", id(agent)?), &serde_json::json!({})).await
+    }
+
+    /// Lists errors of Adjutant, those that were seen last first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn errors(&self, limit: Option<usize>) -> Result<http::ErrorsView, ClientError> {
+        match limit {
+            Some(limit) => self.get(&format!("/v1/errors?limit={limit}")).await,
+            None => self.get("/v1/errors").await,
+        }
+    }
+
+    /// Gives an error of Adjutant.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn error(&self, fingerprint: &str) -> Result<http::ErrorDetailView, ClientError> {
+        self.get(&format!("/v1/errors/{}", id(fingerprint)?)).await
+    }
+
+    /// Words an issue of an error; nothing leaves the machine.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn error_preview(&self, fingerprint: &str) -> Result<http::ReportPreviewView, ClientError> {
+        self.post(&format!("/v1/errors/{}/preview", id(fingerprint)?), &serde_json::json!({})).await
+    }
+
+    /// Files the preview that is agreed to.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn error_report(
+        &self,
+        fingerprint: &str,
+        params: &http::ReportParams,
+    ) -> Result<http::ReportedView, ClientError> {
+        self.post(&format!("/v1/errors/{}/report", id(fingerprint)?), params).await
     }
 
     /// Answers an approval.
@@ -1007,12 +1125,13 @@ impl Client {
         self.post("/v1/sessions", params).await
     }
 
-    /// Lists the attached sessions that live.
+    /// Lists the sessions that live, whoever has begun them: those of a kind, or all.
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn sessions(&self) -> Result<http::SessionsView, ClientError> {
-        self.get("/v1/sessions?limit=1000").await
+    pub async fn sessions(&self, kind: Option<&str>) -> Result<http::SessionsView, ClientError> {
+        let kind = kind.map_or_else(String::new, |kind| format!("&kind={}", escaped(kind)));
+        self.get(&format!("/v1/sessions?limit=1000{kind}")).await
     }
 
     /// Ends a session by its public name.

@@ -148,6 +148,8 @@ codes! {
     RunInterrupted = "run_interrupted", 500, Failed;
     /// The run was cancelled while its request waited.
     RunCancelled = "run_cancelled", 409, Failed;
+    /// A report of an error could not be filed.
+    ReportFailed = "report_failed", 502, Failed;
     /// Too much at once.
     Busy = "busy", 429, Failed;
     /// A defect of Adjutant.

@@ -2,13 +2,16 @@
 
 mod approvals;
 mod blueprints;
+mod console;
 mod data;
 mod enhance;
+mod errors;
 mod events;
 mod gate;
 mod goals;
 mod hooks;
 mod managed;
+mod memory;
 mod operators;
 mod runs;
 mod sessions;
@@ -21,10 +24,18 @@ pub use blueprints::{
     BlueprintDiffView, BlueprintDocumentView, BlueprintEntryView, BlueprintHistoryView, BlueprintLintsView,
     BlueprintListView, BlueprintVersionView, BlueprintWrittenView,
 };
+pub use console::{
+    AutoResumeParams, AutoResumeView, ConfigParams, ConfigView, ConsoleView, CostView, FleetView,
+    PendingDecisionView, RunStatsView, SettingView, SupervisorView,
+};
 pub use data::{EmitParams, EmittedView, OutputRecordView, OutputView, OutputsView};
 pub use enhance::{
     AxisVerdictView, EnhanceEntryView, EnhanceSettingParams, EnhanceSettingView, IssueCancelParams,
     IssueOpenedView, IssueParams, IssueView, IssuesView,
+};
+pub use errors::{
+    ErrorDetailView, ErrorView, ErrorsView, FilingView, ReportParams, ReportPreviewView, ReportedView,
+    ScrubChangeView,
 };
 pub use events::EventView;
 pub use gate::{
@@ -32,15 +43,17 @@ pub use gate::{
 };
 pub use goals::{
     CriterionParams, CriterionView, EvidenceParams, EvidenceView, GoalAlertView, GoalParams,
-    GoalStatusParams, GoalUpdateParams, GoalView, GoalsView, LinkParams, LinkView, NoteParams, RecheckView,
-    TurnRefParams,
+    GoalStatusParams, GoalUpdateParams, GoalView, GoalsView, LinkParams, LinkView, NoteParams, PursueParams,
+    PursuitView, RecheckView, TurnRefParams,
 };
 pub use hooks::{BreakerView, BreakersView, HookAnswerView, HookDecisionView};
 pub use managed::{
     ActivityView, AnswerParams, AnsweredView, AttachView, BudgetView, DecommissionParams, DelegateParams,
-    DelegationList, DelegationView, HostParams, InboxGoal, InboxItem, InboxView, ManagedActivityView,
-    ManagedList, ManagedView, QuestionView, ScreenView, SendParams, SentView, SessionUsageView,
+    DelegationList, DelegationView, HandoffParams, HandoffView, HostParams, InboxGoal, InboxItem, InboxView,
+    ManagedActivityView, ManagedList, ManagedView, QuestionView, ScreenView, SendParams, SentView,
+    SessionUsageView,
 };
+pub use memory::{FactSourceView, FactView, FactsView, RecallParams, RememberParams, SupersedeParams};
 pub use operators::{
     AcquireParams, AcquiredView, AssigneesView, DegradationParams, HandoverTraceView, HandoverView,
     MaterialView, OperatorJoinParams, OperatorJoinedView, OperatorView, OperatorsView, SeatHolderView,

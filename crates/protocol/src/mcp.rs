@@ -2,7 +2,7 @@
 //!
 //! The names of fields are those that clients of the family know; what is beside them is Adjutant's own.
 
-use crate::http::{ActivityView, DelegationView};
+use crate::http::{ActivityView, BudgetView, DelegationView};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -117,7 +117,7 @@ pub struct MemoryUsageView {
 pub struct AgentDelegateParams {
     /// The session that gives it away: your own, a UUID.
     pub session_id: String,
-    /// The agent, by any name; one that no profile is of is played by the session's own profile.
+    /// The agent, by any name; one that no profile is of is played by the default profile.
     pub agent: String,
     /// What it is told, up to 256 KiB; it knows nothing else.
     pub task: String,
@@ -429,4 +429,138 @@ pub struct RunStartParams {
     /// The operator who holds the run's seats, by its sid or a role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_sid: Option<String>,
+}
+
+/// Which goal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GoalIdParams {
+    /// The goal's id.
+    pub goal_id: String,
+}
+
+/// Which goals.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GoalListParams {
+    /// Only those in this state: `pending`, `inProgress`, `blocked`, `done` or `abandoned`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Only those behind this goal: the `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// How many at most, up to 1000; 200 when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+}
+
+/// Work to link to a goal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GoalLinkParams {
+    /// The goal's id.
+    pub goal_id: String,
+    /// A session's or run's id.
+    pub session_id: String,
+    /// What it is to do.
+    #[serde(default)]
+    pub task: String,
+}
+
+/// A note on a goal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GoalNoteParams {
+    /// The goal's id.
+    pub goal_id: String,
+    /// What is said.
+    pub note: String,
+}
+
+/// What is to be different about a goal; what is not said stays.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GoalUpdateParams {
+    /// The goal's id.
+    pub goal_id: String,
+    /// The intent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The project's repository, absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The ids of the goals that must be done before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depends_on: Option<Vec<String>>,
+    /// What its pursuit may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetView>,
+    /// Until when it is pursued, RFC 3339; an empty text takes the deadline away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// When its checks are run again by themselves: a cron expression; an empty text takes the schedule away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck: Option<String>,
+    /// The linked session or run whose state is `state`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// Where that link stands: `launched`, `running` or `failed`; `verified` needs evidence that is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// What is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Another state for the goal: `inProgress`, `blocked`, `done` or `abandoned`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Why it goes there; whoever gives a goal up says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Settings that are to be different, all of them or none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigWriteParams {
+    /// Whether agents that died by themselves are started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_resume: Option<bool>,
+    /// The model of sessions that say neither a model nor a tier; an empty text takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_model: Option<String>,
+    /// Where workspaces stand. It cannot be changed: what is said has to be what `config_read` gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_root_template: Option<String>,
+}
+
+/// How many errors are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorListParams {
+    /// At most so many; 20 when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub limit: Option<usize>,
+}
+
+/// Which error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorParams {
+    /// The error's fingerprint, 64 hex digits.
+    pub fingerprint: String,
+}
+
+/// An error that is to be reported, or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportBugParams {
+    /// The error's fingerprint, 64 hex digits.
+    pub fingerprint: String,
+    /// Whether a person agrees; otherwise a preview is the answer, and nothing leaves the machine.
+    pub confirm: bool,
+    /// The hash of the preview that is agreed to; without it the one that this token was shown last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<String>,
 }

@@ -24,6 +24,7 @@
 
 mod depends;
 mod gate;
+pub mod pursuit;
 mod refusal;
 mod schedule;
 
@@ -136,6 +137,8 @@ pub enum GoalCommand {
         /// The same in words.
         text: String,
     },
+    /// Takes what happened to its pursuit.
+    Pursue(pursuit::PursuitEvent),
     /// Leaves a note.
     Note {
         /// What is said.
@@ -184,6 +187,7 @@ pub fn create(new: NewGoal, others: &Others<'_>, now: Timestamp) -> Result<(Goal
         deadline: new.deadline,
         recheck,
         alert: None,
+        pursuit: None,
         notes: Vec::new(),
         created: now,
         updated: now,
@@ -214,9 +218,12 @@ pub fn step(
         GoalCommand::Change(wanted) => change(&mut next, wanted, others, now)?,
         GoalCommand::Rechecked => rechecked(&mut next, now)?,
         GoalCommand::Alert { what, text } => alert(&mut next, GoalAlert { what, text, since: now }),
+        GoalCommand::Pursue(event) => pursuit::pursue(&mut next, event, others, now)?,
         GoalCommand::Note { text } => note(&mut next, text)?,
         GoalCommand::SetStatus { to, reason, trees } => {
-            set_status(&mut next, StatusChange { to, reason, trees }, others)?
+            let mut events = set_status(&mut next, StatusChange { to, reason, trees }, others)?;
+            events.extend(pursuit::leave(&mut next, to, now));
+            events
         }
     };
     if !events.is_empty() {

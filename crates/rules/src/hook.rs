@@ -15,6 +15,8 @@ pub mod settings;
 
 mod settings_json;
 
+pub mod spool;
+
 pub use answer::{Unreachable, agent_answer, unreachable};
 pub use read::{named, read};
 pub use signals::signals;

@@ -33,6 +33,7 @@ pub mod shell;
 pub mod run;
 
 pub mod delegation;
+pub mod handoff;
 pub mod session;
 
 pub mod enhance;
@@ -45,7 +46,12 @@ pub mod data;
 
 pub mod limits;
 
+pub mod memory;
+
 pub mod redact;
+
+pub mod report;
+pub mod scrub;
 
 pub mod hook;
 pub mod quota;
@@ -53,3 +59,4 @@ pub mod quota;
 pub mod breaker;
 pub mod compress;
 pub mod pressure;
+pub mod price;

@@ -87,7 +87,7 @@ fn part_cut(part: &Value) -> Value {
     }
     // A single string that is too long is only shortened; its size says nothing about how much is left of it.
     let is_walkable = part.as_str().is_some() || part.size_bytes() <= 64 * TURN_BYTES_MAX;
-    if is_walkable { strings_cut(part) } else { too_large() }
+    if is_walkable { strings_cut(part, TURN_STRING_BYTES_MAX) } else { too_large() }
 }
 
 /// Gives how many bytes a value takes as JSON, or a bound above it when it is small enough in any case.
@@ -123,7 +123,7 @@ pub fn turn_text(value: &Value) -> Value {
     if value.size_bytes() > 16 * TURN_BYTES_MAX {
         return too_large();
     }
-    let cut = strings_cut(value);
+    let cut = strings_cut(value, TURN_STRING_BYTES_MAX);
     if cut.size_bytes() > TURN_BYTES_MAX { too_large() } else { cut }
 }
 
@@ -141,14 +141,13 @@ pub fn cut(text: &str, bytes_max: usize) -> String {
     format!("{}{CUT}", &text[..end])
 }
 
-fn strings_cut(value: &Value) -> Value {
+/// Cuts each text in a value behind at most `bytes_max` bytes.
+pub fn strings_cut(value: &Value, bytes_max: usize) -> Value {
     match value {
-        Value::String(text) if text.len() > TURN_STRING_BYTES_MAX => {
-            Value::string(cut(text, TURN_STRING_BYTES_MAX))
-        }
-        Value::Array(array) => Value::array(array.as_slice().iter().map(strings_cut)),
+        Value::String(text) if text.len() > bytes_max => Value::string(cut(text, bytes_max)),
+        Value::Array(array) => Value::array(array.as_slice().iter().map(|item| strings_cut(item, bytes_max))),
         Value::Object(object) => {
-            Value::object(object.iter().map(|(key, value)| (key.clone(), strings_cut(value))))
+            Value::object(object.iter().map(|(key, value)| (key.clone(), strings_cut(value, bytes_max))))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }

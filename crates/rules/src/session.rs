@@ -22,6 +22,7 @@
 
 mod activity;
 mod budget;
+pub mod discovered;
 mod lifecycle;
 pub mod name;
 pub mod status;
@@ -273,7 +274,10 @@ pub fn pending(session: &Session) -> Option<SessionEffect> {
 pub fn wakes_at(session: &Session) -> Option<Timestamp> {
     match session.phase {
         SessionPhase::Parked => session.parked_until,
-        SessionPhase::Running => session.tell_at.into_iter().chain(budget::minutes_over_at(session)).min(),
+        SessionPhase::Running => {
+            let wakes = [session.tell_at, budget::minutes_over_at(session), activity::doubted_at(session)];
+            wakes.into_iter().flatten().min()
+        }
         SessionPhase::Provisioning
         | SessionPhase::Launching
         | SessionPhase::Ending

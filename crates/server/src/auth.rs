@@ -39,6 +39,9 @@ pub(crate) async fn caller(
     if request.method() == Method::DELETE && request.uri().path() == "/v1/sessions" {
         return next.run(request).await;
     }
+    if request.uri().path() == "/metrics" && !plane.metrics_need_token() {
+        return next.run(request).await;
+    }
     if authentication == Authentication::Off && !is_of_workers {
         request.extensions_mut().insert(plane.unauthenticated_owner());
         return next.run(request).await;
@@ -117,8 +120,14 @@ fn verb(method: &Method, path: &str) -> Verb {
         }
         _ if below("/v1/sessions") => Verb::Admit,
         _ if below("/v1/tokens") => Verb::Own,
+        false if below("/v1/config") => Verb::Own,
+        // It makes something leave the machine, which is nobody's to agree to but the owner's.
+        false if below("/v1/errors") && path.ends_with("/report") => Verb::Own,
         true if below("/v1/data") => Verb::Fetch,
         false if below("/v1/data") => Verb::Produce,
+        false if path == "/v1/memory/recall" => Verb::Fetch,
+        true if below("/v1/memory") => Verb::Fetch,
+        false if below("/v1/memory") => Verb::Produce,
         false if below("/v1/approvals") => Verb::Answer,
         // It says what is wrong and keeps nothing.
         false if path == "/v1/blueprints:lint" => Verb::Read,
@@ -210,6 +219,11 @@ mod tests {
             (Method::POST, "/v1/data/report", Verb::Produce),
             (Method::GET, "/v1/data/report", Verb::Fetch),
             (Method::HEAD, "/v1/data/report", Verb::Fetch),
+            (Method::POST, "/v1/memory", Verb::Produce),
+            (Method::GET, "/v1/memory", Verb::Fetch),
+            (Method::POST, "/v1/memory/recall", Verb::Fetch),
+            (Method::POST, "/v1/memory/x/supersede", Verb::Produce),
+            (Method::DELETE, "/v1/memory/x", Verb::Produce),
             (Method::GET, "/v1/sessions", Verb::Admit),
             (Method::DELETE, "/v1/sessions/x", Verb::Admit),
             (Method::POST, "/v1/sessions/managed", Verb::Operate),
@@ -218,9 +232,16 @@ mod tests {
             (Method::POST, "/v1/sessions/managed/x/answer", Verb::Answer),
             (Method::POST, "/v1/sessions/managed/x/delegations", Verb::Operate),
             (Method::GET, "/v1/sessions/managed/x/delegations", Verb::Read),
+            (Method::GET, "/v1/errors/x", Verb::Read),
+            (Method::POST, "/v1/errors/x/preview", Verb::Operate),
+            (Method::POST, "/v1/errors/x/report", Verb::Own),
             (Method::POST, "/v1/tokens", Verb::Own),
             (Method::GET, "/v1/tokens", Verb::Own),
             (Method::GET, "/openapi.json", Verb::Read),
+            (Method::GET, "/v1/config", Verb::Read),
+            (Method::PATCH, "/v1/config", Verb::Own),
+            (Method::PUT, "/v1/supervisor/auto_resume", Verb::Operate),
+            (Method::GET, "/metrics", Verb::Read),
             (Method::POST, "/v1/blueprints:lint", Verb::Read),
             (Method::POST, "/v1/blueprints/x", Verb::Operate),
         ] {

@@ -1,13 +1,21 @@
 //! Between the plane's nouns and the wire, by hand, so that either side can change alone.
 
+mod console;
+mod errors;
 mod goals;
 mod hooks;
 mod managed;
+mod memory;
 mod operators;
 
+pub(crate) use console::{auto_resume, config, console, cost, supervisor};
+pub(crate) use errors::{consent, error_detail, errors, report_preview, reported};
 pub(crate) use goals::{goal, goals};
 pub(crate) use hooks::{breaker, hook_answer};
-pub(crate) use managed::{delegation, inbox, managed, managed_activity, screen, shell_line};
+pub(crate) use managed::{
+    delegation, handoff, inbox, managed, managed_activity, screen, session, shell_line,
+};
+pub(crate) use memory::{fact, found_fact};
 pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
 
 use adjutant_engine::data;
@@ -118,19 +126,6 @@ pub(crate) fn enhance_entry(entry: &EnhanceEntry) -> http::EnhanceEntryView {
         fault,
         reasons: entry.reasons.clone(),
         ts_ms: entry.at.unix_ms(),
-    }
-}
-
-/// Gives a token that is a session.
-pub(crate) fn session(token: &TokenRecord) -> http::SessionView {
-    http::SessionView {
-        id: token.session_id.map(|id| id.to_string()).unwrap_or_default(),
-        agent_id: token.agent_id.as_deref().unwrap_or_default().to_owned(),
-        role: token.role.as_str().to_owned(),
-        created_at: token.created_at.to_string(),
-        expires_at: token.expires_at.map(|at| at.to_string()).unwrap_or_default(),
-        uses: token.uses,
-        last_seen_at: token.last_seen_at.map(|at| at.to_string()),
     }
 }
 

@@ -8,6 +8,10 @@
 //! Without a plane ([`OfflineMcp`]) it says what it says of itself, so that a client can begin before there is a daemon.
 
 mod attention;
+mod completions;
+mod console;
+mod errors;
+mod goals;
 mod ids;
 mod orchestration;
 mod prompts;
@@ -25,10 +29,11 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{Method, Request, header};
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CustomRequest, CustomResult,
-    GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
+    CustomRequest, CustomResult, GetPromptRequestParams, GetPromptResponse, Implementation,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
+    ServerCapabilities, ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -127,8 +132,9 @@ pub(crate) struct McpDoor {
 fn tools() -> &'static [Tool] {
     static TOOLS: OnceLock<Vec<Tool>> = OnceLock::new();
     TOOLS.get_or_init(|| {
-        let all = [sessions::tools(), orchestration::tools(), attention::tools(), runs::tools()];
-        all.into_iter().flatten().collect()
+        let work = [sessions::tools(), orchestration::tools(), attention::tools(), runs::tools()];
+        let all = work.into_iter().chain([goals::tools(), console::tools(), errors::tools()]);
+        all.flatten().collect()
     })
 }
 
@@ -148,6 +154,15 @@ fn error_data(error: &ApiError) -> ErrorData {
         error.error.clone(),
         Some(serde_json::json!({"code": error.code, "hint": error.hint})),
     )
+}
+
+/// The same of a resource, which is named.
+fn error_of_resource(error: &ApiError, uri: &str) -> ErrorData {
+    let mut told = error_data(error);
+    if let Some(data) = &mut told.data {
+        data["uri"] = uri.into();
+    }
+    told
 }
 
 impl McpDoor {
@@ -174,8 +189,12 @@ impl McpDoor {
 
 impl ServerHandler for McpDoor {
     fn get_info(&self) -> ServerConfig {
-        let capabilities =
-            ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .enable_prompts()
+            .enable_completions()
+            .build();
         let own = Implementation::new("adjutant", env!("CARGO_PKG_VERSION")).with_title("Adjutant");
         ServerConfig::new(capabilities).with_server_info(own).with_instructions(INSTRUCTIONS)
     }
@@ -223,15 +242,28 @@ impl ServerHandler for McpDoor {
         Ok(result.into())
     }
 
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let (plane, caller) = self.asker(&context)?;
+        let completed = completions::complete(&plane, &caller, &request).await;
+        Ok(CompleteResult::new(completed.map_err(|refusal| error_data(refusal.error()))?))
+    }
+
     /// Refuses a request of which nothing is known: its method, or what it says with a method that there is.
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
         let CustomRequest { method, .. } = request;
-        let known = ["initialize", "tools/call", "prompts/get", "resources/read"];
-        Err(match known.contains(&method.as_str()) {
+        // In the last revision nobody begins by it.
+        let begins =
+            context.protocol_version() != Some(ProtocolVersion::V_2026_07_28) && method == "initialize";
+        let known = ["tools/call", "prompts/get", "resources/read", "completion/complete"];
+        Err(match begins || known.contains(&method.as_str()) {
             true => ErrorData::invalid_params(format!("the parameters of {method} cannot be read"), None),
             false => ErrorData::new(rmcp::model::ErrorCode::METHOD_NOT_FOUND, method, None),
         })
@@ -262,7 +294,7 @@ impl ServerHandler for McpDoor {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let (plane, caller) = self.asker(&context)?;
         let read = resources::read(&plane, &caller, &request.uri).await;
-        Ok(read.map_err(|refusal| error_data(refusal.error()))?.into())
+        Ok(read.map_err(|refusal| error_of_resource(refusal.error(), &request.uri))?.into())
     }
 
     async fn list_prompts(

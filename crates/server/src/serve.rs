@@ -3,8 +3,8 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, data, enhance, events, gate, goals, hooks, managed, operators, runs, sessions,
-    status, steps, tasks, workers, workspaces,
+    approvals, blueprints, console, costs, data, enhance, errors, events, gate, goals, handoffs, hooks,
+    managed, memory, operators, runs, sessions, status, steps, tasks, workers, workspaces,
 };
 use crate::leftover;
 use crate::mcp;
@@ -102,6 +102,8 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(steps::list))
         .routes(routes!(steps::bindings))
         .routes(routes!(runs::resume))
+        .routes(routes!(costs::of_run))
+        .routes(routes!(costs::of_goal))
         .routes(routes!(runs::rerun))
         .routes(routes!(runs::trace))
         .routes(routes!(runs::explain))
@@ -115,12 +117,18 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(goals::set_status))
         .routes(routes!(goals::check))
         .routes(routes!(goals::close))
+        .routes(routes!(goals::pursue))
+        .routes(routes!(goals::pursue_stop))
         .routes(routes!(gate::judge))
         .routes(routes!(gate::settle))
         .routes(routes!(gate::progress))
         .routes(routes!(hooks::receive).layer(DefaultBodyLimit::max(hooks::HOOK_BYTES_MAX)))
         .routes(routes!(hooks::breakers))
         .routes(routes!(hooks::breaker_reset))
+        .routes(routes!(errors::list))
+        .routes(routes!(errors::get))
+        .routes(routes!(errors::preview))
+        .routes(routes!(errors::report))
         .routes(routes!(workspaces::list))
         .routes(routes!(workspaces::diff))
         .routes(routes!(workspaces::remove))
@@ -163,15 +171,25 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(managed::interrupt))
         .routes(routes!(managed::send))
         .routes(routes!(managed::delegate, managed::delegations))
+        .routes(routes!(handoffs::handoff))
         .routes(routes!(managed::answer))
         .routes(routes!(managed::activity))
         .routes(routes!(managed::screen))
         .routes(routes!(managed::attach))
         .routes(routes!(managed::inbox))
+        .routes(routes!(memory::remember, memory::list))
+        .routes(routes!(memory::recall))
+        .routes(routes!(memory::get, memory::forget))
+        .routes(routes!(memory::supersede))
         .routes(routes!(sessions::create, sessions::list, sessions::leave))
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::token_create, sessions::tokens))
         .routes(routes!(sessions::token_revoke))
+        .routes(routes!(console::console))
+        .routes(routes!(console::supervisor))
+        .routes(routes!(console::auto_resume))
+        .routes(routes!(console::config, console::config_change))
+        .routes(routes!(console::metrics))
         .routes(routes!(status::status))
         .routes(routes!(status::doctor))
         .split_for_parts();

@@ -5,6 +5,7 @@
 //! stands and can be kept.
 
 use crate::driver::heard::{count_at, minus, text_at};
+use adjutant_model::Timestamp;
 use adjutant_model::session::SessionUsage;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
@@ -17,6 +18,9 @@ use std::path::{Path, PathBuf};
 
 /// So much is read at once; the rest is for the next time. A longer line is passed over.
 const READ_BYTES_MAX: u64 = 8 << 20;
+
+/// So much of its end is read to know whether a turn goes on.
+const END_BYTES: u64 = 1 << 20;
 
 /// So many of the last messages are known, so that one that is written in several pieces counts once.
 const MESSAGES_MAX: usize = 64;
@@ -117,6 +121,57 @@ pub fn read_on(
     let beside = kept.with_extension("json.new");
     std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &kept)).map_err(about)?;
     Ok((used != SessionUsage::default()).then_some(used))
+}
+
+/// Gives when the last turn of a transcript ended; nothing while one goes on, and when its end does not say. It blocks.
+///
+/// # Errors
+/// [`TranscriptError`]
+pub fn turn_ended(path: &Path, flavour: TranscriptFlavour) -> Result<Option<Timestamp>, TranscriptError> {
+    let length = std::fs::metadata(path)
+        .map_err(|source| TranscriptError::Io { path: path.to_owned(), source })?
+        .len();
+    let bytes = tail(path, length.saturating_sub(END_BYTES))?;
+    let entries = bytes.split(|byte| *byte == b'\n').rev();
+    let entries = entries.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let said = entries.filter_map(|entry| {
+        let ended = match flavour {
+            TranscriptFlavour::Claude => claude_ended(&entry),
+            TranscriptFlavour::Codex => codex_ended(&entry),
+        };
+        ended.map(|ended| (ended, text_at(&entry, "/timestamp").and_then(|at| Timestamp::parse(at).ok())))
+    });
+    Ok(said.into_iter().next().and_then(|(ended, at)| at.filter(|_| ended)))
+}
+
+/// Tells whether a turn has ended by an entry, or goes on; nothing when the entry says neither.
+fn claude_ended(entry: &Value) -> Option<bool> {
+    if entry.get("isSidechain") == Some(&Value::Bool(true)) {
+        return None;
+    }
+    match text_at(entry, "/type")? {
+        // Pieces of a message that goes on have no reason.
+        "assistant" => {
+            Some(matches!(text_at(entry, "/message/stop_reason"), Some("end_turn" | "stop_sequence")))
+        }
+        "user" => {
+            let content = entry.pointer("/message/content");
+            let text = content.and_then(|it| it.as_str().or_else(|| text_at(it, "/0/text")));
+            Some(text.is_some_and(|text| text.starts_with("[Request interrupted by user")))
+        }
+        "system" => {
+            matches!(text_at(entry, "/subtype"), Some("turn_duration" | "stop_hook_summary")).then_some(true)
+        }
+        _ => None,
+    }
+}
+
+fn codex_ended(entry: &Value) -> Option<bool> {
+    match (text_at(entry, "/type")?, text_at(entry, "/payload/type")?) {
+        ("event_msg", "task_complete" | "turn_complete" | "turn_aborted") => Some(true),
+        ("event_msg", "task_started" | "turn_started" | "user_message") => Some(false),
+        _ => None,
+    }
 }
 
 /// What is kept of the reading of a session's transcript.
@@ -261,5 +316,48 @@ mod tests {
         assert_eq!(none, SessionUsage::default());
         let (_, used) = read_more(&path, TranscriptFlavour::Claude, &mark).unwrap();
         assert_eq!(tokens(&used), [10, 2, 5, 1]);
+    }
+
+    #[test]
+    fn a_transcript_says_whether_a_turn_goes_on() {
+        use TranscriptFlavour::{Claude, Codex};
+        const AT: &str = "2026-01-02T03:04:05Z";
+        let claude = |kind: &str, more: &str| format!(r#"{{"type":"{kind}","timestamp":"{AT}",{more}}}"#);
+        let codex = |kind: &str| {
+            format!(r#"{{"type":"event_msg","timestamp":"{AT}","payload":{{"type":"{kind}"}}}}"#)
+        };
+        let said = claude("assistant", r#""message":{"stop_reason":"end_turn"}"#);
+        let calls = claude("assistant", r#""message":{"stop_reason":"tool_use"}"#);
+        let prompt = claude("user", r#""message":{"content":"go"}"#);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.jsonl");
+        for (flavour, lines, ended) in [
+            (Claude, vec![prompt.clone(), said.clone()], true),
+            (Claude, vec![said.clone(), claude("summary", r#""summary":"x""#)], true),
+            (Claude, vec![said.clone(), prompt.clone()], false),
+            (Claude, vec![prompt.clone(), calls.clone()], false),
+            (Claude, vec![calls, claude("system", r#""subtype":"turn_duration""#)], true),
+            (
+                Claude,
+                vec![claude("user", r#""message":{"content":[{"text":"[Request interrupted by user]"}]}"#)],
+                true,
+            ),
+            (
+                Claude,
+                vec![
+                    prompt,
+                    claude("assistant", r#""isSidechain":true,"message":{"stop_reason":"end_turn"}"#),
+                ],
+                false,
+            ),
+            (Claude, vec!["{".to_owned()], false),
+            (Codex, vec![codex("task_started"), codex("task_complete"), codex("token_count")], true),
+            (Codex, vec![codex("task_complete"), codex("task_started")], false),
+        ] {
+            fs::write(&path, lines.join("\n") + "\n").unwrap();
+            let found = turn_ended(&path, flavour).unwrap();
+            assert_eq!(found, ended.then(|| Timestamp::parse(AT).unwrap()), "{lines:?}");
+        }
+        assert!(turn_ended(&folder.path().join("none"), Claude).is_err());
     }
 }

@@ -11,6 +11,7 @@ mod restore;
 mod snapshot;
 mod status;
 mod submodules;
+mod summary;
 mod usage;
 
 mod place;
@@ -29,5 +30,6 @@ pub use snapshot::{
 };
 pub use status::{Diff, Unsaved, WorkspaceStatus, branch_tip, diff, head, status, unsaved};
 pub use submodules::{SubmoduleTrouble, fill_submodules};
+pub use summary::{WorkSummary, summary};
 pub use tree::tree_hash;
 pub use usage::{artefacts, artefacts_remove, disk_bytes};

@@ -4,11 +4,11 @@
 //! with each write under a savepoint, so that the one is undone alone. When the disk fails, the whole transaction is
 //! undone and no write of it counts. Either way the ledger is left as the database is.
 
-use crate::dialect::write_error;
+use crate::dialect::{self, write_error};
 use crate::journal::{EncodedDraft, HEAD_LAG_MAX, NO_PREVIOUS, RowContent, RowHash};
 use crate::recent::Recent;
 use crate::turns::{TURNS_MAX, turn_key};
-use crate::write::{Committed, ExpectedRows, Fence, Param, Statement, Write, WriteError};
+use crate::write::{Committed, ExpectedRows, Fence, Param, Residue, Statement, Write, WriteError};
 use adjutant_model::RunId;
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 use std::sync::Arc;
@@ -191,8 +191,11 @@ fn apply(db: &Connection, ledger: &mut Ledger, entry: &Write) -> Result<Committe
     if let Some(fence) = entry.fence() {
         fence_check(db, ledger, fence)?;
     }
-    for statement in entry.statements() {
-        execute(db, ledger, statement)?;
+    match entry.residue() {
+        Residue::Any => execute_all(db, ledger, entry.statements())?,
+        Residue::InTheLog | Residue::None => {
+            dialect::wiping(db, || execute_all(db, ledger, entry.statements()))?;
+        }
     }
     for run_id in entry.refenced() {
         ledger.fences.remove(run_id);
@@ -227,6 +230,10 @@ fn fence_check(db: &Connection, ledger: &mut Ledger, fence: &Fence) -> Result<()
     }
     ledger.fences.insert(fence.run_id.clone(), claimed);
     Ok(())
+}
+
+fn execute_all(db: &Connection, ledger: &mut Ledger, statements: &[Statement]) -> Result<(), WriteError> {
+    statements.iter().try_for_each(|statement| execute(db, ledger, statement))
 }
 
 fn execute(db: &Connection, ledger: &mut Ledger, statement: &Statement) -> Result<(), WriteError> {

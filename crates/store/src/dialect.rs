@@ -111,6 +111,19 @@ pub(crate) fn checkpoint(db: &Connection) -> rusqlite::Result<Checkpoint> {
     Ok(if busy == 0 { Checkpoint::Emptied } else { Checkpoint::Blocked })
 }
 
+/// Does something within a transaction so that nothing of what it removes stays in the pages of the database. The log
+/// has the pages as they were until its next truncating [`checkpoint`].
+pub(crate) fn wiping<T>(
+    db: &Connection,
+    work: impl FnOnce() -> Result<T, WriteError>,
+) -> Result<T, WriteError> {
+    let set = |on: &str| db.pragma_update(None, "secure_delete", on).map_err(write_error);
+    set("ON")?;
+    let worked = work();
+    set("OFF")?;
+    worked
+}
+
 /// Lets the connection close without moving the log into the database.
 pub(crate) fn keep_log(db: &Connection) -> rusqlite::Result<bool> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)

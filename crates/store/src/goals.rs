@@ -39,17 +39,18 @@ impl Write {
             Param::text_or_null(recheck.map(|recheck| recheck.cron.as_str())),
             Param::at(recheck.map(|recheck| recheck.next_at)),
             Param::json(goal.alert.as_ref()),
+            Param::json(goal.pursuit.as_ref()),
         ];
         self.push(
             "INSERT INTO goals (id, description, status, acceptance, links, progress, project, notes, created_at, \
-             updated_at, depends_on, budget, deadline_at, recheck, recheck_at, alert) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+             updated_at, depends_on, budget, deadline_at, recheck, recheck_at, alert, pursuit) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
              ON CONFLICT (id) DO UPDATE SET description = excluded.description, status = excluded.status, \
              acceptance = excluded.acceptance, links = excluded.links, progress = excluded.progress, \
              project = excluded.project, notes = excluded.notes, created_at = excluded.created_at, \
              updated_at = excluded.updated_at, depends_on = excluded.depends_on, budget = excluded.budget, \
              deadline_at = excluded.deadline_at, recheck = excluded.recheck, recheck_at = excluded.recheck_at, \
-             alert = excluded.alert",
+             alert = excluded.alert, pursuit = excluded.pursuit",
             ExpectedRows::Exactly(1),
             params,
         )
@@ -57,7 +58,8 @@ impl Write {
 }
 
 const SELECT: &str = "SELECT id, description, status, acceptance, links, progress, project, notes, created_at, \
-                      updated_at, depends_on, budget, deadline_at, recheck, recheck_at, alert FROM goals";
+                      updated_at, depends_on, budget, deadline_at, recheck, recheck_at, alert, \
+                      pursuit FROM goals";
 
 impl Store {
     /// Gives a goal.
@@ -139,6 +141,7 @@ fn goal_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<Goal, ReadError
         deadline: at(12)?,
         recheck,
         alert: snapshot.json("goals.alert", row.get(15)?)?,
+        pursuit: snapshot.json("goals.pursuit", row.get(16)?)?,
         notes: snapshot.json("goals.notes", row.get(7)?)?.unwrap_or_default(),
         created: Timestamp::from_unix_ms(row.get(8)?),
         updated: Timestamp::from_unix_ms(row.get(9)?),

@@ -189,6 +189,34 @@ impl Store {
         .await
     }
 
+    /// Gives the last rows about a subject whose place is before `before_seq`, the newest first.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn journal_before(
+        &self,
+        subject: &str,
+        before_seq: i64,
+        limit: usize,
+    ) -> Result<Vec<JournalRow>, ReadError> {
+        let (subject, limit) = (subject.to_owned(), i64::try_from(limit).unwrap_or(i64::MAX));
+        self.read(move |snapshot| {
+            let behind_the_head = format!(
+                "SELECT {COLUMNS} FROM journal j WHERE j.seq > (SELECT seq FROM journal_head WHERE id = 1) \
+                 AND j.seq < ?2 AND j.subject = ?1 ORDER BY j.seq DESC LIMIT ?3"
+            );
+            let placed = format!(
+                "SELECT {COLUMNS} FROM journal_places p JOIN journal j ON j.seq = p.seq \
+                 WHERE p.subject = ?1 AND p.seq < ?2 ORDER BY p.seq DESC LIMIT ?3"
+            );
+            let mut rows = snapshot.select(&behind_the_head, (&subject, before_seq, limit), row_read)?;
+            let room = limit - i64::try_from(rows.len()).unwrap_or(limit);
+            rows.extend(snapshot.select(&placed, (&subject, before_seq, room), row_read)?);
+            Ok(rows)
+        })
+        .await
+    }
+
     /// Gives the rows after the place `after_seq`, in order: what a live feed reads when [`Store::committed`] wakes
     /// it. 0 is before the first.
     ///

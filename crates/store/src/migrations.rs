@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 27] = [
+pub(crate) const MIGRATIONS: [Migration; 33] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -469,6 +469,93 @@ CREATE INDEX goals_by_status ON goals (status, created_at, id);
 CREATE INDEX goals_by_recheck ON goals (recheck_at) WHERE recheck_at IS NOT NULL;
 CREATE INDEX goals_with_alert ON goals (created_at) WHERE alert IS NOT NULL;",
     },
+    Migration {
+        name: "what is remembered, and the index of its words",
+        sql: "CREATE TABLE facts (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    scope TEXT NOT NULL,
+    text TEXT NOT NULL,
+    text_hash TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    source TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    valid_until INTEGER,
+    successor TEXT,
+    superseded_at INTEGER
+);
+CREATE INDEX facts_by_scope ON facts (scope, text_hash);
+CREATE VIRTUAL TABLE facts_fts USING fts5 (
+    text, tags, content = 'facts', content_rowid = 'number', tokenize = 'porter unicode61 remove_diacritics 2'
+);",
+    },
+    Migration {
+        name: "sessions whose work is handed over to another agent",
+        sql: "CREATE TABLE handoffs (
+    id TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    request_key TEXT,
+    open INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX handoffs_by_key ON handoffs (session, request_key);
+CREATE INDEX handoffs_open ON handoffs (created_at) WHERE open;",
+    },
+    Migration {
+        name: "a hook that comes twice is known again",
+        sql: "ALTER TABLE hook_events ADD COLUMN hook_id TEXT;
+CREATE UNIQUE INDEX hook_events_by_id ON hook_events (hook_id) WHERE hook_id IS NOT NULL;",
+    },
+    Migration {
+        name: "agents that nobody hosts here",
+        sql: "CREATE TABLE discovered (
+    id TEXT PRIMARY KEY,
+    agent_session TEXT NOT NULL UNIQUE,
+    heard_at INTEGER NOT NULL,
+    record TEXT NOT NULL
+);",
+    },
+    Migration {
+        name: "errors that were captured, and their reports",
+        sql: "CREATE TABLE errors (
+    fingerprint TEXT PRIMARY KEY,
+    target TEXT NOT NULL,
+    version TEXT NOT NULL,
+    message TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    location TEXT,
+    os TEXT NOT NULL,
+    arch TEXT NOT NULL,
+    occurrences INTEGER NOT NULL,
+    first_seen_at INTEGER NOT NULL,
+    last_seen_at INTEGER NOT NULL,
+    scrub_changes TEXT NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE INDEX errors_by_time ON errors (last_seen_at, fingerprint);
+CREATE TABLE report_previews (
+    hash TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    destination TEXT,
+    draft TEXT NOT NULL,
+    scrub_changes TEXT NOT NULL,
+    shown_to TEXT NOT NULL,
+    shown_at INTEGER NOT NULL
+);
+CREATE INDEX report_previews_by_error ON report_previews (fingerprint, shown_at);
+CREATE TABLE report_filings (
+    id TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    preview TEXT NOT NULL,
+    state TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    begun_at INTEGER NOT NULL,
+    issue TEXT
+);
+CREATE INDEX report_filings_by_time ON report_filings (begun_at);",
+    },
+    Migration { name: "how goals are pursued", sql: "ALTER TABLE goals ADD COLUMN pursuit TEXT;" },
 ];
 
 #[cfg(test)]

@@ -150,6 +150,15 @@ const SELECT: &str = "SELECT r.id, r.task_id, r.status, r.owner, r.epoch, r.blue
                       w.kind, w.path, w.project, w.branch, w.base, w.node \
                       FROM runs r LEFT JOIN workspaces w ON w.holder = r.id AND w.removed = 0";
 
+/// Who drives a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunKind {
+    /// The plane, by a flow.
+    Flow,
+    /// A client from outside.
+    Client,
+}
+
 impl Store {
     /// Counts the runs in a state.
     ///
@@ -160,6 +169,28 @@ impl Store {
             let sql = "SELECT count(*) FROM runs WHERE status = ?1";
             let found = snapshot.select(sql, (status.as_str(),), |row| Ok(unsigned(row.get(0)?)))?;
             Ok(found.into_iter().sum())
+        })
+        .await
+    }
+
+    /// Counts the runs of each state that some are in; those of flows, or those of clients.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn runs_by_status(&self, kind: RunKind) -> Result<Vec<(RunStatus, u64)>, ReadError> {
+        self.read(move |snapshot| {
+            let sql = match kind {
+                RunKind::Flow => "SELECT status, count(*) FROM runs GROUP BY status",
+                RunKind::Client => "SELECT status, count(*) FROM client_runs GROUP BY status",
+            };
+            snapshot.select(sql, (), |row| {
+                let text: String = row.get(0)?;
+                let status = RunStatus::parse(&text);
+                Ok((
+                    status.ok_or_else(|| ReadError::unreadable("runs.status", &text))?,
+                    unsigned(row.get(1)?),
+                ))
+            })
         })
         .await
     }

@@ -107,7 +107,7 @@ CREATE TABLE goals (
     notes TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
-, depends_on TEXT NOT NULL DEFAULT '[]', budget TEXT NOT NULL DEFAULT '{}', deadline_at INTEGER, recheck TEXT, recheck_at INTEGER, alert TEXT);
+, depends_on TEXT NOT NULL DEFAULT '[]', budget TEXT NOT NULL DEFAULT '{}', deadline_at INTEGER, recheck TEXT, recheck_at INTEGER, alert TEXT, pursuit TEXT);
 CREATE INDEX goals_in_order ON goals (created_at, id);
 CREATE INDEX goals_by_status ON goals (status, created_at, id);
 CREATE INDEX goals_by_recheck ON goals (recheck_at) WHERE recheck_at IS NOT NULL;
@@ -349,9 +349,11 @@ CREATE TABLE hook_events (
     decision TEXT,
     payload TEXT NOT NULL,
     at INTEGER NOT NULL
-);
+, hook_id TEXT);
 CREATE INDEX hook_events_by_session ON hook_events (session_id, number);
 CREATE INDEX hook_events_by_time ON hook_events (at);
+-- One that found nobody at the door comes again by another way.
+CREATE UNIQUE INDEX hook_events_by_id ON hook_events (hook_id) WHERE hook_id IS NOT NULL;
 CREATE TABLE breakers (
     agent TEXT PRIMARY KEY,
     state TEXT NOT NULL,
@@ -380,3 +382,81 @@ CREATE TABLE context_usage (
     window INTEGER NOT NULL,
     at INTEGER NOT NULL
 );
+
+-- What is remembered, and the index of its words.
+CREATE TABLE facts (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    scope TEXT NOT NULL,
+    text TEXT NOT NULL,
+    text_hash TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    source TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    valid_until INTEGER,
+    successor TEXT,
+    superseded_at INTEGER
+);
+CREATE INDEX facts_by_scope ON facts (scope, text_hash);
+CREATE VIRTUAL TABLE facts_fts USING fts5 (
+    text, tags, content = 'facts', content_rowid = 'number', tokenize = 'porter unicode61 remove_diacritics 2'
+);
+
+-- The handing over of sessions' work to other agents: the record as JSON, and what it is selected by.
+CREATE TABLE handoffs (
+    id TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    request_key TEXT,
+    open INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX handoffs_by_key ON handoffs (session, request_key);
+CREATE INDEX handoffs_open ON handoffs (created_at) WHERE open;
+
+-- Agents that somebody else has started, known by their hooks: the record as JSON.
+CREATE TABLE discovered (
+    id TEXT PRIMARY KEY,
+    agent_session TEXT NOT NULL UNIQUE,
+    heard_at INTEGER NOT NULL,
+    record TEXT NOT NULL
+);
+
+-- Errors that were captured: a row for all that are equal, without secrets; what was shown of them, under the hash that
+-- consent names; and what was agreed to.
+CREATE TABLE errors (
+    fingerprint TEXT PRIMARY KEY,
+    target TEXT NOT NULL,
+    version TEXT NOT NULL,
+    message TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    location TEXT,
+    os TEXT NOT NULL,
+    arch TEXT NOT NULL,
+    occurrences INTEGER NOT NULL,
+    first_seen_at INTEGER NOT NULL,
+    last_seen_at INTEGER NOT NULL,
+    scrub_changes TEXT NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE INDEX errors_by_time ON errors (last_seen_at, fingerprint);
+CREATE TABLE report_previews (
+    hash TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    destination TEXT,
+    draft TEXT NOT NULL,
+    scrub_changes TEXT NOT NULL,
+    shown_to TEXT NOT NULL,
+    shown_at INTEGER NOT NULL
+);
+CREATE INDEX report_previews_by_error ON report_previews (fingerprint, shown_at);
+CREATE TABLE report_filings (
+    id TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    preview TEXT NOT NULL,
+    state TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    begun_at INTEGER NOT NULL,
+    issue TEXT
+);
+CREATE INDEX report_filings_by_time ON report_filings (begun_at);

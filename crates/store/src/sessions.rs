@@ -94,6 +94,24 @@ impl Store {
         .await
     }
 
+    /// Counts the sessions of each state that some are in.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn sessions_by_state(&self) -> Result<Vec<(SessionState, u64)>, ReadError> {
+        self.read(|snapshot| {
+            snapshot.select("SELECT state, count(*) FROM sessions GROUP BY state", (), |row| {
+                let text: String = row.get(0)?;
+                let state = SessionState::parse(&text);
+                Ok((
+                    state.ok_or_else(|| ReadError::unreadable("sessions.state", &text))?,
+                    unsigned(row.get(1)?),
+                ))
+            })
+        })
+        .await
+    }
+
     /// Gives sessions, the newest first.
     ///
     /// # Errors

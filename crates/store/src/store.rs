@@ -1,5 +1,6 @@
 //! The store as the rest of the program holds it: opened once, cloned freely, closed in good order.
 
+use crate::commits::CommitMeters;
 use crate::dialect;
 use crate::fault::{CommitHook, Faults};
 use crate::journal;
@@ -153,6 +154,7 @@ struct Inner {
     committed: watch::Receiver<i64>,
     health: Arc<Mutex<Health>>,
     waiting: Waiting,
+    commits: CommitMeters,
     path: PathBuf,
 }
 
@@ -175,7 +177,10 @@ impl Store {
         let (commands, queue) = mpsc::channel(options.queue_len_max.max(1));
         let readers = Arc::new(ReaderPool::new(&path, options.readers));
         let faults = Faults::new(options.commit_hook);
-        let writer = Writer::new(db, last_seq, committed_tx, Arc::clone(&health)).with_faults(faults);
+        let commits = CommitMeters::default();
+        let writer = Writer::new(db, last_seq, committed_tx, Arc::clone(&health))
+            .with_faults(faults)
+            .with_meters(commits.clone());
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(queue))
@@ -187,6 +192,7 @@ impl Store {
             committed,
             health,
             waiting: Waiting::default(),
+            commits,
             path,
         };
         Ok(Store { inner: Arc::new(inner) })
@@ -221,6 +227,11 @@ impl Store {
     /// Gives how many writes wait for the writer.
     pub fn queue_len(&self) -> usize {
         self.inner.commands.as_ref().map_or(0, |commands| commands.max_capacity() - commands.capacity())
+    }
+
+    /// Gives how long commits take and how much they hold.
+    pub fn commits(&self) -> &CommitMeters {
+        &self.inner.commits
     }
 
     /// Gives how large the store's files are; one that cannot be looked at counts as empty.

@@ -263,15 +263,67 @@ impl Store {
     /// # Errors
     /// [`ReadError`]
     pub async fn run_usage(&self, run_id: &RunId) -> Result<Option<Usage>, ReadError> {
+        let used = self.run_usages(run_id).await?;
+        Ok(used.into_iter().map(|(_, usage)| usage).reduce(Usage::and))
+    }
+
+    /// Gives what the model of each turn of a run used, as far as it said, with the name of the turn's agent.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn run_usages(&self, run_id: &RunId) -> Result<Vec<(String, Usage)>, ReadError> {
         let run_id = run_id.clone();
         self.read(move |snapshot| {
-            let Some(number) = snapshot.run_number(&run_id)? else { return Ok(None) };
-            let sql =
-                "SELECT usage FROM turns WHERE key >= ?1 AND key < ?2 AND usage IS NOT NULL ORDER BY key";
+            let Some(number) = snapshot.run_number(&run_id)? else { return Ok(Vec::new()) };
+            let sql = "SELECT name, usage FROM turns WHERE key >= ?1 AND key < ?2 AND usage IS NOT NULL ORDER BY key";
             let keys = (number << INDEX_BITS, (number + 1) << INDEX_BITS);
-            let used =
-                snapshot.select(sql, keys, |row| snapshot.json::<Usage>("turns.usage", row.get(0)?))?;
-            Ok(used.into_iter().flatten().reduce(Usage::and))
+            snapshot.select(sql, keys, |row| {
+                let used = snapshot.json::<Usage>("turns.usage", row.get(1)?)?;
+                Ok((row.get(0)?, used.unwrap_or_default()))
+            })
+        })
+        .await
+    }
+
+    /// Gives the turn of the step that a tool call belongs to.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn step_turn_before(
+        &self,
+        run_id: &RunId,
+        call: &TurnRecord,
+    ) -> Result<Option<u64>, ReadError> {
+        let (run_id, index) = (run_id.clone(), call.index);
+        let (path, attempt) = (call.path.as_str().to_owned(), call.attempt);
+        self.read(move |snapshot| {
+            let Some(number) = snapshot.run_number(&run_id)? else { return Ok(None) };
+            let Some(key) = turn_key(number, index) else { return Ok(None) };
+            let sql = "SELECT key FROM turns WHERE key >= ?1 AND key < ?2 AND kind = 'step' AND path = ?3 \
+                       AND attempt = ?4 ORDER BY key DESC LIMIT 1";
+            let params = (number << INDEX_BITS, key, path, attempt);
+            Ok(snapshot.select(sql, params, |row| Ok(index_of_key(row.get(0)?)))?.pop())
+        })
+        .await
+    }
+
+    /// Gives the turn of an agent's step that had begun last at an instant.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn step_turn_at(
+        &self,
+        run_id: &RunId,
+        agent: &str,
+        at: Timestamp,
+    ) -> Result<Option<u64>, ReadError> {
+        let (run_id, agent) = (run_id.clone(), agent.to_owned());
+        self.read(move |snapshot| {
+            let Some(number) = snapshot.run_number(&run_id)? else { return Ok(None) };
+            let sql = "SELECT key FROM turns WHERE key >= ?1 AND key < ?2 AND kind = 'step' AND name = ?3 \
+                       AND started_at <= ?4 ORDER BY key DESC LIMIT 1";
+            let params = (number << INDEX_BITS, (number + 1) << INDEX_BITS, agent, at.unix_ms());
+            Ok(snapshot.select(sql, params, |row| Ok(index_of_key(row.get(0)?)))?.pop())
         })
         .await
     }

@@ -21,6 +21,20 @@ pub struct Write {
     statements: Vec<Statement>,
     /// The runs whose owner it changes.
     refenced: Vec<RunId>,
+    /// What is to be left of what it removes.
+    residue: Residue,
+}
+
+/// What may be left in the files of what a write removes or moves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Residue {
+    /// Whatever nobody has written over yet.
+    #[default]
+    Any,
+    /// Nothing in the pages that are free; the log has its pages as they were.
+    InTheLog,
+    /// Nothing.
+    None,
 }
 
 /// Whose run it must still be when the write is applied.
@@ -198,6 +212,7 @@ impl Write {
         self.drafts.extend(other.drafts);
         self.statements.extend(other.statements);
         self.refenced.extend(other.refenced);
+        self.residue = self.residue.max(other.residue);
         self
     }
 
@@ -220,6 +235,17 @@ impl Write {
     pub(crate) fn refence(&mut self, run_id: &RunId) -> &mut Self {
         self.refenced.push(run_id.clone());
         self
+    }
+
+    /// Says what is to be left in the files of what the write removes; the least of what is said holds.
+    pub(crate) fn leave(&mut self, residue: Residue) -> &mut Self {
+        self.residue = self.residue.max(residue);
+        self
+    }
+
+    /// Gives what is to be left in the files of what the write removes.
+    pub(crate) fn residue(&self) -> Residue {
+        self.residue
     }
 
     /// Gives the statements in order.

@@ -5,10 +5,11 @@
 //! `dialect.rs`).
 
 use crate::batch::{self, Ledger};
+use crate::commits::CommitMeters;
 use crate::dialect;
 use crate::fault::Faults;
 use crate::store::{Health, WriteFailure};
-use crate::write::{Committed, Write, WriteError};
+use crate::write::{Committed, Residue, Write, WriteError};
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -61,8 +62,11 @@ pub(crate) struct Writer {
     committed: watch::Sender<i64>,
     health: Arc<Mutex<Health>>,
     log: Log,
+    /// Whether the log still holds what was to be removed from the files.
+    log_to_wipe: bool,
     refused: u64,
     faults: Faults,
+    meters: CommitMeters,
 }
 
 /// Whether the log can be written to as it is.
@@ -86,14 +90,21 @@ impl Writer {
             committed,
             health,
             log: Log::Good,
+            log_to_wipe: false,
             refused: 0,
             faults: Faults::default(),
+            meters: CommitMeters::default(),
         }
     }
 
     /// Lets a trial's faults befall the commits.
     pub(crate) fn with_faults(self, faults: Faults) -> Self {
         Writer { faults, ..self }
+    }
+
+    /// Counts commits in these.
+    pub(crate) fn with_meters(self, meters: CommitMeters) -> Self {
+        Writer { meters, ..self }
     }
 
     /// Serves the queue until it is closed.
@@ -146,7 +157,24 @@ impl Writer {
                 Received::Nothing => self.head_catch_up(),
             }
         }
+        while self.log_to_wipe {
+            match receive_within(queue, IDLE) {
+                Received::Command(command) => return Some(command),
+                Received::Closed => return None,
+                Received::Nothing => self.log_wipe(),
+            }
+        }
         queue.blocking_recv()
+    }
+
+    /// Empties the log, which still holds pages as they were; a reader of an old snapshot keeps it from doing so, and
+    /// then it is tried again.
+    fn log_wipe(&mut self) {
+        let emptied = dialect::checkpoint(&self.db);
+        self.log_to_wipe = matches!(emptied, Ok(dialect::Checkpoint::Blocked));
+        if let Err(error) = emptied {
+            tracing::warn!(%error, "the log of the store holds what was removed until it is written over");
+        }
     }
 
     /// Brings the head up; when that fails it is tried again after the next write.
@@ -200,8 +228,14 @@ impl Writer {
             self.log = Log::Good;
         }
         let fault = self.faults.before()?;
+        let began = Instant::now();
         let answers = batch::commit(&self.db, &mut self.ledger, entries)?;
+        self.meters.committed(entries.len(), began.elapsed());
         self.faults.after(fault)?;
+        let wiped = |(entry, answer): (&&Write, &Answer)| entry.residue() == Residue::None && answer.is_ok();
+        if entries.iter().zip(&answers).any(wiped) {
+            self.log_wipe();
+        }
         if answers.iter().any(Result::is_ok) {
             self.went_through();
         }

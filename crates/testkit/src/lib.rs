@@ -8,12 +8,14 @@
 //! crate that this one depends on would see a second copy of its own types.
 
 pub mod environment;
+pub mod github;
 pub mod home;
 pub mod repository;
 pub mod task;
 pub mod test_env;
 pub mod trial;
 
+pub use github::FakeGithub;
 pub use home::Home;
 pub use repository::{Repository, SNAPSHOT_REF};
 pub use task::{json, owner, run, start, task, turns, until};

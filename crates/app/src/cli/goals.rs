@@ -2,16 +2,17 @@
 
 use super::{ids, print};
 use crate::exit::Failure;
-use crate::progress::visible;
+use crate::progress::{cost, visible};
 use adjutant_protocol::http::{
     CriterionParams, CriterionView, EvidenceParams, GoalParams, GoalStatusParams, GoalView, LinkParams,
-    NoteParams,
+    NoteParams, PursueParams,
 };
 use adjutant_protocol::{Client, ClientError, ErrorCode, ExitCode as Code};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What to do with goals, and how to tell of it.
 #[derive(Debug, Args)]
@@ -63,6 +64,26 @@ pub(crate) enum GoalCommand {
         /// A goal's id, or a part that only one has.
         goal: String,
     },
+    /// Have agents work for a goal until its checks pass, or there is no more to spend.
+    Pursue {
+        /// A goal's id, or a part that only one has.
+        goal: String,
+        /// The profile of the agents.
+        #[arg(long)]
+        agent: Option<String>,
+        /// How they are hosted: tmux, pty, acp or headless.
+        #[arg(long)]
+        driver: Option<String>,
+        /// How often an agent is told at most.
+        #[arg(long)]
+        attempts: Option<u32>,
+        /// Wait for the end, and fail when the goal is not reached.
+        #[arg(long)]
+        watch: bool,
+        /// Give the pursuit up.
+        #[arg(long, conflicts_with_all = ["agent", "driver", "attempts", "watch"])]
+        stop: bool,
+    },
     /// Call a goal done, when fresh evidence proves it.
     Close {
         /// A goal's id, or a part that only one has.
@@ -98,6 +119,9 @@ pub(crate) enum GoalCommand {
         reason: Option<String>,
     },
 }
+
+/// A watched goal is looked at so often.
+const WATCH_PAUSE: Duration = Duration::from_millis(500);
 
 /// How a goal is told of.
 #[derive(Debug, Clone, Copy)]
@@ -138,12 +162,29 @@ pub(crate) async fn run(client: &Client, args: GoalArgs) -> Result<Code> {
             }
             return Ok(Code::Ok);
         }
-        GoalCommand::Show { goal } => client.goal(&ids::goal(client, &goal).await?).await?,
+        GoalCommand::Show { goal } => {
+            let goal = client.goal(&ids::goal(client, &goal).await?).await?;
+            tell(&goal, form)?;
+            let cost = cost::with_sessions(&client.goal_cost(&goal.id).await?);
+            return match cost.filter(|_| matches!(form, Form::Text)) {
+                Some(line) => print(&format!("cost        {line}")),
+                None => Ok(Code::Ok),
+            };
+        }
         GoalCommand::Link { goal, run } => {
             let session_id = ids::run(client, &run).await?;
             act(client, &goal, "links", &LinkParams { session_id, task: "linked by hand".to_owned() }).await?
         }
         GoalCommand::Check { goal } => return check(client, &goal, form).await,
+        GoalCommand::Pursue { goal, stop: true, .. } => act(client, &goal, "pursue/stop", &json!({})).await?,
+        GoalCommand::Pursue { goal, agent, driver, attempts, watch, stop: false } => {
+            let params = PursueParams { agent, driver, attempts, ..PursueParams::default() };
+            let goal = act(client, &goal, "pursue", &params).await?;
+            match watch {
+                true => return watched(client, goal, form).await,
+                false => goal,
+            }
+        }
         GoalCommand::Close { goal } => close(client, &goal).await?,
         GoalCommand::SignOff { goal, criterion, person, words } => {
             let (criterion, person, words) = (Some(criterion), Some(person), Some(words));
@@ -184,6 +225,33 @@ async fn check(client: &Client, goal: &str, form: Form) -> Result<Code> {
     let place = place.map_or_else(String::new, |place| format!("they ran in {place}; "));
     let hint = format!("{place}when it is mended: `adjutant goal check {}`", goal.id);
     Err(Failure::new(Code::Failed, message).hinted(hint).into())
+}
+
+/// Tells what happens to a pursued goal until its pursuit is over.
+async fn watched(client: &Client, mut goal: GoalView, form: Form) -> Result<Code> {
+    let mut told = goal.notes.len();
+    loop {
+        if let Form::Text = form {
+            for note in goal.notes.iter().skip(told) {
+                print(&visible(note))?;
+            }
+        }
+        told = goal.notes.len();
+        let pursuit = goal.pursuit.as_ref();
+        if let Some(reached) = pursuit.and_then(|pursuit| pursuit.reached) {
+            let reason = pursuit.and_then(|pursuit| pursuit.reason.clone());
+            tell(&goal, form)?;
+            return match reached {
+                true => Ok(Code::Ok),
+                false => {
+                    let why = reason.unwrap_or_else(|| "it was given up".to_owned());
+                    Err(Failure::new(Code::Failed, format!("the goal is not reached: {why}")).into())
+                }
+            };
+        }
+        tokio::time::sleep(WATCH_PAUSE).await;
+        goal = client.goal(&goal.id).await?;
+    }
 }
 
 /// Closes a goal, or says what would bring it nearer to that.
@@ -266,6 +334,13 @@ pub(crate) fn told(goal: &GoalView) -> Vec<String> {
     }
     for link in &goal.sessions {
         lines.push(format!("  {}  {}", link.session_id, link.state));
+    }
+    if let Some(pursuit) = &goal.pursuit {
+        let why = pursuit.reason.as_deref().map_or_else(String::new, |why| format!(": {}", visible(why)));
+        lines.push(format!(
+            "  pursuit {}, attempt {} of {}{why}",
+            pursuit.state, pursuit.attempt, pursuit.attempts_max
+        ));
     }
     lines
 }

@@ -13,8 +13,14 @@ const LOOK_AT: usize = 1000;
 const RUN_ID_LEN: usize = 36;
 /// A task's id is so long.
 const TASK_ID_LEN: usize = 37;
+/// A fact's id is so long.
+const FACT_ID_LEN: usize = 37;
 /// An issue's id is so long.
 const ISSUE_ID_LEN: usize = 34;
+/// An error's fingerprint is so long.
+const FINGERPRINT_LEN: usize = 64;
+/// So many errors are looked through.
+const ERRORS_MAX: usize = 100;
 
 /// Finds the run that is meant.
 pub(crate) async fn run(client: &Client, given: &str) -> Result<String> {
@@ -106,6 +112,15 @@ pub(crate) async fn issue(client: &Client, given: &str) -> Result<String> {
     pick("issue", given, issues.iter().map(|issue| issue.issue_id.as_str()))
 }
 
+/// Finds the fact that is meant, among those that hold and those that hold no more.
+pub(crate) async fn fact(client: &Client, given: &str) -> Result<String> {
+    if given.len() == FACT_ID_LEN {
+        return Ok(given.to_owned());
+    }
+    let facts = client.memory(&(None, None), true).await?.facts;
+    pick("fact", given, facts.iter().map(|fact| fact.id.as_str()))
+}
+
 /// Finds the session that is meant: a name goes before a part of an id.
 pub(crate) async fn session(client: &Client, given: &str) -> Result<ManagedView> {
     // These would lead to another route.
@@ -119,6 +134,15 @@ pub(crate) async fn session(client: &Client, given: &str) -> Result<ManagedView>
     let id = pick("session", given, sessions.iter().map(|session| session.id.as_str()))?;
     let place = sessions.iter().position(|session| session.id == id).expect("it was picked from these");
     Ok(sessions.swap_remove(place))
+}
+
+/// Finds the error that is meant.
+pub(crate) async fn error(client: &Client, given: &str) -> Result<String> {
+    if given.len() == FINGERPRINT_LEN {
+        return Ok(given.to_owned());
+    }
+    let errors = client.errors(Some(ERRORS_MAX)).await?.errors;
+    pick("error", given, errors.iter().map(|error| error.fingerprint.as_str()))
 }
 
 /// Finds the token that is meant, among those that are good.
@@ -149,6 +173,7 @@ fn list_hint(kind: &str) -> String {
     match kind {
         "goal" => "`adjutant goal list` lists them".to_owned(),
         "task" => "`adjutant show RUN` tells a run's task".to_owned(),
+        "error" => "`adjutant errors` lists them".to_owned(),
         "issue" => "`adjutant issue ls` lists them".to_owned(),
         "session" => "`adjutant session ls` lists them".to_owned(),
         "token" => "`adjutant token ls` lists them".to_owned(),

@@ -90,7 +90,8 @@ pub(crate) async fn show(client: &Client, args: ShowArgs) -> Result<Code> {
     if args.json {
         return print(&serde_json::to_string(&run)?);
     }
-    for (name, value) in rows(&run) {
+    let all = cost::with_sessions(&client.run_cost(&run.id).await?);
+    for (name, value) in rows(&run).into_iter().chain(all.map(|line| ("all in all", line))) {
         print(&format!("{name:<11} {value}"))?;
     }
     Ok(Code::Ok)

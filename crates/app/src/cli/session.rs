@@ -1,6 +1,7 @@
 //! `adjutant session …`: agents that the daemon hosts.
 
 mod attach;
+pub(super) mod handoff;
 mod list;
 mod logs;
 mod new;
@@ -10,6 +11,7 @@ mod several;
 mod show;
 mod words;
 
+pub(super) use new::project_here;
 pub(super) use show::answers;
 pub(super) use words::ago;
 

@@ -2,6 +2,7 @@
 
 use crate::config;
 use crate::daemon::read_if_there;
+use adjutant_model::id::Uuid;
 use adjutant_protocol::ApiError;
 use adjutant_protocol::discovery::{DAEMON_FILE, DaemonFile, TOKEN_FILE};
 use std::io::{self, Read, Write};
@@ -20,6 +21,21 @@ const LOOK_WAIT: Duration = Duration::from_secs(5);
 const DECISION_WAIT: Duration = Duration::from_secs(3500);
 /// An answer is at most so large.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NoAnswer {
+    /// In words.
+    pub(super) why: String,
+    /// Whether the daemon has refused to take what was sent; else it may not have it.
+    pub(super) is_refused: bool,
+}
+
+impl NoAnswer {
+    fn missing(why: impl ToString) -> Self {
+        NoAnswer { why: why.to_string(), is_refused: false }
+    }
+}
 
 /// Where the daemon is, and as whom it is asked.
 #[derive(Debug, Clone)]
@@ -60,27 +76,31 @@ impl Door {
         self.is_ours
     }
 
-    /// Asks and gives the answer's body.
+    /// Asks and gives the answer's body; of a hook that is known by an id it says that.
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) fn ask(&self, body: &[u8], decides: bool) -> Result<String, String> {
+    pub(super) fn ask(&self, body: &[u8], id: Option<Uuid>) -> Result<String, NoAnswer> {
+        let decides = id.is_none();
         let began = Instant::now();
-        let answer = self.apart(self.request(body));
+        let answer = self.apart(self.request(body, id));
         let wait = if decides { LOOK_EVERY } else { STATUS_WAIT };
         loop {
             match answer.recv_timeout(wait) {
                 Ok(answer) => {
-                    return answer.map_err(|error| error.to_string()).and_then(|bytes| read_answer(&bytes));
+                    return answer.map_err(NoAnswer::missing).and_then(|bytes| read_answer(&bytes));
                 }
-                Err(RecvTimeoutError::Disconnected) => return Err("the request was not made".to_owned()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(NoAnswer::missing("the request was not made"));
+                }
                 Err(RecvTimeoutError::Timeout) if !decides => {
-                    return Err("the daemon is slow to answer".to_owned());
+                    return Err(NoAnswer::missing("the daemon is slow to answer"));
                 }
                 Err(RecvTimeoutError::Timeout) if began.elapsed() > DECISION_WAIT => {
-                    return Err(format!("nothing was decided in {} s", DECISION_WAIT.as_secs()));
+                    let waited = DECISION_WAIT.as_secs();
+                    return Err(NoAnswer::missing(format!("nothing was decided in {waited} s")));
                 }
-                Err(RecvTimeoutError::Timeout) => self.look()?,
+                Err(RecvTimeoutError::Timeout) => self.look().map_err(NoAnswer::missing)?,
             }
         }
     }
@@ -95,12 +115,13 @@ impl Door {
         }
     }
 
-    fn request(&self, body: &[u8]) -> Vec<u8> {
+    fn request(&self, body: &[u8], id: Option<Uuid>) -> Vec<u8> {
         let Door { token, session, .. } = self;
         let session =
             session.as_ref().map_or_else(String::new, |id| format!("x-adjutant-session: {}\r\n", plain(id)));
+        let id = id.map_or_else(String::new, |id| format!("x-adjutant-hook: {id}\r\n"));
         let mut request = format!(
-            "POST /v1/hooks HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n{session}\
+            "POST /v1/hooks HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n{session}{id}\
              content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
             plain(token),
             body.len()
@@ -141,15 +162,19 @@ fn plain(text: &str) -> String {
 }
 
 /// Reads the answer's body.
-fn read_answer(answer: &[u8]) -> Result<String, String> {
-    let text = std::str::from_utf8(answer).map_err(|_| "the daemon's answer is no text".to_owned())?;
-    let (head, body) = text.split_once("\r\n\r\n").ok_or("the daemon went away before it answered")?;
+fn read_answer(answer: &[u8]) -> Result<String, NoAnswer> {
+    let text =
+        std::str::from_utf8(answer).map_err(|_| NoAnswer::missing("the daemon's answer is no text"))?;
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .ok_or_else(|| NoAnswer::missing("the daemon went away before it answered"))?;
     let status: u16 = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    match status {
-        200 => Ok(body.to_owned()),
-        status => Err(match serde_json::from_str::<ApiError>(body) {
-            Ok(error) => error.error,
-            Err(_) => format!("the daemon answered with status {status}"),
-        }),
+    if status == 200 {
+        return Ok(body.to_owned());
     }
+    let why = match serde_json::from_str::<ApiError>(body) {
+        Ok(error) => error.error,
+        Err(_) => format!("the daemon answered with status {status}"),
+    };
+    Err(NoAnswer { why, is_refused: (400..500).contains(&status) })
 }

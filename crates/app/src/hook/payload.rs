@@ -49,6 +49,21 @@ impl Payload {
         HookEvent::parse(self.event.as_deref()?)
     }
 
+    /// Gives how large it was, as far as it is known.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Gives what is known of it, with the event's name; nothing when that is not known.
+    pub(super) fn value(&self) -> Option<serde_json::Value> {
+        let whole = self.body().ok().and_then(|body| serde_json::from_slice(&body).ok());
+        if let Some(whole @ serde_json::Value::Object(_)) = whole {
+            return whole.get("hook_event_name").is_some().then_some(whole);
+        }
+        let event = self.event.as_deref()?;
+        Some(serde_json::json!({"hook_event_name": event, "tool_name": self.tool}))
+    }
+
     /// Gives what the daemon is sent; why not when it is not sent.
     pub(super) fn body(&self) -> Result<Cow<'_, [u8]>, String> {
         if self.is_cut {

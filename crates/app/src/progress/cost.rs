@@ -1,6 +1,6 @@
 //! What a run cost, in one line.
 
-use adjutant_protocol::http::{RunView, UsageView};
+use adjutant_protocol::http::{CostView, RunView, UsageView};
 
 /// Says what the models of a run used, as far as its agents said; `None` when none did.
 pub(crate) fn of(run: &RunView) -> Option<String> {
@@ -23,6 +23,21 @@ pub(crate) fn told(usage: &UsageView) -> Option<String> {
     });
     let parts: Vec<String> = [money, tokens, turns, usage.model.clone()].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(" · "))
+}
+
+/// Says what all that was started for something cost; `None` when no session was, or nothing is known.
+pub(crate) fn with_sessions(cost: &CostView) -> Option<String> {
+    let about = if cost.is_estimated { "about " } else { "" };
+    let money = cost.cost_usd.map(|usd| format!("{about}${usd:.4}"));
+    let unpriced = (cost.unpriced_tokens > 0)
+        .then(|| format!("{} tokens whose cost nobody knows", grouped(cost.unpriced_tokens)));
+    let sessions = match cost.sessions {
+        0 => return None,
+        1 => "1 session".to_owned(),
+        sessions => format!("{sessions} sessions"),
+    };
+    let parts: Vec<String> = money.into_iter().chain(unpriced).collect();
+    (!parts.is_empty()).then(|| format!("{} with {sessions}", parts.join(" and ")))
 }
 
 /// Shows a number with its thousands apart.

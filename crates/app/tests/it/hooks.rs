@@ -222,6 +222,42 @@ async fn a_daemon_that_hangs_holds_a_status_event_for_less_than_a_second() {
     assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_status_event_could_not_tell_is_left_in_the_sessions_file_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, file) = (folder.path().join("socket"), folder.path().join("hooks.spool"));
+    let _nobody_accepts = UnixListener::bind(&socket).unwrap();
+    let hook = |socket: &str| {
+        let hook = Hook::default().env("ADJUTANT_SOCKET", socket).env("ADJUTANT_TOKEN", "secret");
+        hook.env("ADJUTANT_SPOOL", file.to_str().unwrap())
+    };
+    let (hangs, gone) = (socket.to_str().unwrap(), "/nonexistent/socket");
+    hook(gone).call(br#"{"hook_event_name":"UserPromptSubmit","prompt":"use ghp_0123456789abcdefghijklmnopqrstuvwxyzAB"}"#).await;
+    hook(hangs).call(br#"{"hook_event_name":"PostToolUse","tool_name":"Bash"}"#).await;
+    denied(&hook(gone).call(&pre_tool_use("Write", json!({}))).await);
+    let huge = json!({"hook_event_name": "Fresh", "x": "y".repeat(9 << 20)}).to_string();
+    hook(gone).call(huge.as_bytes()).await;
+    hook(gone).call(b"nonsense").await;
+    hook(gone).event("Stop").call(b"").await;
+    let daemon = Daemon::start().await;
+    let refused = hook(daemon.home.path("socket").to_str().unwrap());
+    assert_eq!(refused.call(br#"{"hook_event_name":"Stop"}"#).await, Value::Null, "its token is not good");
+    daemon.stop().await;
+
+    let text = std::fs::read_to_string(&file).unwrap();
+    let now = adjutant_engine::clock::now();
+    let read = |line: &str| adjutant_rules::hook::spool::read(line.as_bytes(), now).expect("a line");
+    let names: Vec<String> = text.lines().map(|line| read(line).1.name.to_string()).collect();
+    assert_eq!(names, ["UserPromptSubmit", "PostToolUse", "Fresh", "Stop"]);
+    assert!(!text.contains("ghp_") && text.len() < 10_000, "{text}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let full = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    full.set_len(adjutant_rules::hook::spool::FILE_BYTES_MAX).unwrap();
+    hook(gone).call(br#"{"hook_event_name":"Stop"}"#).await;
+    assert_eq!(full.metadata().unwrap().len(), adjutant_rules::hook::spool::FILE_BYTES_MAX);
+}
+
 #[test]
 fn hooks_are_installed_for_all_agents_of_a_person_and_removed_exactly() {
     let env = TestEnv::new(BINARY);

@@ -6,10 +6,11 @@ use crate::plane::Core;
 use crate::worker::check::{self, CheckPlace};
 use crate::workspaces;
 use adjutant_model::blueprint::{CheckCommand, CheckSpec};
-use adjutant_model::goal::{Evidence, EvidenceSource, Goal};
-use adjutant_model::run::TurnRecord;
+use adjutant_model::goal::{Evidence, EvidenceSource, Goal, GoalLink};
+use adjutant_model::run::{TurnRecord, WorkspaceKind};
 use adjutant_model::{Holder, RunId, SessionId, Timestamp, Value};
 use adjutant_rules::goal::Trees;
+use adjutant_sessions::worktree;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -17,13 +18,14 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) path: PathBuf,
-    /// The linked run or session whose workspace it is.
-    pub(super) link: Option<String>,
+    /// The linked runs and sessions whose work stands there.
+    pub(super) links: Vec<String>,
     /// Whether what is found here is the criteria's evidence: so it is in the workspace that was linked last.
     pub(super) speaks_for_criteria: bool,
 }
 
-/// Gives the workspaces of what is linked, or the project when there is none.
+/// Gives the workspaces of what is linked, or the project when there is none. Work that was proved and merged is looked
+/// at where it was merged to: in the project.
 pub(super) async fn places(core: &Core, goal: &Goal) -> Result<Vec<Place>, EngineError> {
     if goal.acceptance.iter().all(|criterion| criterion.check.is_none()) {
         return Err(EngineError::Conflict {
@@ -33,15 +35,16 @@ pub(super) async fn places(core: &Core, goal: &Goal) -> Result<Vec<Place>, Engin
     }
     let mut places = Vec::new();
     for link in &goal.sessions {
-        let path = place_of(core, &link.session_id).await?;
-        places.extend(path.map(|path| Place {
-            path,
-            link: Some(link.session_id.clone()),
-            speaks_for_criteria: false,
-        }));
+        let Some(path) = work_place(core, goal, link).await? else { continue };
+        let mut links = vec![link.session_id.clone()];
+        // Each directory is looked at once, in the place of the last link to it.
+        if let Some(same) = places.iter().position(|place: &Place| place.path == path) {
+            links.splice(..0, places.remove(same).links);
+        }
+        places.push(Place { path, links, speaks_for_criteria: false });
     }
     if places.is_empty() {
-        places.extend(project(goal).map(|path| Place { path, link: None, speaks_for_criteria: true }));
+        places.extend(project(goal).map(|path| Place { path, links: Vec::new(), speaks_for_criteria: true }));
     }
     match places.last_mut() {
         Some(last) => last.speaks_for_criteria = true,
@@ -55,6 +58,20 @@ pub(super) async fn places(core: &Core, goal: &Goal) -> Result<Vec<Place>, Engin
         }
     }
     Ok(places)
+}
+
+/// Gives where a link's work is looked at: its workspace, until it is proved and stands nowhere else than in the project.
+async fn work_place(core: &Core, goal: &Goal, link: &GoalLink) -> Result<Option<PathBuf>, EngineError> {
+    let own = place_of(core, &link.session_id).await?;
+    let was_proved = link.evidence.as_ref().is_some_and(|evidence| evidence.passed);
+    let (Some(project), true) = (project(goal), was_proved) else { return Ok(own) };
+    let Some(holder) = holder(&link.session_id) else { return Ok(own) };
+    let Some(record) = core.store.workspace_of(&holder).await? else { return Ok(Some(project)) };
+    if record.kind != WorkspaceKind::Worktree || own.is_none() {
+        return Ok(own.or(Some(project)));
+    }
+    let unsaved = worktree::unsaved(&core.git, &record).await.map_err(workspaces::git_refused)?;
+    Ok(if unsaved.is_empty() { Some(project) } else { own })
 }
 
 /// Gives where the criteria are looked at: the workspace that was linked last, or the project.
@@ -73,13 +90,17 @@ fn project(goal: &Goal) -> Option<PathBuf> {
 
 /// Gives the directory of a linked run or session, while it is there.
 pub(super) async fn place_of(core: &Core, session_id: &str) -> Result<Option<PathBuf>, EngineError> {
-    let holder = match (session_id.parse::<SessionId>(), session_id.parse::<RunId>()) {
-        (Ok(id), _) => Holder::Session(id),
-        (Err(_), Ok(id)) => Holder::Run(id),
-        (Err(_), Err(_)) => return Ok(None),
-    };
+    let Some(holder) = holder(session_id) else { return Ok(None) };
     let workspace = core.store.workspace_of(&holder).await?;
     Ok(workspace.map(|workspace| PathBuf::from(workspace.path)).filter(|path| path.is_dir()))
+}
+
+fn holder(session_id: &str) -> Option<Holder> {
+    match (session_id.parse::<SessionId>(), session_id.parse::<RunId>()) {
+        (Ok(id), _) => Some(Holder::Session(id)),
+        (Err(_), Ok(id)) => Some(Holder::Run(id)),
+        (Err(_), Err(_)) => None,
+    }
 }
 
 /// Gives the tree that a directory has, and the directory's name in evidence; nothing outside of git.

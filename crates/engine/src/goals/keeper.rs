@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// How many changes may wait for the keeper before their callers wait.
 const QUEUE_MAX: usize = 256;
@@ -44,6 +44,8 @@ struct Shared {
     shelf: Mutex<Shelf>,
     /// Why the mirror is behind, while it is.
     behind: Mutex<Option<String>>,
+    /// Told when something about a goal that is pursued has changed.
+    pursuits: Mutex<HashMap<GoalId, Arc<Notify>>>,
     /// One at a time checks a goal.
     checking: Mutex<HashMap<GoalId, Arc<Semaphore>>>,
 }
@@ -51,6 +53,10 @@ struct Shared {
 impl Shared {
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pursuits(&self) -> MutexGuard<'_, HashMap<GoalId, Arc<Notify>>> {
+        self.pursuits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn behind(&self) -> MutexGuard<'_, Option<String>> {
@@ -179,6 +185,21 @@ impl Goals {
         }
     }
 
+    /// Gives the goals whose pursuit is open.
+    pub(super) fn pursued(&self) -> Vec<GoalId> {
+        self.shared.shelf().pursued()
+    }
+
+    /// Gives what is told when a goal that is pursued changes.
+    pub(super) fn pursuit_changed(&self, goal_id: &GoalId) -> Arc<Notify> {
+        self.shared.pursuits().entry(goal_id.clone()).or_default().clone()
+    }
+
+    /// Forgets a pursuit that is over.
+    pub(super) fn pursuit_forget(&self, goal_id: &GoalId) {
+        self.shared.pursuits().remove(goal_id);
+    }
+
     /// Waits until nobody else checks a goal; nobody does until what is given is dropped.
     pub(super) async fn checking(&self, goal_id: &GoalId) -> OwnedSemaphorePermit {
         let turn = {
@@ -223,7 +244,7 @@ fn without_secrets(command: GoalCommand) -> GoalCommand {
         GoalCommand::SetStatus { to, reason, trees } => {
             GoalCommand::SetStatus { to, reason: said(reason), trees }
         }
-        command @ (GoalCommand::Follow { .. } | GoalCommand::Rechecked) => command,
+        command @ (GoalCommand::Follow { .. } | GoalCommand::Rechecked | GoalCommand::Pursue(_)) => command,
     }
 }
 
@@ -300,6 +321,9 @@ impl Keeper {
             self.store.write(kept(&goal, events, actor, now)).await?;
             self.shared.shelf().put(&goal);
             *has_changed = true;
+            if let Some(pursuit) = self.shared.pursuits().get(&goal.id) {
+                pursuit.notify_one();
+            }
         }
         Ok(goal)
     }

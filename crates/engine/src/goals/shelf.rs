@@ -21,6 +21,7 @@ struct Kept {
     status: GoalStatus,
     depends_on: Vec<GoalId>,
     follows: Vec<String>,
+    is_pursued: bool,
 }
 
 impl Shelf {
@@ -49,7 +50,12 @@ impl Shelf {
         }
         let line = serde_json::to_vec_pretty(goal).expect("a goal is JSON");
         self.lines.insert((goal.created, goal.id.clone()), line.into());
-        let kept = Kept { status: goal.status, depends_on: goal.depends_on.clone(), follows };
+        let kept = Kept {
+            status: goal.status,
+            depends_on: goal.depends_on.clone(),
+            follows,
+            is_pursued: goal.pursued().is_some(),
+        };
         self.goals.insert(goal.id.clone(), kept);
     }
 
@@ -72,6 +78,11 @@ impl Shelf {
     /// Gives the goals that have such a link.
     pub(super) fn followers(&self, session_id: &str) -> Vec<GoalId> {
         self.followed.get(session_id).into_iter().flatten().cloned().collect()
+    }
+
+    /// Gives the goals whose pursuit is open.
+    pub(super) fn pursued(&self) -> Vec<GoalId> {
+        self.goals.iter().filter(|(_, kept)| kept.is_pursued).map(|(id, _)| id.clone()).collect()
     }
 
     /// Gives every run and session that a link changes with.

@@ -11,17 +11,21 @@ use crate::record;
 use crate::runs::STORE_RETRY;
 use adjutant_model::event::Event;
 use adjutant_model::hook::{HookCall, HookDraft};
+use adjutant_model::id::Uuid;
 use adjutant_model::{SessionId, Timestamp, Value};
 use adjutant_rules::compress::{self, CompressConfig, CompressStats};
 use adjutant_store::{Draft, Write};
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Semaphore, mpsc};
 
 /// So many hooks may wait to be kept.
 const WAITING_MAX: usize = 4096;
 /// So many bytes of payloads may wait to be kept.
 const WAITING_BYTES_MAX: u64 = 64 << 20;
+/// So many ids of hooks are known.
+const RECENT_MAX: usize = 8192;
 /// So many are kept by one write.
 const BATCH_MAX: usize = 256;
 /// The members of a payload that hold what a tool gave.
@@ -35,6 +39,7 @@ pub(crate) struct HookArrival {
     pub(super) size_bytes: u64,
     pub(super) decision: Option<&'static str>,
     pub(super) at: Timestamp,
+    pub(super) hook_id: Option<Uuid>,
 }
 
 /// Where hooks wait to be kept.
@@ -44,6 +49,18 @@ pub(crate) struct Hooks {
     waiting_bytes: AtomicU64,
     lost: AtomicU64,
     saved: CompressTotals,
+    recent: Mutex<Recent>,
+    /// Whoever reads a file that hooks have left something in; one at a time.
+    pub(super) spools: Semaphore,
+    /// Whoever reads the transcript of a discovered session; one at a time.
+    pub(crate) transcripts: Semaphore,
+}
+
+/// The ids of the hooks that came last.
+#[derive(Debug, Default)]
+struct Recent {
+    known: HashSet<Uuid>,
+    order: VecDeque<Uuid>,
 }
 
 /// What compression has left of what it saw, since the plane's start.
@@ -56,8 +73,41 @@ struct CompressTotals {
 impl Hooks {
     pub(crate) fn new() -> (Self, mpsc::Receiver<HookArrival>) {
         let (waiting, arrived) = mpsc::channel(WAITING_MAX);
-        let (waiting_bytes, lost, saved) = (AtomicU64::new(0), AtomicU64::new(0), CompressTotals::default());
-        (Hooks { waiting, waiting_bytes, lost, saved }, arrived)
+        let hooks = Hooks {
+            waiting,
+            waiting_bytes: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            saved: CompressTotals::default(),
+            recent: Mutex::default(),
+            spools: Semaphore::new(1),
+            transcripts: Semaphore::new(1),
+        };
+        (hooks, arrived)
+    }
+
+    /// Tells whether a hook comes for the first time since the plane's start, as far as is known.
+    pub(super) fn is_first(&self, id: Uuid) -> bool {
+        let mut recent = self.recent();
+        let is_first = recent.known.insert(id);
+        if is_first {
+            recent.order.push_back(id);
+        }
+        if recent.order.len() > RECENT_MAX {
+            let oldest = recent.order.pop_front().expect("there are more than none");
+            recent.known.remove(&oldest);
+        }
+        is_first
+    }
+
+    /// Forgets that a hook came: it was not taken after all.
+    pub(super) fn not_taken(&self, id: Uuid) {
+        let mut recent = self.recent();
+        recent.known.remove(&id);
+        recent.order.retain(|known| *known != id);
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a hook; its agent does not wait for it to be kept.
@@ -104,18 +154,30 @@ pub(crate) async fn keep(core: Arc<Core>, mut arrived: mpsc::Receiver<HookArriva
             }
         }
         let bytes: u64 = batch.iter().map(|arrival| arrival.size_bytes).sum();
-        let config = core.settings.compress.clone();
-        // To look for secrets in megabytes takes its time.
-        match tokio::task::spawn_blocking(move || drafted(batch, &config)).await {
-            Ok((write, stats)) => {
-                core.hooks.saved.original_bytes.fetch_add(stats.original_bytes, Ordering::Relaxed);
-                core.hooks.saved.compressed_bytes.fetch_add(stats.compressed_bytes, Ordering::Relaxed);
-                written(&core, write).await;
-            }
+        match ready(&core, batch).await {
+            Ok(write) => written(&core, write).await,
             Err(error) => tracing::error!(%error, "what hooks told could not be made ready to be kept"),
         }
         core.hooks.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
+}
+
+/// Keeps hooks; durable when this returns.
+pub(super) async fn keep_now(core: &Core, batch: Vec<HookArrival>) -> Result<(), EngineError> {
+    let write = ready(core, batch).await?;
+    core.store.write(write).await?;
+    Ok(())
+}
+
+/// Makes ready what is written of hooks. To look for secrets in megabytes takes its time.
+async fn ready(core: &Core, batch: Vec<HookArrival>) -> Result<Write, EngineError> {
+    let config = core.settings.compress.clone();
+    let drafting = tokio::task::spawn_blocking(move || drafted(batch, &config));
+    let (write, stats) =
+        drafting.await.map_err(|_| EngineError::Defect("what makes hooks ready to be kept panicked"))?;
+    core.hooks.saved.original_bytes.fetch_add(stats.original_bytes, Ordering::Relaxed);
+    core.hooks.saved.compressed_bytes.fetch_add(stats.compressed_bytes, Ordering::Relaxed);
+    Ok(write)
 }
 
 async fn written(core: &Core, write: Write) {
@@ -131,7 +193,7 @@ async fn written(core: &Core, write: Write) {
 fn drafted(batch: Vec<HookArrival>, config: &CompressConfig) -> (Write, CompressStats) {
     let (mut write, mut stats) = (Write::default(), CompressStats::default());
     for arrival in batch {
-        let HookArrival { session_id, call, size_bytes, decision, at } = arrival;
+        let HookArrival { session_id, call, size_bytes, decision, at, hook_id } = arrival;
         let tool = call.tool.as_ref().map(|tool| tool.name.to_string());
         let level = config.level_of(tool.as_deref().unwrap_or("unknown"));
         // First without secrets, because half a secret is not recognised any more.
@@ -145,6 +207,7 @@ fn drafted(batch: Vec<HookArrival>, config: &CompressConfig) -> (Write, Compress
         });
         write.hook_event_add(HookDraft {
             session_id,
+            hook_id,
             event,
             tool: tool.map(|tool| record::progress(&tool)),
             size_bytes,

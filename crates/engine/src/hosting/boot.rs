@@ -35,8 +35,10 @@ pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
             // More than may be alive now were alive before: none of them is ended for that.
             core.hosting.place_take(id, usize::MAX)?;
         }
+        // At once: whoever tells it something finds this owner.
+        let mut owners = core.hosting.owners();
         let handle = owner::start(core, entry, terminals.clone());
-        core.hosting.owners().insert(id, handle);
+        owners.insert(id, handle);
         count += 1;
     }
     if count > 0 {

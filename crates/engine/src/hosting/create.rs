@@ -10,6 +10,7 @@ use crate::record;
 use crate::workspaces;
 use adjutant_model::action::Caller;
 use adjutant_model::event::Event;
+use adjutant_model::profile::AgentProfile;
 use adjutant_model::session::{DriverKind, ModelTier, NewSession, Session, SessionBudget, SessionSource};
 use adjutant_model::{GoalId, RunId, SessionId};
 use adjutant_rules::profile;
@@ -93,7 +94,7 @@ pub(crate) async fn create(
     if let Some(goal_id) = &session.goal_id {
         goals::link_check(core, goal_id, Some(&session.task)).await?;
     }
-    core.hosting.place_take(session.id, core.settings.sessions_alive_max)?;
+    core.hosting.place_take(session.id, core.live().sessions_alive_max)?;
     let entry = match keep(core, caller, &mut session).await {
         Ok(()) => SessionEntry { session: session.clone(), revision: 1 },
         Err(error) => {
@@ -109,9 +110,7 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
     let task = params.task.trim();
     task_check(task)?;
     let name = params.agent.as_deref().unwrap_or(AGENT_DEFAULT);
-    let found = agents::find(core, name)?;
-    let usable = core.hosting.drivers.usable();
-    let driver = profile::choose_driver(&found, params.driver, &usable).map_err(EngineError::invalid)?.driver;
+    let (found, driver) = driver_check(core, name, params.driver)?;
     budget_check(&params.budget)?;
     model_check(params.model.as_deref())?;
     let (depth, parent_goal) = match params.parent {
@@ -125,6 +124,7 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
         return Err(EngineError::Forbidden(format!("sessions start sessions at most {DEPTH_MAX} deep")));
     }
     let (source, place) = source(core, &params).await?;
+    let default_model = params.tier.is_none().then(|| core.live().sessions_default_model.clone()).flatten();
     let now = clock::now();
     let hint = params.name_hint.as_deref().filter(|hint| !hint.trim().is_empty());
     let new = NewSession {
@@ -141,12 +141,24 @@ async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineEr
         plays: params.step.map(|step| step.plays),
         depth,
         tier: params.tier,
-        model: params.model,
+        model: params.model.or(default_model),
         goal_id: params.goal_id.or(parent_goal),
         is_trusted: params.is_trusted,
         budget: params.budget,
         ..Session::new(new, now)
     })
+}
+
+/// Finds the profile of an agent and how it would be hosted; refuses one that cannot be.
+pub(crate) fn driver_check(
+    core: &Core,
+    agent: &str,
+    wanted: Option<DriverKind>,
+) -> Result<(Arc<AgentProfile>, DriverKind), EngineError> {
+    let found = agents::find(core, agent)?;
+    let usable = core.hosting.drivers.usable();
+    let driver = profile::choose_driver(&found, wanted, &usable).map_err(EngineError::invalid)?.driver;
+    Ok((found, driver))
 }
 
 /// Refuses a task that says nothing, or too much.

@@ -3,6 +3,7 @@
 use super::{HostParams, perform};
 use crate::agents;
 use crate::approvals::Face;
+use crate::cost::{self, Cost};
 use crate::delegations;
 use crate::error::EngineError;
 use crate::inbox::{self, Inbox};
@@ -25,6 +26,8 @@ pub struct Managed {
     pub session: Session,
     /// Its workspace, while that is there.
     pub workspace: Option<WorkspaceRecord>,
+    /// What it cost, as far as that is known.
+    pub cost: Option<Cost>,
     /// How a person attaches to its terminal, word by word.
     pub attach_command: Option<Vec<String>>,
 }
@@ -175,6 +178,7 @@ impl Plane {
     fn whole(&self, session: Session, workspace: Option<WorkspaceRecord>) -> Managed {
         let attach_command =
             session.handle.as_ref().and_then(|handle| perform::attach_command(&self.core, handle));
-        Managed { session, workspace, attach_command }
+        let cost = cost::of_session(&self.core, &session);
+        Managed { session, workspace, cost, attach_command }
     }
 }

@@ -57,6 +57,7 @@ pub(super) fn start(
         effects: JoinSet::new(),
         reads_usage: false,
         look_pause: None,
+        resumes_itself: false,
         is_kept: true,
         is_lost: false,
     };
@@ -91,6 +92,8 @@ struct Owner {
     reads_usage: bool,
     /// How long was waited until the agent was looked for again, while it is out of reach.
     look_pause: Option<Duration>,
+    /// Whether its agent is being started again without anybody's asking.
+    resumes_itself: bool,
     /// Whether the store has all that is known, the time of the last signal included.
     is_kept: bool,
     /// Whether the store will not take what this owner knows; the next one reads what the store has.
@@ -137,7 +140,11 @@ impl Owner {
                 let answer = self.command(command).await;
                 drop(reply.send(answer));
             }
-            SessionMail::Signals(signals) => self.signals(Some(signals)).await,
+            SessionMail::Signals(signals, reply) => {
+                self.signals(Some(signals)).await;
+                let kept = if self.is_lost { Err(EngineError::Stopping) } else { Ok(()) };
+                drop(reply.map(|reply| reply.send(kept)));
+            }
             SessionMail::Send(text, reply) => self.tell(text, reply).await,
             SessionMail::Answer { ask_id, answer, reply } => {
                 let answered = self.answer(ask_id, answer).await;
@@ -163,7 +170,7 @@ impl Owner {
 
     async fn command(&mut self, command: SessionCommand) -> Result<Session, EngineError> {
         if command == SessionCommand::Resume {
-            self.core.hosting.place_take(self.session.id, self.core.settings.sessions_alive_max)?;
+            self.core.hosting.place_take(self.session.id, self.core.live().sessions_alive_max)?;
         }
         let taken = self.take(vec![SessionEvent::Command(command)]).await;
         self.place_keep();
@@ -255,11 +262,15 @@ impl Owner {
         let may_have_used = signals.iter().any(|signal| {
             matches!(signal.what, AgentSignal::ToolEnded { .. } | AgentSignal::TurnEnded { .. })
         });
+        let is_quiet = signals.iter().any(|signal| matches!(signal.what, AgentSignal::Quiet { .. }));
         let events =
             signals.into_iter().map(|signal| SessionEvent::Signal(without_secrets(signal))).collect();
         drop(self.take(events).await);
         if may_have_used {
             self.read_usage();
+        }
+        if is_quiet {
+            self.effects.spawn(perform::unheard(self.core.clone(), self.session.clone()));
         }
     }
 
@@ -368,9 +379,10 @@ impl Owner {
     /// Of a command that is refused; nothing changed then. What cannot be kept is not performed.
     async fn take(&mut self, events: Vec<SessionEvent>) -> Result<(), EngineError> {
         let now = clock::now();
-        let rules = SessionRules { auto_resume: self.core.settings.sessions_auto_resume };
+        let rules = SessionRules { auto_resume: self.core.live().sessions_auto_resume };
         let (mut effects, mut notes, mut is_durable) = (Vec::new(), Vec::new(), false);
         let before = self.session.clone();
+        let is_commanded = events.iter().any(|event| matches!(event, SessionEvent::Command(_)));
         for event in events {
             match session::step(&self.session, event, rules, now) {
                 Ok(Stepped { session, effects: more, notes: said, is_durable: changed }) => {
@@ -393,12 +405,28 @@ impl Owner {
         } else {
             self.is_kept = false;
         }
+        self.resumes_count(&before, is_commanded);
         if self.session.handle.is_none() && session::pending(&self.session) != Some(SessionEffect::End) {
             self.let_go();
         }
         self.place_keep();
         self.perform(effects);
         Ok(())
+    }
+
+    /// Counts the starts that nobody has asked for.
+    fn resumes_count(&mut self, before: &Session, is_commanded: bool) {
+        let launches = |session: &Session| session.phase == SessionPhase::Launching;
+        if launches(&self.session) == launches(before) {
+            return;
+        }
+        if launches(&self.session) {
+            self.resumes_itself = !is_commanded && before.launches > 0;
+        } else if std::mem::take(&mut self.resumes_itself) {
+            let meters = &self.core.meters;
+            let is_there = self.session.phase == SessionPhase::Running;
+            if is_there { &meters.auto_resumed } else { &meters.resume_failures }.inc();
+        }
     }
 
     /// Keeps the session, however long the disk refuses it.
@@ -492,7 +520,7 @@ async fn next_signals(signals: &mut Option<mpsc::Receiver<Signal>>) -> Option<Ve
 }
 
 /// What an agent says may hold secrets; what is kept does not.
-fn without_secrets(signal: Signal) -> Signal {
+pub(crate) fn without_secrets(signal: Signal) -> Signal {
     let what = match signal.what {
         AgentSignal::Asked(mut question) => {
             question.text = record::text(&question.text);

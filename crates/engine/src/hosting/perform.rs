@@ -7,6 +7,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::faults::{EffectFault, EffectKey};
 use crate::goals;
+use crate::hooks::spool;
 use crate::identity;
 use crate::plane::Core;
 use crate::runs::STORE_RETRY;
@@ -16,7 +17,7 @@ use adjutant_model::event::Event;
 use adjutant_model::profile::{Fillings, HookFlavour, PromptDelivery};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{
-    AgentExit, AgentQuestion, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session,
+    Activity, AgentExit, AgentQuestion, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session,
     SessionUsage, Signal, SignalSource,
 };
 use adjutant_model::{SessionId, TokenId};
@@ -256,6 +257,8 @@ pub(super) async fn adopt(
     session: Session,
     terminals: Option<Arc<Vec<Terminal>>>,
 ) -> Performed {
+    // What it told while nobody was there: whether it works decides what its end means.
+    spool::take(&core, session.id).await;
     let Some(handle) = session.handle.clone() else { return Performed::Event(vanished()) };
     match found(&core, &session, handle, terminals.as_deref().map(Vec::as_slice)).await {
         Ok(Adopted::Living(Hosted { agent, signals })) => {
@@ -299,14 +302,35 @@ fn exited(exit: AgentExit) -> SessionEvent {
     SessionEvent::Signal(Signal::new(SignalSource::Process, "found at the daemon's start", what))
 }
 
+fn flavour_of(core: &Core, session: &Session) -> Option<TranscriptFlavour> {
+    match agents::find(core, &session.agent).map(|profile| profile.hooks) {
+        Ok(HookFlavour::Claude) => Some(TranscriptFlavour::Claude),
+        Ok(HookFlavour::Codex) => Some(TranscriptFlavour::Codex),
+        Ok(HookFlavour::None) | Err(_) => None,
+    }
+}
+
+/// Looks for what an agent's hooks should have told, now that its terminal has become quiet: in what they have left, and
+/// when there is nothing and the agent should work, in its transcript, which says when its turn has ended.
+pub(super) async fn unheard(core: Arc<Core>, session: Session) -> Performed {
+    let should_work = session.activity.activity == Activity::Working;
+    if spool::take(&core, session.id).await > 0 || !should_work {
+        return Performed::Nothing;
+    }
+    let Some((path, flavour)) = session.transcript.clone().zip(flavour_of(&core, &session)) else {
+        return Performed::Nothing;
+    };
+    let reading = tokio::task::spawn_blocking(move || transcript::turn_ended(Path::new(&path), flavour));
+    let Ok(Ok(Some(at))) = reading.await else { return Performed::Nothing };
+    let what = AgentSignal::TurnEnded { text: None, error: None };
+    let signal = Signal::new(SignalSource::Hook, "its transcript, as no hook told", what);
+    Performed::Event(SessionEvent::Signal(signal.at(at)))
+}
+
 /// Reads what the agent's transcript has grown by; that is how agents in terminals tell what they use.
 pub(super) async fn usage(core: Arc<Core>, session: Session) -> Performed {
     let Some(path) = session.transcript.clone() else { return Performed::Used(None) };
-    let flavour = match agents::find(&core, &session.agent).map(|profile| profile.hooks) {
-        Ok(HookFlavour::Claude) => TranscriptFlavour::Claude,
-        Ok(HookFlavour::Codex) => TranscriptFlavour::Codex,
-        Ok(HookFlavour::None) | Err(_) => return Performed::Used(None),
-    };
+    let Some(flavour) = flavour_of(&core, &session) else { return Performed::Used(None) };
     let Ok(folder) = folder(&core, session.id) else { return Performed::Used(None) };
     let read =
         tokio::task::spawn_blocking(move || transcript::read_on(&folder, Path::new(&path), flavour)).await;
@@ -451,6 +475,7 @@ async fn environment_of(
         ("ADJUTANT_SESSION".to_owned(), session.id.to_string()),
         ("ADJUTANT_TOKEN".to_owned(), secret.reveal().to_owned()),
         ("ADJUTANT_WORKSPACE".to_owned(), spec.cwd.to_string_lossy().into_owned()),
+        ("ADJUTANT_SPOOL".to_owned(), spool::file_in(&spec.folder).to_string_lossy().into_owned()),
         ("ADJUTANT_HOOK_UNREACHABLE".to_owned(), profile.on_unreachable.as_str().to_owned()),
         ("ADJUTANT_HOOK_READ_ONLY".to_owned(), profile.tools_read_only.join(",")),
     ]);
@@ -466,9 +491,14 @@ async fn environment_of(
     Ok((token.id, environment(&allowed, core.settings.env.iter().cloned(), &extra)))
 }
 
+/// Gives the path of a session's own folder.
+pub(crate) fn folder_of(core: &Core, id: SessionId) -> PathBuf {
+    core.settings.folder.join("sessions").join(id.to_string())
+}
+
 /// Gives a session's own folder; it is there then.
 fn folder(core: &Core, id: SessionId) -> Result<PathBuf, EngineError> {
-    let folder = core.settings.folder.join("sessions").join(id.to_string());
+    let folder = folder_of(core, id);
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     made.map_err(|error| EngineError::Workspace {
         message: format!("the session's folder {} could not be made: {error}", folder.display()),

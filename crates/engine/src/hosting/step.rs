@@ -5,6 +5,7 @@
 //! that was started for it, and its end in its record. When the step is over the agent is not there any more.
 
 use super::{HostParams, SessionCommand, StepOrigin, command, create, seen_until};
+use crate::cost;
 use crate::dispatch::{self, StepJob};
 use crate::error::EngineError;
 use crate::plane::Core;
@@ -52,7 +53,7 @@ pub(crate) async fn perform(
         KeepSession::Never => false,
     };
     let session = put_away(core, session, keeps).await;
-    let used = usage(&session);
+    let used = usage(core, &session);
     let value = |text: Option<String>| {
         Value::object([
             ("text", text.map_or(Value::Null, Value::from)),
@@ -123,7 +124,7 @@ async fn left(core: &Arc<Core>, id: SessionId) -> Performed {
     }
     let session = super::get(core, id).await;
     let used = match session {
-        Ok(session) => usage(&put_away(core, session, true).await),
+        Ok(session) => usage(core, &put_away(core, session, true).await),
         Err(_) => Usage::default(),
     };
     let outcome = failed(ErrorClass::Gone, "cancelled".to_owned(), None);
@@ -148,7 +149,7 @@ async fn put_away(core: &Arc<Core>, session: Session, keeps: bool) -> Session {
     }
 }
 
-fn usage(session: &Session) -> Usage {
+fn usage(core: &Core, session: &Session) -> Usage {
     let used = &session.usage;
     if *used == SessionUsage::default() {
         return Usage::default();
@@ -158,7 +159,7 @@ fn usage(session: &Session) -> Usage {
         input_tokens: Some(used.input_tokens),
         output_tokens: Some(used.output_tokens),
         num_turns: Some(session.turns),
-        cost_usd: used.cost_usd,
+        cost_usd: cost::of_session(core, session).map(|cost| cost.usd),
     }
 }
 

@@ -383,7 +383,7 @@ impl Owner {
             linked: &self.linked,
             run: &self.run,
             operators: self.operators.as_ref(),
-            approval_ms: self.core.settings.approval_ms,
+            approval_ms: self.core.live().approval_ms,
         };
         let mut turn = Transition::new(&self.run.id, now, &mut self.state, &mut self.turns, write);
         turn.start_again(std::mem::take(&mut self.unbegun), &gate);
@@ -398,11 +398,12 @@ impl Owner {
         }
         let mut follows = turn.done();
         let changed = self.settle_status(&mut follows, now);
-        let Follows { write, dispatches, aborted, timers, asked, yielded, end: _ } = follows;
+        let Follows { write, dispatches, aborted, timers, asked, settled, yielded, end: _ } = follows;
         if !write.is_empty() && self.keep(write).await == Next::Leave {
             // The state has gone ahead of the store, and is not looked at again.
             return Next::Leave;
         }
+        self.core.meters.steps_settled(&settled);
         if let Some(changed) = changed {
             self.run = changed;
             goals::told(&self.core, self.run.id.as_str());

@@ -71,6 +71,8 @@ pub(super) struct Follows {
     pub(super) timers: Vec<Timer>,
     /// Questions whose approvals this write raises.
     pub(super) asked: Vec<Asked>,
+    /// How steps have ended that settle with this write.
+    pub(super) settled: Vec<TurnStatus>,
     /// Whether the machine asked to be resumed.
     pub(super) yielded: bool,
     pub(super) end: Option<FlowEnd>,
@@ -282,6 +284,7 @@ impl<'a> Transition<'a> {
                 (TurnStatus::Failed, Some(failure.class), None)
             }
         };
+        self.follows.settled.push(status);
         Some(FlowInput::Settled { turn, path: path.clone(), attempt, status, class, output_hash })
     }
 

@@ -77,7 +77,7 @@ pub(crate) async fn usage(core: &Core) -> Result<UsageInfo, EngineError> {
     }
     let of_workspaces = workspaces.iter().map(|workspace| workspace.bytes);
     let bytes = of_workspaces.chain(repositories.iter().map(|repository| repository.bytes)).sum();
-    let bytes_max = core.settings.workspace_bytes_max;
+    let bytes_max = core.live().workspace_bytes_max;
     Ok(UsageInfo { workspaces, repositories, snapshots, bytes, bytes_max })
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn repositories_folder(core: &Core) -> PathBuf {
 
 /// Refuses new work when the workspaces take more room than they may.
 pub(crate) async fn check_room(core: &Core) -> Result<(), EngineError> {
-    let Some(bytes_max) = core.settings.workspace_bytes_max else { return Ok(()) };
+    let Some(bytes_max) = core.live().workspace_bytes_max else { return Ok(()) };
     let bytes = bytes_taken(core).await;
     if bytes <= bytes_max {
         return Ok(());
@@ -111,7 +111,7 @@ async fn bytes_taken(core: &Core) -> u64 {
 
 /// Removes workspaces and artefacts that nobody needs any more; gives how many things went.
 pub(crate) async fn collect(core: Arc<Core>) -> Result<u64, EngineError> {
-    let is_full = match core.settings.workspace_bytes_max {
+    let is_full = match core.live().workspace_bytes_max {
         Some(bytes_max) => bytes_taken(&core).await > bytes_max,
         None => false,
     };
@@ -122,9 +122,9 @@ pub(crate) async fn collect(core: Arc<Core>) -> Result<u64, EngineError> {
         }
         let Some(ended_at) = left_at(&core, &entry.holder).await? else { continue };
         let ended_ms = now.ms_since(ended_at);
-        if is_full || ended_ms >= core.settings.workspace_keep_ms {
+        if is_full || ended_ms >= core.live().workspace_keep_ms {
             acted += u64::from(remove_saved(&core, &entry).await?);
-        } else if ended_ms >= core.settings.workspace_artefacts_ms {
+        } else if ended_ms >= core.live().workspace_artefacts_ms {
             acted += u64::from(clear(&core, &entry).await?);
         }
     }

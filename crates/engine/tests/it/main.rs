@@ -6,7 +6,9 @@ mod goals;
 mod hosting;
 mod places;
 mod recovery;
+mod reports;
 mod runs;
+mod telemetry;
 mod workers;
 
 mod worker_check;

@@ -105,12 +105,54 @@ pub struct GoalView {
     pub recheck: Option<RecheckView>,
     /// What a person should look at.
     pub alert: Option<GoalAlertView>,
+    /// How it is pursued, or was last.
+    #[serde(default)]
+    pub pursuit: Option<PursuitView>,
     /// What people said, the oldest first.
     pub notes: Vec<String>,
     /// When it was made, RFC 3339.
     pub created: String,
     /// When it last changed, RFC 3339.
     pub updated: String,
+}
+
+/// How a goal is pursued: sessions work for it until its checks pass, or there is no more to spend.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PursuitView {
+    /// `launching`, `working`, `checking`, `telling`, `ending` or `ended`.
+    pub state: String,
+    /// Whether it was reached, once it is over.
+    pub reached: Option<bool>,
+    /// Why it was given up.
+    pub reason: Option<String>,
+    /// The profile of its agents.
+    pub agent: String,
+    /// How often an agent was told.
+    pub attempt: u32,
+    /// How often one is told at most.
+    pub attempts_max: u32,
+    /// All sessions that were ever begun for the goal; the last one is at work.
+    pub sessions: Vec<String>,
+    /// When it was asked for, RFC 3339.
+    pub started_at: String,
+}
+
+/// How a goal is to be pursued.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PursueParams {
+    /// The profile of its agents; `claude` when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// How they are hosted: `tmux`, `pty`, `acp` or `headless`; the profile's first when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// Their model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// How often an agent is told at most, 1 to 20; 3 when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
 }
 
 /// When the checks of a goal are run again by themselves.

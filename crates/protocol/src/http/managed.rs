@@ -4,6 +4,48 @@ use super::ApprovalView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// Another agent is to go on with a session's work.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HandoffParams {
+    /// The profile of the agent that goes on.
+    pub agent: String,
+    /// `tmux`, `pty`, `acp` or `headless`; the profile's first that can be used when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// `haiku`, `sonnet` or `opus`: how capable its model is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// Its model; over the tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What is said to it besides, at most 4 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// By what a repeated request is known: it finds the handoff that the first one made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Whether the session's agent is stopped before.
+    #[serde(default)]
+    pub stop: bool,
+}
+
+/// A handoff.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HandoffView {
+    /// Its id.
+    pub handoff_id: String,
+    /// The session whose work it is.
+    pub session_id: String,
+    /// The session that goes on with it.
+    pub successor: ManagedView,
+    /// What the successor's branch starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<String>,
+    /// What the successor's agent is told first.
+    pub brief: String,
+}
+
 /// A managed session is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -118,9 +160,12 @@ pub struct SessionUsageView {
     pub cache_read_tokens: u64,
     /// Tokens that were put into its cache.
     pub cache_write_tokens: u64,
-    /// US dollars; absent when the agent does not say.
+    /// US dollars; absent when neither the agent says nor its model has a price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+    /// Whether that was reckoned from the tokens and the model's price.
+    #[serde(default)]
+    pub cost_is_estimated: bool,
     /// How many tokens the context holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_used: Option<u64>,
@@ -133,7 +178,7 @@ pub struct SessionUsageView {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DelegateParams {
-    /// The agent; one that no profile is of is played by the session's own profile.
+    /// The agent; one that no profile is of is played by the default profile.
     pub agent: String,
     /// What it is told, up to 256 KiB.
     pub task: String,

@@ -1,5 +1,6 @@
 //! Attached sessions, and tokens of any kind.
 
+use super::{ActivityView, QuestionView, SessionUsageView};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -33,28 +34,50 @@ pub struct SessionMadeView {
     pub expires_at: String,
 }
 
-/// A session, without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// A session, whoever has begun it, without any secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {
+    /// `attached`: an outside client holds its token. `managed`: Adjutant hosts its agent. `discovered`: somebody else has
+    /// started its agent, whose hooks come here.
+    pub kind: String,
     /// Its public name, a UUID.
     pub id: String,
-    /// What its bearer is called.
+    /// What people call it.
+    pub name: String,
+    /// What the bearer of an attached one is called, and else the agent.
     pub agent_id: String,
-    /// What it may do.
-    pub role: String,
-    /// When it was made, RFC 3339.
+    /// What an attached one may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Where it stands: as managed sessions do, and else `active` or `over`.
+    pub state: String,
+    /// What its agent does.
+    pub activity: ActivityView,
+    /// What its agent asks, the oldest first.
+    pub questions: Vec<QuestionView>,
+    /// The goal that it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal_id: Option<String>,
+    /// What it used.
+    pub usage: SessionUsageView,
+    /// Where it works, when that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// When it was made, or heard of first, RFC 3339.
     pub created_at: String,
-    /// When it ends, RFC 3339.
-    pub expires_at: String,
-    /// How often it was shown.
-    pub uses: u64,
-    /// When it was shown last, RFC 3339.
+    /// When an attached one ends, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// How often the token of an attached one was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u64>,
+    /// When it was shown, or heard of, last, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_at: Option<String>,
 }
 
 /// Sessions that live, the newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SessionsView {
     /// The sessions.
     pub sessions: Vec<SessionView>,

@@ -92,6 +92,21 @@ pub enum GoalRefusal {
         /// Where it was to go.
         to: GoalStatus,
     },
+    /// It is pursued already.
+    #[error("the goal is pursued already; its pursuit can be stopped")]
+    Pursued,
+    /// It is not pursued.
+    #[error("the goal is not pursued")]
+    NotPursued,
+    /// Its deadline has passed.
+    #[error("the deadline of the goal has passed; a later one lets it be pursued")]
+    DeadlineOver,
+    /// Others must be done before.
+    #[error("the goal waits for others: {}", .goals.iter().map(GoalId::as_str).collect::<Vec<_>>().join(", "))]
+    Waits {
+        /// Which.
+        goals: Vec<GoalId>,
+    },
     /// The gate keeps it open.
     #[error(transparent)]
     Gate(#[from] GateRefusal),
@@ -114,6 +129,10 @@ impl GoalRefusal {
             | GoalRefusal::UnknownDependency { .. }
             | GoalRefusal::Cycle { .. }
             | GoalRefusal::Closed { .. }
+            | GoalRefusal::Pursued
+            | GoalRefusal::NotPursued
+            | GoalRefusal::DeadlineOver
+            | GoalRefusal::Waits { .. }
             | GoalRefusal::Transition { .. }
             | GoalRefusal::Gate(_) => ErrorClass::User,
         }
@@ -136,6 +155,10 @@ impl GoalRefusal {
             | GoalRefusal::UnknownDependency { .. }
             | GoalRefusal::Cycle { .. }
             | GoalRefusal::Closed { .. }
+            | GoalRefusal::Pursued
+            | GoalRefusal::NotPursued
+            | GoalRefusal::DeadlineOver
+            | GoalRefusal::Waits { .. }
             | GoalRefusal::Transition { .. }
             | GoalRefusal::Gate(_) => false,
         }

@@ -478,3 +478,125 @@ fn a_goal_is_given_up_with_a_reason() {
     assert_eq!(stepped(&goal(&[]), abandon(Some(" "))), blank);
     assert_eq!(then(&goal(&[]), abandon(Some("no time"))).status, GoalStatus::Abandoned);
 }
+
+mod pursued {
+    use super::*;
+    use crate::goal::pursuit::{self, NewPursuit, PursuitEvent, Spent};
+    use adjutant_model::SessionId;
+    use adjutant_model::goal::{Pursuit, PursuitState};
+
+    fn session(n: u128) -> SessionId {
+        SessionId::new(Uuid::from_u128(n))
+    }
+
+    fn begun(attempts_max: u32) -> GoalCommand {
+        GoalCommand::Pursue(PursuitEvent::Begun(NewPursuit {
+            by: "owner".to_owned(),
+            agent: "a".to_owned(),
+            driver: None,
+            model: None,
+            attempts_max,
+            session: session(1),
+        }))
+    }
+
+    fn after(goal: &Goal, events: &[PursuitEvent]) -> Goal {
+        events.iter().fold(goal.clone(), |goal, event| {
+            stepped(&goal, GoalCommand::Pursue(event.clone())).expect("it is taken").0
+        })
+    }
+
+    fn failed() -> PursuitEvent {
+        PursuitEvent::Failed { failures: vec!["`true` succeeds: exit 1".to_owned()], turns: 1 }
+    }
+
+    fn stopped() -> PursuitEvent {
+        PursuitEvent::Stopped { reason: "enough".to_owned(), is_wanted: false }
+    }
+
+    fn lost() -> PursuitEvent {
+        PursuitEvent::Lost { reason: "it died".to_owned(), session: session(2), git_ref: None }
+    }
+
+    #[test]
+    fn each_event_does_in_each_state_what_the_diagram_says() {
+        use PursuitEvent::{Launched, Reached, Rested, Told, TurnOver};
+        let goal = stepped(&goal(&[("t", Some("true"))]), begun(3)).expect("it begins").0;
+        let events = [Launched, TurnOver, failed(), Told, lost(), Reached, stopped(), Rested];
+        let ways: [(&[PursuitEvent], [&str; 8]); 6] = [
+            (&[], ["working", "", "", "", "", "", "ending", ""]),
+            (&[Launched], ["", "checking", "", "", "", "", "ending", ""]),
+            (&[Launched, TurnOver], ["", "", "telling", "", "", "ending", "ending", ""]),
+            (&[Launched, TurnOver, failed()], ["", "", "", "working", "launching", "", "ending", ""]),
+            (&[stopped()], ["", "", "", "", "", "", "", "ended"]),
+            (&[stopped(), Rested], [""; 8]),
+        ];
+        for (way, expected) in ways {
+            let before = after(&goal, way);
+            for (event, expected) in events.iter().zip(expected) {
+                let next = after(&before, std::slice::from_ref(event));
+                match expected {
+                    "" => assert_eq!(next, before, "{way:?} {event:?}"),
+                    name => {
+                        let state = next.pursuit.as_ref().map(|pursuit| pursuit.state.as_str());
+                        assert_eq!(state, Some(name), "{way:?} {event:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_attempt_that_fails_ends_the_pursuit_and_a_person_is_told() {
+        let goal = stepped(&goal(&[("t", Some("true"))]), begun(1)).expect("it begins").0;
+        assert_eq!(stepped(&goal, begun(1)), Err(GoalRefusal::Pursued));
+        let goal =
+            after(&goal, &[PursuitEvent::Launched, PursuitEvent::TurnOver, failed(), PursuitEvent::Rested]);
+        assert!(goal.pursued().is_none() && goal.status == GoalStatus::InProgress);
+        assert_eq!(goal.alert.as_ref().map(|alert| alert.what), Some(GoalAlertKind::PursuitStopped));
+        assert!(goal.notes.iter().any(|note| note.contains("exit 1")), "{:?}", goal.notes);
+        let again = stepped(&goal, begun(1)).expect("it may be pursued again").0;
+        assert_eq!((again.alert, again.pursuit.map(|pursuit| pursuit.sessions.len())), (None, Some(2)));
+    }
+
+    #[test]
+    fn a_goal_that_goes_elsewhere_is_pursued_no_more() {
+        let goal = stepped(&goal(&[("t", Some("true"))]), begun(3)).expect("it begins").0;
+        let blocked =
+            GoalCommand::SetStatus { to: GoalStatus::Blocked, reason: None, trees: Trees::default() };
+        let goal = stepped(&goal, blocked).expect("it is blocked").0;
+        assert!(matches!(goal.pursuit, Some(Pursuit { state: PursuitState::Ending { .. }, .. })));
+        assert_eq!(goal.alert, None, "who set it knows");
+    }
+
+    #[test]
+    fn the_prompt_has_the_goal_in_its_own_words_and_the_feedback_what_failed() {
+        let goal =
+            stepped(&goal(&[("it is so", Some("test -f x")), ("b", None)]), begun(3)).expect("it begins").0;
+        let prompt = pursuit::prompt(&goal, &[]);
+        for part in ["ship it", goal.id.as_str(), "- it is so (`test -f x` succeeds)\n", "- b\n"] {
+            assert!(prompt.contains(part), "{part} in {prompt}");
+        }
+        let pursued = goal.pursuit.clone().expect("it is pursued");
+        let feedback = pursuit::feedback(&goal, &pursued, &["it is so: exit 1".to_owned()]);
+        for part in ["ship it", "Attempt 1 of 3", "- it is so: exit 1\n"] {
+            assert!(feedback.contains(part), "{part} in {feedback}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_budget_is_what_the_next_session_may_spend() {
+        let budget = SessionBudget { max_cost_usd: Some(1.0), max_tokens: Some(10), max_minutes: Some(2) };
+        let spent = |cost_usd, tokens, active_ms| Spent { cost_usd, tokens, active_ms };
+        let left = pursuit::remaining(&budget, spent(0.25, 4, 60_000)).expect("something is left");
+        let expected = SessionBudget { max_cost_usd: Some(0.75), max_tokens: Some(6), max_minutes: Some(1) };
+        assert_eq!(left, expected);
+        for gone in [spent(1.0, 0, 0), spent(0.0, 10, 0), spent(0.0, 0, 120_000)] {
+            assert!(pursuit::remaining(&budget, gone).is_err(), "{gone:?}");
+        }
+        assert_eq!(
+            pursuit::remaining(&SessionBudget::default(), spent(9.0, 9, 9)),
+            Ok(SessionBudget::default())
+        );
+    }
+}

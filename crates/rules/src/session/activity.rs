@@ -3,6 +3,10 @@
 //! A terminal tells only while nothing better does: it says that something changes, and never what. What a hook or the
 //! protocol said holds until one of them says otherwise, or the agent was interrupted, of which some tell nothing.
 //! While a question is open the session waits, whatever else goes on in it.
+//!
+//! A hook that found nobody comes later, with the time of what happened: that is since when it holds, and what was told
+//! of a later time stands. A hook may also be lost for good. So an agent that should work and whose terminal has not
+//! changed for [`QUIET_DOUBT_MS`] is one of which nothing is known; one that works shows that it does.
 
 use super::{QUESTIONS_MAX, budget, task};
 use adjutant_model::Timestamp;
@@ -12,6 +16,8 @@ use adjutant_model::session::{
 
 /// By what a dialog is answered that an agent shows before it has begun.
 const TERMINAL_ASK: &str = "terminal";
+/// A terminal that has not changed for so long is not that of an agent that works, in milliseconds.
+pub(super) const QUIET_DOUBT_MS: u64 = 10 * 60_000;
 /// The most of a message that becomes evidence, in bytes.
 const EVIDENCE_BYTES_MAX: usize = 512;
 /// The longest id that an agent's own session has, in bytes.
@@ -19,10 +25,37 @@ const AGENT_SESSION_BYTES_MAX: usize = 256;
 
 /// Takes what became known of a living agent.
 pub(super) fn observe(session: &mut Session, signal: Signal, now: Timestamp) {
-    let Signal { source, evidence, what } = signal;
-    let mut observed = Observed { session, source, evidence, now };
-    observed.take(what);
-    observed.session.last_activity_at = Some(now);
+    let Signal { source, evidence, what, at } = signal;
+    let happened_at = at.unwrap_or(now).min(now);
+    let mut observed = Observed { session, source, evidence, now: happened_at };
+    if observed.is_late() {
+        observed.take_late(what);
+    } else {
+        if source > SignalSource::Terminal {
+            observed.session.told_at = Some(happened_at);
+            observed.session.quiet_since = None;
+        }
+        observed.take(what);
+    }
+    session.last_activity_at = Some(now);
+}
+
+/// Gives when it is in doubt whether the agent works, although something better than its terminal says so.
+pub(super) fn doubted_at(session: &Session) -> Option<Timestamp> {
+    let report = &session.activity;
+    let is_told = report.activity == Activity::Working && report.source > SignalSource::Terminal;
+    session.quiet_since.filter(|_| is_told).map(|since| since.plus_ms(QUIET_DOUBT_MS))
+}
+
+/// Takes that it is in doubt whether the agent works.
+pub(super) fn doubt(session: &mut Session, now: Timestamp) {
+    let said = &session.activity.evidence;
+    session.activity = ActivityReport {
+        activity: Activity::Unknown,
+        since: now,
+        source: SignalSource::Terminal,
+        evidence: format!("no output for {} min since {said}, and no end was told", QUIET_DOUBT_MS / 60_000),
+    };
 }
 
 /// Takes that a question was answered by Adjutant's own doors.
@@ -88,6 +121,28 @@ struct Observed<'a> {
 }
 
 impl Observed<'_> {
+    /// Tells whether it happened before the agent was started, or before what is known already.
+    fn is_late(&self) -> bool {
+        let known = self.session.told_at.max(self.session.launched_at);
+        self.source > SignalSource::Terminal && known.is_some_and(|known| self.now < known)
+    }
+
+    /// Takes of what comes late what holds all the same.
+    fn take_late(&mut self, what: AgentSignal) {
+        let is_of_this_start = self.session.launched_at.is_none_or(|at| at <= self.now);
+        match what {
+            AgentSignal::PromptTaken if is_of_this_start => {
+                self.session.delivered_at.get_or_insert(self.now);
+                self.session.to_tell = None;
+            }
+            AgentSignal::TurnEnded { text, error } if is_of_this_start => {
+                self.session.task_end.get_or_insert_with(|| task::end_of_turn(text, error.as_deref()));
+            }
+            AgentSignal::UsedMore(step) => budget::add(self.session, &step),
+            _ => {}
+        }
+    }
+
     fn take(&mut self, what: AgentSignal) {
         if self.source > SignalSource::Terminal && self.session.hooks_silent {
             self.session.hooks_silent = false;
@@ -148,9 +203,17 @@ impl Observed<'_> {
             }
             AgentSignal::Used(total) => budget::set(self.session, &total),
             AgentSignal::UsedMore(step) => budget::add(self.session, &step),
-            AgentSignal::Output => self.terminal_says(Activity::Working),
+            AgentSignal::Output => {
+                self.session.quiet_since = None;
+                self.terminal_says(Activity::Working);
+            }
             AgentSignal::Quiet { quiet_ms: _ } if self.session.hooks_silent => self.has_not_begun(),
-            AgentSignal::Quiet { quiet_ms: _ } => self.terminal_says(Activity::Idle),
+            AgentSignal::Quiet { quiet_ms } => {
+                let since = i64::try_from(quiet_ms)
+                    .map_or(self.now, |ms| Timestamp::from_unix_ms(self.now.unix_ms().saturating_sub(ms)));
+                self.session.quiet_since = Some(since);
+                self.terminal_says(Activity::Idle);
+            }
             // The gate's, and the lifecycle's.
             AgentSignal::Wants(_) | AgentSignal::Exited(_) => {}
         }

@@ -96,6 +96,8 @@ impl<'a> Machine<'a> {
         let heard = Session {
             updated_at: session.updated_at,
             last_activity_at: session.last_activity_at,
+            told_at: session.told_at,
+            quiet_since: session.quiet_since,
             ..before.clone()
         };
         let is_durable = heard != *session || !self.effects.is_empty() || !self.notes.is_empty();
@@ -228,6 +230,7 @@ impl<'a> Machine<'a> {
         session.reason = None;
         session.was_working = false;
         session.questions.clear();
+        session.quiet_since = None;
         session.activity = ActivityReport::unknown(self.now, "the agent was started");
         self.notes.push(Event::SessionLaunched { launch: number, resumed });
         match session.desired {
@@ -458,6 +461,9 @@ impl<'a> Machine<'a> {
                 self.begin();
             }
             SessionPhase::Running => {
+                if activity::doubted_at(&self.session).is_some_and(|at| at <= self.now) {
+                    activity::doubt(&mut self.session, self.now);
+                }
                 self.watch_budget();
                 if self.session.phase == SessionPhase::Running {
                     self.tell_again();

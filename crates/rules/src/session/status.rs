@@ -8,7 +8,7 @@
 //! | active | anything else | `Active` |
 //! | stopped, errored, decommissioned | | `Stopped` |
 //!
-//! An attached client that has shown its token is `Active`, and `Detached` before that.
+//! A discovered agent is named by what it does, and `Stopped` when it is over. An attached client that has shown its token is `Active`, and `Detached` before that.
 
 use adjutant_model::Timestamp;
 use adjutant_model::session::{Activity, DriverKind, Session, SessionPhase, SessionState, WaitingFor};
@@ -52,6 +52,11 @@ fn active(activity: Activity) -> &'static str {
 pub fn of_attached(last_seen_at: Option<Timestamp>) -> StatusNames {
     let status = if last_seen_at.is_some() { "Active" } else { "Detached" };
     StatusNames { status, control: "Sdk", origin: "native" }
+}
+
+/// Names an agent that somebody else has started by what it does, unless it is over.
+pub fn of_discovered(activity: Option<Activity>) -> StatusNames {
+    StatusNames { status: activity.map_or("Stopped", active), control: "Sdk", origin: "native" }
 }
 
 #[cfg(test)]

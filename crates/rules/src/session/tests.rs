@@ -577,3 +577,64 @@ fn an_agent_cannot_choose_the_options_of_its_next_start() {
         assert_eq!(after(running(), vec![began(id)]).0.agent_session.as_deref(), Some(id));
     }
 }
+
+fn hook_at(ms: i64, evidence: &str, what: AgentSignal) -> SessionEvent {
+    SessionEvent::Signal(Signal::new(SignalSource::Hook, evidence, what).at(at(ms)))
+}
+
+#[test]
+fn a_hook_that_comes_later_holds_since_it_was_called_and_changes_nothing_when_more_is_known() {
+    let (prompted, ended) = (
+        |ms| hook_at(ms, "UserPromptSubmit", AgentSignal::PromptTaken),
+        |ms| hook_at(ms, "Stop", AgentSignal::TurnEnded { text: Some("done".to_owned()), error: None }),
+    );
+    let begun = running();
+    let base = begun.updated_at.unix_ms();
+    for (events, activity, since, turns) in [
+        (vec![prompted(base + 10), ended(base + 20)], Activity::Idle, base + 20, 1),
+        // Told twice: a daemon died in the middle of it.
+        (
+            vec![prompted(base + 10), ended(base + 20), prompted(base + 10), ended(base + 20)],
+            Activity::Idle,
+            base + 20,
+            1,
+        ),
+        // The next prompt was told by the door meanwhile.
+        (vec![prompted(base + 10), prompted(base + 30), ended(base + 20)], Activity::Working, base + 10, 0),
+        // It is of the start before this one.
+        (vec![ended(base - 5)], Activity::Unknown, base, 0),
+        // Nothing happens in the future.
+        (vec![ended(base + 999_000)], Activity::Idle, base + 1000, 1),
+    ] {
+        let (session, _) = after(begun.clone(), events);
+        let report = &session.activity;
+        assert_eq!(
+            (report.activity, report.since, session.turns),
+            (activity, at(since), turns),
+            "{report:?}"
+        );
+    }
+    let late = after(begun, vec![prompted(base + 10), prompted(base + 30), ended(base + 20)]).0;
+    assert!(late.task_end.is_some(), "that the first turn ended is known all the same");
+}
+
+#[test]
+fn an_agent_whose_hooks_are_lost_does_not_work_for_ever() {
+    let works = || hook("UserPromptSubmit", AgentSignal::PromptTaken);
+    let quiet = || terminal(AgentSignal::Quiet { quiet_ms: 5000 });
+    let (session, _) = after(running(), vec![works(), quiet()]);
+    assert_eq!(session.activity.activity, Activity::Working, "a tool may take its time");
+    let due = wakes_at(&session).expect("it is looked at again");
+    let woken = step(&session, SessionEvent::Woke, RULES, due).unwrap().session;
+    assert_eq!((woken.activity.activity, woken.activity.since), (Activity::Unknown, due));
+    assert!(woken.activity.evidence.contains("UserPromptSubmit"), "{:?}", woken.activity);
+    assert_eq!(wakes_at(&woken), None);
+    let early = Timestamp::from_unix_ms(due.unix_ms() - 1);
+    assert_eq!(step(&session, SessionEvent::Woke, RULES, early).unwrap().session.activity, session.activity);
+    for (sign, name) in [(terminal(AgentSignal::Output), "output"), (works(), "a hook")] {
+        let (session, _) = after(session.clone(), vec![sign]);
+        assert_eq!(wakes_at(&session), None, "{name} says that it works");
+    }
+    let (ended, _) = after(woken, vec![turn_ended()]);
+    assert_eq!(ended.activity.activity, Activity::Idle);
+}

@@ -2,7 +2,7 @@
 
 use super::managed::budget;
 use adjutant_engine::goals::GoalPage;
-use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink};
+use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, Pursuit, PursuitEnd};
 use adjutant_protocol::http;
 
 pub(crate) fn goal(goal: &Goal) -> http::GoalView {
@@ -26,6 +26,7 @@ pub(crate) fn goal(goal: &Goal) -> http::GoalView {
             text: alert.text.clone(),
             since: alert.since.to_string(),
         }),
+        pursuit: goal.pursuit.as_ref().map(pursuit),
         notes: goal.notes.clone(),
         created: goal.created.to_string(),
         updated: goal.updated.to_string(),
@@ -38,6 +39,24 @@ pub(crate) fn goals(page: &GoalPage) -> http::GoalsView {
         goals: page.goals.iter().map(goal).collect(),
         next: last.map(|goal| goal.id.to_string()),
         stale_since: page.stale_since.map(|at| at.to_string()),
+    }
+}
+
+fn pursuit(pursuit: &Pursuit) -> http::PursuitView {
+    let (reached, reason) = match pursuit.end() {
+        None => (None, None),
+        Some(PursuitEnd::Reached) => (Some(true), None),
+        Some(PursuitEnd::Stopped { reason }) => (Some(false), Some(reason.clone())),
+    };
+    http::PursuitView {
+        state: pursuit.state.as_str().to_owned(),
+        reached,
+        reason,
+        agent: pursuit.agent.clone(),
+        attempt: pursuit.attempt,
+        attempts_max: pursuit.attempts_max,
+        sessions: pursuit.sessions.iter().map(ToString::to_string).collect(),
+        started_at: pursuit.started_at.to_string(),
     }
 }
 

@@ -1,17 +1,20 @@
 //! Managed sessions and the inbox.
 
 use super::approval;
+use adjutant_engine::cost::Cost;
 use adjutant_engine::delegations::DelegationInfo;
 use adjutant_engine::hosting::Managed;
 use adjutant_engine::hosting::Screen;
 use adjutant_engine::inbox::{GoalItem, Inbox, InboxItem, InboxKind};
+use adjutant_engine::roster::RosterEntry;
+use adjutant_model::handoff::Handoff;
 use adjutant_model::session::{
     ActivityReport, AgentQuestion, Desired, Session, SessionBudget, SessionPhase, SessionSource, SessionUsage,
 };
 use adjutant_protocol::http;
 
 pub(crate) fn managed(managed: &Managed) -> http::ManagedView {
-    let Managed { session, workspace, attach_command } = managed;
+    let Managed { session, workspace, cost, attach_command } = managed;
     let (project, repo_url, git_ref) = match &session.source {
         SessionSource::Project { path, git_ref } => (Some(path.clone()), None, git_ref.clone()),
         SessionSource::Remote { url, git_ref } => (None, Some(url.clone()), git_ref.clone()),
@@ -49,13 +52,35 @@ pub(crate) fn managed(managed: &Managed) -> http::ManagedView {
         launches: session.launches,
         turns: session.turns,
         parked_until: session.parked_until.map(|at| at.to_string()),
-        usage: usage(&session.usage),
+        usage: usage(&session.usage, *cost),
         budget: budget(&session.budget),
         snapshot_ref: session.snapshot_ref.clone(),
         node: session.node.clone(),
         created_at: session.created_at.to_string(),
         updated_at: session.updated_at.to_string(),
         last_activity_at: session.last_activity_at.map(|at| at.to_string()),
+    }
+}
+
+/// Gives a session, whoever has begun it.
+pub(crate) fn session(entry: &RosterEntry) -> http::SessionView {
+    let token = entry.token.as_ref();
+    http::SessionView {
+        kind: entry.kind.as_str().to_owned(),
+        id: entry.id.to_string(),
+        name: entry.name.clone(),
+        agent_id: entry.agent.clone(),
+        role: token.map(|token| token.role.as_str().to_owned()),
+        state: entry.state.to_owned(),
+        activity: activity(&entry.activity),
+        questions: entry.questions.iter().map(question).collect(),
+        goal_id: entry.goal_id.as_ref().map(ToString::to_string),
+        usage: usage(&entry.usage, entry.cost),
+        cwd: entry.cwd.clone(),
+        created_at: entry.created_at.to_string(),
+        expires_at: token.and_then(|token| token.expires_at).map(|at| at.to_string()),
+        uses: token.map(|token| token.uses),
+        last_seen_at: entry.heard_at.map(|at| at.to_string()),
     }
 }
 
@@ -81,6 +106,16 @@ pub(crate) fn delegation(info: &DelegationInfo) -> http::DelegationView {
     }
 }
 
+pub(crate) fn handoff(handoff: &Handoff, successor: &Managed) -> http::HandoffView {
+    http::HandoffView {
+        handoff_id: handoff.id.to_string(),
+        session_id: handoff.session.to_string(),
+        successor: managed(successor),
+        git_ref: handoff.git_ref.clone(),
+        brief: handoff.brief.clone(),
+    }
+}
+
 pub(crate) fn managed_activity(managed: &Managed, screen: &Screen) -> http::ManagedActivityView {
     let session = &managed.session;
     let (pending_decision, proposed_default) = pending(session);
@@ -95,7 +130,7 @@ pub(crate) fn managed_activity(managed: &Managed, screen: &Screen) -> http::Mana
         questions: session.questions.iter().map(question).collect(),
         pending_decision,
         proposed_default,
-        usage: usage(&session.usage),
+        usage: usage(&session.usage, managed.cost),
     }
 }
 
@@ -176,13 +211,14 @@ pub(crate) fn activity(report: &ActivityReport) -> http::ActivityView {
     }
 }
 
-fn usage(usage: &SessionUsage) -> http::SessionUsageView {
+fn usage(usage: &SessionUsage, cost: Option<Cost>) -> http::SessionUsageView {
     http::SessionUsageView {
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,
         cache_read_tokens: usage.cache_read_tokens,
         cache_write_tokens: usage.cache_write_tokens,
-        cost_usd: usage.cost_usd,
+        cost_usd: cost.map(|cost| cost.usd),
+        cost_is_estimated: cost.is_some_and(|cost| cost.is_estimated),
         context_used: usage.context_used,
         context_window: usage.context_window,
     }

@@ -6,11 +6,11 @@ use crate::convert;
 use adjutant_engine::Plane;
 use adjutant_engine::goals::{
     CriterionSpec, GoalChange, GoalFilter, GoalParams, GoalUpdate, LinkUpdate, PAGE_MAX, Proof, ProofBy,
-    ProofOf,
+    ProofOf, PursueParams,
 };
 use adjutant_model::action::Caller;
 use adjutant_model::goal::{GoalStatus, LinkState};
-use adjutant_model::session::SessionBudget;
+use adjutant_model::session::{DriverKind, SessionBudget};
 use adjutant_model::{GoalId, Timestamp};
 use adjutant_protocol::{ApiError, http};
 use axum::extract::State;
@@ -65,13 +65,13 @@ fn instant(text: &str) -> Answer<Timestamp> {
 pub(crate) struct GoalsQuery {
     /// In this state.
     #[serde(default)]
-    status: Option<String>,
+    pub(crate) status: Option<String>,
     /// Only those behind this goal: the `next` of the page before.
     #[serde(default)]
-    after: Option<String>,
+    pub(crate) after: Option<String>,
     /// How many at most, up to 1000; 200 unless said otherwise.
     #[serde(default)]
-    limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
 }
 
 /// Lists goals, the oldest first.
@@ -161,6 +161,26 @@ change!(
     close, "/v1/goals/{id}/close", Nothing,
     |plane, caller, goal_id, _nothing| plane.goal_close(&caller, &goal_id).await?
 );
+
+change!(
+    /// Has it pursued: sessions work for it until its checks pass, or there is no more to spend.
+    pursue, "/v1/goals/{id}/pursue", http::PursueParams,
+    |plane, caller, goal_id, params| plane.goal_pursue(&caller, &goal_id, pursuit(params)?).await?
+);
+change!(
+    /// Gives its pursuit up.
+    pursue_stop, "/v1/goals/{id}/pursue/stop", Nothing,
+    |plane, caller, goal_id, _nothing| plane.goal_pursue_stop(&caller, &goal_id).await?
+);
+
+fn pursuit(params: http::PursueParams) -> Answer<PursueParams> {
+    let http::PursueParams { agent, driver, model, attempts } = params;
+    let kind = |text: String| {
+        let known = DriverKind::ALL.map(DriverKind::as_str);
+        DriverKind::parse(&text).ok_or_else(|| unknown("driver", &text, &known))
+    };
+    Ok(PursueParams { agent, driver: driver.map(kind).transpose()?, model, attempts })
+}
 
 fn goal_update(params: http::GoalUpdateParams) -> Answer<GoalUpdate> {
     let link = match (params.session_id, params.state) {

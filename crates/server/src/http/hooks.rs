@@ -7,6 +7,7 @@ use adjutant_engine::Plane;
 use adjutant_engine::hooks::{HookForm, HookParams};
 use adjutant_model::Value;
 use adjutant_model::action::Caller;
+use adjutant_model::id::Uuid;
 use adjutant_protocol::{ApiError, ErrorCode, http};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -19,6 +20,8 @@ use axum::{Extension, Json};
 pub(crate) const HOOK_BYTES_MAX: usize = (8 << 20) + (64 << 10);
 /// The header in which the owner says of which session a hook is.
 const SESSION_HEADER: &str = "x-adjutant-session";
+/// The header by which a hook is known again that comes by another way as well.
+const HOOK_HEADER: &str = "x-adjutant-hook";
 /// A list has at most so many.
 const LIST_MAX: usize = 10_000;
 
@@ -27,6 +30,8 @@ const LIST_MAX: usize = 10_000;
 /// The body is what the agent gives its hooks (it names its event in `hook_event_name`), or `{session_id, event, payload}`
 /// with the session's id. The token is the session's own, and then no other session may be named; or the owner's, with
 /// the session in the body or in the header `x-adjutant-session`. Any event is taken, known or not.
+///
+/// A hook that has a UUID in the header `x-adjutant-hook` counts once, however often it comes.
 ///
 /// `PreToolUse` and `PermissionRequest` are judged, and when a rule asks a person the answer comes when they have answered
 /// or the deadline is over. An agent's own body is answered in the agent's own format, `{}` when there is nothing that it
@@ -49,12 +54,18 @@ pub(crate) async fn receive(
     // An agent's tools put anything into its payload, also what is no text.
     let body: serde_json::Value = serde_json::from_str(&String::from_utf8_lossy(&body))
         .map_err(|error| Refusal::invalid(format!("the body cannot be read: {error}")))?;
-    let params = HookParams { body: Value::from(body), session, size_bytes };
+    let params = HookParams { body: Value::from(body), session, size_bytes, hook_id: hook_id(&headers)? };
     let answered = plane.hook_received(&caller, params).await?;
     Ok(match answered.form {
         HookForm::Agent { answer } => Json(answer.unwrap_or_else(|| serde_json::json!({}))).into_response(),
         HookForm::Named => Json(convert::hook_answer(&answered)).into_response(),
     })
+}
+
+fn hook_id(headers: &HeaderMap) -> Answer<Option<Uuid>> {
+    let Some(value) = headers.get(HOOK_HEADER) else { return Ok(None) };
+    let id = value.to_str().ok().and_then(|text| text.parse().ok());
+    id.map(Some).ok_or_else(|| Refusal::invalid(format!("the header `{HOOK_HEADER}` is no UUID")))
 }
 
 fn not_taken(rejection: BytesRejection) -> Refusal {

@@ -43,11 +43,19 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(convert::managed(&managed))))
 }
 
-fn host_params(params: http::HostParams) -> Answer<HostParams> {
+/// Reads the name of a driver.
+pub(super) fn driver_of(name: Option<&str>) -> Answer<Option<DriverKind>> {
     let drivers = DriverKind::ALL.map(DriverKind::as_str);
-    let driver = params.driver.as_deref().map(|name| named("driver", name, DriverKind::parse, &drivers));
+    name.map(|name| named("driver", name, DriverKind::parse, &drivers)).transpose()
+}
+
+/// Reads the name of a tier.
+pub(super) fn tier_of(name: Option<&str>) -> Answer<Option<ModelTier>> {
     let tiers = ModelTier::ALL.map(ModelTier::as_str);
-    let tier = params.tier.as_deref().map(|name| named("tier", name, ModelTier::parse, &tiers));
+    name.map(|name| named("tier", name, ModelTier::parse, &tiers)).transpose()
+}
+
+fn host_params(params: http::HostParams) -> Answer<HostParams> {
     let agent = match (params.agent, params.runtime) {
         (Some(_), Some(_)) => return Err(Refusal::invalid("`runtime` is another name for `agent`: say one")),
         (agent, runtime) => agent.or(runtime),
@@ -59,10 +67,10 @@ fn host_params(params: http::HostParams) -> Answer<HostParams> {
         git_ref: params.git_ref,
         task: params.task,
         agent,
-        driver: driver.transpose()?,
+        driver: driver_of(params.driver.as_deref())?,
         name_hint: params.name_hint,
         goal_id: params.goal.as_deref().map(id).transpose()?,
-        tier: tier.transpose()?,
+        tier: tier_of(params.tier.as_deref())?,
         model: params.model,
         budget: SessionBudget { max_cost_usd, max_tokens, max_minutes },
         is_trusted: params.trust,
@@ -70,7 +78,7 @@ fn host_params(params: http::HostParams) -> Answer<HostParams> {
     })
 }
 
-fn named<T>(what: &str, name: &str, parse: fn(&str) -> Option<T>, known: &[&str]) -> Answer<T> {
+pub(crate) fn named<T>(what: &str, name: &str, parse: fn(&str) -> Option<T>, known: &[&str]) -> Answer<T> {
     parse(name).ok_or_else(|| {
         let shown: String = name.chars().take(80).collect();
         Refusal::invalid(format!("`{what}` is {}, not `{shown}`", known.join(", ")))

@@ -4,8 +4,10 @@ use crate::answer::Answer;
 use crate::auth;
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
+use crate::http::managed::named;
 use adjutant_engine::Plane;
 use adjutant_engine::plane::TokensShown;
+use adjutant_engine::roster::{RosterFilter, RosterKind};
 use adjutant_engine::sessions::SessionParams;
 use adjutant_model::action::Caller;
 use adjutant_protocol::{ApiError, ErrorCode, http};
@@ -35,23 +37,34 @@ pub(crate) async fn create(
 ) -> Answer<(StatusCode, Json<http::SessionMadeView>)> {
     let http::SessionParams { agent_id, role, ttl_secs } = params;
     let made = plane.session_create(&caller, SessionParams { agent_id, role, ttl_secs }).await?;
-    let http::SessionView { id, agent_id, role, expires_at, .. } = convert::session(&made.token);
-    let session_id = made.secret.reveal().to_owned();
-    let view = http::SessionMadeView { session_id, id, agent_id, role, ttl_enforced: true, expires_at };
+    let (token, session_id) = (&made.token, made.secret.reveal().to_owned());
+    let view = http::SessionMadeView {
+        session_id,
+        id: token.session_id.map(|id| id.to_string()).unwrap_or_default(),
+        agent_id: token.agent_id.as_deref().unwrap_or_default().to_owned(),
+        role: token.role.as_str().to_owned(),
+        ttl_enforced: true,
+        expires_at: token.expires_at.map(|at| at.to_string()).unwrap_or_default(),
+    };
     Ok((StatusCode::CREATED, Json(view)))
 }
 
-/// How many sessions.
+/// Which sessions.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SessionsQuery {
+    /// Only those of a kind: `attached`, `managed` or `discovered`.
+    #[serde(default)]
+    kind: Option<String>,
     /// At most so many, up to 1000; 100 unless said otherwise.
     #[serde(default)]
     limit: Option<usize>,
 }
 
-/// Lists the sessions that live, the newest first; never their secrets.
+/// Lists the sessions that live, whoever has begun them, the newest first; never their secrets.
+///
+/// More of the managed ones is at `/v1/sessions/managed`.
 #[utoipa::path(get, path = "/v1/sessions", tag = "sessions", params(SessionsQuery), responses(
     (status = 200, body = http::SessionsView), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, body = ApiError), (status = 503, body = ApiError)))]
@@ -59,7 +72,10 @@ pub(crate) async fn list(
     State(plane): State<Plane>,
     QueryOf(query): QueryOf<SessionsQuery>,
 ) -> Answer<Json<http::SessionsView>> {
-    let sessions = plane.sessions(query.limit.unwrap_or(LIST).min(LIST_MAX)).await?;
+    let limit = query.limit.unwrap_or(LIST).min(LIST_MAX);
+    let known = RosterKind::ALL.map(RosterKind::as_str);
+    let kind = query.kind.map(|kind| named("kind", &kind, RosterKind::parse, &known)).transpose()?;
+    let sessions = plane.roster(RosterFilter { kind, limit }).await?;
     Ok(Json(http::SessionsView { sessions: sessions.iter().map(convert::session).collect() }))
 }
 

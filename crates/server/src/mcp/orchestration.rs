@@ -128,7 +128,7 @@ async fn hook_event(asked: Asked, params: mcp::HookEventParams) -> Answer<mcp::H
     }
     let body = json!({"session_id": id.to_string(), "event": event, "payload": payload});
     let size_bytes = body.to_string().len() as u64;
-    let params = HookParams { body: Value::from(body), session: None, size_bytes };
+    let params = HookParams { body: Value::from(body), session: None, size_bytes, hook_id: None };
     let answered = convert::hook_answer(&asked.plane.hook_received(&asked.caller, params).await?);
     let http::HookAnswerView { accepted, session_id, decision } = answered;
     Ok(mcp::HookReceivedView { received: accepted, session_id, decision })

@@ -67,6 +67,12 @@ fn listed(template: &Template) -> Prompt {
     Prompt::new(template.name, Some(template.description), Some(arguments)).with_title(template.title)
 }
 
+/// Tells whether there is such a prompt with such an argument.
+pub(super) fn has(name: &str, argument: &str) -> bool {
+    let is_it = |template: &&Template| template.name == name;
+    TEMPLATES.iter().find(is_it).is_some_and(|it| it.arguments.iter().any(|known| known.0 == argument))
+}
+
 /// Fills a prompt.
 pub(super) fn get(name: &str, given: JsonObject) -> Answer<GetPromptResult> {
     let Some(template) = TEMPLATES.iter().find(|template| template.name == name) else {

@@ -6,16 +6,20 @@
 //! | `adjutant://sessions/ID/screen` | what a session's terminal shows |
 //! | `adjutant://runs/ID/trace` | what was done in a run, one turn a line |
 //! | `adjutant://blueprints/ID` | a blueprint's document |
+//! | `adjutant://goals/ID` | a goal with its proofs |
 
 use super::ids;
 use crate::answer::{Answer, Refusal};
 use crate::body::id;
 use crate::convert;
-use adjutant_engine::hosting::SessionFilter;
+use adjutant_engine::goals::{GoalFilter, PAGE_MAX};
+use adjutant_engine::hosting::{Managed, SessionFilter};
 use adjutant_engine::registry::BlueprintFilter;
 use adjutant_engine::{Plane, RunFilter, Superseded, TurnFilter, TurnPart};
 use adjutant_model::RunId;
 use adjutant_model::action::{Caller, Verb};
+use adjutant_model::goal::{Goal, GoalStatus};
+use adjutant_model::run::RunRecord;
 use adjutant_protocol::ErrorCode;
 use rmcp::model::{ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 
@@ -29,7 +33,7 @@ const LINES: usize = 200;
 const SCHEME: &str = "adjutant://";
 
 /// Name, title and text of each guide.
-const GUIDES: [(&str, &str, &str); 3] = [
+pub(super) const GUIDES: [(&str, &str, &str); 3] = [
     ("sessions", "Sessions and delegations", include_str!("guides/sessions.md")),
     ("approvals", "Policies and approvals", include_str!("guides/approvals.md")),
     ("goals", "Goals and proof", include_str!("guides/goals.md")),
@@ -41,8 +45,7 @@ pub(super) async fn list(plane: &Plane, caller: &Caller) -> Answer<Vec<Resource>
     if !plane.may(caller, Verb::Read) {
         return Ok(listed);
     }
-    let live = SessionFilter { is_live: true, limit: LIST_MAX, ..SessionFilter::default() };
-    for managed in plane.sessions_managed(live).await? {
+    for managed in live(plane).await? {
         let session = &managed.session;
         if session.handle.is_some() {
             let uri = format!("{SCHEME}sessions/{}/screen", session.id);
@@ -50,20 +53,62 @@ pub(super) async fn list(plane: &Plane, caller: &Caller) -> Answer<Vec<Resource>
             listed.push(Resource::new(uri, name).with_mime_type("text/plain"));
         }
     }
-    let newest = RunFilter { task_id: None, status: None, before: None, after: None, limit: LIST_MAX };
-    for run in plane.run_list(newest).await? {
+    for run in newest(plane).await? {
         let uri = format!("{SCHEME}runs/{}/trace", run.id);
         let about = format!("{} of {}", run.status, run.blueprint_id);
         let listed_run = Resource::new(uri, format!("trace of {}", run.id)).with_description(about);
         listed.push(listed_run.with_mime_type("application/x-ndjson"));
     }
-    let filter = BlueprintFilter { after: None, archived: false, limit: LIST_MAX };
-    for blueprint in plane.blueprint_list(filter).await? {
-        let id = convert::blueprint_entry(blueprint).id;
+    for id in blueprint_ids(plane).await? {
         let uri = format!("{SCHEME}blueprints/{id}");
         listed.push(Resource::new(uri, format!("blueprint {id}")).with_mime_type("application/json"));
     }
+    listed.extend(open_goals(plane).await?.iter().map(goal));
     Ok(listed)
+}
+
+async fn live(plane: &Plane) -> Answer<Vec<Managed>> {
+    let live = SessionFilter { is_live: true, limit: LIST_MAX, ..SessionFilter::default() };
+    Ok(plane.sessions_managed(live).await?)
+}
+
+/// Gives the ids of the sessions that are live.
+pub(super) async fn session_ids(plane: &Plane) -> Answer<Vec<String>> {
+    Ok(live(plane).await?.iter().map(|managed| managed.session.id.to_string()).collect())
+}
+
+async fn newest(plane: &Plane) -> Answer<Vec<RunRecord>> {
+    let newest = RunFilter { task_id: None, status: None, before: None, after: None, limit: LIST_MAX };
+    Ok(plane.run_list(newest).await?)
+}
+
+/// Gives the ids of the newest runs.
+pub(super) async fn run_ids(plane: &Plane) -> Answer<Vec<String>> {
+    Ok(newest(plane).await?.iter().map(|run| run.id.to_string()).collect())
+}
+
+/// Gives the ids of the blueprints that can be executed.
+pub(super) async fn blueprint_ids(plane: &Plane) -> Answer<Vec<String>> {
+    let filter = BlueprintFilter { after: None, archived: false, limit: LIST_MAX };
+    let found = plane.blueprint_list(filter).await?.into_iter();
+    Ok(found.map(|blueprint| convert::blueprint_entry(blueprint).id).collect())
+}
+
+/// Gives the ids of the goals that are open.
+pub(super) async fn goal_ids(plane: &Plane) -> Answer<Vec<String>> {
+    Ok(open_goals(plane).await?.iter().map(|goal| goal.id.to_string()).collect())
+}
+
+async fn open_goals(plane: &Plane) -> Answer<Vec<Goal>> {
+    let page = plane.goal_list(GoalFilter { limit: PAGE_MAX, ..GoalFilter::default() }).await?;
+    let is_open = |goal: &Goal| !matches!(goal.status, GoalStatus::Done | GoalStatus::Abandoned);
+    Ok(page.goals.into_iter().filter(is_open).take(LIST_MAX).collect())
+}
+
+fn goal(goal: &Goal) -> Resource {
+    let title: String = goal.description.chars().take(80).collect();
+    let listed = Resource::new(format!("{SCHEME}goals/{}", goal.id), format!("goal {}", goal.id));
+    listed.with_title(title).with_mime_type("application/json")
 }
 
 fn guide(name: &str, title: &str) -> Resource {
@@ -77,6 +122,7 @@ pub(super) fn templates() -> Vec<ResourceTemplate> {
         ("sessions/{session_id}/screen", "screen", "What a session's terminal shows.", "text/plain"),
         ("runs/{run_id}/trace", "trace", "What was done in a run, one turn a line.", "application/x-ndjson"),
         ("blueprints/{blueprint_id}", "blueprint", "A blueprint's document.", "application/json"),
+        ("goals/{goal_id}", "goal", "A goal with its proofs.", "application/json"),
     ]
     .into_iter()
     .map(|(place, name, description, mime_type)| {
@@ -111,6 +157,10 @@ pub(super) async fn read(plane: &Plane, caller: &Caller, uri: &str) -> Answer<Re
         ["blueprints", blueprint_id] => {
             let found = plane.blueprint_head(blueprint_id).await?;
             (convert::blueprint_document(found).blueprint.to_string(), "application/json")
+        }
+        ["goals", goal_id] => {
+            let goal = plane.goal_get(&id(goal_id)?).await?;
+            (serde_json::to_string(&convert::goal(&goal)).expect("a goal is JSON"), "application/json")
         }
         _ => return Err(unknown()),
     };

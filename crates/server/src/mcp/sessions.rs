@@ -6,6 +6,7 @@ use crate::answer::{Answer, Refusal};
 use crate::convert;
 use crate::http::managed::{self, LinesQuery};
 use adjutant_engine::hosting::{self, HostParams, Managed, SessionCommand, SessionFilter};
+use adjutant_engine::roster::{self, RosterEntry, RosterFilter, RosterKind};
 use adjutant_engine::sessions;
 use adjutant_model::SessionId;
 use adjutant_model::action::{TokenRecord, Verb};
@@ -120,7 +121,10 @@ async fn session_list(asked: Asked, _nothing: mcp::NoParams) -> Answer<mcp::Sess
     let managed = plane.sessions_managed(filter).await?;
     let managed = managed.iter().map(|one| entry(one, delegations(one.session.id)));
     let attached = plane.sessions(LIST_MAX).await?;
-    let sessions = managed.chain(attached.iter().map(attached_entry)).collect();
+    let found = RosterFilter { kind: Some(RosterKind::Discovered), limit: LIST_MAX };
+    let found = plane.roster(found).await?;
+    let others = attached.iter().map(attached_entry).chain(found.iter().map(discovered_entry));
+    let sessions = managed.chain(others).collect();
     Ok(mcp::SessionListView { sessions })
 }
 
@@ -128,6 +132,9 @@ async fn session_list(asked: Asked, _nothing: mcp::NoParams) -> Answer<mcp::Sess
 async fn entry_of(asked: &Asked, id: SessionId) -> Answer<mcp::SessionEntryView> {
     if let Some(token) = asked.plane.session_attached(id).await? {
         return Ok(attached_entry(&token));
+    }
+    if let Some(found) = asked.plane.session_discovered(id) {
+        return Ok(discovered_entry(&found));
     }
     let open = asked.plane.delegations_open().await?;
     let managed = asked.plane.session_managed(id).await?;
@@ -173,16 +180,38 @@ fn entry(managed: &Managed, active_delegations: u32) -> mcp::SessionEntryView {
 
 fn attached_entry(token: &TokenRecord) -> mcp::SessionEntryView {
     let names = sessions::status_names(token);
-    let view = convert::session(token);
+    let last_seen_at = token.last_seen_at.map(|at| at.to_string());
     mcp::SessionEntryView {
         kind: "attached".to_owned(),
-        id: view.id,
-        name: view.agent_id,
+        id: token.session_id.map(|id| id.to_string()).unwrap_or_default(),
+        name: token.agent_id.as_deref().unwrap_or_default().to_owned(),
         state: "active".to_owned(),
         status: names.status.to_owned(),
         control: names.control.to_owned(),
         origin: names.origin.to_owned(),
-        role: Some(view.role),
+        role: Some(token.role.as_str().to_owned()),
+        created_at: token.created_at.to_string(),
+        last_seen: last_seen_at.clone(),
+        last_activity_at: last_seen_at,
+        ..mcp::SessionEntryView::default()
+    }
+}
+
+fn discovered_entry(found: &RosterEntry) -> mcp::SessionEntryView {
+    let names = roster::status_names(found);
+    let view = convert::session(found);
+    mcp::SessionEntryView {
+        kind: view.kind,
+        id: view.id,
+        name: view.name,
+        state: view.state,
+        status: names.status.to_owned(),
+        control: names.control.to_owned(),
+        origin: names.origin.to_owned(),
+        workdir: view.cwd.unwrap_or_default(),
+        runtime: Some(view.agent_id),
+        activity: Some(view.activity),
+        pending_decision: found.questions.first().map(|question| question.text.clone()),
         created_at: view.created_at,
         last_seen: view.last_seen_at.clone(),
         last_activity_at: view.last_seen_at,

@@ -183,9 +183,10 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
             EngineError::Stopping => RpcCode::Stopping,
             EngineError::Write(error) if error.class() == ErrorClass::Bug => RpcCode::Internal,
             EngineError::Write(_) | EngineError::Body { .. } | EngineError::Held(_) => RpcCode::Store,
-            EngineError::Read(_) | EngineError::Workspace { .. } | EngineError::Defect(_) => {
-                RpcCode::Internal
-            }
+            EngineError::Read(_)
+            | EngineError::Workspace { .. }
+            | EngineError::Report { .. }
+            | EngineError::Defect(_) => RpcCode::Internal,
         };
         tracing::debug!(method, %error, "a call of the runtime door is refused");
         let refused = RpcError::new(code, format!("{method}: {error}"));

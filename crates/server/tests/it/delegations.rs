@@ -28,9 +28,10 @@ done
 ''']]
 "#;
 
-async fn daemon(may_spawn: bool) -> Daemon {
+pub(crate) async fn daemon(may_spawn: bool) -> Daemon {
     Daemon::with_settings(|settings| {
         settings.sessions_agents_may_spawn = may_spawn;
+        settings.sessions_default_agent = "echo".to_owned();
         settings.sessions_auto_resume = false;
         std::fs::create_dir_all(settings.folder.join("agents")).expect("a folder");
         std::fs::write(settings.folder.join("agents/echo.toml"), ECHO).expect("it is written");
@@ -38,7 +39,7 @@ async fn daemon(may_spawn: bool) -> Daemon {
     .await
 }
 
-async fn parent(daemon: &Daemon, project: &Repository) -> ManagedView {
+pub(crate) async fn parent(daemon: &Daemon, project: &Repository) -> ManagedView {
     let project = Some(project.project.to_string_lossy().into_owned());
     let (agent, task) = (Some("echo".to_owned()), "begin".to_owned());
     let params = HostParams { project, agent, task, name_hint: Some("lead".into()), ..HostParams::default() };
@@ -46,7 +47,7 @@ async fn parent(daemon: &Daemon, project: &Repository) -> ManagedView {
     seen(daemon, &made.id, |view| view.turns == 1).await
 }
 
-async fn seen(daemon: &Daemon, id: &str, is_so: impl Fn(&ManagedView) -> bool) -> ManagedView {
+pub(crate) async fn seen(daemon: &Daemon, id: &str, is_so: impl Fn(&ManagedView) -> bool) -> ManagedView {
     until(&daemon.plane, async || {
         Ok(Some(daemon.client.session_managed(id).await.expect("it is there")).filter(&is_so))
     })
@@ -71,11 +72,11 @@ async fn delegation(
 }
 
 /// Gives what the agent of a session was told, from the first prompt on.
-fn told(view: &ManagedView) -> String {
+pub(crate) fn told(view: &ManagedView) -> String {
     file(view, "told.txt")
 }
 
-fn file(view: &ManagedView, name: &str) -> String {
+pub(crate) fn file(view: &ManagedView, name: &str) -> String {
     let folder = view.workspace_path.as_deref().expect("a workspace");
     std::fs::read_to_string(Path::new(folder).join(name)).unwrap_or_default()
 }

@@ -4,8 +4,9 @@ use crate::harness::{Daemon, one_step, refused, task};
 use adjutant_protocol::http::{
     CriterionParams, EvidenceParams, GoalParams, GoalStatusParams, LinkParams, NoteParams, TaskParams,
 };
-use adjutant_testkit::repository;
+use adjutant_testkit::{repository, until};
 use serde_json::json;
+use std::fs;
 
 fn criterion(text: &str, check: Option<&str>) -> CriterionParams {
     CriterionParams { text: text.to_owned(), check: check.map(str::to_owned) }
@@ -220,5 +221,59 @@ async fn a_link_follows_its_run_and_evidence_comes_from_its_check_step() {
     let evidence = link.evidence.as_ref().expect("evidence");
     assert_eq!(evidence.source, json!({"type": "turn", "run_id": good, "index": 0}));
     assert!(evidence.passed && evidence.tree.is_some() && evidence.workspace.is_some(), "{evidence:?}");
+    daemon.stop().await;
+}
+
+/// An agent in print mode: at its first prompt it does half of the work, and the rest when it is told what failed.
+const HALVES: &str = r#"
+while read -r line; do
+  case "$line" in *'"type":"user"'*) ;; *) continue;; esac
+  echo '{"type":"system","subtype":"init","session_id":"S1","model":"m"}'
+  case "$line" in *'Attempt 2 of 3'*) echo two > two.txt;; *) echo one > one.txt;; esac
+  echo '{"type":"result","is_error":false,"result":"done"}'
+done
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goal_is_pursued_until_its_checks_pass_and_what_failed_is_told() {
+    let daemon = Daemon::with_settings(|settings| {
+        let folder = &settings.folder;
+        fs::create_dir_all(folder.join("agents")).expect("the folder is made");
+        let script = folder.join("agent.sh");
+        fs::write(&script, HALVES).expect("the agent is written");
+        let profile = format!(
+            "name = \"halves\"\nprogram = \"/bin/sh\"\n[[driver]]\nkind = \"headless\"\nprompt = \"protocol\"\n\
+             stream = \"claude_stream_json\"\nargs = [[\"{}\"]]\n",
+            script.display()
+        );
+        fs::write(folder.join("agents/halves.toml"), profile).expect("the profile is written");
+        repository::with_one_file(&folder.join("project"));
+    })
+    .await;
+    let checks = json!([{"check": "test -f one.txt"}, {"check": "test -f two.txt"}]);
+    let project = daemon.path("project");
+    let goal =
+        made(&daemon, json!({"description": "both halves", "acceptance": checks, "project": project})).await;
+    let pursue = format!("POST /v1/goals/{}/pursue", goal.id);
+    let begun = daemon.send(&pursue, r#"{"agent": "halves"}"#).await;
+    assert_eq!(begun.status, 200, "{begun:?}");
+    let goal_id = goal.id.parse().expect("an id");
+    let ended = until(&daemon.plane, async || {
+        Ok(Some(daemon.plane.goal_get(&goal_id).await?).filter(|goal| goal.pursued().is_none()))
+    })
+    .await;
+    let notes = ended.notes.join("\n");
+    assert_eq!((ended.status.as_str(), ended.progress), ("done", 100), "{notes}");
+    assert!(notes.contains("attempt 1 of 3 has not reached it: `test -f two.txt` succeeds"), "{notes}");
+    assert!(notes.contains("reached in attempt 2 of 3"), "{notes}");
+    let id = ended.sessions[0].session_id.parse().expect("a session");
+    let session = daemon.plane.session_managed(id).await.expect("it is there").session;
+    assert!(
+        session.task.contains("both halves") && session.task.contains("test -f two.txt"),
+        "{}",
+        session.task
+    );
+    let again = daemon.send(&pursue, r#"{"agent": "halves"}"#).await;
+    assert_eq!((again.status, again.error().code.as_str()), (409, "goal_refused"), "a goal that is done");
     daemon.stop().await;
 }

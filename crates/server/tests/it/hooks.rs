@@ -147,7 +147,8 @@ async fn nobody_speaks_for_another_session() {
         (&owner, header(&other), raw.clone(), 404),
         (&owner, header(&own), named(&other), 400),
         (&owner, String::new(), named("nonsense"), 404),
-        (&owner, String::new(), raw.clone(), 404),
+        (&owner, String::new(), r#"{"hook_event_name": "Stop"}"#.to_owned(), 404),
+        (&agents, String::new(), raw.clone(), 403),
         (&agents, String::new(), named(&own), 403),
         (&"00".repeat(32), String::new(), named(&own), 401),
     ] {
@@ -337,5 +338,84 @@ async fn one_trial_is_let_in_after_the_cool_down() {
     hooked.post(&json!({"hook_event_name": "SubagentStop", "agent_type": "reviewer"})).await;
     assert_eq!(task().await, Value::Null);
     assert_eq!(hooked.daemon.client.breakers().await.unwrap().breakers[0].state, "closed");
+    hooked.daemon.stop().await;
+}
+
+/// A hook of an agent that nobody hosts, with the owner's token.
+async fn elsewhere(hooked: &Hooked, cwd: &str, more: Value) -> (u16, Value) {
+    let mut body = json!({"session_id": "11111111-2222-4333-8444-555555555555", "cwd": cwd, "transcript_path": "/nonexistent"});
+    for (key, value) in more.as_object().unwrap() {
+        body[key] = value.clone();
+    }
+    hooked.post_as(&hooked.daemon.token, "", &body.to_string()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_somebody_else_started_is_known_by_its_hooks_and_gated_by_its_projects_policy() {
+    let hooked = Hooked::start().await;
+    let project = hooked.daemon.path("elsewhere");
+    std::fs::create_dir_all(project.join(".adjutant")).unwrap();
+    let policy = "[[rule]]\nname = \"no-curl\"\neffect = \"deny\"\ntool = \"Bash\"\ncommand = \"curl\"\n";
+    std::fs::write(project.join(".adjutant/policy.toml"), policy).unwrap();
+    let cwd = project.to_str().unwrap().to_owned();
+    let client = &hooked.daemon.client;
+    let found = async || {
+        let mut sessions = client.sessions(Some("discovered")).await.unwrap().sessions;
+        assert!(sessions.len() <= 1, "{sessions:?}");
+        sessions.pop()
+    };
+    assert_eq!(found().await, None);
+    let prompt = json!({"hook_event_name": "UserPromptSubmit", "prompt": "go"});
+    assert_eq!(elsewhere(&hooked, &cwd, prompt).await, (200, json!({})));
+    let session = found().await.unwrap();
+    assert_eq!(
+        (session.id.as_str(), session.kind.as_str()),
+        ("11111111-2222-4333-8444-555555555555", "discovered")
+    );
+    assert_eq!((session.agent_id.as_str(), session.cwd.as_deref()), ("claude", Some(cwd.as_str())));
+    assert_eq!((session.activity.activity.as_str(), session.state.as_str()), ("working", "active"));
+    assert_eq!(session.activity.evidence, "UserPromptSubmit");
+
+    let call = |event: &str, tool: &str, input: Value| json!({"hook_event_name": event, "tool_name": tool, "tool_input": input});
+    let (_, denied) =
+        elsewhere(&hooked, &cwd, call("PreToolUse", "Bash", json!({"command": "curl x"}))).await;
+    assert_eq!(denied["hookSpecificOutput"]["permissionDecision"], "deny", "{denied}");
+    let (_, quiet) =
+        elsewhere(&hooked, &cwd, call("PermissionRequest", "Bash", json!({"command": "ls"}))).await;
+    assert_eq!(quiet, json!({}), "somebody sees its dialogs");
+    let asking = elsewhere(&hooked, &cwd, call("PreToolUse", "Write", json!({"file_path": "/w/secrets/k"})));
+    let ((_, allowed), ()) = tokio::join!(asking, async {
+        hooked.pending().await;
+        assert_eq!(found().await.unwrap().activity.waiting_for.as_deref(), Some("permission"));
+        hooked.answer("approve").await;
+    });
+    assert_eq!(allowed["hookSpecificOutput"]["permissionDecision"], "allow", "{allowed}");
+
+    elsewhere(&hooked, &cwd, json!({"hook_event_name": "Stop"})).await;
+    assert_eq!(found().await.unwrap().activity.activity, "idle");
+    let all = client.sessions(None).await.unwrap().sessions;
+    assert_eq!(all.len(), 1, "{all:?}");
+    let Hooked { daemon, session_id, token } = hooked;
+    let hooked = Hooked { daemon: daemon.restarted().await, session_id, token };
+    let after = hooked.daemon.client.sessions(Some("discovered")).await.unwrap().sessions.remove(0);
+    assert_eq!(
+        (after.activity.activity.as_str(), after.id),
+        ("idle", session.id.clone()),
+        "it outlives the daemon"
+    );
+    elsewhere(&hooked, &cwd, json!({"hook_event_name": "SessionEnd"})).await;
+    let over = hooked.daemon.client.sessions(None).await.unwrap().sessions.remove(0);
+    assert_eq!((over.state.as_str(), over.activity.activity.as_str()), ("over", "unknown"));
+    let kept = hooked.daemon.plane.hook_events(session.id.parse().unwrap(), 0, 100).await.unwrap();
+    assert!(kept.iter().any(|record| record.draft.event == "Stop"), "{kept:?}");
+    let (status, _) = hooked
+        .post_as(
+            &hooked.token,
+            "",
+            r#"{"hook_event_name": "Stop", "session_id": "11111111-2222-4333-8444-555555555555"}"#,
+        )
+        .await;
+    assert_eq!(status, 200, "a session's own token is of its own session, whatever the agent calls it");
+    assert_eq!(refused(hooked.daemon.client.sessions(Some("odd")).await).0, 400);
     hooked.daemon.stop().await;
 }

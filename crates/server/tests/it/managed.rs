@@ -27,7 +27,7 @@ done
 "#;
 
 /// Starts a daemon that knows the agent `noter` and has a project.
-async fn start(change: impl FnOnce(&mut Settings)) -> Daemon {
+pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Daemon {
     Daemon::with_settings(|settings| {
         let folder = &settings.folder;
         fs::create_dir_all(folder.join("agents")).expect("the folder is made");
@@ -60,14 +60,14 @@ async fn create(daemon: &Daemon, more: Value) -> Raw {
     daemon.send("POST /v1/sessions/managed", &wanted(daemon, more).to_string()).await
 }
 
-async fn created(daemon: &Daemon, more: Value) -> Value {
+pub(crate) async fn created(daemon: &Daemon, more: Value) -> Value {
     let made = create(daemon, more).await;
     assert_eq!(made.status, 201, "{made:?}");
     serde_json::from_str(&made.body).expect("JSON")
 }
 
 /// Waits until a session's agent has ended a turn.
-async fn idle(daemon: &Daemon, id: &str) {
+pub(crate) async fn idle(daemon: &Daemon, id: &str) {
     let id = daemon.plane.session_id(id).await.expect("it is there");
     until(&daemon.plane, async || {
         Ok(Some(daemon.plane.session_managed(id).await?.session).filter(|session| session.turns > 0))

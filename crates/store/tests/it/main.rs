@@ -4,11 +4,13 @@
 mod fault;
 mod fixtures;
 
+mod agents;
 mod crash;
 mod disk;
 mod issues;
 mod lock;
 mod managed;
+mod memory;
 mod open;
 mod outputs;
 mod reads;

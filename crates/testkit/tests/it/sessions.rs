@@ -143,7 +143,7 @@ impl SessionCase {
         let agent = Caller { role: Role::Worker, of_session: Some(session.id), ..owner() };
         for event in ["SessionStart", "UserPromptSubmit", "Stop"] {
             let body = json(json!({"hook_event_name": event, "session_id": "S1"}));
-            let params = HookParams { size_bytes: 64, body, session: None };
+            let params = HookParams { size_bytes: 64, hook_id: None, body, session: None };
             life.plane.hook_received(&agent, params).await?;
         }
         // What hooks tell is taken a moment later.

@@ -123,6 +123,17 @@ fn words(event: &EventView) -> String {
         Some(Event::DelegationTold { delegation_id }) => {
             format!("it is told how delegation {delegation_id} has ended")
         }
+        Some(Event::HandoffBegun { agent, successor, .. }) => {
+            format!("its work is handed over to {}: session {successor}", visible_line(&agent))
+        }
+        Some(Event::HandoffEnded { successor, error, .. }) => match error {
+            None => format!("the session {successor} goes on with its work"),
+            Some(error) => format!("nobody goes on with its work: {}", visible_line(&error)),
+        },
+        Some(Event::MemoryRecalled { facts, .. }) => {
+            let ids: Vec<&str> = facts.iter().map(|id| id.as_str()).collect();
+            format!("it recalled {} facts {}", ids.len(), ids.join(" ")).trim_end().to_owned()
+        }
         Some(Event::ApprovalRaised { approval_id, tool, .. }) => {
             format!("the gate asks about {}: approval {approval_id}", visible_line(&tool))
         }

@@ -169,7 +169,7 @@ fn project_of(given: &Path) -> Result<PathBuf> {
     Ok(repository_around(&found).unwrap_or(found))
 }
 
-fn project_here() -> Result<PathBuf> {
+pub(in crate::cli) fn project_here() -> Result<PathBuf> {
     let here = std::env::current_dir().and_then(|here| here.canonicalize());
     here.ok().and_then(|here| repository_around(&here)).ok_or_else(|| {
         Failure::usage("this directory is in no git repository")
@@ -183,7 +183,7 @@ fn repository_around(directory: &Path) -> Option<PathBuf> {
 }
 
 /// Waits until a session's agent is there, or cannot be; a spinner turns meanwhile on a terminal.
-async fn until_there(folder: &Path, session: &ManagedView) -> Result<ManagedView> {
+pub(super) async fn until_there(folder: &Path, session: &ManagedView) -> Result<ManagedView> {
     let spinner = ProgressBar::new_spinner();
     spinner.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is valid"));
     spinner.set_message(format!("{}: its workspace is made", session.name));
@@ -202,7 +202,7 @@ async fn until_there(folder: &Path, session: &ManagedView) -> Result<ManagedView
     Ok(feed.client().session_managed(&session.id).await?)
 }
 
-fn errored(session: &ManagedView) -> Failure {
+pub(super) fn errored(session: &ManagedView) -> Failure {
     let reason = session.reason.as_deref().unwrap_or("nobody said why");
     let name = &session.name;
     Failure::new(Code::Failed, format!("{name} could not begin: {}", visible(reason))).hinted(format!(

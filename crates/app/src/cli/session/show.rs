@@ -149,7 +149,9 @@ fn used(session: &ManagedView) -> Rows {
     let of = |max: Option<String>| max.map_or_else(String::new, |max| format!(" of {max}"));
     let mut rows = Vec::new();
     if usage.cost_usd.is_some() || budget.max_cost_usd.is_some() {
-        let cost = usage.cost_usd.map_or_else(|| "not told".to_owned(), money);
+        let about = if usage.cost_is_estimated { "about " } else { "" };
+        let cost =
+            usage.cost_usd.map_or_else(|| "not told".to_owned(), |usd| format!("{about}{}", money(usd)));
         rows.push(("cost", format!("{cost}{}", of(budget.max_cost_usd.map(money)))));
     }
     rows.push((

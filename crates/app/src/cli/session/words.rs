@@ -3,7 +3,7 @@
 use crate::cli::table::Tone;
 use crate::progress::visible_line;
 use adjutant_model::Timestamp;
-use adjutant_protocol::http::{ManagedView, SessionUsageView};
+use adjutant_protocol::http::{ActivityView, ManagedView, QuestionView, SessionUsageView, SessionView};
 
 /// Whom a session needs, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,9 +81,21 @@ fn parked(session: &ManagedView) -> String {
     format!("parked{}{}", until.unwrap_or_default(), why.unwrap_or_default())
 }
 
+/// Says what a session does that is not hosted here, and what it waits for.
+pub(super) fn does_elsewhere(session: &SessionView) -> String {
+    match (&session.role, session.state.as_str()) {
+        (Some(role), _) => format!("holds a token as {role}"),
+        (None, "over") => "over".to_owned(),
+        (None, _) => activity_of(&session.activity, &session.questions, None),
+    }
+}
+
 fn activity(session: &ManagedView) -> String {
-    let activity = &session.activity;
-    match (session.questions.as_slice(), activity.waiting_for.as_deref()) {
+    activity_of(&session.activity, &session.questions, session.parked_until.as_deref())
+}
+
+fn activity_of(activity: &ActivityView, questions: &[QuestionView], parked_until: Option<&str>) -> String {
+    match (questions, activity.waiting_for.as_deref()) {
         ([question, more @ ..], _) => {
             let tool = question.tool.as_deref().filter(|_| question.kind == "permission");
             let tool = tool.map_or_else(String::new, |tool| format!(" {}", visible_line(tool)));
@@ -91,7 +103,7 @@ fn activity(session: &ManagedView) -> String {
             format!("waits: {}{tool}{more}: {}", question.kind, visible_line(&question.text))
         }
         ([], Some("quota")) => {
-            let until = session.parked_until.as_deref().map(|at| format!(" until {}", clock(at)));
+            let until = parked_until.map(|at| format!(" until {}", clock(at)));
             format!("waits: quota{}", until.unwrap_or_default())
         }
         ([], Some(what)) => format!("waits: {what}"),
@@ -126,6 +138,7 @@ pub(super) fn clock(at: &str) -> String {
 /// Says what a session used: what it cost where its agent says that, and else its tokens.
 pub(super) fn spent(usage: &SessionUsageView) -> String {
     match (usage.cost_usd, tokens(usage)) {
+        (Some(usd), _) if usage.cost_is_estimated => format!("~{}", money(usd)),
         (Some(usd), _) => money(usd),
         (None, 0) => String::new(),
         (None, tokens) => format!("{} tokens", rounded(tokens)),

@@ -18,7 +18,7 @@ enum Next {
     /// It could not be done.
     Failed { may_pass: bool },
     /// Whatever else.
-    Event(SessionEvent),
+    Event(Box<SessionEvent>),
 }
 
 fn signals() -> impl Strategy<Value = AgentSignal> {
@@ -86,7 +86,7 @@ fn nexts() -> impl Strategy<Value = Vec<(Next, u64)>> {
     let next = prop_oneof![
         5 => Just(Next::Done),
         1 => any::<bool>().prop_map(|may_pass| Next::Failed { may_pass }),
-        6 => events().prop_map(Next::Event),
+        6 => events().prop_map(|event| Next::Event(Box::new(event))),
     ];
     proptest::collection::vec((next, 0..30_000_u64), 0..60)
 }
@@ -175,7 +175,7 @@ proptest! {
         for (next, pause_ms) in nexts {
             now = now.plus_ms(pause_ms);
             let event = match next {
-                Next::Event(event) => event,
+                Next::Event(event) => *event,
                 Next::Done | Next::Failed { .. } => {
                     let failed = match next {
                         Next::Failed { may_pass } => Some(may_pass),

@@ -29,6 +29,7 @@ done
 async fn daemon(may_spawn: bool) -> Daemon {
     Daemon::with_settings(|settings| {
         settings.sessions_agents_may_spawn = may_spawn;
+        settings.sessions_default_agent = "echo".to_owned();
         settings.sessions_auto_resume = false;
         settings.breaker.cool_down_ms = if may_spawn { 0 } else { 60_000 };
         std::fs::create_dir_all(settings.folder.join("agents")).expect("a folder");
