@@ -3,6 +3,7 @@
 
 use crate::harness::{Daemon, Raw};
 use adjutant_engine::Settings;
+use adjutant_engine::faults::{CommitFault, CommitHook, DiskFault};
 use adjutant_engine::hosting::SessionFilter;
 use adjutant_model::event::Event;
 use adjutant_model::session::SessionState;
@@ -11,6 +12,8 @@ use adjutant_testkit::{repository, until};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An agent in print mode that shows what it is told, its own escape sequences included.
 const AGENT: &str = r#"
@@ -195,6 +198,30 @@ async fn what_is_wanted_twice_at_once_is_done_once() {
         let answer = daemon.send(&format!("POST /v1/sessions/managed/{id}/{line}"), "").await;
         assert_eq!(answer.status, status, "{line} {answer:?}");
     }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_on_a_full_disk_says_that_it_waits_and_is_done_when_there_is_room() {
+    let full = Arc::new(AtomicBool::new(false));
+    let seen = full.clone();
+    let refuse = move |_| seen.load(Ordering::SeqCst).then_some(CommitFault::Refuse(DiskFault::Full));
+    let daemon = start(|settings| settings.faults.commits = Some(CommitHook::new(refuse))).await;
+    let view = created(&daemon, json!({})).await;
+    let id = view["id"].as_str().expect("an id").to_owned();
+    idle(&daemon, &id).await;
+    full.store(true, Ordering::SeqCst);
+    let held = daemon.send(&format!("POST /v1/sessions/managed/{id}/stop"), "").await;
+    assert_eq!(held.status, 503, "{held:?}");
+    let error = held.error();
+    assert!(error.hint.is_some_and(|hint| hint.contains("free space")), "{held:?}");
+    full.store(false, Ordering::SeqCst);
+    let session = daemon.plane.session_id(&id).await.expect("it is there");
+    until(&daemon.plane, async || {
+        let found = daemon.plane.session_managed(session).await?.session;
+        Ok((found.state == SessionState::Stopped).then_some(()))
+    })
+    .await;
     daemon.stop().await;
 }
 
