@@ -212,6 +212,7 @@ impl Plane {
     /// # Errors
     /// [`StartError`]
     pub async fn open(settings: Settings) -> Result<Plane, StartError> {
+        reports::choose_crypto();
         let started_at = clock::now();
         let path = settings.folder.join(config::FILE);
         let (live, settings) = Live::open(settings).map_err(|source| StartError::Config { path, source })?;

@@ -178,6 +178,12 @@ pub enum Reported {
     Filed(FiledIssue),
 }
 
+/// Chooses what TLS computes with. Every client of HTTP in this process needs that, also one that has no use for TLS.
+pub fn choose_crypto() {
+    // Somebody else may have chosen before, which does as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
 /// Says in a line what an error is.
 pub fn summary(error: &ErrorRecord) -> String {
     report::summary(error)

@@ -133,8 +133,7 @@ impl Github {
         if let Some(http) = self.http.get() {
             return Ok(http);
         }
-        // Somebody else may have chosen one before, which does as well.
-        drop(rustls::crypto::ring::default_provider().install_default());
+        super::choose_crypto();
         let builder =
             Client::builder().redirect(redirect::Policy::none()).connect_timeout(Duration::from_secs(10));
         let builder = if base.scheme() == "http" { builder.no_proxy() } else { builder };
