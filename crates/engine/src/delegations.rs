@@ -186,7 +186,7 @@ async fn judge(
     }
     let profile = match agents::find(core, &params.agent) {
         Ok(found) => found.name.clone(),
-        Err(_) => agents::find(core, &core.settings.sessions_default_agent)?.name.clone(),
+        Err(_) => agents::find(core, &core.live().sessions_default_agent)?.name.clone(),
     };
     texts_check(&params)?;
     let asks = asks(core, (caller, face), parent, (&params, tier)).await?;

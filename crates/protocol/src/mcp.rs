@@ -518,3 +518,49 @@ pub struct GoalUpdateParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
+
+/// Settings that are to be different, all of them or none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigWriteParams {
+    /// Whether agents that died by themselves are started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_resume: Option<bool>,
+    /// The model of sessions that say neither a model nor a tier; an empty text takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_model: Option<String>,
+    /// Where workspaces stand. It cannot be changed: what is said has to be what `config_read` gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_root_template: Option<String>,
+}
+
+/// How many errors are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorListParams {
+    /// At most so many; 20 when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub limit: Option<usize>,
+}
+
+/// Which error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorParams {
+    /// The error's fingerprint, 64 hex digits.
+    pub fingerprint: String,
+}
+
+/// An error that is to be reported, or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportBugParams {
+    /// The error's fingerprint, 64 hex digits.
+    pub fingerprint: String,
+    /// Whether a person agrees; otherwise a preview is the answer, and nothing leaves the machine.
+    pub confirm: bool,
+    /// The hash of the preview that is agreed to; without it the one that this token was shown last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<String>,
+}

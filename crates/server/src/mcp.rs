@@ -9,6 +9,8 @@
 
 mod attention;
 mod completions;
+mod console;
+mod errors;
 mod goals;
 mod ids;
 mod orchestration;
@@ -131,7 +133,7 @@ fn tools() -> &'static [Tool] {
     static TOOLS: OnceLock<Vec<Tool>> = OnceLock::new();
     TOOLS.get_or_init(|| {
         let work = [sessions::tools(), orchestration::tools(), attention::tools(), runs::tools()];
-        let all = work.into_iter().chain([goals::tools()]);
+        let all = work.into_iter().chain([goals::tools(), console::tools(), errors::tools()]);
         all.flatten().collect()
     })
 }

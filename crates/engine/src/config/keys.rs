@@ -98,7 +98,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         path: "sessions.default_agent",
         kind: Text(64, model),
-        takes: Restart,
+        takes: AtOnce,
         is_secret: false,
         about: "the profile that plays an agent whose name is no profile's",
         get: |settings, _| Value::from(settings.sessions_default_agent.as_str()),

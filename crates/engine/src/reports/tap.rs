@@ -261,7 +261,7 @@ impl Write for Bounded {
 
 /// Lets panics be told as errors of the log, so that they are scrubbed and taken like any other.
 pub fn tell_panics() {
-    std::panic::set_hook(Box::new(|panic| told(panic)));
+    std::panic::set_hook(Box::new(told));
 }
 
 fn told(panic: &PanicHookInfo<'_>) {

@@ -37,6 +37,8 @@ pub(super) enum Effect {
     Sets,
     /// It ends or removes something; doing it again changes nothing more.
     Ends,
+    /// It tells somebody outside of this machine something.
+    Tells,
 }
 
 /// A tool.
@@ -162,6 +164,7 @@ fn annotations(title: &str, effect: Effect) -> rmcp::model::ToolAnnotations {
         Effect::Adds => of.read_only(false).destructive(false).idempotent(false),
         Effect::Sets => of.read_only(false).destructive(false).idempotent(true),
         Effect::Ends => of.read_only(false).destructive(true).idempotent(true),
+        Effect::Tells => of.read_only(false).destructive(true).idempotent(false).open_world(true),
     }
 }
 

@@ -207,7 +207,7 @@ async fn a_caller_sees_and_calls_what_its_role_may() {
     assert!(senior.contains("approval_resolve") && !senior.contains("session_send"), "{senior:?}");
     let operator = listed(&token("operator").await).await;
     let only_the_owner: Vec<&String> = owner.difference(&operator).collect();
-    assert_eq!(only_the_owner, ["hook_event"]);
+    assert_eq!(only_the_owner, ["config_write", "hook_event", "report_bug"]);
     let stop = json!({"session_id": "00000000-0000-0000-0000-000000000000"});
     let (code, message) = refusal(&called_as(&daemon, &observer, "session_stop", stop).await);
     assert_eq!(code, "forbidden");

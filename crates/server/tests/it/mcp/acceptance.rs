@@ -235,3 +235,69 @@ async fn case_18_dispatch_names_what_is_missing_unknown_or_out_of_bounds() {
     assert!(code == "not_found" && message.contains("no_such_tool"), "{message}");
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cases_13_to_15_settings_console_and_supervisor() {
+    let daemon = Daemon::start().await;
+    let config = told(&daemon, "config_read", json!({})).await;
+    assert!(config["workspace_root"].as_str().is_some_and(|root| !root.is_empty()), "{config}");
+    assert!(config["workspace_root_template"].is_string(), "{config}");
+    let console = told(&daemon, "console_metrics", json!({})).await;
+    assert_eq!(
+        (&console["service_id"], &console["display_name"], &console["metrics_schema_version"]),
+        (&json!("adjutant"), &json!("Adjutant"), &json!(1))
+    );
+    assert_eq!(console["status"], "ok", "{console}");
+    assert!(console["metrics"]["fleet"]["total"].is_u64(), "{console}");
+    assert!(console["metrics"]["auto_resume"].is_object(), "{console}");
+    let supervisor = told(&daemon, "supervisor_status", json!({})).await;
+    for count in ["active", "stopped", "total"] {
+        assert!(supervisor["fleet"][count].is_u64(), "{count}: {supervisor}");
+    }
+    for switch in ["desired", "env", "pending_restart"] {
+        assert!(supervisor["auto_resume"][switch].is_boolean(), "{switch}: {supervisor}");
+    }
+    let (_, message) = refused(&daemon, "auto_resume_set", json!({})).await;
+    assert!(message.contains("enabled"), "{message}");
+    let set = told(&daemon, "auto_resume_set", json!({"enabled": false})).await;
+    assert_eq!(
+        (&set["desired"], &set["env"], &set["pending_restart"]),
+        (&json!(false), &json!(false), &json!(false))
+    );
+    let written = told(&daemon, "config_write", json!({"auto_resume": true, "default_model": "opus"})).await;
+    assert_eq!(
+        (&written["auto_resume"], &written["default_model"]),
+        (&json!(true), &json!("opus")),
+        "{written}"
+    );
+    for no in [json!({"workspace_root_template": "/elsewhere"}), json!({"agents_may_spawn": true})] {
+        assert_eq!(refused(&daemon, "config_write", no).await.0, "invalid_request");
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cases_9_to_12_errors_are_listed_and_an_unknown_one_is_not_found_before_anybody_agrees() {
+    let daemon = Daemon::start().await;
+    let listed = told(&daemon, "list_recent_errors", json!({})).await;
+    assert!(listed["errors"].is_array() && listed["total"].is_u64(), "{listed}");
+    assert_eq!(listed["limit"], json!(20), "{listed}");
+    let unknown = "0".repeat(64);
+    for (tool, arguments) in [
+        ("preview_bug_report", json!({"fingerprint": unknown})),
+        ("report_bug", json!({"fingerprint": unknown, "confirm": false})),
+        ("report_bug", json!({"fingerprint": unknown, "confirm": true})),
+    ] {
+        let (code, message) = refused(&daemon, tool, arguments).await;
+        assert_eq!(code, "not_found", "{tool}: {message}");
+    }
+    for (tool, arguments, missing) in [
+        ("preview_bug_report", json!({}), "fingerprint"),
+        ("report_bug", json!({"confirm": true}), "fingerprint"),
+        ("report_bug", json!({"fingerprint": unknown}), "confirm"),
+    ] {
+        let (_, message) = refused(&daemon, tool, arguments).await;
+        assert!(message.contains(missing), "{tool}: {message}");
+    }
+    daemon.stop().await;
+}
