@@ -50,10 +50,10 @@ fn an_error_is_listed_shown_previewed_and_reported_by_consent() {
     fs::create_dir(&mirror).unwrap();
     env.run(&["goal", "new", "it works", "--check", "true"]).expect(0);
     let listed = env.run(&["errors", "ls"]).expect(0).stdout;
-    assert!(listed.contains("[adjutant_engine::goals] goals.json cannot be written"), "{listed}");
+    assert!(listed.contains("[adjutant_engine::goals::keeper] goals.json cannot be written"), "{listed}");
     let short = listed.split_whitespace().next().unwrap();
     let shown = env.run(&["errors", "show", short]).expect(0).stdout;
-    assert!(shown.contains("crates/engine/src/goals.rs:") && shown.contains("error="), "{shown}");
+    assert!(shown.contains("crates/engine/src/goals/keeper.rs:") && shown.contains("error="), "{shown}");
     let preview = env.run(&["errors", "preview", short]).expect(0).stdout;
     let hash = preview.trim_end().rsplit(' ').next().unwrap().to_owned();
     assert!(preview.contains("to: http://127.0.0.1:") && hash.len() == 64, "{preview}");
