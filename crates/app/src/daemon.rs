@@ -62,8 +62,9 @@ pub(crate) async fn serve(folder: &Path, args: ServeArgs, errors: ErrorTap) -> R
         adjutant_server::router(plane.clone(), authentication),
         shutdown.clone(),
     ));
-    announce(folder, &address, &socket, &plane)?;
+    // Before others are told, so that the log of a daemon that was found says so.
     tracing::info!(%address, folder = %folder.display(), "ready");
+    announce(folder, &address, &socket, &plane)?;
     look_at_the_store(plane.clone());
 
     told_to_stop().await?;
