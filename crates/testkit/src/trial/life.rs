@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A process that lives for longer hangs.
-const LIFE_MAX: Duration = Duration::from_secs(60);
+const LIFE_MAX: Duration = Duration::from_secs(240);
 
 /// What a caller does with a plane.
 pub trait Scenario: Send + Sync + 'static {
