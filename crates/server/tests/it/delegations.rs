@@ -7,7 +7,7 @@ use serde_json::json;
 use std::path::Path;
 
 /// An agent in print mode: it keeps its token, says back what it is told, and does what the words in it say.
-const ECHO: &str = r#"
+pub(crate) const ECHO: &str = r#"
 name = "echo"
 program = "sh"
 [[driver]]

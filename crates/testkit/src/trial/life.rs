@@ -18,8 +18,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A process that lives for longer hangs.
-const LIFE_MAX: Duration = Duration::from_secs(240);
+/// A part of a life that takes longer hangs.
+const LIFE_MAX: Duration = Duration::from_secs(120);
 
 /// What a caller does with a plane.
 pub trait Scenario: Send + Sync + 'static {
@@ -80,8 +80,7 @@ pub(super) async fn tell(scenario: &dyn Scenario, plans: Vec<Plan>) -> Told {
     let mut struck = 0;
     for plan in plans.into_iter().chain(std::iter::repeat(Plan::Spared)) {
         let watched = Watched::new(plan);
-        let end = tokio::time::timeout(LIFE_MAX, live(scenario, &home, &watched)).await;
-        let end = end.unwrap_or_else(|_| panic!("`{}` hangs when: {plan:?}", scenario.name()));
+        let end = live(scenario, &home, &watched).await;
         struck += watched.struck();
         if let Some((end, commits)) = end {
             let effects = watched.performed().len() as u64;
@@ -95,29 +94,43 @@ pub(super) async fn tell(scenario: &dyn Scenario, plans: Vec<Plan>) -> Told {
 async fn live(scenario: &dyn Scenario, home: &Home, watched: &Arc<Watched>) -> Option<(End, u64)> {
     let mut settings = scenario.settings(home);
     settings.faults = watched.faults();
-    let plane = Plane::open(settings).await.expect("the plane opens");
+    let plane = in_time(scenario, watched, "opened", Plane::open(settings)).await.expect("the plane opens");
     plane.endpoint_set("http://127.0.0.1:9".to_owned());
     let settled = settled(&plane).await;
     let asks = if watched.twice() { 2 } else { 1 };
     let life = Life { home, plane: plane.clone(), asks };
-    let driven = tokio::select! {
-        biased;
-        () = watched.halted.cancelled() => None,
-        () = drive(scenario, &life, watched) => Some(watched.commits()),
+    let driving = async {
+        tokio::select! {
+            biased;
+            () = watched.halted.cancelled() => None,
+            () = drive(scenario, &life, watched) => Some(watched.commits()),
+        }
     };
+    let driven = in_time(scenario, watched, "driven", driving).await;
     let ended = match driven {
         Some(commits) => {
-            let left = scenario.left(&life).await;
+            let left = in_time(scenario, watched, "looked at", scenario.left(&life)).await;
             Some((End { left, ..End::read(&plane).await }, commits))
         }
         None => None,
     };
     drop(life);
     let again = again(&plane, settled, &watched.performed()).await;
-    plane.stop().await;
+    in_time(scenario, watched, "stopped", plane.stop()).await;
     assert!(again.is_empty(), "`{}` performs again what had settled: {again:?}", scenario.name());
     verify(scenario, home);
     ended
+}
+
+/// Waits for a part of a life, and says which when it hangs.
+async fn in_time<T>(
+    scenario: &dyn Scenario,
+    watched: &Watched,
+    part: &str,
+    work: impl Future<Output = T>,
+) -> T {
+    let done = tokio::time::timeout(LIFE_MAX, work).await;
+    done.unwrap_or_else(|_| panic!("`{}` hangs as it is {part}: {watched:?}", scenario.name()))
 }
 
 /// Starts the plane and does the scenario's part, each as often as it is refused, as a caller does who is told to try

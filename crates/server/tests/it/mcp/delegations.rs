@@ -1,30 +1,11 @@
 //! Work that agents give away over MCP: in which order it is judged, what waits for a person, and who may answer.
 
 use super::{called_as, refusal, refused, structured, told};
+use crate::delegations::ECHO;
 use crate::harness::Daemon;
 use adjutant_protocol::http::HostParams;
 use adjutant_testkit::{Repository, until};
 use serde_json::{Value, json};
-
-/// An agent in print mode that says back what it is told.
-const ECHO: &str = r#"
-name = "echo"
-program = "sh"
-[[driver]]
-kind = "headless"
-prompt = "protocol"
-stream = "claude_stream_json"
-args = [["-c", '''
-echo "$ADJUTANT_TOKEN" > shown.txt
-while read -r line; do
-  case "$line" in *'"type":"user"'*) ;; *) continue;; esac
-  text=${line#*'"content":"'}; text=${text%%'"'*}
-  case "$text" in *die*) exit 3;; esac
-  echo '{"type":"system","subtype":"init","session_id":"S1","model":"m"}'
-  printf '%s\n' '{"type":"result","is_error":false,"result":"did '"$text"'","usage":{"input_tokens":7,"output_tokens":3}}'
-done
-''']]
-"#;
 
 async fn daemon(may_spawn: bool) -> Daemon {
     Daemon::with_settings(|settings| {
