@@ -217,7 +217,8 @@ async fn a_step_goes_on_with_its_session_over_a_restart_and_a_cancelled_one_stop
     assert_eq!(sessions.len(), 1, "{sessions:?}");
     let line = format!("POST /v1/runs/{}/cancel", started.run_id);
     let cancelled = daemon.send(&line, "{}").await;
-    assert_eq!(cancelled.status, 200, "{cancelled:?}");
+    let run = daemon.client.run(&started.run_id).await.expect("it is there");
+    assert_eq!(cancelled.status, 200, "{cancelled:?}: {run:?}");
     let stopped = seen(&daemon, &session.id, |view| view.state == "stopped").await;
     assert_eq!(stopped.pid, None);
     daemon.stop().await;
