@@ -108,9 +108,10 @@ impl Writer {
     }
 
     /// Serves the queue until it is closed.
-    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+    pub(crate) fn run(mut self, queue: mpsc::Receiver<Command>) {
+        let mut queue = Queue(queue);
         let mut closing = None;
-        while let Some(command) = self.next(&mut queue) {
+        while let Some(command) = self.next(&mut queue.0) {
             let mut waiting = Vec::new();
             let mut rows = 0;
             let mut taken = Some(command);
@@ -122,11 +123,11 @@ impl Writer {
                     }
                     Command::Close(reply) => {
                         // Later writes are refused at the door; those in the queue are still served.
-                        queue.close();
+                        queue.0.close();
                         closing = Some(reply);
                     }
                 }
-                taken = if rows < BATCH_ROWS_MAX { queue.try_recv().ok() } else { None };
+                taken = if rows < BATCH_ROWS_MAX { queue.0.try_recv().ok() } else { None };
             }
             self.serve(waiting);
             if self.faults.halted() {
@@ -281,6 +282,18 @@ impl Writer {
         let moved = dialect::checkpoint(&self.db).map(drop).map_err(dialect::write_error);
         let closed = self.db.close().map_err(|(_, error)| dialect::write_error(error));
         moved.and(closed)
+    }
+}
+
+/// The writer's end of the queue. When the writer goes, whatever way it goes, nobody waits for an answer any more.
+struct Queue(mpsc::Receiver<Command>);
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // A dropped receiver empties its queue once, and may miss a command that is being put in at that instant. Its
+        // caller would wait for as long as the store has a handle. Received to its end the queue misses none.
+        self.0.close();
+        while self.0.blocking_recv().is_some() {}
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::fixtures::{at, note_write, open};
 use adjutant_store::{CommitFault, CommitHook, DiskFault, Store, StoreOptions, WriteError, journal};
 use std::path::Path;
+use std::time::Duration;
 
 /// Opens a store whose second commit is befallen by a fault.
 fn open_with(folder: &Path, fault: CommitFault) -> Store {
@@ -51,5 +52,27 @@ async fn a_process_that_dies_at_a_commit_answers_nobody_and_the_next_one_finds_i
         assert_eq!(notes(&store).await, found, "{fault:?}");
         store.write(note_write("g-1", "four")).await.unwrap();
         assert!(journal::verify(store.path()).unwrap().is_sound());
+    }
+}
+
+/// The process dies while many writes are being put into the queue.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_process_that_dies_leaves_no_caller_waiting() {
+    const DEATHS: usize = 300;
+    for death in 0..DEATHS {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open_with(folder.path(), CommitFault::HaltAfter);
+        store.write(note_write("g-1", "one")).await.unwrap();
+        let callers = (0..16).map(|caller| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                while store.write(note_write("g-1", "more")).await.is_ok() {}
+                caller
+            })
+        });
+        for caller in callers.collect::<Vec<_>>() {
+            let told = tokio::time::timeout(Duration::from_secs(30), caller).await;
+            told.unwrap_or_else(|_| panic!("death {death}: a caller waits for ever")).unwrap();
+        }
     }
 }
