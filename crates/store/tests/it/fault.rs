@@ -58,7 +58,7 @@ async fn a_process_that_dies_at_a_commit_answers_nobody_and_the_next_one_finds_i
 /// The process dies while many writes are being put into the queue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn a_process_that_dies_leaves_no_caller_waiting() {
-    const DEATHS: usize = 300;
+    const DEATHS: usize = 100;
     for death in 0..DEATHS {
         let folder = tempfile::tempdir().unwrap();
         let store = open_with(folder.path(), CommitFault::HaltAfter);
