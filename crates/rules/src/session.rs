@@ -130,7 +130,7 @@ pub enum SessionEvent {
         /// Which.
         ask_id: String,
     },
-    /// The agent was found again after a restart of the daemon: what it told meanwhile may have reached nobody.
+    /// The agent was found again after a restart of the daemon, or after it was out of reach.
     Found,
     /// Whether the agent is there cannot be found out now; it is looked for again.
     OutOfReach {

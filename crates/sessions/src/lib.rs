@@ -20,6 +20,8 @@ pub mod transcript;
 
 pub mod history;
 
+pub mod mailbox;
+
 pub mod repository;
 
 pub mod worktree;
@@ -27,6 +29,7 @@ pub mod worktree;
 pub use environment::{PASSED_VARIABLES, environment};
 pub use git::{Git, GitError, GitVersion};
 pub use history::{HistoryEntry, history_write};
+pub use mailbox::{Mailbox, mailbox};
 pub use process::{EFFECT_VARIABLE, EndedBy, Exit, Outcome, ProcessSpec, SpawnError, Swept};
 pub use worktree::{
     BranchFate, Diff, Removal, RemoveError, RemoveMode, RemoveParams, Snapshot, SnapshotParams, Unsaved,

@@ -35,11 +35,12 @@ use adjutant_model::event::{ClientTurnNote, Event};
 use adjutant_model::policy::Judgement;
 use adjutant_model::run::{ErrorClass, RunStatus, TurnStatus};
 use adjutant_rules::client_run;
+use adjutant_sessions::{Mailbox, mailbox};
 use adjutant_store::{ClientFence, ClientRunChange, Draft, Json, Write, WriteError};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// How many commands may wait for an owner.
@@ -67,7 +68,7 @@ pub(super) struct Launch {
 
 /// Starts the owner of a run whose row is in the store.
 pub(super) fn start(core: &Arc<Core>, launch: Launch) -> ClientRunHandle {
-    let (commands, received) = mpsc::channel(COMMANDS_MAX);
+    let (commands, received) = mailbox(COMMANDS_MAX);
     let ending = CancellationToken::new();
     let handle = ClientRunHandle {
         commands,
@@ -155,7 +156,7 @@ impl Owner {
         }
     }
 
-    async fn live(mut self, mut received: mpsc::Receiver<RunCommand>) {
+    async fn live(mut self, mut received: Mailbox<RunCommand>) {
         loop {
             let mut commands = Vec::new();
             let mut batch = Batch::default();

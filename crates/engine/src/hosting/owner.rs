@@ -17,6 +17,7 @@ use adjutant_model::session::{
 use adjutant_rules::session::{self, SessionCommand, SessionEffect, SessionEvent, SessionRules, Stepped};
 use adjutant_sessions::driver::AgentDriver;
 use adjutant_sessions::driver::tmux::Terminal;
+use adjutant_sessions::{Mailbox, mailbox};
 use adjutant_store::{Draft, SessionEntry, Write};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -41,7 +42,7 @@ pub(super) fn start(
     entry: SessionEntry,
     terminals: Option<Arc<Vec<Terminal>>>,
 ) -> SessionHandle {
-    let (mail, received) = mpsc::channel(MAIL_MAX);
+    let (mail, received) = mailbox(MAIL_MAX);
     let (shown, seen) = watch::channel(Arc::new(entry.session.clone()));
     let (holding, held) = watch::channel(None);
     let id = entry.session.id;
@@ -81,7 +82,7 @@ struct Owner {
     core: Arc<Core>,
     session: Session,
     revision: u64,
-    mail: mpsc::Receiver<SessionMail>,
+    mail: Mailbox<SessionMail>,
     shown: watch::Sender<Arc<Session>>,
     /// Why the store does not take what is known, while it does not.
     holding: watch::Sender<Option<String>>,

@@ -35,6 +35,9 @@ pub(crate) async fn perform(
     let id = session_id(job);
     let params = params(id, job, (agent, spec), ctx);
     if let Err(error) = create(core, &caller(), params).await {
+        if core.stopping.is_cancelled() {
+            return as_daemon_stops(ctx).await;
+        }
         return failed(error.class(), format!("no session could be made: {}", told(&error)), None).into();
     }
     let has_ended = |session: &Session| session.task_end.is_some();
@@ -44,6 +47,7 @@ pub(crate) async fn perform(
     };
     let session = match ended {
         Ok(session) => session,
+        Err(_) if core.stopping.is_cancelled() => return as_daemon_stops(ctx).await,
         Err(error) => return failed(error.class(), told(&error), None).into(),
     };
     let Some(end) = session.task_end.clone() else { unreachable!("it was waited for") };
@@ -120,7 +124,7 @@ fn caller() -> Caller {
 /// daemon performs the step again and finds it.
 async fn left(core: &Arc<Core>, id: SessionId) -> Performed {
     if core.stopping.is_cancelled() {
-        return failed(ErrorClass::Gone, "the daemon stops".to_owned(), None).into();
+        return stops();
     }
     let session = super::get(core, id).await;
     let used = match session {
@@ -129,6 +133,16 @@ async fn left(core: &Arc<Core>, id: SessionId) -> Performed {
     };
     let outcome = failed(ErrorClass::Gone, "cancelled".to_owned(), None);
     Performed { outcome, usage: (!used.is_empty()).then_some(used) }
+}
+
+/// Ends with the daemon: the session's owner may leave before the run's, which would take the step for failed.
+async fn as_daemon_stops(ctx: &WorkerContext) -> Performed {
+    ctx.cancel.cancelled().await;
+    stops()
+}
+
+fn stops() -> Performed {
+    failed(ErrorClass::Gone, "the daemon stops".to_owned(), None).into()
 }
 
 /// Ends a session's agent, and the session too when it is not kept; gives the session as it is then.

@@ -24,6 +24,7 @@ use adjutant_model::run::{
 };
 use adjutant_model::{Timestamp, Value};
 use adjutant_rules::flow::{FlowEffect, FlowEnd, FlowEvent, FlowState};
+use adjutant_sessions::{Mailbox, mailbox};
 use adjutant_store::{Draft, Fence, Json, RunStatusChange, Write, WriteError};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -65,7 +66,7 @@ pub(crate) enum Origin {
 
 /// Starts the owner of a run and enters it in the directory.
 pub(crate) fn start(core: &Arc<Core>, launch: Launch) -> RunHandle {
-    let (commands, received) = mpsc::channel(EVENTS_MAX);
+    let (commands, received) = mailbox(EVENTS_MAX);
     let (ended_tx, ended) = watch::channel(None);
     let gone = CancellationToken::new();
     let handle = RunHandle { commands: commands.clone(), ended, gone: gone.clone() };
@@ -198,7 +199,7 @@ impl Owner {
         owner
     }
 
-    async fn live(mut self, mut received: mpsc::Receiver<RunCommand>) {
+    async fn live(mut self, mut received: Mailbox<RunCommand>) {
         if self.begin().await == Next::Leave {
             return self.park().await;
         }
@@ -346,7 +347,7 @@ impl Owner {
         self.perform(dispatches, Vec::new());
     }
 
-    async fn wait(&self, received: &mut mpsc::Receiver<RunCommand>) -> Woken {
+    async fn wait(&self, received: &mut Mailbox<RunCommand>) -> Woken {
         let timer = self.timers.iter().map(|timer| timer.due_at).min().map(clock::until);
         tokio::select! {
             biased;

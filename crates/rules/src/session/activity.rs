@@ -5,7 +5,7 @@
 //! While a question is open the session waits, whatever else goes on in it.
 //!
 //! A hook that found nobody comes later, with the time of what happened: that is since when it holds, and what was told
-//! of a later time stands. A hook may also be lost for good. So an agent that should work and whose terminal has not
+//! of a later time stands. So a restart of the daemon changes nothing of what is known. A hook may also be lost for good. So an agent that should work and whose terminal has not
 //! changed for [`QUIET_DOUBT_MS`] is one of which nothing is known; one that works shows that it does.
 
 use super::{QUESTIONS_MAX, budget, task};
@@ -65,15 +65,6 @@ pub(super) fn answered(session: &mut Session, ask_id: &str, now: Timestamp) {
     if session.questions.len() < open {
         let evidence = "its question was answered".to_owned();
         Observed { session, source: SignalSource::Process, evidence, now }.settled();
-    }
-}
-
-/// Takes that the agent was found again: what was known of it holds until its terminal says otherwise.
-pub(super) fn found(session: &mut Session) {
-    let report = &mut session.activity;
-    if report.source > SignalSource::Terminal {
-        report.source = SignalSource::Terminal;
-        report.evidence = format!("{}, before the daemon was started again", report.evidence);
     }
 }
 
@@ -275,7 +266,8 @@ impl Observed<'_> {
 
     fn terminal_says(&mut self, activity: Activity) {
         if self.session.activity.source <= SignalSource::Terminal {
-            self.becomes(activity);
+            let asks = self.session.questions.first().map(|question| Activity::Waiting(question.what));
+            self.becomes(asks.unwrap_or(activity));
         }
     }
 

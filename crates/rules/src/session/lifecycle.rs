@@ -69,13 +69,14 @@ impl<'a> Machine<'a> {
             }
             SessionEvent::Signal(signal) => self.signal(signal),
             SessionEvent::Answered { ask_id } => activity::answered(&mut self.session, &ask_id, self.now),
-            SessionEvent::Found if is_running => activity::found(&mut self.session),
             SessionEvent::OutOfReach { message } if is_running => {
                 activity::out_of_reach(&mut self.session, &message, self.now);
             }
             SessionEvent::Interrupted if is_running => activity::interrupted(&mut self.session, self.now),
             // Its agent is not there any more.
-            SessionEvent::Found | SessionEvent::OutOfReach { .. } | SessionEvent::Interrupted => {}
+            SessionEvent::OutOfReach { .. } | SessionEvent::Interrupted => {}
+            // What it told meanwhile lies in its folder, and comes as signals.
+            SessionEvent::Found => {}
             SessionEvent::Woke => self.woke(),
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::said::Said;
 use super::{AgentDriver, DriverError, Ended, LaunchSpec, Screen, Signals};
+use crate::mailbox::{Mailbox, mailbox};
 use adjutant_model::session::{AgentExit, AgentSignal};
 use adjutant_model::session::{AskAnswer, HostHandle, Signal, SignalSource};
 use futures_util::FutureExt;
@@ -57,13 +58,13 @@ impl OwnedAgent {
     pub(super) fn start<F>(
         handle: HostHandle,
         signals: Signals,
-        owner: impl FnOnce(Voice, mpsc::Receiver<Command>) -> F,
+        owner: impl FnOnce(Voice, Mailbox<Command>) -> F,
     ) -> OwnedAgent
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let shared = Arc::new(Shared { handle: Mutex::new(handle), said: Mutex::new(Said::default()) });
-        let (commands, received) = mpsc::channel(COMMANDS_MAX);
+        let (commands, received) = mailbox(COMMANDS_MAX);
         let (ending, ended) = watch::channel(None);
         let voice = Voice { signals, outbox: VecDeque::new(), shared: Arc::clone(&shared), ending };
         let task = tokio::spawn(owner(voice, received));

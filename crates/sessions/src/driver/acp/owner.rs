@@ -18,6 +18,7 @@ use crate::driver::heard::{Heard, Meter, shown};
 use crate::driver::owned::{Command, PROMPTS_MAX, Voice, how_it_ended, no_process, prompts_full};
 use crate::driver::piped::{LINGER, Piped};
 use crate::driver::{DriverError, Ended, LaunchSpec, usage_kept};
+use crate::mailbox::Mailbox;
 use crate::process;
 use adjutant_model::session::{AgentExit, AgentSignal, AskAnswer, SignalSource};
 use agent_client_protocol::v1::Responder;
@@ -34,7 +35,6 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long an agent may take to open its session.
@@ -104,7 +104,7 @@ impl Owner {
         }
     }
 
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    pub(super) async fn run(mut self, mut commands: Mailbox<Command>) {
         let signals = self.voice.channel();
         loop {
             let open_until = self.open_until;

@@ -12,6 +12,7 @@ use crate::driver::owned::{Command, PROMPTS_MAX, Voice, how_it_ended, no_process
 use crate::driver::piped::{LINGER, Piped, Pipes, Start, Writer};
 use crate::driver::said::RawStream;
 use crate::driver::{DriverError, Ended, LaunchSpec, usage_kept};
+use crate::mailbox::Mailbox;
 use crate::process::Swept;
 use adjutant_model::profile::Fillings;
 use adjutant_model::session::{AgentExit, AgentSignal, AskAnswer, HostHandle, SignalSource};
@@ -21,7 +22,6 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Duration;
 use tokio::process::ChildStdout;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long an interrupted process of one prompt may take to end.
@@ -111,7 +111,7 @@ impl Owner {
         Owner { spec, voice, scrollback, stream, process, prompts, is_busy, interrupts, give_up_at }
     }
 
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    pub(super) async fn run(mut self, mut commands: Mailbox<Command>) {
         let signals = self.voice.channel();
         self.next_prompt();
         loop {
