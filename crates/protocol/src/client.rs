@@ -850,6 +850,23 @@ impl Client {
         self.get(&format!("/v1/sessions/managed/{}/activity?lines={lines}", escaped(id))).await
     }
 
+    /// Gives what the journal says of a session behind a place, at most 1000 rows, the oldest first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_events(&self, id: &str, after: i64) -> Result<http::EventPage, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}/events?after={after}", escaped(id))).await
+    }
+
+    /// Follows what the journal says of a session behind a place.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
+    pub async fn session_events_live(&self, id: &str, after: i64) -> Result<EventStream, ClientError> {
+        self.event_stream(&format!("/v1/sessions/managed/{}/events?after={after}&follow=true", escaped(id)))
+            .await
+    }
+
     /// Gives what a session's terminal shows.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub use errors::{
     ErrorDetailView, ErrorView, ErrorsView, FilingView, ReportParams, ReportPreviewView, ReportedView,
     ScrubChangeView,
 };
-pub use events::EventView;
+pub use events::{EventPage, EventView};
 pub use gate::{
     ExplanationView, JudgeParams, JudgementView, ProgressParams, RuleMatchView, SettleParams, VerdictView,
 };

@@ -174,6 +174,7 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(handoffs::handoff))
         .routes(routes!(managed::answer))
         .routes(routes!(managed::activity))
+        .routes(routes!(managed::events))
         .routes(routes!(managed::screen))
         .routes(routes!(managed::attach))
         .routes(routes!(managed::inbox))

@@ -194,8 +194,8 @@ fn drafted(batch: Vec<HookArrival>, config: &CompressConfig) -> (Write, Compress
     let (mut write, mut stats) = (Write::default(), CompressStats::default());
     for arrival in batch {
         let HookArrival { session_id, call, size_bytes, decision, at, hook_id } = arrival;
-        let tool = call.tool.as_ref().map(|tool| tool.name.to_string());
-        let level = config.level_of(tool.as_deref().unwrap_or("unknown"));
+        let tool = call.tool.as_ref().map(|tool| record::progress(&tool.name));
+        let level = config.level_of(call.tool.as_ref().map_or("unknown", |tool| &*tool.name));
         // First without secrets, because half a secret is not recognised any more.
         let payload = shortened(&record::without_secrets(&call.payload), level, &mut stats);
         let event = call.name.to_string();
@@ -203,13 +203,13 @@ fn drafted(batch: Vec<HookArrival>, config: &CompressConfig) -> (Write, Compress
             at,
             actor: format!("session:{session_id}").into(),
             subject: session_id.to_string().into(),
-            event: Event::HookReceived { event: event.clone(), bytes: size_bytes },
+            event: Event::HookReceived { event: event.clone(), tool: tool.clone(), bytes: size_bytes },
         });
         write.hook_event_add(HookDraft {
             session_id,
             hook_id,
             event,
-            tool: tool.map(|tool| record::progress(&tool)),
+            tool,
             size_bytes,
             decision: decision.map(str::to_owned),
             payload: record::value(&payload).to_string(),

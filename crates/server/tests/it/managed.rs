@@ -7,8 +7,9 @@ use adjutant_engine::faults::{CommitFault, CommitHook, DiskFault};
 use adjutant_engine::hosting::SessionFilter;
 use adjutant_model::event::Event;
 use adjutant_model::session::SessionState;
-use adjutant_protocol::http::SessionParams;
+use adjutant_protocol::http::{self, SessionParams};
 use adjutant_testkit::{repository, until};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -319,4 +320,54 @@ async fn a_name_opens_nothing_that_the_role_does_not() {
         assert!(!answer.body.contains('\u{1b}'), "{answer:?}");
     }
     daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_to_a_session_is_read_by_the_page_and_as_it_happens() {
+    let daemon = start(|_| {}).await;
+    let made = created(&daemon, json!({})).await;
+    let id = made["id"].as_str().expect("an id");
+    idle(&daemon, id).await;
+    let all = daemon.client.session_events(id, 0).await.expect("a page");
+    assert_eq!(all.next_after, None);
+    let kinds: Vec<&str> = all.events.iter().map(|event| event.kind.as_str()).collect();
+    for kind in ["session_created", "workspace_ready", "session_launched", "session_task_arrived"] {
+        assert_eq!(kinds.iter().filter(|known| **known == kind).count(), 1, "{kind} once in {kinds:?}");
+    }
+    assert!(all.events.iter().all(|event| event.subject == id), "{all:?}");
+
+    let (mut paged, mut after) = (Vec::new(), Some(0));
+    while let Some(place) = after {
+        let line = format!("GET /v1/sessions/managed/{id}/events?limit=2&after={place}");
+        let page = daemon.send(&line, "").await;
+        let page: http::EventPage = serde_json::from_str(&page.body).expect("a page");
+        assert!(page.events.len() <= 2, "{page:?}");
+        after = page.next_after;
+        paged.extend(page.events);
+    }
+    assert_eq!(paged[..all.events.len()], all.events, "pages are the same rows");
+
+    let name = made["name"].as_str().expect("a name");
+    let place = all.events[0].seq;
+    let mut live = daemon.client.session_events_live(name, place).await.expect("a stream");
+    daemon.client.session_command(id, "stop").await.expect("it is stopped");
+    let mut heard = Vec::new();
+    while !heard.iter().any(|event: &http::EventView| {
+        event.kind == "session_state_changed" && event.payload["to"] == "stopped"
+    }) {
+        heard.push(live.next().await.expect("it goes on").expect("an event"));
+    }
+    assert_eq!(heard[..all.events.len() - 1], all.events[1..], "it begins behind its place");
+
+    for (line, status) in [
+        ("GET /v1/sessions/managed/nobody/events", 404),
+        ("GET /v1/sessions/managed/01890000-0000-7000-8000-00000000abcd/events", 404),
+        ("GET /v1/sessions/managed/..%2f..%2fx/events?follow=true", 404),
+    ] {
+        assert_eq!(daemon.send(line, "").await.status, status, "{line}");
+    }
+    for query in ["after=x", "limit=-1", "follow=maybe", "subject=plane"] {
+        let refused = daemon.send(&format!("GET /v1/sessions/managed/{id}/events?{query}"), "").await;
+        assert_eq!(refused.status, 400, "{query}: {refused:?}");
+    }
 }

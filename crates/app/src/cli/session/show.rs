@@ -1,5 +1,7 @@
 //! `adjutant session show`: everything that is known of a session, in groups.
 
+pub(super) mod other;
+
 use super::words::{ago, clock, does, money, rounded, since, tokens};
 use crate::cli::print;
 use crate::commands::{Commands, quoted};
@@ -39,7 +41,9 @@ fn lines(
     ];
     lines.extend(known_by(session, now));
     for question in &session.questions {
-        lines.extend(asked(session, question, approvals).into_iter().map(|line| commands.in_text(&line)));
+        lines.extend(
+            asked(&session.name, question, approvals).into_iter().map(|line| commands.in_text(&line)),
+        );
     }
     for group in [life(session), agent(session), work(session), used(session)] {
         lines.push(String::new());
@@ -68,21 +72,18 @@ fn known_by(session: &ManagedView, now: Timestamp) -> Vec<String> {
 }
 
 /// Says what is asked, and how it is answered.
-fn asked(session: &ManagedView, question: &QuestionView, approvals: &BTreeSet<String>) -> Vec<String> {
+fn asked(session: &str, question: &QuestionView, approvals: &BTreeSet<String>) -> Vec<String> {
+    let answers = answers(session, question, approvals.contains(&question.ask_id));
+    let mut lines = vec![String::new(), asks(question)];
+    lines.extend(answers.into_iter().map(|line| format!("  {line}")));
+    lines
+}
+
+fn asks(question: &QuestionView) -> String {
     let who = question.subagent.as_deref().map_or_else(String::new, |name| format!(" of {}", visible(name)));
     let tool = question.tool.as_deref().map_or_else(String::new, |tool| format!(" for {}", visible(tool)));
-    let mut lines = vec![
-        String::new(),
-        format!(
-            "asks a {}{tool}{who}, {}: {}",
-            question.kind,
-            clock(&question.asked_at),
-            visible(&question.text)
-        ),
-    ];
-    let is_approval = approvals.contains(&question.ask_id);
-    lines.extend(answers(&session.name, question, is_approval).into_iter().map(|line| format!("  {line}")));
-    lines
+    let (kind, at, text) = (&question.kind, clock(&question.asked_at), visible(&question.text));
+    format!("asks a {kind}{tool}{who}, {at}: {text}")
 }
 
 /// Gives the commands that answer a question, between backticks.
