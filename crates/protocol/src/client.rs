@@ -814,6 +814,30 @@ impl Client {
         self.get(&format!("/v1/sessions/managed/{}/delegations", escaped(id))).await
     }
 
+    /// Gives the delegations of all sessions, the newest first: the open ones, or all.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn delegations(&self, open: bool) -> Result<http::DelegationList, ClientError> {
+        self.get(&format!("/v1/delegations?open={open}")).await
+    }
+
+    /// Gives a delegation.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn delegation(&self, delegation_id: &str) -> Result<http::DelegationView, ClientError> {
+        self.get(&format!("/v1/delegations/{}", id(delegation_id)?)).await
+    }
+
+    /// Cancels a delegation.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn delegation_cancel(&self, delegation_id: &str) -> Result<http::DelegationView, ClientError> {
+        self.post(&format!("/v1/delegations/{}/cancel", id(delegation_id)?), &()).await
+    }
+
     /// Tells a session's agent something.
     ///
     /// # Errors

@@ -187,6 +187,12 @@ pub(crate) async fn session(client: &Client, given: &str) -> Result<ManagedView>
     Ok(sessions.swap_remove(place))
 }
 
+/// Finds the delegation that is meant, among those that are open and those that are over.
+pub(crate) async fn delegation(client: &Client, given: &str) -> Result<String> {
+    let delegations = client.delegations(false).await?.delegations;
+    pick("delegation", given, delegations.iter().map(|delegation| delegation.delegation_id.as_str()))
+}
+
 /// Finds the error that is meant.
 pub(crate) async fn error(client: &Client, given: &str) -> Result<String> {
     if given.len() == FINGERPRINT_LEN {
@@ -224,6 +230,7 @@ fn list_hint(kind: &str) -> String {
     match kind {
         "goal" => "`adjutant goal list` lists them".to_owned(),
         "task" => "`adjutant show RUN` tells a run's task".to_owned(),
+        "delegation" => "`adjutant delegation ls --all` lists them".to_owned(),
         "error" => "`adjutant errors` lists them".to_owned(),
         "issue" => "`adjutant issue ls` lists them".to_owned(),
         "session" => "`adjutant session ls` lists them".to_owned(),

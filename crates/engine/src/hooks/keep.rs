@@ -4,6 +4,7 @@
 //! what was decided is durable before it is answered, and is not here. When more waits than may, the payload of what
 //! comes is left out, and then what comes.
 
+use super::step::StepCalls;
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
@@ -50,6 +51,8 @@ pub(crate) struct Hooks {
     lost: AtomicU64,
     saved: CompressTotals,
     recent: Mutex<Recent>,
+    /// The tool calls of steps whose agents call hooks.
+    pub(super) steps: StepCalls,
     /// Whoever reads a file that hooks have left something in; one at a time.
     pub(super) spools: Semaphore,
     /// Whoever reads the transcript of a discovered session; one at a time.
@@ -79,6 +82,7 @@ impl Hooks {
             lost: AtomicU64::new(0),
             saved: CompressTotals::default(),
             recent: Mutex::default(),
+            steps: StepCalls::default(),
             spools: Semaphore::new(1),
             transcripts: Semaphore::new(1),
         };
@@ -171,7 +175,7 @@ pub(super) async fn keep_now(core: &Core, batch: Vec<HookArrival>) -> Result<(),
 
 /// Makes ready what is written of hooks. To look for secrets in megabytes takes its time.
 async fn ready(core: &Core, batch: Vec<HookArrival>) -> Result<Write, EngineError> {
-    let config = core.settings.compress.clone();
+    let config = core.live().compress.clone();
     let drafting = tokio::task::spawn_blocking(move || drafted(batch, &config));
     let (write, stats) =
         drafting.await.map_err(|_| EngineError::Defect("what makes hooks ready to be kept panicked"))?;

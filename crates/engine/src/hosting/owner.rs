@@ -6,6 +6,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::goals;
 use crate::plane::Core;
+use crate::pressure;
 use crate::record;
 use crate::runs::STORE_RETRY;
 use adjutant_model::SessionId;
@@ -396,6 +397,7 @@ impl Owner {
                 }
             }
         }
+        notes.extend(pressure::change(&before, &self.session));
         if is_durable {
             self.keep(notes, before.handle.is_some() && self.session.handle.is_none()).await?;
             if (before.state, &before.task_end) != (self.session.state, &self.session.task_end) {

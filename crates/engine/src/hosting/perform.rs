@@ -471,6 +471,7 @@ async fn environment_of(
     write.token_put(&token);
     core.store.write(write).await?;
     let mut extra: BTreeMap<String, String> = profile.env_set.clone();
+    extra.extend(spec.driver.env_set.clone());
     // After the profile's own, so that no profile can pass a session off as another.
     extra.extend([
         ("ADJUTANT_SESSION".to_owned(), session.id.to_string()),

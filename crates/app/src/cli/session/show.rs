@@ -8,7 +8,7 @@ use crate::commands::{Commands, quoted};
 use crate::progress::{visible, visible_lines};
 use adjutant_engine::clock::now;
 use adjutant_model::Timestamp;
-use adjutant_protocol::http::{ManagedView, QuestionView};
+use adjutant_protocol::http::{ManagedView, QuestionView, SessionContextView};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -167,12 +167,22 @@ fn used(session: &ManagedView) -> Rows {
             rounded(usage.cache_read_tokens),
         ),
     ));
-    if let (Some(used), Some(window @ 1..)) = (usage.context_used, usage.context_window) {
-        let percent = u128::from(used) * 100 / u128::from(window);
-        rows.push(("context", format!("{} of {} ({percent} %)", rounded(used), rounded(window))));
-    }
+    rows.extend(session.context.as_ref().map(|context| ("context", full(context))));
     rows.extend(budget.max_minutes.map(|max| ("time", format!("at most {max} minutes"))));
     rows
+}
+
+/// Says how full a context is, and what that means where it is not plain.
+fn full(context: &SessionContextView) -> String {
+    let SessionContextView { used_tokens, window_tokens, fraction, pressure } = context;
+    let means = match pressure.as_str() {
+        "warn" => ", it fills",
+        "alert" => ", it is nearly full",
+        "compact" => ", it is to be compacted",
+        _ => "",
+    };
+    let percent = (fraction * 100.0).floor();
+    format!("{} of {} ({percent} %){means}", rounded(*used_tokens), rounded(*window_tokens))
 }
 
 fn task(task: &str) -> Vec<String> {
@@ -235,7 +245,8 @@ mod tests {
     #[test]
     fn everything_stands_in_groups_with_what_can_be_done() {
         let over = json!({
-            "tier": "sonnet", "model": "m-1", "pid": 77, "usage": {"cost_usd": 0.5, "context_used": 50, "context_window": 200},
+            "tier": "sonnet", "model": "m-1", "pid": 77, "usage": {"cost_usd": 0.5},
+            "context": {"used_tokens": 180, "window_tokens": 200, "fraction": 0.9, "pressure": "compact"},
             "budget": {"max_cost_usd": 2.0, "max_minutes": 30}, "task": "Fix it.\n\x1b[2JThen test.",
         });
         let expected = "\
@@ -261,7 +272,7 @@ api  working
 
   cost        $0.50 of $2.00
   tokens      12.3k: 12k read, 345 written, 0 put into the cache; 0 read from it
-  context     50 of 200 (25 %)
+  context     180 of 200 (90 %), it is to be compacted
   time        at most 30 minutes
 
   | Fix it.
