@@ -5,7 +5,10 @@ use crate::harness::{Daemon, Raw};
 use adjutant_engine::Settings;
 use adjutant_engine::faults::{CommitFault, CommitHook, DiskFault};
 use adjutant_engine::hosting::SessionFilter;
+use adjutant_model::TokenId;
+use adjutant_model::action::{Caller, Role};
 use adjutant_model::event::Event;
+use adjutant_model::id::Uuid;
 use adjutant_model::session::SessionState;
 use adjutant_protocol::http::{self, SessionParams};
 use adjutant_testkit::{repository, until};
@@ -370,4 +373,39 @@ async fn what_happened_to_a_session_is_read_by_the_page_and_as_it_happens() {
         let refused = daemon.send(&format!("GET /v1/sessions/managed/{id}/events?{query}"), "").await;
         assert_eq!(refused.status, 400, "{query}: {refused:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_context_that_is_nearly_full_is_shown_and_waits_in_the_inbox_until_there_is_room() {
+    let daemon = start(|_| {}).await;
+    let made = created(&daemon, json!({})).await;
+    let id = made["id"].as_str().expect("an id");
+    idle(&daemon, id).await;
+    let session = daemon.plane.session_id(id).await.expect("it is there");
+    let token_id = TokenId::new(Uuid::nil());
+    let owner =
+        Caller { token_id, role: Role::Host, step: None, agent_id: None, of_session: None, name: None };
+    for (used, pressure, kinds) in [
+        (140, "warn", &[][..]),
+        (170, "alert", &["context"]),
+        (200, "compact", &["context"]),
+        (10, "ok", &[]),
+    ] {
+        daemon.plane.memory_protect(&owner, session, (used, 200)).await.expect("it is taken");
+        let context = daemon.client.session_managed(id).await.expect("it is there").context;
+        let context = context.expect("it is known");
+        assert_eq!((context.used_tokens, context.pressure.as_str()), (used, pressure));
+        let inbox = daemon.client.inbox().await.expect("it is read").sessions;
+        assert_eq!(inbox.iter().map(|item| &*item.kind).collect::<Vec<_>>(), kinds, "{used}");
+    }
+    daemon.plane.memory_protect(&owner, session, (200, 200)).await.expect("it is taken");
+    daemon.client.session_command(id, "stop").await.expect("it is stopped");
+    assert_eq!(daemon.client.inbox().await.expect("it is read").sessions, [], "nobody is there who forgets");
+    let events = daemon.client.session_events(id, 0).await.expect("a page").events;
+    let changes: Vec<&str> = events
+        .iter()
+        .filter(|event| event.kind == "context_pressure_changed")
+        .filter_map(|event| event.payload["to"].as_str())
+        .collect();
+    assert_eq!(changes, ["warn", "alert", "compact", "ok", "compact"]);
 }
