@@ -5,6 +5,7 @@ mod blueprint;
 mod breakers;
 mod client_trace;
 mod data;
+mod delegations;
 pub(crate) mod demo;
 mod doctor;
 mod enhance;
@@ -79,6 +80,9 @@ enum Command {
     /// Sessions: agents that the daemon hosts, each in a workspace of its own.
     #[command(subcommand)]
     Session(session::SessionCommand),
+    /// Delegations: work that sessions have given to others.
+    #[command(subcommand)]
+    Delegation(delegations::DelegationCommand),
     /// Hand a session's work over to another agent, which is told by a brief where it stands.
     Handoff(session::handoff::HandoffArgs),
     /// Everything that waits for a person, and how it is answered.
@@ -193,6 +197,10 @@ async fn dispatch(cli: Cli, tap: ErrorTap) -> Result<Code> {
         Command::Resume(args) => rerun::resume(&folder()?, args).await,
         Command::Cancel(args) => runs::cancel(&connect(&cli.home).await?, args).await,
         Command::Session(command) => session::run(&folder()?, command).await,
+        Command::Delegation(command) => {
+            let client = connect(&cli.home).await?;
+            delegations::run(&client, &Commands::of(&folder()?), command).await
+        }
         Command::Handoff(args) => session::handoff::run(&folder()?, args).await,
         Command::Inbox(args) => inbox::run(&folder()?, args).await,
         Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,

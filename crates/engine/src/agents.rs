@@ -22,7 +22,12 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Gives all profiles, and what is wrong with files of the user.
 pub(crate) fn profiles(core: &Core) -> Result<(Profiles, Vec<ProfileProblem>), EngineError> {
-    let folder = core.settings.folder.join("agents");
+    profiles_in(&core.settings.folder)
+}
+
+/// Gives all profiles that hold in a data folder, and what is wrong with files of the user.
+pub(crate) fn profiles_in(folder: &Path) -> Result<(Profiles, Vec<ProfileProblem>), EngineError> {
+    let folder = folder.join("agents");
     let texts = texts(&folder).map_err(|error| EngineError::Invalid {
         message: format!("the profiles in {} cannot be read: {error}", folder.display()),
         hint: Some("check the folder's owner and mode".to_owned()),
@@ -61,20 +66,30 @@ pub(crate) fn hook_settings(
     profile: &AgentProfile,
     folder: &Path,
 ) -> Result<Option<String>, EngineError> {
-    let program = core.settings.exe.to_string_lossy();
+    let path = folder.join("hooks.json");
+    hook_settings_at(&core.settings.exe, profile, &path).map_err(|error| EngineError::Workspace {
+        message: format!("{} could not be written: {error}", path.display()),
+        hint: None,
+        class: ErrorClass::Retry,
+    })
+}
+
+/// As [`hook_settings`], with the file for an agent that reads one.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn hook_settings_at(
+    exe: &Path,
+    profile: &AgentProfile,
+    file: &Path,
+) -> io::Result<Option<String>> {
+    let program = exe.to_string_lossy();
     match profile.hooks {
         HookFlavour::None => Ok(None),
         HookFlavour::Codex => Ok(Some(settings::codex_override(&program))),
         HookFlavour::Claude => {
-            let path = folder.join("hooks.json");
-            fs::write(&path, settings::fresh(profile.hooks, &program)).map_err(|error| {
-                EngineError::Workspace {
-                    message: format!("{} could not be written: {error}", path.display()),
-                    hint: None,
-                    class: ErrorClass::Retry,
-                }
-            })?;
-            Ok(Some(path.to_string_lossy().into_owned()))
+            fs::write(file, settings::fresh(profile.hooks, &program))?;
+            Ok(Some(file.to_string_lossy().into_owned()))
         }
     }
 }

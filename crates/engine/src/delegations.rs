@@ -5,6 +5,7 @@
 //! task, the parent's leisure. What it holds can be read again, so every start of the daemon gives each its task back.
 //! A child's task ends with its first turn; where nobody tells of turns, with its program.
 
+mod cancel;
 mod drive;
 
 pub(crate) use drive::resume_open;
@@ -30,6 +31,7 @@ use adjutant_store::{DelegationEntry, DelegationFilter, Draft, Write};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The tool that agents delegate by, as policies and approvals name it.
 pub const TOOL: &str = "agent_delegate";
@@ -122,6 +124,49 @@ impl Plane {
             found.push(info(&self.core, entry.delegation).await?);
         }
         Ok(found)
+    }
+}
+
+impl Plane {
+    /// Gives the delegations of all sessions, the newest first: those for which something has yet to be done, or all.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`]
+    pub async fn delegations_all(
+        &self,
+        is_open: bool,
+        limit: usize,
+    ) -> Result<Vec<DelegationInfo>, EngineError> {
+        let filter = DelegationFilter { is_open, limit, ..DelegationFilter::default() };
+        let mut found = Vec::new();
+        for entry in self.core.store.delegations(filter).await? {
+            found.push(info(&self.core, entry.delegation).await?);
+        }
+        Ok(found)
+    }
+
+    /// Gives a delegation.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]
+    pub async fn delegation(&self, id: DelegationId) -> Result<DelegationInfo, EngineError> {
+        let entry = self.core.store.delegation_get(id).await?;
+        info(&self.core, entry.ok_or_else(|| EngineError::not_found("delegation", id))?.delegation).await
+    }
+
+    /// Cancels a delegation: the question whether it may begin is withdrawn, or its session's agent is ended. Waits so
+    /// long for it to be over.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Conflict`] when it is over, or its session is being made.
+    pub async fn delegation_cancel(
+        &self,
+        caller: &Caller,
+        id: DelegationId,
+        patience: Duration,
+    ) -> Result<DelegationInfo, EngineError> {
+        cancel::cancel(&self.core, caller, id, patience).await?;
+        self.delegation(id).await
     }
 }
 

@@ -265,7 +265,7 @@ async fn gate_access(
     let url = core.endpoint().ok_or_else(|| failed(ErrorClass::Retry, "the plane has no address yet"))?;
     loop {
         let error = match identity::worker_token_create(core, binding.clone()).await {
-            Ok(token) => return Ok(GateAccess { url, token }),
+            Ok(token) => return Ok(GateAccess { url, token, socket: core.settings.socket.clone() }),
             Err(error) => error,
         };
         if error.class() != ErrorClass::Retry {

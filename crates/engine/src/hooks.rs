@@ -7,12 +7,16 @@
 //! that Adjutant hosts, so there the plane's policy is the answer: what it allows, by a rule or by its default, is
 //! allowed. An agent that somebody else has started has somebody who sees its dialogs, so there nothing is said then.
 //!
+//! The agent of a run's step that is a program shows the step's token; it is judged as the step's tool calls are
+//! ([`step`]).
+//!
 //! A judgement that says something is durable before the agent hears it. What is kept for people to look at is written
 //! behind the answer, in batches (`hooks/keep.rs`).
 
 mod keep;
 mod session;
 pub(crate) mod spool;
+pub(crate) mod step;
 
 pub(crate) use keep::{Hooks, forget_old, keep};
 
@@ -275,7 +279,7 @@ async fn decide(
     if let Some(agent) = delegated.filter(|_| judgement.allowed) {
         breakers::learn(core, agent, BreakerEvent::Admitted).await?;
     }
-    let decision = verdict((asked.event, session), judgement);
+    let decision = verdict(asked.event, judgement, session.is_attended);
     settle(core, session, &asked, decision.as_ref()).await;
     Ok(decision)
 }
@@ -419,15 +423,13 @@ fn settled(ask_id: String) -> Signal {
 }
 
 /// Gives what the agent is told; nothing when it goes by its own rules.
-fn verdict((event, session): (HookEvent, &HookedSession), judgement: Judgement) -> Option<HookDecision> {
+fn verdict(event: HookEvent, judgement: Judgement, is_attended: bool) -> Option<HookDecision> {
     let reason = judgement.reason.clone();
     let by_a_rule = judgement.is_telling() || judgement.decided_by == GateStage::Approval;
     let verdict = match judgement.allowed {
         false => HookVerdict::Deny { reason },
         true if by_a_rule => HookVerdict::Allow { reason },
-        true if event == HookEvent::PermissionRequest && !session.is_attended => {
-            HookVerdict::Allow { reason }
-        }
+        true if event == HookEvent::PermissionRequest && !is_attended => HookVerdict::Allow { reason },
         true => return None,
     };
     Some(HookDecision { verdict, judgement })

@@ -20,7 +20,7 @@ pub(crate) use create::{AGENT_DEFAULT, budget_check, create, driver_check, model
 pub use create::{DEPTH_MAX, HostParams, StepOrigin};
 pub use door::Managed;
 pub(crate) use drivers::Drivers;
-pub use drivers::HOST_COMMAND;
+pub use drivers::{HOST_COMMAND, cgroups_clear};
 pub(crate) use owner::without_secrets;
 pub(crate) use perform::folder_of;
 pub(crate) use questions::{caller_of, judgement};

@@ -2,15 +2,16 @@
 //!
 //! What the gate asks is an approval, wherever the tool call came from; a session that asks a permission which the gate
 //! has raised as an approval shows there alone. What else stops a session stands beside: a question to a person, a
-//! spent quota, an agent that is not started again. A goal shows when it was re-opened by what its checks said, or when
+//! spent quota, an agent that is not started again, one whose context is nearly full. A goal shows when it was re-opened by what its checks said, or when
 //! nobody pursues it any more although it is not done.
 
 use crate::approvals;
 use crate::error::EngineError;
 use crate::plane::Core;
+use crate::pressure::{self, Pressure, SessionContext};
 use adjutant_model::client_run::Approval;
 use adjutant_model::goal::{Goal, GoalAlert};
-use adjutant_model::session::{AgentQuestion, Session, SessionState, WaitingFor};
+use adjutant_model::session::{AgentQuestion, Session, SessionPhase, SessionState, WaitingFor};
 use adjutant_model::{GoalId, SessionId, Timestamp};
 use adjutant_rules::session::is_untold;
 use adjutant_store::SessionFilter;
@@ -63,6 +64,8 @@ pub enum InboxKind {
     Errored,
     /// Its agent could not be told its task, and is not told again by itself.
     Untold,
+    /// Its agent's context is nearly full: it is about to forget.
+    Context,
 }
 
 impl InboxKind {
@@ -73,6 +76,7 @@ impl InboxKind {
             InboxKind::Quota => "quota",
             InboxKind::Errored => "errored",
             InboxKind::Untold => "untold",
+            InboxKind::Context => "context",
         }
     }
 }
@@ -82,12 +86,16 @@ pub(crate) async fn of(core: &Core) -> Result<Inbox, EngineError> {
     let mut approvals = approvals::pending(core).await?;
     approvals.sort_by_key(|approval| approval.created_at);
     let filter = SessionFilter { is_live: true, ..SessionFilter::default() };
+    let said = core.store.context_usages().await?;
     let mut sessions: Vec<InboxItem> = core
         .store
         .sessions(filter)
         .await?
         .into_iter()
-        .flat_map(|entry| items(entry.session, &approvals))
+        .flat_map(|entry| {
+            let context = pressure::of_session(&entry.session, said.get(&entry.session.id));
+            items(entry.session, &approvals, context)
+        })
         .collect();
     sessions.sort_by_key(|item| item.since);
     let goals = core.store.goals_with_alert().await?.into_iter();
@@ -100,7 +108,7 @@ pub(crate) async fn of(core: &Core) -> Result<Inbox, EngineError> {
     Ok(Inbox { approvals, sessions, goals })
 }
 
-fn items(session: Session, approvals: &[Approval]) -> Vec<InboxItem> {
+fn items(session: Session, approvals: &[Approval], context: Option<SessionContext>) -> Vec<InboxItem> {
     let (session_id, name) = (session.id, session.name.clone());
     let item = |what, text: String, since| InboxItem { session_id, name: name.clone(), what, text, since };
     let connection = format!("session:{session_id}");
@@ -122,6 +130,13 @@ fn items(session: Session, approvals: &[Approval]) -> Vec<InboxItem> {
     }
     if is_untold(&session) {
         found.push(item(InboxKind::Untold, reason.clone(), session.updated_at));
+    }
+    let is_full = |context: &SessionContext| context.pressure >= Pressure::Alert;
+    if let Some(context) = context.filter(is_full).filter(|_| session.phase == SessionPhase::Running) {
+        let SessionContext { used_tokens, window_tokens, fraction, said_at, .. } = context;
+        let percent = (fraction * 100.0).round();
+        let text = format!("its context holds {used_tokens} of {window_tokens} tokens ({percent} %)");
+        found.push(item(InboxKind::Context, text, said_at.unwrap_or(session.activity.since)));
     }
     if session.state == SessionState::Errored {
         found.push(item(InboxKind::Errored, reason, session.updated_at));

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::config::{self, ConfigError, Live};
 use crate::data::{self, Data, EmitParams, OutputParams, Upload};
 use crate::delegations;
-use crate::doctor::{Doctor, Finding};
+use crate::doctor::{Doctor, LookParams, Looked};
 use crate::enhance::{self, Enhance, IssueFilter, IssueParams, SettingParams};
 use crate::error::EngineError;
 use crate::explain::{self, Explanation};
@@ -373,8 +373,9 @@ impl Plane {
     }
 
     /// Looks at what Adjutant needs outside of itself; what was found a moment ago still counts.
-    pub async fn findings(&self) -> Arc<[Finding]> {
-        self.core.doctor.findings(&self.core.settings.folder, &self.core.settings.env).await
+    pub async fn looked(&self) -> Arc<Looked> {
+        let crate::settings::Settings { folder, env, exe, .. } = &self.core.settings;
+        self.core.doctor.looked(LookParams { folder, env, exe }).await
     }
 
     /// Gives the path of the database.
@@ -709,6 +710,19 @@ impl Plane {
         params: HookParams,
     ) -> Result<HookAnswered, EngineError> {
         hooks::received(&self.core, caller, params).await
+    }
+
+    /// Takes a hook of an agent that does a step as a program, and gives what it reads; nothing when it is told nothing.
+    /// The answer comes as that of [`Plane::hook_received`].
+    ///
+    /// # Errors
+    /// As [`Plane::tool_judge`], and [`EngineError::Invalid`] for what is no hook.
+    pub async fn hook_of_step(
+        &self,
+        caller: &Caller,
+        body: Value,
+    ) -> Result<Option<serde_json::Value>, EngineError> {
+        hooks::step::received(self, caller, body).await
     }
 
     /// Gives what the hooks of a session told, in order, from the one behind `after`.

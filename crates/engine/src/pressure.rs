@@ -7,9 +7,10 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::hooks;
 use crate::plane::{Core, Plane};
-use adjutant_model::SessionId;
 use adjutant_model::action::Caller;
 use adjutant_model::event::Event;
+use adjutant_model::session::Session;
+use adjutant_model::{SessionId, Timestamp};
 use adjutant_rules::pressure;
 pub use adjutant_rules::pressure::{Pressure, PressureConfig};
 pub use adjutant_store::ContextUsage;
@@ -27,6 +28,52 @@ pub struct MemoryPressure {
     pub pressure: Pressure,
     /// Where the pressures begin.
     pub config: PressureConfig,
+}
+
+/// How full the context of a session's agent is, by whoever knows it best.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SessionContext {
+    /// Tokens that it holds.
+    pub used_tokens: u64,
+    /// Tokens that it can hold.
+    pub window_tokens: u64,
+    /// The part of the window that it takes, to four digits.
+    pub fraction: f64,
+    /// What that means.
+    pub pressure: Pressure,
+    /// When the session has said that itself; `None` when its agent's program tells it.
+    pub said_at: Option<Timestamp>,
+}
+
+/// Gives how full a session's context is, as its agent's program tells it, and else as the session has said last.
+pub(crate) fn of_session(session: &Session, said: Option<&ContextUsage>) -> Option<SessionContext> {
+    let told = told(session).map(|(used, window)| (used, window, None));
+    let said = said.map(|said| (said.used_tokens, said.window_tokens, Some(said.at)));
+    let (used_tokens, window_tokens, said_at) = told.or(said)?;
+    Some(SessionContext {
+        used_tokens,
+        window_tokens,
+        fraction: pressure::part(used_tokens, window_tokens),
+        pressure: pressure::pressure(used_tokens, window_tokens, &PressureConfig::default()),
+        said_at,
+    })
+}
+
+fn told(session: &Session) -> Option<(u64, u64)> {
+    session.usage.context_used.zip(session.usage.context_window)
+}
+
+/// Gives what the journal says when an agent's program tells that its context is fuller, or less full, than it was.
+pub(crate) fn change(before: &Session, after: &Session) -> Option<Event> {
+    let (used_tokens, window_tokens) = told(after)?;
+    let of = |(used, window)| pressure::pressure(used, window, &PressureConfig::default());
+    let (from, to) = (told(before).map_or(Pressure::Ok, of), of((used_tokens, window_tokens)));
+    (from != to).then(|| Event::ContextPressureChanged {
+        from: from.as_str().to_owned(),
+        to: to.as_str().to_owned(),
+        used_tokens,
+        window_tokens,
+    })
 }
 
 impl Plane {

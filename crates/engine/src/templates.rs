@@ -5,6 +5,7 @@ pub(crate) use adjutant_model::profile::OWN_PROGRAM;
 use adjutant_model::profile::{AgentProfile, HookFlavour};
 use adjutant_rules::profile::{OPT_OUTS, Profiles};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The names of the built-in templates.
 pub const NAMES: &[&str] = &["rehearsal", "claude", "codex"];
@@ -70,10 +71,29 @@ pub(crate) fn stand_in(spec: &CommandSpec, name: &str) -> CommandSpec {
     }
 }
 
-/// Tells whether an agent asks the gate before each of its tool calls, and so gets a token for it.
+/// Puts into the arguments of a built-in template what makes its program call hooks, as [`agents::hook_settings`] gives
+/// it; the rehearsal agent asks the gate by itself.
+pub(crate) fn with_hooks(name: &str, mut argv: Vec<String>, hook: String) -> Vec<String> {
+    let (at, options) = match name {
+        "claude" => (1, vec!["--settings".to_owned(), hook]),
+        // Nobody sees a review of the hooks' trust there.
+        "codex" => (2, vec!["--dangerously-bypass-hook-trust".to_owned(), "--config".to_owned(), hook]),
+        _ => return argv,
+    };
+    argv.splice(at..at, options);
+    argv
+}
+
+/// Gives the profile of a built-in template's program.
+pub(crate) fn profile_of(name: &str) -> Option<&'static Arc<AgentProfile>> {
+    Profiles::shipped().find(name).filter(|_| NAMES.contains(&name))
+}
+
+/// Tells whether an agent asks the gate before each of its tool calls, by itself or by its hooks, and so gets a token
+/// for it.
 pub fn asks_gate(agent: &Agent) -> bool {
     match &agent.spec {
-        AgentSpec::Command(spec) => spec.template.as_deref() == Some("rehearsal"),
+        AgentSpec::Command(spec) => spec.template.as_deref().is_some_and(|name| NAMES.contains(&name)),
         AgentSpec::Function { .. }
         | AgentSpec::Lua(_)
         | AgentSpec::Check(_)
@@ -87,10 +107,7 @@ pub fn asks_gate(agent: &Agent) -> bool {
 
 /// Gives the variables besides the usual ones that a template's program needs.
 pub(crate) fn allowed(name: &str, env: &[(String, String)]) -> Vec<String> {
-    if !NAMES.contains(&name) {
-        return Vec::new();
-    }
-    Profiles::shipped().find(name).map(|profile| allowed_of(profile, env)).unwrap_or_default()
+    profile_of(name).map(|profile| allowed_of(profile, env)).unwrap_or_default()
 }
 
 /// Gives the variables of `env`, the daemon's environment, that an agent's program needs besides the usual ones: what
@@ -138,6 +155,18 @@ mod tests {
         let named = builtin("codex", &profile).expect("it is built in").argv;
         assert!(named.windows(2).any(|pair| pair == ["--model", "{model}"]));
         assert_eq!(builtin("nobody", &profile), None);
+    }
+
+    #[test]
+    fn hooks_stand_where_each_program_reads_its_options() {
+        for (name, expected) in [
+            ("claude", &["claude", "--settings", "H", "-p"][..]),
+            ("codex", &["codex", "exec", "--dangerously-bypass-hook-trust", "--config", "H", "--json"]),
+            ("rehearsal", &["adjutant", "rehearsal", "--prompt"]),
+        ] {
+            let argv = builtin(name, &Profile::default()).expect("it is built in").argv;
+            assert_eq!(with_hooks(name, argv, "H".to_owned())[..expected.len()], *expected);
+        }
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub struct GateAccess {
     pub url: String,
     /// The token that is bound to this attempt of this step.
     pub token: Secret,
+    /// The daemon's socket, over which the agent's hooks ask.
+    pub socket: Option<PathBuf>,
 }
 
 /// A text that must not be shown; its `Debug` form is stars.

@@ -119,7 +119,7 @@ impl TokenRecord {
 }
 
 /// The one step a worker's token is good for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StepBinding {
     /// The run.
     pub run_id: RunId,

@@ -12,7 +12,7 @@ use crate::issue::{EnhanceOutcome, IssueStatus};
 use crate::policy::{Judgement, PolicyScope};
 use crate::report::{FiledIssue, FilingState};
 use crate::run::{ErrorClass, FlowError, RunStatus, StepPath, TurnStatus, WorkspaceRecord};
-use crate::session::{ActivityReport, AgentExit, DriverKind, SessionState};
+use crate::session::{ActivityReport, AgentExit, DriverKind, SessionState, WaitingFor};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -450,6 +450,23 @@ pub enum Event {
         /// How many bytes.
         bytes: u64,
     },
+    /// A session's agent has taken up what it was to begin with.
+    SessionTaskArrived {},
+    /// A session's agent asks something; the words stand in the session's row.
+    SessionAsked {
+        /// By what it is answered.
+        ask_id: String,
+        /// What it is.
+        what: WaitingFor,
+        /// The tool that it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool: Option<String>,
+    },
+    /// What a session's agent asked is settled, by whomever.
+    SessionAskSettled {
+        /// By what it was asked.
+        ask_id: String,
+    },
     /// A session gives work to another one; what it is stands in the delegation's row.
     DelegationQueued {
         /// The delegation.
@@ -532,6 +549,9 @@ pub enum Event {
     HookReceived {
         /// The event's name, as it came.
         event: String,
+        /// The tool that it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool: Option<String>,
         /// How large the payload was, in bytes.
         bytes: u64,
     },
@@ -747,6 +767,9 @@ impl Event {
             Event::SessionActivityChanged(_) => "session_activity_changed",
             Event::SessionSnapshot { .. } => "session_snapshot",
             Event::SessionTold { .. } => "session_told",
+            Event::SessionTaskArrived {} => "session_task_arrived",
+            Event::SessionAsked { .. } => "session_asked",
+            Event::SessionAskSettled { .. } => "session_ask_settled",
             Event::DelegationQueued { .. } => "delegation_queued",
             Event::DelegationChanged { .. } => "delegation_changed",
             Event::DelegationTold { .. } => "delegation_told",

@@ -61,6 +61,8 @@ pub struct DriverSpec {
     pub prompt: PromptDelivery,
     /// What it writes to its standard output.
     pub stream: StreamFlavour,
+    /// Variables that it gets besides the profile's.
+    pub env_set: BTreeMap<String, String>,
 }
 
 /// How a prompt reaches an agent.

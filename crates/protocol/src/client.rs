@@ -814,6 +814,30 @@ impl Client {
         self.get(&format!("/v1/sessions/managed/{}/delegations", escaped(id))).await
     }
 
+    /// Gives the delegations of all sessions, the newest first: the open ones, or all.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn delegations(&self, open: bool) -> Result<http::DelegationList, ClientError> {
+        self.get(&format!("/v1/delegations?open={open}")).await
+    }
+
+    /// Gives a delegation.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn delegation(&self, delegation_id: &str) -> Result<http::DelegationView, ClientError> {
+        self.get(&format!("/v1/delegations/{}", id(delegation_id)?)).await
+    }
+
+    /// Cancels a delegation.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn delegation_cancel(&self, delegation_id: &str) -> Result<http::DelegationView, ClientError> {
+        self.post(&format!("/v1/delegations/{}/cancel", id(delegation_id)?), &()).await
+    }
+
     /// Tells a session's agent something.
     ///
     /// # Errors
@@ -848,6 +872,23 @@ impl Client {
         lines: usize,
     ) -> Result<http::ManagedActivityView, ClientError> {
         self.get(&format!("/v1/sessions/managed/{}/activity?lines={lines}", escaped(id))).await
+    }
+
+    /// Gives what the journal says of a session behind a place, at most 1000 rows, the oldest first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn session_events(&self, id: &str, after: i64) -> Result<http::EventPage, ClientError> {
+        self.get(&format!("/v1/sessions/managed/{}/events?after={after}", escaped(id))).await
+    }
+
+    /// Follows what the journal says of a session behind a place.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the stream cannot be opened; what comes later stands in the stream.
+    pub async fn session_events_live(&self, id: &str, after: i64) -> Result<EventStream, ClientError> {
+        self.event_stream(&format!("/v1/sessions/managed/{}/events?after={after}&follow=true", escaped(id)))
+            .await
     }
 
     /// Gives what a session's terminal shows.

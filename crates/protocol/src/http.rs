@@ -37,7 +37,7 @@ pub use errors::{
     ErrorDetailView, ErrorView, ErrorsView, FilingView, ReportParams, ReportPreviewView, ReportedView,
     ScrubChangeView,
 };
-pub use events::EventView;
+pub use events::{EventPage, EventView};
 pub use gate::{
     ExplanationView, JudgeParams, JudgementView, ProgressParams, RuleMatchView, SettleParams, VerdictView,
 };
@@ -51,7 +51,7 @@ pub use managed::{
     ActivityView, AnswerParams, AnsweredView, AttachView, BudgetView, DecommissionParams, DelegateParams,
     DelegationList, DelegationView, HandoffParams, HandoffView, HostParams, InboxGoal, InboxItem, InboxView,
     ManagedActivityView, ManagedList, ManagedView, QuestionView, ScreenView, SendParams, SentView,
-    SessionUsageView,
+    SessionContextView, SessionUsageView,
 };
 pub use memory::{FactSourceView, FactView, FactsView, RecallParams, RememberParams, SupersedeParams};
 pub use operators::{
@@ -66,7 +66,9 @@ pub use runs::{
     UsageView,
 };
 pub use sessions::{SessionMadeView, SessionParams, SessionView, SessionsView, TokenEntryView, TokensView};
-pub use status::{DoctorView, FindingView, HealthView, JobView, QueuesView, StatusView, StoreSizesView};
+pub use status::{
+    AgentFindingView, DoctorView, FindingView, HealthView, JobView, QueuesView, StatusView, StoreSizesView,
+};
 pub use tasks::{
     BlueprintRefParams, CheckPolicyParams, LintView, OperatorKindParams, OperatorParams, RekickParams,
     TaskDetachedView, TaskDoneView, TaskInfoView, TaskInputParams, TaskParams, TaskRunsView, TaskView,

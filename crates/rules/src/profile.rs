@@ -38,6 +38,7 @@
 //! resume_args = [["--restore", "{agent_session}"]]
 //! prompt = "argument"                 # argument, typed, protocol or per_prompt: how it is told something
 //! stream = "none"                     # none, claude_stream_json, codex_json or acp: what it writes
+//! env = { AIDER_PRETTY = "false" }    # variables that it gets when it is hosted so
 //! ```
 //!
 //! Arguments stand in groups. The words in braces are the [`PLACEHOLDERS`]; a group with one that nothing fills is

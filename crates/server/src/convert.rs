@@ -19,7 +19,7 @@ pub(crate) use memory::{fact, found_fact};
 pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
 
 use adjutant_engine::data;
-use adjutant_engine::doctor::{Finding, Grade};
+use adjutant_engine::doctor::{AgentFinding, Finding, Grade};
 use adjutant_engine::jobs::JobStatus;
 use adjutant_engine::registry::{BlueprintDocument, ListedBlueprint};
 use adjutant_engine::steps::{Bindings, OutputInfo, StepInfo};
@@ -59,13 +59,29 @@ pub(crate) fn job(job: &JobStatus) -> http::JobView {
 }
 
 pub(crate) fn finding(finding: &Finding) -> http::FindingView {
-    let grade = match finding.grade {
+    let Finding { name, grade, detail } = finding.clone();
+    http::FindingView { name, finding: self::grade(grade).to_owned(), detail }
+}
+
+pub(crate) fn agent_finding(finding: &AgentFinding) -> http::AgentFindingView {
+    let AgentFinding { name, grade, probed } = finding;
+    http::AgentFindingView {
+        name: name.clone(),
+        finding: self::grade(*grade).to_owned(),
+        program: probed.program.clone(),
+        path: probed.path.as_ref().map(|path| path.to_string_lossy().into_owned()),
+        version: probed.version.clone(),
+        drivers: probed.drivers.iter().map(|kind| kind.as_str().to_owned()).collect(),
+        warnings: probed.warnings.clone(),
+    }
+}
+
+fn grade(grade: Grade) -> &'static str {
+    match grade {
         Grade::Fine => "ok",
         Grade::Worse => "warn",
         Grade::Bad => "fail",
-    };
-    let (name, detail) = (finding.name.to_owned(), finding.detail.clone());
-    http::FindingView { name, finding: grade.to_owned(), detail }
+    }
 }
 
 pub(crate) fn issue(issue: &Issue) -> http::IssueView {

@@ -5,6 +5,7 @@ pub(crate) mod blueprints;
 pub(crate) mod console;
 pub(crate) mod costs;
 pub(crate) mod data;
+pub(crate) mod delegations;
 pub(crate) mod enhance;
 pub(crate) mod errors;
 pub(crate) mod events;

@@ -3,8 +3,8 @@
 use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
-    approvals, blueprints, console, costs, data, enhance, errors, events, gate, goals, handoffs, hooks,
-    managed, memory, operators, runs, sessions, status, steps, tasks, workers, workspaces,
+    approvals, blueprints, console, costs, data, delegations, enhance, errors, events, gate, goals, handoffs,
+    hooks, managed, memory, operators, runs, sessions, status, steps, tasks, workers, workspaces,
 };
 use crate::leftover;
 use crate::mcp;
@@ -172,8 +172,12 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(managed::send))
         .routes(routes!(managed::delegate, managed::delegations))
         .routes(routes!(handoffs::handoff))
+        .routes(routes!(delegations::list))
+        .routes(routes!(delegations::get))
+        .routes(routes!(delegations::cancel))
         .routes(routes!(managed::answer))
         .routes(routes!(managed::activity))
+        .routes(routes!(managed::events))
         .routes(routes!(managed::screen))
         .routes(routes!(managed::attach))
         .routes(routes!(managed::inbox))

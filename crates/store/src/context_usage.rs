@@ -4,6 +4,7 @@ use crate::reader::{ReadError, unsigned};
 use crate::store::Store;
 use crate::write::{ExpectedRows, Write};
 use adjutant_model::{SessionId, Timestamp};
+use std::collections::HashMap;
 
 /// What has not been said again for so long is forgotten, in milliseconds.
 const FORGET_MS: i64 = 30 * 24 * 3600 * 1000;
@@ -55,6 +56,28 @@ impl Store {
                 })
             })?;
             Ok(usage.first().copied())
+        })
+        .await
+    }
+
+    /// Gives how full each session has last said that its context is.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn context_usages(&self) -> Result<HashMap<SessionId, ContextUsage>, ReadError> {
+        self.read(move |snapshot| {
+            let sql = "SELECT used, window, at, session FROM context_usage";
+            let said = snapshot.select(sql, (), |row| {
+                let usage = ContextUsage {
+                    used_tokens: unsigned(row.get(0)?),
+                    window_tokens: unsigned(row.get(1)?),
+                    at: Timestamp::from_unix_ms(row.get(2)?),
+                };
+                let session: String = row.get(3)?;
+                let unreadable = |_| ReadError::unreadable("context_usage.session", &session);
+                Ok((session.parse().map_err(unreadable)?, usage))
+            })?;
+            Ok(said.into_iter().collect())
         })
         .await
     }

@@ -1,10 +1,12 @@
 //! The environment that programs get in tests.
 
+use adjutant_engine::hosting::cgroups_clear;
 use adjutant_sessions::environment;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Gives the machine's `PATH`: the one thing that only the machine knows.
 pub fn path() -> OsString {
@@ -19,8 +21,17 @@ pub fn hermetic(home: &Path) -> Vec<(String, String)> {
     environment(&[], [("PATH".to_owned(), path)].into_iter(), &own)
 }
 
-/// Ends the server of terminals of a data folder, with all that is in them: it outlives whoever has started it.
-pub fn end_terminals(home: &Path) {
+/// A group's members that are killed are gone within so long.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Ends what outlives whoever has started it: the server of terminals of a data folder with all that is in them, and what
+/// is left in its control groups.
+pub fn end_hosted(home: &Path) {
+    end_terminals(home);
+    cgroups_clear(home, GONE_WITHIN);
+}
+
+fn end_terminals(home: &Path) {
     let socket = home.join("tmux.sock");
     if !socket.exists() {
         return;

@@ -19,7 +19,7 @@ pub struct Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        environment::end_terminals(self.folder.path());
+        environment::end_hosted(self.folder.path());
     }
 }
 

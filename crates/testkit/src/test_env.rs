@@ -173,7 +173,7 @@ impl Drop for TestEnv {
         if let Some(pid) = self.daemon_pid() {
             kill_process(pid, Signal::KILL).ok();
         }
-        environment::end_terminals(&self.home);
+        environment::end_hosted(&self.home);
     }
 }
 

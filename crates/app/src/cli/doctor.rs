@@ -2,8 +2,9 @@
 
 use super::print;
 use crate::exit::Failure;
+use crate::progress::visible;
 use crate::{config, launch};
-use adjutant_engine::doctor::{self, Finding, Grade};
+use adjutant_engine::doctor::{self, AgentFinding, Finding, Grade, LookParams};
 use adjutant_protocol::ExitCode as Code;
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -72,15 +73,20 @@ pub(crate) async fn stop(folder: &Path) -> Result<Code> {
 }
 
 pub(crate) async fn doctor(folder: &Path) -> Result<Code> {
-    let mut findings = doctor::look(folder, &config::environment()).await;
+    let exe = std::env::current_exe().context("Adjutant's own program is not found")?;
+    let env = config::environment();
+    let looked = doctor::look(LookParams { folder, env: &env, exe: &exe }).await;
+    let mut findings = looked.findings;
     findings.push(store(folder).await);
+    findings.extend(looked.agents.iter().map(AgentFinding::finding));
+    let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or_default();
     for finding in &findings {
         let mark = match finding.grade {
             Grade::Fine => "ok  ",
             Grade::Worse => "warn",
             Grade::Bad => "FAIL",
         };
-        print(&format!("{mark}  {:<7} {}", finding.name, finding.detail))?;
+        print(&format!("{mark}  {:<width$} {}", finding.name, visible(&finding.detail)))?;
     }
     let bad = findings.iter().filter(|finding| finding.grade == Grade::Bad).count();
     if bad == 0 {
@@ -91,7 +97,7 @@ pub(crate) async fn doctor(folder: &Path) -> Result<Code> {
 }
 
 async fn store(folder: &Path) -> Finding {
-    let found = |grade, detail| Finding { name: "store", grade, detail };
+    let found = |grade, detail: String| Finding::new("store", grade, detail);
     let client = match launch::running(folder).await {
         Ok(Some(client)) => client,
         Ok(None) => {

@@ -2,7 +2,7 @@
 
 use super::client_trace;
 use crate::exit::Failure;
-use adjutant_protocol::http::ManagedView;
+use adjutant_protocol::http::{ManagedView, SessionView};
 use adjutant_protocol::{Client, ClientError, ExitCode as Code};
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -121,19 +121,76 @@ pub(crate) async fn fact(client: &Client, given: &str) -> Result<String> {
     pick("fact", given, facts.iter().map(|fact| fact.id.as_str()))
 }
 
+/// A session, whoever has begun it.
+#[derive(Debug)]
+pub(crate) enum AnySession {
+    /// The daemon hosts its agent.
+    Managed(Box<ManagedView>),
+    /// Somebody else has started its agent, or its holder has a token.
+    Other(Box<SessionView>),
+}
+
+impl AnySession {
+    /// Gives its id.
+    pub(crate) fn id(&self) -> &str {
+        match self {
+            AnySession::Managed(session) => &session.id,
+            AnySession::Other(session) => &session.id,
+        }
+    }
+}
+
+/// Finds the session that is meant among all that there are: a name goes before a part of an id, and one that is hosted
+/// here before the others.
+pub(crate) async fn any_session(client: &Client, given: &str) -> Result<AnySession> {
+    if let Some(session) = session_named(client, given).await? {
+        return Ok(AnySession::Managed(Box::new(session)));
+    }
+    let mut managed = client.sessions_managed(Some("all")).await?.sessions;
+    let mut others = client.sessions(None).await?.sessions;
+    others.retain(|other| managed.iter().all(|session| session.id != other.id));
+    if let Some(place) = others.iter().position(|other| other.name == given) {
+        return Ok(AnySession::Other(Box::new(others.swap_remove(place))));
+    }
+    let ids = managed.iter().map(|session| &*session.id).chain(others.iter().map(|session| &*session.id));
+    let id = pick("session", given, ids)?;
+    Ok(match others.iter().position(|other| other.id == id) {
+        Some(place) => AnySession::Other(Box::new(others.swap_remove(place))),
+        None => {
+            let place =
+                managed.iter().position(|session| session.id == id).expect("it was picked from these");
+            AnySession::Managed(Box::new(managed.swap_remove(place)))
+        }
+    })
+}
+
+/// Gives the session that is called so, or has this id.
+async fn session_named(client: &Client, given: &str) -> Result<Option<ManagedView>> {
+    // These would lead to another route.
+    if ["", ".", ".."].contains(&given) {
+        return Ok(None);
+    }
+    match client.session_managed(given).await {
+        Err(ClientError::Api { status: 400 | 404, .. }) => Ok(None),
+        found => Ok(Some(found?)),
+    }
+}
+
 /// Finds the session that is meant: a name goes before a part of an id.
 pub(crate) async fn session(client: &Client, given: &str) -> Result<ManagedView> {
-    // These would lead to another route.
-    if !["", ".", ".."].contains(&given) {
-        match client.session_managed(given).await {
-            Err(ClientError::Api { status: 400 | 404, .. }) => {}
-            found => return Ok(found?),
-        }
+    if let Some(session) = session_named(client, given).await? {
+        return Ok(session);
     }
     let mut sessions = client.sessions_managed(Some("all")).await?.sessions;
     let id = pick("session", given, sessions.iter().map(|session| session.id.as_str()))?;
     let place = sessions.iter().position(|session| session.id == id).expect("it was picked from these");
     Ok(sessions.swap_remove(place))
+}
+
+/// Finds the delegation that is meant, among those that are open and those that are over.
+pub(crate) async fn delegation(client: &Client, given: &str) -> Result<String> {
+    let delegations = client.delegations(false).await?.delegations;
+    pick("delegation", given, delegations.iter().map(|delegation| delegation.delegation_id.as_str()))
 }
 
 /// Finds the error that is meant.
@@ -173,6 +230,7 @@ fn list_hint(kind: &str) -> String {
     match kind {
         "goal" => "`adjutant goal list` lists them".to_owned(),
         "task" => "`adjutant show RUN` tells a run's task".to_owned(),
+        "delegation" => "`adjutant delegation ls --all` lists them".to_owned(),
         "error" => "`adjutant errors` lists them".to_owned(),
         "issue" => "`adjutant issue ls` lists them".to_owned(),
         "session" => "`adjutant session ls` lists them".to_owned(),

@@ -112,9 +112,6 @@ async fn start(folder: &Path, args: &RunArgs) -> Result<TaskDetachedView> {
     if let Some(goal) = &args.goal {
         params.goal_id = Some(ids::goal(&client, goal).await?);
     }
-    if let Some(agent) = args.agent.as_deref().filter(|agent| *agent != "rehearsal" && !args.json) {
-        super::print(&format!("note: the step is gated; the own tool calls of {agent} are not judged yet"))?;
-    }
     Ok(client.task_start(&params).await?)
 }
 

@@ -15,7 +15,8 @@ pub(super) use new::project_here;
 pub(super) use show::answers;
 pub(super) use words::ago;
 
-use super::{ids, print, workspaces};
+use super::ids::{self, AnySession};
+use super::{print, workspaces};
 use crate::commands::Commands;
 use crate::exit::Failure;
 use crate::launch;
@@ -162,10 +163,17 @@ pub(super) async fn run(folder: &Path, command: SessionCommand) -> Result<Code> 
         SessionCommand::New(args) => new::run(folder, *args).await,
         SessionCommand::Ls(args) => list::run(folder, args).await,
         SessionCommand::Show { session, json } => {
-            let (client, session) = find(session).await?;
-            match json {
-                true => print(&serde_json::to_string(&session)?),
-                false => show::run(&client, &session, &Commands::of(folder)).await,
+            let client = launch::client(folder).await?;
+            let session = ids::any_session(&client, &session.session).await?;
+            match (json, &session) {
+                (true, AnySession::Managed(session)) => print(&serde_json::to_string(session)?),
+                (true, AnySession::Other(session)) => print(&serde_json::to_string(session)?),
+                (false, AnySession::Managed(session)) => {
+                    show::run(&client, session, &Commands::of(folder)).await
+                }
+                (false, AnySession::Other(session)) => {
+                    show::other::run(&client, session, &Commands::of(folder)).await
+                }
             }
         }
         SessionCommand::Send { session, text } => {
@@ -197,10 +205,11 @@ pub(super) async fn run(folder: &Path, command: SessionCommand) -> Result<Code> 
             }
         }
         SessionCommand::Logs { session, follow, screen, json } => {
-            let (client, session) = find(session).await?;
-            logs::run(folder, (&client, &session), (json, follow)).await?;
+            let client = launch::client(folder).await?;
+            let session = ids::any_session(&client, &session.session).await?;
+            logs::run(folder, (&client, session.id()), (json, follow)).await?;
             match screen {
-                true => show_screen(&client.session_activity(&session.id, SCREEN_LINES).await?.raw_pane),
+                true => show_screen(&client.session_activity(session.id(), SCREEN_LINES).await?.raw_pane),
                 false => Ok(Code::Ok),
             }
         }

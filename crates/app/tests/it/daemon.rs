@@ -107,3 +107,41 @@ fn doctor_works_without_a_daemon_and_starts_none() {
     }
     assert!(env.daemon_json().is_none());
 }
+
+#[test]
+fn doctor_tells_which_agents_are_here_and_what_is_not_known_of_them() {
+    let env = TestEnv::new(BINARY);
+    let program = |name: &str, script: &str| {
+        let path = env.file(&format!("bin/{name}"), &format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    program("claude", "echo '2.1.400 (Claude Code)'");
+    program("codex", "echo hello");
+    program("gemini", "echo 9.9.9");
+    // It has nobody's key.
+    program("qwen", "test -z \"$OPENAI_API_KEY\" && echo 0.24.9");
+    let mut command = env.command(&["doctor"]);
+    let path = format!("{}:/usr/bin:/bin", env.work("bin").display());
+    command.env("PATH", path).env("OPENAI_API_KEY", "sk-secret");
+    let said = env.finish(&mut command).expect(0).stdout;
+    let line = |name: &str| {
+        let is_it = |line: &&str| line.split_whitespace().nth(1) == Some(name);
+        said.lines().find(is_it).unwrap_or_else(|| panic!("no {name} in:\n{said}")).to_owned()
+    };
+    let claude = line("claude");
+    assert!(claude.starts_with("ok ") && claude.contains(" 2.1.400 by "), "{claude}");
+    assert!(
+        claude.contains("headless") && claude.contains("needs the program `claude-agent-acp`"),
+        "{claude}"
+    );
+    let codex = line("codex");
+    assert!(codex.starts_with("warn") && codex.contains("the version of `codex` is not known"), "{codex}");
+    let gemini = line("gemini");
+    assert!(gemini.starts_with("warn") && gemini.contains("9.9.9 of `gemini` was not tried"), "{gemini}");
+    assert!(line("qwen").starts_with("ok "), "{said}");
+    let opencode = line("opencode");
+    assert!(
+        opencode.starts_with("warn") && opencode.ends_with("`opencode` was not found in PATH"),
+        "{opencode}"
+    );
+}

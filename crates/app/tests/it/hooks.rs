@@ -291,3 +291,58 @@ fn hooks_are_installed_for_all_agents_of_a_person_and_removed_exactly() {
         "{shown}"
     );
 }
+
+/// Plays Claude Code, as far as its hooks go; the gate that the rehearsal agent asks by itself is out of its sight.
+fn stand_in_for_claude(env: &TestEnv) {
+    let script = format!(
+        "#!/bin/sh\nhooks=\nwhile [ $# -gt 0 ]; do\n  case \"$1\" in --settings) hooks=$2; shift ;; --) shift; break ;; esac\n  \
+         shift\ndone\nunset ADJUTANT_URL\nexec {BINARY} rehearsal --settings \"$hooks\" --prompt \"$1\"\n"
+    );
+    let path = env.file("bin/claude", &script);
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn the_tool_calls_of_an_agent_that_a_run_starts_are_judged_by_its_hooks_and_are_turns_of_the_run() {
+    let env = TestEnv::new(BINARY);
+    let project = env.project();
+    stand_in_for_claude(&env);
+    std::fs::create_dir_all(env.home()).unwrap();
+    let policy = "[[rule]]\nname = \"no-forbidden\"\neffect = \"deny\"\ncommand = \"forbidden\"\nreason = \"not here\"\n";
+    std::fs::write(env.home().join("policy.toml"), policy).unwrap();
+    env.file(
+        "project/play.yaml",
+        "- run: echo made > made.txt\n- run: forbidden word\n- run: 'false'\n- say: done\n",
+    );
+    let blueprint = "id: gated\nagents:\n  - name: coder\n    kind: command\n    spec: { template: rehearsal, env: { ADJUTANT_REHEARSAL: play.yaml } }\n\
+                     flow: { kind: step, ref: coder, in: { op: lit, value: go }, out: { op: path, at: $.report } }\n";
+    env.file("gated.yaml", blueprint);
+    // The same hooks for all agents of the project; then each call is told of twice.
+    env.run(&["hooks", "install", "--project", "project"]).expect(0);
+    let mut command =
+        env.command(&["run", "gated.yaml", "--work-dir", "project", "--agent", "claude", "--json"]);
+    let paths = [env.work("bin"), env.folder().join("bin"), "/usr/bin".into(), "/bin".into()];
+    command.env("PATH", std::env::join_paths(paths).unwrap());
+    let ran = env.finish(&mut command).expect(0).stdout;
+    let run: Value = serde_json::from_str(ran.lines().last().unwrap()).unwrap();
+    assert_eq!(run["status"], "done", "{run}");
+    assert!(project.join("made.txt").exists(), "what no rule denies is done");
+
+    let trace = env.run(&["trace", run["id"].as_str().unwrap(), "--json"]).expect(0).stdout;
+    let turns: Vec<Value> = trace.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let calls: Vec<(&str, &str, &Value)> = turns
+        .iter()
+        .filter(|turn| turn["kind"] == "tool")
+        .map(|turn| {
+            let command = turn["parameters"]["command"].as_str().unwrap_or_default();
+            (command, turn["status"].as_str().unwrap_or_default(), &turn["rule"])
+        })
+        .collect();
+    let expected = [
+        ("echo made > made.txt", "succeeded", &Value::Null),
+        ("forbidden word", "rejected", &json!("no-forbidden")),
+        ("false", "failed", &Value::Null),
+    ];
+    assert_eq!(calls, expected, "{trace}");
+    assert!(turns.iter().any(|turn| turn.to_string().contains("not here")), "{trace}");
+}

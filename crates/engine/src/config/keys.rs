@@ -6,6 +6,7 @@
 use crate::reports::ReportSettings;
 use crate::settings::Settings;
 use adjutant_model::Value;
+use adjutant_rules::compress::CompressLevel;
 use adjutant_rules::price::Price;
 use adjutant_rules::report;
 use std::path::{Path, PathBuf};
@@ -112,6 +113,28 @@ pub(super) const KEYS: &[Key] = &[
         about: "the model of a session that says neither a model nor a tier; else the agent's own",
         get: |settings, _| text_or_null(settings.sessions_default_model.as_deref()),
         set: |settings, _, value| settings.sessions_default_model = text(value),
+    },
+    Key {
+        path: "hooks.compression",
+        kind: Text(16, level),
+        takes: AtOnce,
+        is_secret: false,
+        about: "what is kept of a tool's output that a hook tells: `off` all, `trim`, `summarise`, `caveman` its length",
+        get: |settings, _| Value::from(settings.compress.default_level.as_str()),
+        set: |settings, _, value| settings.compress.default_level = level_of(value),
+    },
+    Key {
+        path: "hooks.compression_of.*",
+        kind: Text(16, level),
+        takes: AtOnce,
+        is_secret: false,
+        about: "the same for one tool, by the agent's name of it, such as `Bash`",
+        get: |settings, name| {
+            settings.compress.tools.get(name).map_or(Value::Null, |it| Value::from(it.as_str()))
+        },
+        set: |settings, name, value| {
+            settings.compress.tools.insert(name.to_owned(), level_of(value));
+        },
     },
     Key {
         path: "approvals.deadline_secs",
@@ -321,6 +344,14 @@ fn price_value(price: &Price) -> Value {
 
 fn text_or_null(text: Option<&str>) -> Value {
     text.map_or(Value::Null, Value::from)
+}
+
+fn level(text: &str) -> Result<(), &'static str> {
+    CompressLevel::parse(text).map(drop).ok_or("is `off`, `trim`, `summarise` or `caveman`")
+}
+
+fn level_of(value: &Value) -> CompressLevel {
+    value.as_str().and_then(CompressLevel::parse).unwrap_or_default()
 }
 
 fn model(text: &str) -> Result<(), &'static str> {

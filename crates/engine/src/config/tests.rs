@@ -39,6 +39,11 @@ fn what_is_said_holds_and_the_rest_stays() {
     assert_eq!((untouched.sessions_alive_max, untouched.sessions_auto_resume), (16, true));
     assert!(!untouched.sessions_agents_may_spawn, "a person is asked");
     assert_eq!(opened("[approvals]\ndeadline_secs = 5").unwrap().approval_ms, 5000);
+    let compressed =
+        opened("[hooks]\ncompression = 'Caveman'\n[hooks.compression_of]\nBash = 'off'\n").unwrap();
+    let levels = ["Read", "Bash"].map(|tool| compressed.compress.level_of(tool).as_str());
+    assert_eq!(levels, ["caveman", "off"]);
+    assert_eq!(opened("").unwrap().compress.level_of("Bash").as_str(), "trim");
     let priced = opened("prices.'gpt-5.1' = [1.25, 10]\n").unwrap();
     assert_eq!(priced.prices["gpt-5.1"].output.to_string(), "10");
 }
@@ -58,6 +63,11 @@ fn a_mistake_is_named_with_its_place() {
         ("[prices]\nx = [1]\n", "line 2: `prices.x` is two numbers"),
         ("[prices]\nx = [-1, 2]\n", "`prices.x` is two numbers"),
         ("[telemetry]\notlp_endpoint = 'ftp://x'\n", "`telemetry.otlp_endpoint` is an `http://`"),
+        (
+            "[hooks]\ncompression = 'much'\n",
+            "line 2: `hooks.compression` is `off`, `trim`, `summarise` or `caveman`",
+        ),
+        ("[hooks.compression_of]\nBash = 1\n", "`hooks.compression_of.Bash`"),
         ("[sessions]\ndefault_model = '--x'\n", "`sessions.default_model` is a model's name"),
     ] {
         let error = opened(text).unwrap_err().to_string();

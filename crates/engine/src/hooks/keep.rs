@@ -4,6 +4,7 @@
 //! what was decided is durable before it is answered, and is not here. When more waits than may, the payload of what
 //! comes is left out, and then what comes.
 
+use super::step::StepCalls;
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
@@ -50,6 +51,8 @@ pub(crate) struct Hooks {
     lost: AtomicU64,
     saved: CompressTotals,
     recent: Mutex<Recent>,
+    /// The tool calls of steps whose agents call hooks.
+    pub(super) steps: StepCalls,
     /// Whoever reads a file that hooks have left something in; one at a time.
     pub(super) spools: Semaphore,
     /// Whoever reads the transcript of a discovered session; one at a time.
@@ -79,6 +82,7 @@ impl Hooks {
             lost: AtomicU64::new(0),
             saved: CompressTotals::default(),
             recent: Mutex::default(),
+            steps: StepCalls::default(),
             spools: Semaphore::new(1),
             transcripts: Semaphore::new(1),
         };
@@ -171,7 +175,7 @@ pub(super) async fn keep_now(core: &Core, batch: Vec<HookArrival>) -> Result<(),
 
 /// Makes ready what is written of hooks. To look for secrets in megabytes takes its time.
 async fn ready(core: &Core, batch: Vec<HookArrival>) -> Result<Write, EngineError> {
-    let config = core.settings.compress.clone();
+    let config = core.live().compress.clone();
     let drafting = tokio::task::spawn_blocking(move || drafted(batch, &config));
     let (write, stats) =
         drafting.await.map_err(|_| EngineError::Defect("what makes hooks ready to be kept panicked"))?;
@@ -194,8 +198,8 @@ fn drafted(batch: Vec<HookArrival>, config: &CompressConfig) -> (Write, Compress
     let (mut write, mut stats) = (Write::default(), CompressStats::default());
     for arrival in batch {
         let HookArrival { session_id, call, size_bytes, decision, at, hook_id } = arrival;
-        let tool = call.tool.as_ref().map(|tool| tool.name.to_string());
-        let level = config.level_of(tool.as_deref().unwrap_or("unknown"));
+        let tool = call.tool.as_ref().map(|tool| record::progress(&tool.name));
+        let level = config.level_of(call.tool.as_ref().map_or("unknown", |tool| &*tool.name));
         // First without secrets, because half a secret is not recognised any more.
         let payload = shortened(&record::without_secrets(&call.payload), level, &mut stats);
         let event = call.name.to_string();
@@ -203,13 +207,13 @@ fn drafted(batch: Vec<HookArrival>, config: &CompressConfig) -> (Write, Compress
             at,
             actor: format!("session:{session_id}").into(),
             subject: session_id.to_string().into(),
-            event: Event::HookReceived { event: event.clone(), bytes: size_bytes },
+            event: Event::HookReceived { event: event.clone(), tool: tool.clone(), bytes: size_bytes },
         });
         write.hook_event_add(HookDraft {
             session_id,
             hook_id,
             event,
-            tool: tool.map(|tool| record::progress(&tool)),
+            tool,
             size_bytes,
             decision: decision.map(str::to_owned),
             payload: record::value(&payload).to_string(),

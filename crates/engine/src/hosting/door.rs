@@ -8,6 +8,7 @@ use crate::delegations;
 use crate::error::EngineError;
 use crate::inbox::{self, Inbox};
 use crate::plane::Plane;
+use crate::pressure::{self, SessionContext};
 use adjutant_model::SessionId;
 use adjutant_model::action::Caller;
 use adjutant_model::run::WorkspaceRecord;
@@ -15,7 +16,7 @@ use adjutant_model::session::{AskAnswer, Session};
 use adjutant_rules::session::SessionCommand;
 use adjutant_rules::session::name;
 use adjutant_sessions::driver::Screen;
-use adjutant_store::SessionFilter;
+use adjutant_store::{ContextUsage, SessionFilter};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct Managed {
     pub workspace: Option<WorkspaceRecord>,
     /// What it cost, as far as that is known.
     pub cost: Option<Cost>,
+    /// How full its agent's context is, as far as that is known.
+    pub context: Option<SessionContext>,
     /// How a person attaches to its terminal, word by word.
     pub attach_command: Option<Vec<String>>,
 }
@@ -101,9 +104,11 @@ impl Plane {
         let workspaces = self.core.store.workspaces().await?;
         let mut by_holder: HashMap<String, WorkspaceRecord> =
             workspaces.into_iter().map(|entry| (entry.holder.to_string(), entry.workspace)).collect();
+        let said = self.core.store.context_usages().await?;
         let whole = |session: Session| {
             let workspace = by_holder.remove(&session.id.to_string()).filter(|_| session.has_workspace);
-            self.whole(session, workspace)
+            let said = said.get(&session.id);
+            self.whole(session, workspace, said)
         };
         Ok(sessions.into_iter().map(whole).collect())
     }
@@ -172,13 +177,20 @@ impl Plane {
             true => self.core.store.workspace_of(&session.id.into()).await?,
             false => None,
         };
-        Ok(self.whole(session, workspace))
+        let said = self.core.store.context_usage(session.id).await?;
+        Ok(self.whole(session, workspace, said.as_ref()))
     }
 
-    fn whole(&self, session: Session, workspace: Option<WorkspaceRecord>) -> Managed {
+    fn whole(
+        &self,
+        session: Session,
+        workspace: Option<WorkspaceRecord>,
+        said: Option<&ContextUsage>,
+    ) -> Managed {
         let attach_command =
             session.handle.as_ref().and_then(|handle| perform::attach_command(&self.core, handle));
         let cost = cost::of_session(&self.core, &session);
-        Managed { session, workspace, cost, attach_command }
+        let context = pressure::of_session(&session, said);
+        Managed { session, workspace, cost, context, attach_command }
     }
 }

@@ -139,6 +139,12 @@ impl Drivers {
 /// The hidden command that is put before an agent's program and becomes it.
 pub const HOST_COMMAND: &str = "host-agent";
 
+/// Ends whatever a daemon that is gone has left in the control groups of a data folder, and removes these; waits so long
+/// for that. A folder that is used again tidies itself, so this is for one that is not.
+pub fn cgroups_clear(folder: &Path, patience: Duration) {
+    Cgroups::clear(&cgroup_name(folder), patience);
+}
+
 /// Names the control groups of a data folder.
 fn cgroup_name(folder: &Path) -> String {
     let text = adjutant_model::Value::from(folder.to_string_lossy().into_owned());

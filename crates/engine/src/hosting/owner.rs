@@ -6,6 +6,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::goals;
 use crate::plane::Core;
+use crate::pressure;
 use crate::record;
 use crate::runs::STORE_RETRY;
 use adjutant_model::SessionId;
@@ -328,13 +329,12 @@ impl Owner {
                     self.perform(session::pending(&self.session).into_iter().collect());
                 }
             }
-            Performed::Asks { message, question, reason } => {
+            Performed::Asks(asked) => {
                 // It waits for a person now, whether or not it has said so.
-                let asked =
-                    Signal::new(SignalSource::Protocol, message, AgentSignal::Asked(question.clone()));
-                drop(self.take(vec![SessionEvent::Signal(without_secrets(asked))]).await);
-                let asked = questions::ask(self.core.clone(), self.session.clone(), (question, reason));
-                self.effects.spawn(asked);
+                let question = AgentSignal::Asked(asked.question.clone());
+                let waits = Signal::new(SignalSource::Protocol, asked.message.clone(), question);
+                drop(self.take(vec![SessionEvent::Signal(without_secrets(waits))]).await);
+                self.effects.spawn(questions::ask(self.core.clone(), self.session.clone(), *asked));
             }
             Performed::OutOfReach { why } => self.out_of_reach(why).await,
             Performed::Judged { ask_id, answer } => self.judged(ask_id, answer).await,
@@ -398,6 +398,7 @@ impl Owner {
                 }
             }
         }
+        notes.extend(pressure::change(&before, &self.session));
         if is_durable {
             self.keep(notes, before.handle.is_some() && self.session.handle.is_none()).await?;
             if (before.state, &before.task_end) != (self.session.state, &self.session.task_end) {

@@ -1,6 +1,7 @@
 //! The effects of a session. Doing one again ends the same.
 
 use super::drivers::Hosted;
+use super::questions::Asked;
 use super::workspace;
 use crate::agents;
 use crate::clock;
@@ -17,8 +18,8 @@ use adjutant_model::event::Event;
 use adjutant_model::profile::{Fillings, HookFlavour, PromptDelivery};
 use adjutant_model::run::ErrorClass;
 use adjutant_model::session::{
-    Activity, AgentExit, AgentQuestion, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session,
-    SessionUsage, Signal, SignalSource,
+    Activity, AgentExit, AgentSignal, AskAnswer, DriverKind, FirstPrompt, HostHandle, Session, SessionUsage,
+    Signal, SignalSource,
 };
 use adjutant_model::{SessionId, TokenId};
 use adjutant_rules::hook::settings;
@@ -60,7 +61,7 @@ pub(super) enum Performed {
     /// An agent that was there cannot be looked for now.
     OutOfReach { why: String },
     /// A rule wants a person to be asked what an agent asks by a message of its protocol.
-    Asks { message: String, question: AgentQuestion, reason: String },
+    Asks(Box<Asked>),
     /// The gate has answered what an agent asked.
     Judged { ask_id: String, answer: AskAnswer },
     /// What the agent used since that was read last.
@@ -470,6 +471,7 @@ async fn environment_of(
     write.token_put(&token);
     core.store.write(write).await?;
     let mut extra: BTreeMap<String, String> = profile.env_set.clone();
+    extra.extend(spec.driver.env_set.clone());
     // After the profile's own, so that no profile can pass a session off as another.
     extra.extend([
         ("ADJUTANT_SESSION".to_owned(), session.id.to_string()),

@@ -1,6 +1,7 @@
 //! Commands: a program in the run's workspace, its output read as the spec says.
 
 use super::{Performed, Progress, WorkerContext, failed};
+use crate::agents;
 use crate::templates;
 use adjutant_model::Value;
 use adjutant_model::blueprint::{Agent, AgentSpec, CommandSpec, OutputFormat, OutputSpec};
@@ -37,6 +38,8 @@ enum Refusal {
     Outside(String),
     #[error("the system prompt could not be written: {0}")]
     SystemFile(io::Error),
+    #[error("the settings of the agent's hooks could not be written: {0}")]
+    HookFile(io::Error),
     #[error(
         "an argument is {0} bytes long and the system takes {ARGUMENT_BYTES_MAX}; pass it on standard input"
     )]
@@ -89,6 +92,9 @@ fn prepare(
     let fillings = texts.fillings(agent);
     let filled = |text: &String| placeholders(text, &fillings);
     let mut argv = spec.argv.iter().map(filled).collect::<Result<Vec<_>, _>>()?;
+    if let Some(name) = builtin_name(own, templates).filter(|_| ctx.gate.is_some()) {
+        argv = with_hooks(name, argv, ctx)?;
+    }
     if let Some(program) = argv.first_mut().filter(|program| *program == templates::OWN_PROGRAM) {
         *program = ctx.adjutant_exe.to_string_lossy().into_owned();
     }
@@ -111,6 +117,24 @@ fn prepare(
         ..ProcessSpec::new(argv, directory(&ctx.work_dir, spec.cwd.as_deref())?)
     };
     Ok((spec, process))
+}
+
+/// Gives the built-in template whose arguments a command has.
+fn builtin_name<'a>(own: &'a CommandSpec, templates: &BTreeMap<String, CommandSpec>) -> Option<&'a str> {
+    let name = own.template.as_deref().filter(|_| own.argv.is_empty())?;
+    (!templates.contains_key(name)).then_some(name)
+}
+
+/// Makes the program of a built-in template call hooks; nothing of that stands in the workspace.
+fn with_hooks(name: &str, argv: Vec<String>, ctx: &WorkerContext) -> Result<Vec<String>, Refusal> {
+    let Some(profile) = templates::profile_of(name) else { return Ok(argv) };
+    let file = format!("hooks-{}-{}.json", file_name(&ctx.path.to_string()), ctx.attempt);
+    let hook = std::fs::create_dir_all(&ctx.scratch)
+        .and_then(|()| agents::hook_settings_at(&ctx.adjutant_exe, profile, &ctx.scratch.join(file)));
+    match hook.map_err(Refusal::HookFile)? {
+        Some(hook) => Ok(templates::with_hooks(name, argv, hook)),
+        None => Ok(argv),
+    }
 }
 
 /// The texts that placeholders stand for.
@@ -172,11 +196,16 @@ pub(crate) fn prompt(input: &Value) -> String {
 /// Writes the system prompt where only this user can read it.
 fn system_file(scratch: &Path, step: &str, text: &str) -> io::Result<String> {
     std::fs::create_dir_all(scratch)?;
-    let path = scratch.join(format!("system-{}.txt", step.replace(['/', '#'], "-")));
+    let path = scratch.join(format!("system-{}.txt", file_name(step)));
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
     io::Write::write_all(&mut file, text.as_bytes())?;
     Ok(path.to_string_lossy().into_owned())
+}
+
+/// Gives a step's path as a part of a file's name.
+fn file_name(step: &str) -> String {
+    step.replace(['/', '#'], "-")
 }
 
 fn directory(work_dir: &Path, below: Option<&str>) -> Result<PathBuf, Refusal> {
@@ -206,6 +235,14 @@ fn env(
     if let Some(gate) = &ctx.gate {
         extra.insert("ADJUTANT_URL".to_owned(), gate.url.clone());
         extra.insert("ADJUTANT_TOKEN".to_owned(), gate.token.reveal().to_owned());
+        let socket = gate.socket.as_ref().map(|path| path.to_string_lossy().into_owned());
+        extra.extend(socket.map(|path| ("ADJUTANT_SOCKET".to_owned(), path)));
+        if let Some(profile) = spec.template.as_deref().and_then(templates::profile_of) {
+            extra.extend([
+                ("ADJUTANT_HOOK_UNREACHABLE".to_owned(), profile.on_unreachable.as_str().to_owned()),
+                ("ADJUTANT_HOOK_READ_ONLY".to_owned(), profile.tools_read_only.join(",")),
+            ]);
+        }
     }
     let allowed = spec.template.as_deref().map(|name| templates::allowed(name, &ctx.env)).unwrap_or_default();
     let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();

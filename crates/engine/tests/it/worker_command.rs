@@ -117,7 +117,8 @@ async fn the_environment_is_what_is_allowed_and_what_is_ours() {
     let run = fixture.ctx.run_id.to_string();
     let expected = format!("ADJUTANT_ATTEMPT=1\nADJUTANT_RUN={run}\nADJUTANT_STEP=0/2\nHOME={home}\nMINE=1");
     assert_eq!(done(fixture.command(spec, Value::Null).await), Value::from(expected));
-    let gate = GateAccess { url: "http://127.0.0.1:1".to_owned(), token: Secret::new("s3cret") };
+    let socket = Some("/run/adjutant.sock".into());
+    let gate = GateAccess { url: "http://127.0.0.1:1".to_owned(), token: Secret::new("s3cret"), socket };
     assert!(!format!("{gate:?}").contains("s3cret"));
     fixture.ctx.gate = Some(gate);
     let spec = sh("echo $ADJUTANT_URL $ADJUTANT_TOKEN $HIDDEN_KEY");
@@ -366,5 +367,24 @@ async fn a_rehearsal_is_played_by_our_own_program_and_asks_the_gate() {
     assert_eq!(told, Value::from("rehearsal --prompt fix"));
     let agent = |name: &str| Agent::new("a", AgentSpec::Command(template(name)));
     assert!(templates::asks_gate(&agent("rehearsal")));
-    assert!(!templates::asks_gate(&agent("claude")));
+    assert!(templates::asks_gate(&agent("claude")) && templates::asks_gate(&agent("codex")));
+    assert!(!templates::asks_gate(&agent("mine")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_of_built_in_templates_call_hooks_with_the_steps_token_and_outside_of_the_workspace() {
+    let mut fixture = Fixture::new();
+    let claude = r#"test "$1" = --settings || exit 9; cat "$2"; echo "$ADJUTANT_TOKEN $ADJUTANT_SOCKET $ADJUTANT_HOOK_UNREACHABLE $2" >&2; exit 3"#;
+    install(&mut fixture, "claude", claude);
+    let socket = Some("/run/adjutant.sock".into());
+    fixture.ctx.gate =
+        Some(GateAccess { url: "http://127.0.0.1:1".to_owned(), token: Secret::new("s3cret"), socket });
+    let failed = fixture.command(template("claude"), Value::from("x")).await;
+    let told = format!("{:?}", failed.outcome);
+    assert!(told.contains("s3cret /run/adjutant.sock deny_writes"), "{told}");
+    let file = fixture.ctx.scratch.join("hooks-0-2-1.json");
+    assert!(told.contains(&file.display().to_string()), "{told}");
+    let settings: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert!(settings["hooks"]["PreToolUse"].is_array(), "{settings}");
+    assert!(!fixture.ctx.scratch.starts_with(&fixture.ctx.work_dir));
 }

@@ -20,3 +20,13 @@ pub struct EventView {
     /// What belongs to the kind.
     pub payload: Value,
 }
+
+/// Rows of the journal, the oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventPage {
+    /// The rows.
+    pub events: Vec<EventView>,
+    /// The `after` of the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<i64>,
+}

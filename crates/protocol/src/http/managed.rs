@@ -243,6 +243,19 @@ pub struct DelegationList {
     pub delegations: Vec<DelegationView>,
 }
 
+/// How full the context of a session's agent is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SessionContextView {
+    /// Tokens that it holds.
+    pub used_tokens: u64,
+    /// Tokens that it can hold.
+    pub window_tokens: u64,
+    /// The part of the window that it takes, from 0 to 1.
+    pub fraction: f64,
+    /// `ok`, `warn`, `alert` or `compact`.
+    pub pressure: String,
+}
+
 /// A managed session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ManagedView {
@@ -319,6 +332,9 @@ pub struct ManagedView {
     pub parked_until: Option<String>,
     /// What it used.
     pub usage: SessionUsageView,
+    /// How full its agent's context is, when that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<SessionContextView>,
     /// What it may spend.
     pub budget: BudgetView,
     /// The ref of the last snapshot of its workspace.
@@ -473,7 +489,7 @@ pub struct InboxItem {
     pub session_id: String,
     /// Its name.
     pub name: String,
-    /// `question`, `permission`, `quota`, `errored` or `untold`.
+    /// `question`, `permission`, `quota`, `errored`, `untold` or `context`.
     pub kind: String,
     /// What it is about.
     pub text: String,

@@ -118,12 +118,35 @@ pub struct DoctorView {
     pub blueprint_count: u64,
     /// What was looked at.
     pub checks: Vec<FindingView>,
+    /// More of the agents that there are profiles of.
+    pub agents: Vec<AgentFindingView>,
+}
+
+/// What was found of the program of an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AgentFindingView {
+    /// The profile.
+    pub name: String,
+    /// `ok`, or `warn` when it is not here, cannot be hosted, or is not known to be as its profile says.
+    pub finding: String,
+    /// The program, as the profile names it.
+    pub program: String,
+    /// Where it is; absent when it is not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Its version, as `1.2.3`; absent when it could not be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The drivers that it can be hosted by here, the best first.
+    pub drivers: Vec<String>,
+    /// What is missing or not known, for people.
+    pub warnings: Vec<String>,
 }
 
 /// What was found of one thing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FindingView {
-    /// The thing: a program's name, `disk`, `clock` or `store`.
+    /// The thing: a program's name, an agent's, `disk`, `clock` or `store`.
     pub name: String,
     /// `ok`, `warn` when something will not work that one may not need, or `fail`.
     pub finding: String,

@@ -225,7 +225,7 @@ fn drivers(at: &Cursor<'_>, lints: &mut Lints) -> Vec<DriverSpec> {
 }
 
 fn driver(at: &Cursor<'_>, lints: &mut Lints) -> Option<DriverSpec> {
-    at.object(&["kind", "program", "args", "resume_args", "prompt", "stream"], lints)?;
+    at.object(&["kind", "program", "args", "resume_args", "prompt", "stream", "env"], lints)?;
     at.required("kind", lints)?;
     let kind = word(at, "kind", DriverKind::parse, &DriverKind::ALL.map(DriverKind::as_str), lints)?;
     let prompt =
@@ -247,6 +247,7 @@ fn driver(at: &Cursor<'_>, lints: &mut Lints) -> Option<DriverSpec> {
         resume_args: groups(at, "resume_args", lints),
         prompt,
         stream,
+        env_set: env(at, lints),
     };
     check_fit(at, &spec, lints);
     Some(spec)

@@ -9,9 +9,12 @@ use crate::limits;
 use adjutant_model::Timestamp;
 use adjutant_model::event::Event;
 use adjutant_model::session::{
-    Activity, ActivityReport, AgentExit, AgentSignal, Desired, FirstPrompt, HostHandle, Session,
-    SessionPhase, SessionState, SessionUsage, Signal, SignalSource, TaskEnd, WaitingFor,
+    Activity, ActivityReport, AgentExit, AgentQuestion, AgentSignal, Desired, FirstPrompt, HostHandle,
+    Session, SessionPhase, SessionState, SessionUsage, Signal, SignalSource, TaskEnd, WaitingFor,
 };
+
+/// So much of a question's id and of its tool's name stands in the journal, in bytes.
+const ASK_NAME_BYTES_MAX: usize = 256;
 
 /// One step of the machine.
 pub(super) struct Machine<'a> {
@@ -21,6 +24,22 @@ pub(super) struct Machine<'a> {
     notes: Vec<Event>,
     rules: SessionRules,
     now: Timestamp,
+}
+
+/// Gives what is told of questions that came or went.
+fn asks(before: &[AgentQuestion], after: &[AgentQuestion]) -> Vec<Event> {
+    let missing =
+        |from: &[AgentQuestion], one: &AgentQuestion| from.iter().all(|two| two.ask_id != one.ask_id);
+    let name = |text: &str| limits::cut(text, ASK_NAME_BYTES_MAX);
+    let settled = before.iter().filter(|one| missing(after, one));
+    let asked = after.iter().filter(|one| missing(before, one));
+    let settled = settled.map(|one| Event::SessionAskSettled { ask_id: name(&one.ask_id) });
+    let asked = asked.map(|one| Event::SessionAsked {
+        ask_id: name(&one.ask_id),
+        what: one.what,
+        tool: one.tool.as_deref().map(name),
+    });
+    settled.chain(asked).collect()
 }
 
 /// Gives the start that a launching session waits for.
@@ -94,6 +113,10 @@ impl<'a> Machine<'a> {
         if before.activity.activity != session.activity.activity {
             self.notes.push(Event::SessionActivityChanged(session.activity.clone()));
         }
+        if before.delivered_at.is_none() && session.delivered_at.is_some() {
+            self.notes.push(Event::SessionTaskArrived {});
+        }
+        self.notes.extend(asks(&before.questions, &session.questions));
         let heard = Session {
             updated_at: session.updated_at,
             last_activity_at: session.last_activity_at,

@@ -6,6 +6,7 @@ use adjutant_engine::delegations::DelegationInfo;
 use adjutant_engine::hosting::Managed;
 use adjutant_engine::hosting::Screen;
 use adjutant_engine::inbox::{GoalItem, Inbox, InboxItem, InboxKind};
+use adjutant_engine::pressure::SessionContext;
 use adjutant_engine::roster::RosterEntry;
 use adjutant_model::handoff::Handoff;
 use adjutant_model::session::{
@@ -14,7 +15,7 @@ use adjutant_model::session::{
 use adjutant_protocol::http;
 
 pub(crate) fn managed(managed: &Managed) -> http::ManagedView {
-    let Managed { session, workspace, cost, attach_command } = managed;
+    let Managed { session, workspace, cost, context, attach_command } = managed;
     let (project, repo_url, git_ref) = match &session.source {
         SessionSource::Project { path, git_ref } => (Some(path.clone()), None, git_ref.clone()),
         SessionSource::Remote { url, git_ref } => (None, Some(url.clone()), git_ref.clone()),
@@ -53,12 +54,22 @@ pub(crate) fn managed(managed: &Managed) -> http::ManagedView {
         turns: session.turns,
         parked_until: session.parked_until.map(|at| at.to_string()),
         usage: usage(&session.usage, *cost),
+        context: context.as_ref().map(self::context),
         budget: budget(&session.budget),
         snapshot_ref: session.snapshot_ref.clone(),
         node: session.node.clone(),
         created_at: session.created_at.to_string(),
         updated_at: session.updated_at.to_string(),
         last_activity_at: session.last_activity_at.map(|at| at.to_string()),
+    }
+}
+
+fn context(context: &SessionContext) -> http::SessionContextView {
+    http::SessionContextView {
+        used_tokens: context.used_tokens,
+        window_tokens: context.window_tokens,
+        fraction: context.fraction,
+        pressure: context.pressure.as_str().to_owned(),
     }
 }
 
@@ -165,7 +176,7 @@ fn inbox_item(item: &InboxItem) -> http::InboxItem {
         text: item.text.clone(),
         question: match &item.what {
             InboxKind::Asks(asked) => Some(question(asked)),
-            InboxKind::Quota | InboxKind::Errored | InboxKind::Untold => None,
+            InboxKind::Quota | InboxKind::Errored | InboxKind::Untold | InboxKind::Context => None,
         },
         since: item.since.to_string(),
     }

@@ -42,6 +42,17 @@ pub(crate) struct EventsQuery {
     follow: Option<bool>,
 }
 
+/// What a stream is of.
+#[derive(Debug)]
+pub(crate) struct FeedSpec {
+    /// Only what is about this.
+    pub(crate) subject: Option<String>,
+    /// The place behind which it begins.
+    pub(crate) cursor: i64,
+    /// Whether it goes on with what comes.
+    pub(crate) follows: bool,
+}
+
 struct Feed {
     plane: Plane,
     committed: tokio::sync::watch::Receiver<i64>,
@@ -64,25 +75,35 @@ pub(crate) async fn stream(
     headers: HeaderMap,
     QueryOf(query): QueryOf<EventsQuery>,
 ) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
-    let last_seen = match headers.get("last-event-id") {
-        Some(id) => Some(id.to_str().ok().and_then(|id| id.parse().ok()).ok_or_else(|| {
-            Refusal::invalid("`Last-Event-ID` is the `seq` of the last event that was seen")
-        })?),
-        None => None,
-    };
-    let committed = plane.committed();
-    let cursor = last_seen.or(query.after).unwrap_or_else(|| *committed.borrow());
-    let watched = plane.clone();
+    let cursor = last_seen(&headers)?.or(query.after).unwrap_or_else(|| *plane.committed().borrow());
+    let (subject, follows) = (query.subject, query.follow.unwrap_or(true));
+    Ok(feed(plane, caller, FeedSpec { subject, cursor, follows }))
+}
+
+/// Reads where a reader that comes back had got to.
+pub(crate) fn last_seen(headers: &HeaderMap) -> Answer<Option<i64>> {
+    let Some(id) = headers.get("last-event-id") else { return Ok(None) };
+    let seq = id.to_str().ok().and_then(|id| id.parse().ok());
+    let wrong = || Refusal::invalid("`Last-Event-ID` is the `seq` of the last event that was seen");
+    seq.map(Some).ok_or_else(wrong)
+}
+
+/// Makes the stream of what a caller may see, until its token ends.
+pub(crate) fn feed(
+    plane: Plane,
+    caller: Caller,
+    FeedSpec { subject, cursor, follows }: FeedSpec,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let (committed, watched) = (plane.committed(), plane.clone());
     let token_ended = Box::pin(async move { watched.token_ended(&caller).await });
-    let (subject, follows, page) = (query.subject, query.follow.unwrap_or(true), VecDeque::new());
-    let feed = Feed { plane, committed, subject, follows, cursor, page, token_ended };
+    let feed = Feed { plane, committed, subject, follows, cursor, page: VecDeque::new(), token_ended };
     let rows = futures_util::stream::unfold(feed, async |mut feed| feed.next().await.map(|row| (row, feed)));
     let events = futures_util::StreamExt::map(rows, |row| {
         let view = convert::event(&row);
         let data = serde_json::to_string(&view).expect("an event is JSON");
         Ok(Event::default().id(view.seq.to_string()).event(view.kind).data(data))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+    Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT))
 }
 
 impl Feed {

@@ -31,6 +31,8 @@ const LIST_MAX: usize = 10_000;
 /// with the session's id. The token is the session's own, and then no other session may be named; or the owner's, with
 /// the session in the body or in the header `x-adjutant-session`. Any event is taken, known or not.
 ///
+/// The token of a run's step is good as well: its agent's calls are turns of the run then.
+///
 /// A hook that has a UUID in the header `x-adjutant-hook` counts once, however often it comes.
 ///
 /// `PreToolUse` and `PermissionRequest` are judged, and when a rule asks a person the answer comes when they have answered
@@ -39,7 +41,7 @@ const LIST_MAX: usize = 10_000;
 #[utoipa::path(post, path = "/v1/hooks", tag = "hooks", request_body = Object, responses(
     (status = 200, body = http::HookAnswerView), (status = 400, body = ApiError), (status = 401, body = ApiError),
     (status = 403, description = "The token is not the session's.", body = ApiError),
-    (status = 404, description = "There is no such session.", body = ApiError), (status = 413, body = ApiError),
+    (status = 404, description = "There is no such session, or the step is not in flight.", body = ApiError), (status = 413, body = ApiError),
     (status = 503, body = ApiError)))]
 pub(crate) async fn receive(
     State(plane): State<Plane>,
@@ -54,6 +56,10 @@ pub(crate) async fn receive(
     // An agent's tools put anything into its payload, also what is no text.
     let body: serde_json::Value = serde_json::from_str(&String::from_utf8_lossy(&body))
         .map_err(|error| Refusal::invalid(format!("the body cannot be read: {error}")))?;
+    if caller.step.is_some() {
+        let answer = plane.hook_of_step(&caller, Value::from(body)).await?;
+        return Ok(Json(answer.unwrap_or_else(|| serde_json::json!({}))).into_response());
+    }
     let params = HookParams { body: Value::from(body), session, size_bytes, hook_id: hook_id(&headers)? };
     let answered = plane.hook_received(&caller, params).await?;
     Ok(match answered.form {

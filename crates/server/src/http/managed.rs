@@ -5,6 +5,7 @@
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
+use crate::http::events::{self, FeedSpec};
 use adjutant_engine::Plane;
 use adjutant_engine::approvals::Face;
 use adjutant_engine::delegations::DelegateParams;
@@ -14,7 +15,8 @@ use adjutant_model::action::Caller;
 use adjutant_model::session::{AskAnswer, DriverKind, ModelTier, SessionBudget, SessionState};
 use adjutant_protocol::{ApiError, ErrorCode, http};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -327,6 +329,50 @@ pub(crate) async fn screen(
 ) -> Answer<Json<http::ScreenView>> {
     let (id, lines) = (plane.session_id(&text).await?, query.lines()?);
     Ok(Json(convert::screen(plane.session_screen(id, lines).await?)))
+}
+
+/// Which of a session's events.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SessionEventsQuery {
+    /// Behind this `seq`; from the beginning unless said otherwise. A stream's `Last-Event-ID` goes before.
+    #[serde(default)]
+    after: Option<i64>,
+    /// How many a page has at most, up to 1000, which it is unless said otherwise. A stream has no pages.
+    #[serde(default)]
+    limit: Option<usize>,
+    /// Whether to go on with what comes, as server-sent events. `false` unless said otherwise: a page.
+    #[serde(default)]
+    follow: bool,
+}
+
+/// Gives what the journal says of a session: a page of it, or with `follow` a stream as `/v1/events` has it.
+///
+/// A session that somebody else has started is found by its id.
+#[utoipa::path(get, path = "/v1/sessions/managed/{id}/events", tag = "managed sessions", params(("id" = String, Path, description = "The session's id or name."), SessionEventsQuery), responses((status = 200, description = "A page, or a stream of rows.", content((http::EventPage = "application/json"), (http::EventView = "text/event-stream"))), (status = 400, body = ApiError), (status = 401, body = ApiError), (status = 403, body = ApiError), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
+pub(crate) async fn events(
+    State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    PathPart(text): PathPart,
+    QueryOf(query): QueryOf<SessionEventsQuery>,
+) -> Answer<Response> {
+    let id = plane.session_id(&text).await?;
+    if plane.session_discovered(id).is_none() {
+        plane.session_managed(id).await?;
+    }
+    let (subject, after) = (id.to_string(), query.after.unwrap_or(0));
+    if query.follow {
+        let cursor = events::last_seen(&headers)?.unwrap_or(after);
+        let spec = FeedSpec { subject: Some(subject), cursor, follows: true };
+        return Ok(events::feed(plane, caller, spec).into_response());
+    }
+    let limit = query.limit.unwrap_or(LIST_MAX).clamp(1, LIST_MAX);
+    let rows = plane.events_of(&subject, after, limit).await?;
+    let next_after = rows.last().filter(|_| rows.len() == limit).map(|row| row.seq);
+    Ok(Json(http::EventPage { events: rows.iter().map(convert::event).collect(), next_after })
+        .into_response())
 }
 
 /// Gives how a person attaches to a session's terminal.

@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use crate::convert;
 use adjutant_engine::Plane;
-use adjutant_engine::doctor::{Finding, Grade};
+use adjutant_engine::doctor::{AgentFinding, Finding, Grade};
 use adjutant_engine::registry::BlueprintFilter;
 use adjutant_protocol::{ApiError, http};
 use axum::Json;
@@ -57,12 +57,13 @@ pub(crate) async fn status(State(plane): State<Plane>) -> Json<http::StatusView>
     (status = 200, body = http::DoctorView), (status = 401, body = ApiError), (status = 403, body = ApiError),
     (status = 503, body = ApiError)))]
 pub(crate) async fn doctor(State(plane): State<Plane>) -> Answer<Json<http::DoctorView>> {
-    let mut findings = plane.findings().await.to_vec();
+    let looked = plane.looked().await;
+    let mut findings = looked.findings.clone();
+    findings.extend(looked.agents.iter().map(AgentFinding::finding));
     findings.push(store(&plane));
-    findings.extend(plane.goals_mirror_failure().map(|failure| Finding {
-        name: "goals",
-        grade: Grade::Worse,
-        detail: format!("goals.json is behind the store, since it cannot be written: {failure}"),
+    findings.extend(plane.goals_mirror_failure().map(|failure| {
+        let detail = format!("goals.json is behind the store, since it cannot be written: {failure}");
+        Finding::new("goals", Grade::Worse, detail)
     }));
     let filter = BlueprintFilter { limit: BLUEPRINTS_MAX, ..BlueprintFilter::default() };
     let blueprint_ids: Vec<String> =
@@ -76,6 +77,7 @@ pub(crate) async fn doctor(State(plane): State<Plane>) -> Answer<Json<http::Doct
         blueprint_count: blueprint_ids.len() as u64,
         blueprint_ids,
         checks: findings.iter().map(convert::finding).collect(),
+        agents: looked.agents.iter().map(convert::agent_finding).collect(),
     }))
 }
 
@@ -85,5 +87,5 @@ fn store(plane: &Plane) -> Finding {
         None => (Grade::Fine, format!("{} journal rows", status.journal_seq)),
         Some(failure) => (Grade::Bad, format!("writes fail: {failure}")),
     };
-    Finding { name: "store", grade, detail }
+    Finding::new("store", grade, detail)
 }

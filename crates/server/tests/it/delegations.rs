@@ -223,3 +223,37 @@ async fn a_step_goes_on_with_its_session_over_a_restart_and_a_cancelled_one_stop
     assert_eq!(stopped.pid, None);
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delegations_are_listed_whoever_looks_and_cancelled_with_the_session_that_does_them() {
+    let (daemon, project) = (daemon(false).await, Repository::new());
+    let lead = parent(&daemon, &project).await;
+    let client = &daemon.client;
+    let begun = client.session_delegate(&lead.id, &work("research", "hang")).await.expect("it begins");
+    let id = &begun.delegation_id;
+    let child = seen(&daemon, &begun.child_session_id, |view| told(view).contains("hang")).await;
+    assert_eq!(client.delegations(true).await.expect("they are listed").delegations.len(), 1);
+    assert_eq!(client.delegation(id).await.expect("it is there").status, "running");
+
+    let cancelled = client.delegation_cancel(id).await.expect("it is cancelled");
+    assert_eq!(cancelled.status, "cancelled", "{cancelled:?}");
+    let stopped = client.session_managed(&child.id).await.expect("it is there");
+    assert_eq!((stopped.state.as_str(), stopped.workspace_path.is_some()), ("stopped", true));
+    assert_eq!(refused(client.delegation_cancel(id).await).0, 409);
+    // The parent is told of this end as of any.
+    delegation(&daemon, (&lead.id, id), |found| found.told_at.is_some()).await;
+    assert_eq!(client.delegations(true).await.expect("they are listed").delegations, []);
+    assert_eq!(client.delegations(false).await.expect("they are listed").delegations.len(), 1);
+
+    let own = daemon.client_with(file(&seen(&daemon, &lead.id, |_| true).await, "shown.txt").trim());
+    let asked = own.session_delegate(&lead.id, &work("research", "look")).await.expect("it is asked");
+    assert_eq!(asked.status, "queued");
+    let cancelled = client.delegation_cancel(&asked.delegation_id).await.expect("it is cancelled");
+    assert_eq!(cancelled.status, "cancelled", "{cancelled:?}");
+    assert_eq!(client.inbox().await.expect("it is read").approvals, [], "nobody is asked any more");
+    assert_eq!(refused(own.delegations(false).await).0, 403);
+    for line in ["GET /v1/delegations/nobody", "GET /v1/delegations?state=x"] {
+        assert_eq!(daemon.send(line, "").await.status, 400, "{line}");
+    }
+    daemon.stop().await;
+}

@@ -5,10 +5,14 @@ use crate::harness::{Daemon, Raw};
 use adjutant_engine::Settings;
 use adjutant_engine::faults::{CommitFault, CommitHook, DiskFault};
 use adjutant_engine::hosting::SessionFilter;
+use adjutant_model::TokenId;
+use adjutant_model::action::{Caller, Role};
 use adjutant_model::event::Event;
+use adjutant_model::id::Uuid;
 use adjutant_model::session::SessionState;
-use adjutant_protocol::http::SessionParams;
+use adjutant_protocol::http::{self, SessionParams};
 use adjutant_testkit::{repository, until};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -319,4 +323,89 @@ async fn a_name_opens_nothing_that_the_role_does_not() {
         assert!(!answer.body.contains('\u{1b}'), "{answer:?}");
     }
     daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_to_a_session_is_read_by_the_page_and_as_it_happens() {
+    let daemon = start(|_| {}).await;
+    let made = created(&daemon, json!({})).await;
+    let id = made["id"].as_str().expect("an id");
+    idle(&daemon, id).await;
+    let all = daemon.client.session_events(id, 0).await.expect("a page");
+    assert_eq!(all.next_after, None);
+    let kinds: Vec<&str> = all.events.iter().map(|event| event.kind.as_str()).collect();
+    for kind in ["session_created", "workspace_ready", "session_launched", "session_task_arrived"] {
+        assert_eq!(kinds.iter().filter(|known| **known == kind).count(), 1, "{kind} once in {kinds:?}");
+    }
+    assert!(all.events.iter().all(|event| event.subject == id), "{all:?}");
+
+    let (mut paged, mut after) = (Vec::new(), Some(0));
+    while let Some(place) = after {
+        let line = format!("GET /v1/sessions/managed/{id}/events?limit=2&after={place}");
+        let page = daemon.send(&line, "").await;
+        let page: http::EventPage = serde_json::from_str(&page.body).expect("a page");
+        assert!(page.events.len() <= 2, "{page:?}");
+        after = page.next_after;
+        paged.extend(page.events);
+    }
+    assert_eq!(paged[..all.events.len()], all.events, "pages are the same rows");
+
+    let name = made["name"].as_str().expect("a name");
+    let place = all.events[0].seq;
+    let mut live = daemon.client.session_events_live(name, place).await.expect("a stream");
+    daemon.client.session_command(id, "stop").await.expect("it is stopped");
+    let mut heard = Vec::new();
+    while !heard.iter().any(|event: &http::EventView| {
+        event.kind == "session_state_changed" && event.payload["to"] == "stopped"
+    }) {
+        heard.push(live.next().await.expect("it goes on").expect("an event"));
+    }
+    assert_eq!(heard[..all.events.len() - 1], all.events[1..], "it begins behind its place");
+
+    for (line, status) in [
+        ("GET /v1/sessions/managed/nobody/events", 404),
+        ("GET /v1/sessions/managed/01890000-0000-7000-8000-00000000abcd/events", 404),
+        ("GET /v1/sessions/managed/..%2f..%2fx/events?follow=true", 404),
+    ] {
+        assert_eq!(daemon.send(line, "").await.status, status, "{line}");
+    }
+    for query in ["after=x", "limit=-1", "follow=maybe", "subject=plane"] {
+        let refused = daemon.send(&format!("GET /v1/sessions/managed/{id}/events?{query}"), "").await;
+        assert_eq!(refused.status, 400, "{query}: {refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_context_that_is_nearly_full_is_shown_and_waits_in_the_inbox_until_there_is_room() {
+    let daemon = start(|_| {}).await;
+    let made = created(&daemon, json!({})).await;
+    let id = made["id"].as_str().expect("an id");
+    idle(&daemon, id).await;
+    let session = daemon.plane.session_id(id).await.expect("it is there");
+    let token_id = TokenId::new(Uuid::nil());
+    let owner =
+        Caller { token_id, role: Role::Host, step: None, agent_id: None, of_session: None, name: None };
+    for (used, pressure, kinds) in [
+        (140, "warn", &[][..]),
+        (170, "alert", &["context"]),
+        (200, "compact", &["context"]),
+        (10, "ok", &[]),
+    ] {
+        daemon.plane.memory_protect(&owner, session, (used, 200)).await.expect("it is taken");
+        let context = daemon.client.session_managed(id).await.expect("it is there").context;
+        let context = context.expect("it is known");
+        assert_eq!((context.used_tokens, context.pressure.as_str()), (used, pressure));
+        let inbox = daemon.client.inbox().await.expect("it is read").sessions;
+        assert_eq!(inbox.iter().map(|item| &*item.kind).collect::<Vec<_>>(), kinds, "{used}");
+    }
+    daemon.plane.memory_protect(&owner, session, (200, 200)).await.expect("it is taken");
+    daemon.client.session_command(id, "stop").await.expect("it is stopped");
+    assert_eq!(daemon.client.inbox().await.expect("it is read").sessions, [], "nobody is there who forgets");
+    let events = daemon.client.session_events(id, 0).await.expect("a page").events;
+    let changes: Vec<&str> = events
+        .iter()
+        .filter(|event| event.kind == "context_pressure_changed")
+        .filter_map(|event| event.payload["to"].as_str())
+        .collect();
+    assert_eq!(changes, ["warn", "alert", "compact", "ok", "compact"]);
 }

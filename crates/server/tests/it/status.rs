@@ -61,7 +61,10 @@ async fn the_doctor_looks_at_what_adjutant_needs() {
         ("sqlite", found.blueprint_ids.len() as u64)
     );
     let names: Vec<&str> = found.checks.iter().map(|check| check.name.as_str()).collect();
-    assert_eq!(names, ["git", "tmux", "disk", "clock", "claude", "codex", "store"]);
+    let expected = ["git", "tmux", "disk", "clock", "claude", "codex", "gemini", "opencode", "qwen", "store"];
+    assert_eq!(names, expected);
+    let agents: Vec<&str> = found.agents.iter().map(|agent| agent.name.as_str()).collect();
+    assert_eq!(agents, expected[4..9]);
     let git = &found.checks[0];
     assert!(git.finding == "ok" && git.detail.starts_with("git version"), "{git:?}");
     assert_eq!(

@@ -8,6 +8,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// So often a group is tried to be made, while others remove what it stands in.
+const GROUP_TRIES: usize = 8;
 
 /// A folder below which groups are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub struct Cgroups {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
     folder: PathBuf,
+    /// The folder that goes with the last of its groups.
+    all: Option<PathBuf>,
 }
 
 impl Cgroups {
@@ -28,23 +34,39 @@ impl Cgroups {
     /// The folder stands beside the caller's own group and not in it, so that ending a service ends no agents, where
     /// that is allowed. `None` where groups cannot be made.
     pub fn detect(name: &str) -> Option<Cgroups> {
-        let (mount, own) = (mount_point()?, own_path()?);
-        let beside = own.parent().map(Path::to_owned);
-        let folders = beside.into_iter().chain([own]).map(|path| mount.join(path).join(name));
-        folders.filter(|folder| is_usable(folder)).map(|folder| Cgroups { folder }).next()
+        places(name).into_iter().find(|folder| is_usable(folder)).map(|folder| Cgroups { folder })
+    }
+
+    /// Kills whatever is left in the groups that [`Cgroups::detect`] would give for this name, and removes them; waits
+    /// so long for their members to be gone. For those whose owner is gone and comes back no more.
+    pub fn clear(name: &str, patience: Duration) {
+        for folder in places(name).into_iter().filter(|folder| folder.is_dir()) {
+            let deadline = Instant::now() + patience;
+            loop {
+                fs::write(folder.join("cgroup.kill"), "1").ok();
+                remove_empty(&folder);
+                if !folder.is_dir() || Instant::now() > deadline {
+                    break;
+                }
+                // A member that is killed leaves its group a moment later.
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
     }
 
     /// Makes a group, or finds it; `None` when the system will not.
     pub fn group(&self, name: &str) -> Option<Cgroup> {
-        // Whoever stopped before may have removed it, since it was empty.
-        made(&self.folder).ok()?;
         let folder = self.folder.join(name);
-        made(&folder).ok().map(|()| Cgroup { folder })
+        // Whoever removes the last group takes the folder with it, perhaps between these two.
+        let is_made = || made(&self.folder).and_then(|()| made(&folder)).is_ok();
+        let is_there = (0..GROUP_TRIES).any(|_| is_made());
+        is_there.then(|| Cgroup { folder, all: Some(self.folder.clone()) })
     }
 
     /// Finds a group that was made before.
     pub fn found(&self, name: &str) -> Option<Cgroup> {
-        Some(Cgroup { folder: self.folder.join(name) }).filter(|cgroup| cgroup.folder.is_dir())
+        let cgroup = Cgroup { folder: self.folder.join(name), all: Some(self.folder.clone()) };
+        Some(cgroup).filter(|cgroup| cgroup.folder.is_dir())
     }
 
     /// Removes all groups that are empty, and the folder when all were.
@@ -91,7 +113,7 @@ impl Cgroup {
     /// Makes a group in this one, or finds it; its members are this one's as well.
     pub(crate) fn below(&self, name: &str) -> Option<Cgroup> {
         let folder = self.folder.join(name);
-        made(&folder).ok().map(|()| Cgroup { folder })
+        made(&folder).ok().map(|()| Cgroup { folder, all: None })
     }
 
     /// Kills all members at once, also those that are being forked meanwhile. An old kernel cannot; its members are
@@ -100,10 +122,21 @@ impl Cgroup {
         fs::write(self.folder.join("cgroup.kill"), "1").ok();
     }
 
-    /// Removes the group, and the empty ones below it; one that has members stays.
+    /// Removes the group, and the empty ones below it; one that has members stays. With the last group of a folder the
+    /// folder goes.
     pub fn remove(&self) {
         remove_empty(&self.folder);
+        if let Some(all) = &self.all {
+            fs::remove_dir(all).ok();
+        }
     }
+}
+
+/// Gives where a folder of this name may stand, the best place first.
+fn places(name: &str) -> Vec<PathBuf> {
+    let Some((mount, own)) = mount_point().zip(own_path()) else { return Vec::new() };
+    let beside = own.parent().map(Path::to_owned);
+    beside.into_iter().chain([own]).map(|path| mount.join(path).join(name)).collect()
 }
 
 fn remove_empty(folder: &Path) {
@@ -131,9 +164,8 @@ fn is_usable(folder: &Path) -> bool {
     let probe = folder.join("probe");
     let moved = made(folder).and_then(|()| made(&probe)).and_then(|()| move_in_and_out(&probe));
     fs::remove_dir(&probe).ok();
-    if moved.is_err() {
-        fs::remove_dir(folder).ok();
-    }
+    // The first group makes it again; one with groups in it stays.
+    fs::remove_dir(folder).ok();
     moved.is_ok()
 }
 

@@ -7,6 +7,7 @@ use adjutant_model::profile::{
 use adjutant_model::session::{AgentQuestion, AgentSignal, DriverKind, SessionUsage, Signal};
 use adjutant_sessions::driver::LaunchSpec;
 use adjutant_testkit::environment;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +81,8 @@ impl Stage {
 }
 
 pub(crate) fn driver_of(driver: DriverKind, prompt: PromptDelivery, stream: StreamFlavour) -> DriverSpec {
-    DriverSpec { driver, program: None, args: Vec::new(), resume_args: Vec::new(), prompt, stream }
+    let (args, resume_args, env_set) = (Vec::new(), Vec::new(), BTreeMap::new());
+    DriverSpec { driver, program: None, args, resume_args, prompt, stream, env_set }
 }
 
 fn profile(program: &str, driver: DriverSpec) -> AgentProfile {

@@ -52,6 +52,7 @@ fn driver_spec(driver: DriverKind) -> DriverSpec {
         resume_args: Vec::new(),
         prompt: PromptDelivery::Typed,
         stream: StreamFlavour::None,
+        env_set: BTreeMap::new(),
     }
 }
 

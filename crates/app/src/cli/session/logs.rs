@@ -1,33 +1,37 @@
 //! `adjutant session logs`: what happened to a session, in words.
 
-use super::words::clock;
+use super::words::{clock, rounded};
 use crate::cli::print;
 use crate::progress::feed::Feed;
 use crate::progress::visible_line;
 use adjutant_model::event::Event;
+use adjutant_model::policy::{Judgement, PolicyEffect};
 use adjutant_model::session::{Activity, SessionState};
-use adjutant_protocol::http::{EventView, ManagedView};
+use adjutant_protocol::http::EventView;
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::Result;
-use futures_util::TryStreamExt;
 use std::path::Path;
 
 /// Prints what has happened, and with `follow` what happens until the session's agent is not there any more.
 pub(super) async fn run(
     folder: &Path,
-    (client, session): (&Client, &ManagedView),
+    (client, id): (&Client, &str),
     (json, follow): (bool, bool),
 ) -> Result<Code> {
-    let mut told = Told { json, state: SessionState::Provisioning, cursor: 0 };
-    let mut events = client.events_so_far(0, &session.id).await?;
-    while let Some(event) = events.try_next().await? {
-        told.take(&event)?;
+    let mut told = Told { json, is_over: false, cursor: 0 };
+    let mut is_last = false;
+    while !is_last {
+        let page = client.session_events(id, told.cursor).await?;
+        is_last = page.next_after.is_none();
+        for event in &page.events {
+            told.take(event)?;
+        }
     }
-    if !follow || told.is_over() {
+    if !follow || told.is_over {
         return Ok(Code::Ok);
     }
-    let mut feed = Feed::behind(told.cursor, &session.id, folder).await?;
-    while !told.is_over() {
+    let mut feed = Feed::behind(told.cursor, id, folder).await?;
+    while !told.is_over {
         told.take(&feed.next().await?)?;
     }
     Ok(Code::Ok)
@@ -35,27 +39,25 @@ pub(super) async fn run(
 
 struct Told {
     json: bool,
-    state: SessionState,
+    /// Nothing happens any more unless a person wants it.
+    is_over: bool,
     cursor: i64,
 }
 
 impl Told {
     fn take(&mut self, event: &EventView) -> Result<()> {
         self.cursor = event.seq;
-        self.state = entered(event).unwrap_or(self.state);
-        match self.json {
-            true => print(&serde_json::to_string(event)?)?,
-            false => print(&format!("{}  {}", clock(&event.at), words(event)))?,
+        self.is_over = match entered(event) {
+            Some(SessionState::Stopped | SessionState::Errored | SessionState::Decommissioned) => true,
+            Some(SessionState::Provisioning | SessionState::Active) => false,
+            None => self.is_over || event.kind == "session_forgotten",
+        };
+        match (self.json, words(event)) {
+            (true, _) => print(&serde_json::to_string(event)?)?,
+            (false, Some(words)) => print(&format!("{}  {words}", clock(&event.at)))?,
+            (false, None) => Code::Ok,
         };
         Ok(())
-    }
-
-    /// Nothing happens any more unless a person wants it.
-    fn is_over(&self) -> bool {
-        match self.state {
-            SessionState::Stopped | SessionState::Errored | SessionState::Decommissioned => true,
-            SessionState::Provisioning | SessionState::Active => false,
-        }
     }
 }
 
@@ -73,12 +75,45 @@ fn read(event: &EventView) -> Option<Event> {
     serde_json::from_value(row).ok()
 }
 
-/// Says what happened. What is not about sessions themselves is named as the journal does.
-fn words(event: &EventView) -> String {
+/// Says what happened; nothing of what people learn by another line. What is not known here is named as the journal does.
+fn words(event: &EventView) -> Option<String> {
+    let event_of = read(event);
+    match &event_of {
+        Some(Event::HookReceived { event, tool, .. }) => {
+            return hook(event, tool.as_deref()).map(|words| visible_line(&words));
+        }
+        Some(Event::HookJudged { tool, judgement, .. }) => return Some(judged(tool, judgement)),
+        _ => {}
+    }
+    Some(told(event, event_of))
+}
+
+/// Says what a hook tells that no other event does.
+fn hook(event: &str, tool: Option<&str>) -> Option<String> {
+    match (event, tool) {
+        ("PostToolUse", Some(tool)) => Some(format!("it has used {tool}")),
+        ("PostToolUseFailure", Some(tool)) => Some(format!("{tool} has failed")),
+        ("PreCompact", _) => Some("it compacts its context".to_owned()),
+        ("SessionEnd", _) => Some("it says that it ends".to_owned()),
+        _ => None,
+    }
+}
+
+/// Says what the gate said of a tool.
+fn judged(tool: &str, judgement: &Judgement) -> String {
+    let (tool, reason) = (visible_line(tool), visible_line(&judgement.reason));
+    match judgement.effect {
+        PolicyEffect::Allow => format!("{tool} is allowed: {reason}"),
+        PolicyEffect::Deny => format!("{tool} is denied: {reason}"),
+        PolicyEffect::Ask => format!("a person is asked about {tool}: {reason}"),
+    }
+}
+
+fn told(event: &EventView, event_of: Option<Event>) -> String {
     let because = |reason: Option<String>| {
         reason.map_or_else(String::new, |reason| format!(": {}", visible_line(&reason)))
     };
-    match read(event) {
+    match event_of {
         Some(Event::SessionCreated { name, agent, driver, parent, .. }) => {
             let parent = parent.map_or_else(String::new, |parent| format!(", for the session {parent}"));
             format!(
@@ -114,6 +149,23 @@ fn words(event: &EventView) -> String {
         }
         Some(Event::SessionSnapshot { refname }) => format!("its work is kept under {refname}"),
         Some(Event::SessionTold { bytes }) => format!("it was told {bytes} bytes"),
+        Some(Event::SessionTaskArrived {}) => "it has taken up its task".to_owned(),
+        Some(Event::SessionAsked { ask_id, what, tool }) => {
+            let about = tool.map_or_else(String::new, |tool| format!(" for {}", visible_line(&tool)));
+            format!("it asks a {}{about} ({})", what.as_str(), visible_line(&ask_id))
+        }
+        Some(Event::SessionAskSettled { ask_id }) => {
+            format!("what it asked is settled ({})", visible_line(&ask_id))
+        }
+        Some(Event::SessionDiscovered { agent, cwd, .. }) => {
+            let place = cwd.map_or_else(String::new, |cwd| format!(" in {}", visible_line(&cwd)));
+            format!("{} is heard of{place}", visible_line(&agent))
+        }
+        Some(Event::SessionForgotten { reason }) => format!("it is forgotten: {}", visible_line(&reason)),
+        Some(Event::ContextPressureChanged { to, used_tokens, window_tokens, .. }) => {
+            let (used, window) = (rounded(used_tokens), rounded(window_tokens));
+            format!("its context holds {used} of {window} tokens: {}", visible_line(&to))
+        }
         Some(Event::DelegationQueued { agent, delegation_id, .. }) => {
             format!("it delegates to {}: delegation {delegation_id}", visible_line(&agent))
         }
@@ -188,6 +240,28 @@ mod tests {
                 "waiting: permission  (hook: PreToolUse )",
             ),
             ("session_told", json!({"bytes": 12}), "it was told 12 bytes"),
+            ("session_task_arrived", json!({}), "it has taken up its task"),
+            (
+                "session_asked",
+                json!({"ask_id": "toolu_1", "what": "permission", "tool": "Bash"}),
+                "it asks a permission for Bash (toolu_1)",
+            ),
+            ("session_ask_settled", json!({"ask_id": "q\n1"}), "what it asked is settled (q 1)"),
+            (
+                "hook_judged",
+                json!({"event": "PreToolUse", "tool": "Bash", "judgement": {"allowed": false, "effect": "deny", "decided_by": "policy", "reason": "no\x1b"}}),
+                "Bash is denied: no␛",
+            ),
+            (
+                "hook_received",
+                json!({"event": "PostToolUse", "tool": "Bash", "bytes": 9}),
+                "it has used Bash",
+            ),
+            (
+                "context_pressure_changed",
+                json!({"from": "ok", "to": "warn", "used_tokens": 150_000, "window_tokens": 200_000}),
+                "its context holds 150k of 200k tokens: warn",
+            ),
             (
                 "session_snapshot",
                 json!({"refname": "refs/adjutant/1"}),
@@ -196,7 +270,15 @@ mod tests {
             ("of_a_newer_daemon", json!({"x": 1}), "of a newer daemon"),
             ("session_told", json!([]), "session told"),
         ] {
-            assert_eq!(words(&event(kind, payload.clone())), expected, "{kind} {payload}");
+            assert_eq!(words(&event(kind, payload.clone())).as_deref(), Some(expected), "{kind} {payload}");
+        }
+    }
+
+    #[test]
+    fn what_another_line_tells_is_no_line() {
+        for (name, tool) in [("PreToolUse", Some("Bash")), ("Stop", None), ("PostToolUse", None)] {
+            let told = event("hook_received", json!({"event": name, "tool": tool, "bytes": 9}));
+            assert_eq!(words(&told), None, "{name}");
         }
     }
 

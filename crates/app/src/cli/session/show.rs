@@ -1,12 +1,14 @@
 //! `adjutant session show`: everything that is known of a session, in groups.
 
+pub(super) mod other;
+
 use super::words::{ago, clock, does, money, rounded, since, tokens};
 use crate::cli::print;
 use crate::commands::{Commands, quoted};
 use crate::progress::{visible, visible_lines};
 use adjutant_engine::clock::now;
 use adjutant_model::Timestamp;
-use adjutant_protocol::http::{ManagedView, QuestionView};
+use adjutant_protocol::http::{ManagedView, QuestionView, SessionContextView};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -39,7 +41,9 @@ fn lines(
     ];
     lines.extend(known_by(session, now));
     for question in &session.questions {
-        lines.extend(asked(session, question, approvals).into_iter().map(|line| commands.in_text(&line)));
+        lines.extend(
+            asked(&session.name, question, approvals).into_iter().map(|line| commands.in_text(&line)),
+        );
     }
     for group in [life(session), agent(session), work(session), used(session)] {
         lines.push(String::new());
@@ -68,21 +72,18 @@ fn known_by(session: &ManagedView, now: Timestamp) -> Vec<String> {
 }
 
 /// Says what is asked, and how it is answered.
-fn asked(session: &ManagedView, question: &QuestionView, approvals: &BTreeSet<String>) -> Vec<String> {
+fn asked(session: &str, question: &QuestionView, approvals: &BTreeSet<String>) -> Vec<String> {
+    let answers = answers(session, question, approvals.contains(&question.ask_id));
+    let mut lines = vec![String::new(), asks(question)];
+    lines.extend(answers.into_iter().map(|line| format!("  {line}")));
+    lines
+}
+
+fn asks(question: &QuestionView) -> String {
     let who = question.subagent.as_deref().map_or_else(String::new, |name| format!(" of {}", visible(name)));
     let tool = question.tool.as_deref().map_or_else(String::new, |tool| format!(" for {}", visible(tool)));
-    let mut lines = vec![
-        String::new(),
-        format!(
-            "asks a {}{tool}{who}, {}: {}",
-            question.kind,
-            clock(&question.asked_at),
-            visible(&question.text)
-        ),
-    ];
-    let is_approval = approvals.contains(&question.ask_id);
-    lines.extend(answers(&session.name, question, is_approval).into_iter().map(|line| format!("  {line}")));
-    lines
+    let (kind, at, text) = (&question.kind, clock(&question.asked_at), visible(&question.text));
+    format!("asks a {kind}{tool}{who}, {at}: {text}")
 }
 
 /// Gives the commands that answer a question, between backticks.
@@ -166,12 +167,22 @@ fn used(session: &ManagedView) -> Rows {
             rounded(usage.cache_read_tokens),
         ),
     ));
-    if let (Some(used), Some(window @ 1..)) = (usage.context_used, usage.context_window) {
-        let percent = u128::from(used) * 100 / u128::from(window);
-        rows.push(("context", format!("{} of {} ({percent} %)", rounded(used), rounded(window))));
-    }
+    rows.extend(session.context.as_ref().map(|context| ("context", full(context))));
     rows.extend(budget.max_minutes.map(|max| ("time", format!("at most {max} minutes"))));
     rows
+}
+
+/// Says how full a context is, and what that means where it is not plain.
+fn full(context: &SessionContextView) -> String {
+    let SessionContextView { used_tokens, window_tokens, fraction, pressure } = context;
+    let means = match pressure.as_str() {
+        "warn" => ", it fills",
+        "alert" => ", it is nearly full",
+        "compact" => ", it is to be compacted",
+        _ => "",
+    };
+    let percent = (fraction * 100.0).floor();
+    format!("{} of {} ({percent} %){means}", rounded(*used_tokens), rounded(*window_tokens))
 }
 
 fn task(task: &str) -> Vec<String> {
@@ -234,7 +245,8 @@ mod tests {
     #[test]
     fn everything_stands_in_groups_with_what_can_be_done() {
         let over = json!({
-            "tier": "sonnet", "model": "m-1", "pid": 77, "usage": {"cost_usd": 0.5, "context_used": 50, "context_window": 200},
+            "tier": "sonnet", "model": "m-1", "pid": 77, "usage": {"cost_usd": 0.5},
+            "context": {"used_tokens": 180, "window_tokens": 200, "fraction": 0.9, "pressure": "compact"},
             "budget": {"max_cost_usd": 2.0, "max_minutes": 30}, "task": "Fix it.\n\x1b[2JThen test.",
         });
         let expected = "\
@@ -260,7 +272,7 @@ api  working
 
   cost        $0.50 of $2.00
   tokens      12.3k: 12k read, 345 written, 0 put into the cache; 0 read from it
-  context     50 of 200 (25 %)
+  context     180 of 200 (90 %), it is to be compacted
   time        at most 30 minutes
 
   | Fix it.

@@ -13,7 +13,7 @@ use adjutant_model::session::{
 };
 use agent_client_protocol::v1::schema::{
     ContentBlock, PermissionOption, PermissionOptionKind, RequestPermissionRequest, SessionUpdate, ToolCall,
-    ToolCallStatus, ToolCallUpdate, UsageUpdate,
+    ToolCallContent, ToolCallStatus, ToolCallUpdate, ToolCallUpdateFields, ToolKind, UsageUpdate,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -24,6 +24,12 @@ const INPUTS_MAX: usize = 64;
 
 /// An input that is larger than this is not kept, in bytes.
 const INPUT_BYTES_MAX: usize = 64 << 10;
+
+/// So many files of a tool call are kept.
+const PATHS_MAX: usize = 256;
+
+/// The members of an input in which the gate's rules about commands look for one.
+const COMMAND_KEYS: [&str; 6] = ["command", "cmd", "script", "argv", "args", "shell"];
 
 /// So much of what the agent says in a turn is kept, in bytes.
 const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -47,8 +53,53 @@ pub(super) struct Updates {
 #[derive(Debug, Clone, Default)]
 struct Input {
     id: String,
+    /// As it came: of what runs a command it is the command.
     title: String,
+    kind: Option<ToolKind>,
     input: Value,
+    /// The files that it touches.
+    paths: Vec<String>,
+}
+
+impl Input {
+    /// Takes what is told of it; agents tell it in pieces, and each piece takes the place of an earlier one.
+    fn take(&mut self, fields: &ToolCallUpdateFields) {
+        if let Some(title) = fields.title.as_deref().filter(|title| !title.trim().is_empty()) {
+            self.title = title.to_owned();
+        }
+        self.kind = fields.kind.or(self.kind);
+        if let Some(input) = fields.raw_input.as_ref().filter(|input| !input.is_null()) {
+            self.input = input.clone();
+        }
+        let named = fields.locations.iter().flatten().map(|location| &location.path);
+        let changed = fields.content.iter().flatten().filter_map(|content| match content {
+            ToolCallContent::Diff(diff) => Some(&diff.path),
+            _ => None,
+        });
+        for path in named.chain(changed).map(|path| path.to_string_lossy().into_owned()) {
+            if !self.paths.contains(&path) && self.paths.len() < PATHS_MAX {
+                self.paths.push(path);
+            }
+        }
+    }
+
+    /// Gives what the gate judges. Some agents tell no input: what they show to people then says what is done, the
+    /// command as the title and the files as places, and rules about commands and files must hold for it all the same.
+    fn gated(&self) -> Option<Value> {
+        let mut told = match &self.input {
+            Value::Object(members) => members.clone(),
+            Value::Null => Map::new(),
+            other => Map::from_iter([("input".to_owned(), other.clone())]),
+        };
+        let runs = self.kind == Some(ToolKind::Execute);
+        if runs && !self.title.is_empty() && !COMMAND_KEYS.iter().any(|key| told.contains_key(*key)) {
+            told.insert("command".to_owned(), self.title.clone().into());
+        }
+        if self.input.is_null() && !self.paths.is_empty() {
+            told.insert("paths".to_owned(), self.paths.clone().into());
+        }
+        (!told.is_empty()).then_some(Value::Object(told))
+    }
 }
 
 impl Updates {
@@ -106,6 +157,8 @@ impl Updates {
             SessionUpdate::ToolCall(call) => self.tool_call(&call, &mut heard),
             SessionUpdate::ToolCallUpdate(update) => self.tool_call_update(&update, &mut heard),
             SessionUpdate::UsageUpdate(usage) => self.usage(&usage, &mut heard),
+            // In a history they stand between two answers.
+            SessionUpdate::UserMessageChunk(_) => self.flush(&mut heard),
             // The user's words are ours, and plans, modes, commands and titles change nothing here.
             _ => {}
         }
@@ -161,19 +214,19 @@ impl Updates {
         let id = request.tool_call.tool_call_id.to_string();
         let call = self.calls.find(&id);
         let known = self.inputs.iter().find(|input| input.id == id);
-        let input =
-            fields.raw_input.as_ref().or(known.map(|known| &known.input)).filter(|input| !input.is_null());
-        let named = tool_name(fields.name.as_deref(), request.tool_call.meta.as_ref(), fields.kind.as_ref());
+        let mut about = known.cloned().unwrap_or_default();
+        about.take(fields);
+        let named = tool_name(fields.name.as_deref(), request.tool_call.meta.as_ref(), about.kind.as_ref());
         let tool = call.map(|call| call.tool.clone()).filter(|tool| tool != "other").or(named);
-        let title = fields.title.as_deref().or(known.map(|known| known.title.as_str()));
-        let title = title.filter(|title| !title.trim().is_empty()).map(shown);
+        let title = Some(about.title.as_str()).filter(|title| !title.trim().is_empty()).map(shown);
+        let input = about.gated();
         let name = tool.clone().unwrap_or_else(|| "a tool".to_owned());
         AgentQuestion {
             ask_id,
             what: WaitingFor::Permission,
-            text: title.unwrap_or_else(|| call_line(&name, input.unwrap_or(&Value::Null))),
+            text: title.unwrap_or_else(|| call_line(&name, input.as_ref().unwrap_or(&Value::Null))),
             tool,
-            input: input.and_then(gated),
+            input: input.as_ref().and_then(gated),
             options: request.options.iter().map(option_of).collect(),
             subagent: call.and_then(|call| call.within.clone()),
             asked_at: now,
@@ -222,7 +275,7 @@ impl Updates {
     fn tool_call(&mut self, call: &ToolCall, heard: &mut Vec<Heard>) {
         let id = call.tool_call_id.to_string();
         let tool = tool_name(call.name.as_deref(), call.meta.as_ref(), Some(&call.kind));
-        self.note(&id, &call.title, call.raw_input.as_ref());
+        self.note(&id, &ToolCallUpdate::from(call.clone()).fields);
         if self.calls.find(&id).is_none() {
             let tool = tool.unwrap_or_else(|| "other".to_owned());
             self.began(&id, tool, &call.title, call.meta.as_ref(), heard);
@@ -233,7 +286,7 @@ impl Updates {
     fn tool_call_update(&mut self, update: &ToolCallUpdate, heard: &mut Vec<Heard>) {
         let id = update.tool_call_id.to_string();
         let fields = &update.fields;
-        self.note(&id, fields.title.as_deref().unwrap_or_default(), fields.raw_input.as_ref());
+        self.note(&id, fields);
         let is_over = matches!(fields.status, Some(ToolCallStatus::Completed | ToolCallStatus::Failed));
         if self.calls.find(&id).is_none() && !is_over {
             let tool = tool_name(fields.name.as_deref(), update.meta.as_ref(), fields.kind.as_ref());
@@ -246,18 +299,17 @@ impl Updates {
     }
 
     /// Remembers what a call is about; agents tell it in pieces.
-    fn note(&mut self, id: &str, title: &str, input: Option<&Value>) {
+    fn note(&mut self, id: &str, fields: &ToolCallUpdateFields) {
         let at = self.inputs.iter().position(|known| known.id == id);
         let mut known = match at.and_then(|at| self.inputs.remove(at)) {
             Some(known) => known,
             None => Input { id: id.to_owned(), ..Input::default() },
         };
-        if !title.is_empty() {
-            known.title = shown(title);
-        }
-        if let Some(input) = input.filter(|input| input.to_string().len() <= INPUT_BYTES_MAX) {
-            known.input = input.clone();
-        }
+        let is_small = |input: &Value| input.to_string().len() <= INPUT_BYTES_MAX;
+        let mut fields = fields.clone();
+        fields.raw_input = fields.raw_input.filter(is_small);
+        fields.title = fields.title.filter(|title| title.len() <= INPUT_BYTES_MAX);
+        known.take(&fields);
         if self.inputs.len() == INPUTS_MAX {
             self.inputs.pop_front();
         }
@@ -387,8 +439,16 @@ fn claude_meta<'a>(meta: Option<&'a Map<String, Value>>, key: &str) -> Option<&'
     meta?.get("claudeCode")?.get(key)?.as_str()
 }
 
-/// Gives what a turn used, which agents tell in its answer although the protocol has not settled it.
+/// Gives what a turn used, which agents tell in its answer although the protocol has not settled it; Gemini tells it
+/// beside the protocol.
 fn turn_usage(answer: &Value) -> SessionUsage {
+    if let Some(told) = answer.pointer("/_meta/quota/token_count").filter(|_| answer.get("usage").is_none()) {
+        return SessionUsage {
+            input_tokens: count_at(told, "/input_tokens"),
+            output_tokens: count_at(told, "/output_tokens"),
+            ..SessionUsage::default()
+        };
+    }
     SessionUsage {
         input_tokens: count_at(answer, "/usage/inputTokens"),
         output_tokens: count_at(answer, "/usage/outputTokens"),
@@ -490,6 +550,47 @@ mod tests {
     }
 
     #[test]
+    fn what_an_agent_shows_to_people_is_judged_when_it_tells_no_input() {
+        let asked = |call: Value| {
+            let request = json!({"sessionId": "s", "toolCall": call, "options": []});
+            let request: RequestPermissionRequest = serde_json::from_value(request).unwrap();
+            let mut updates = open();
+            let known = json!({"sessionUpdate": "tool_call", "toolCallId": "known", "title": "make", "kind": "execute"});
+            read(&mut updates, known);
+            let question = updates.question("p".to_owned(), &request, Timestamp::from_unix_ms(0));
+            let input = question.input.map(|input| serde_json::from_str(&input.to_string()).unwrap());
+            (question.tool.unwrap_or_default(), input.unwrap_or(Value::Null))
+        };
+        let diff = json!([{"type": "diff", "path": "/w/b", "newText": "x"}]);
+        for (call, tool, input) in [
+            (
+                json!({"toolCallId": "1", "title": "rm -rf /", "kind": "execute"}),
+                "execute",
+                json!({"command": "rm -rf /"}),
+            ),
+            (
+                json!({"toolCallId": "1", "title": "rm -rf /", "kind": "execute", "rawInput": {"why": "it is full"}}),
+                "execute",
+                json!({"command": "rm -rf /", "why": "it is full"}),
+            ),
+            (
+                json!({"toolCallId": "1", "title": "List", "kind": "execute", "rawInput": {"command": "ls"}}),
+                "execute",
+                json!({"command": "ls"}),
+            ),
+            (json!({"toolCallId": "known"}), "execute", json!({"command": "make"})),
+            (
+                json!({"toolCallId": "1", "title": "a => b", "kind": "edit", "content": diff, "locations": [{"path": "/w/a"}]}),
+                "edit",
+                json!({"paths": ["/w/a", "/w/b"]}),
+            ),
+            (json!({"toolCallId": "1", "title": "Think", "kind": "think"}), "think", Value::Null),
+        ] {
+            assert_eq!(asked(call.clone()), (tool.to_owned(), input), "{call}");
+        }
+    }
+
+    #[test]
     fn history_and_what_is_unknown_tell_nothing() {
         let mut updates = Updates::new(Meter::fresh());
         let chunk =
@@ -526,6 +627,9 @@ mod tests {
         assert_eq!(ended(Err("Too Many Requests")), [end(Some("Too Many Requests")), spent]);
         let used = SessionUsage { input_tokens: 5, output_tokens: 2, ..SessionUsage::default() };
         let answer = json!({"stopReason": "end_turn", "usage": {"inputTokens": 5, "outputTokens": 2}});
+        assert_eq!(ended(Ok(answer)), [AgentSignal::UsedMore(used.clone()), end(None)]);
+        let beside = json!({"quota": {"token_count": {"input_tokens": 5, "output_tokens": 2}}});
+        let answer = json!({"stopReason": "end_turn", "_meta": beside});
         assert_eq!(ended(Ok(answer)), [AgentSignal::UsedMore(used), end(None)]);
     }
 
