@@ -19,6 +19,7 @@ pub use crate::hosting::DEPTH_MAX;
 use crate::plane::{Core, Plane};
 use crate::record;
 use crate::sessions;
+use crate::spawning;
 use adjutant_model::action::Caller;
 use adjutant_model::delegation::{Delegation, DelegationStatus};
 use adjutant_model::event::Event;
@@ -122,14 +123,6 @@ impl Plane {
             found.push(info(&self.core, entry.delegation).await?);
         }
         Ok(found)
-    }
-}
-
-/// Refuses that a model begins a session by itself, unless `sessions.agents_may_spawn` lets it.
-pub(crate) fn may_spawn(core: &Core, face: Face) -> Result<(), EngineError> {
-    match face {
-        Face::Model if !core.live().sessions_agents_may_spawn => Err(EngineError::SpawnOff),
-        Face::Model | Face::Person => Ok(()),
     }
 }
 
@@ -247,7 +240,7 @@ async fn asks(
         PolicyEffect::Ask => return Ok(Some(judgement.reason)),
         PolicyEffect::Allow => {}
     }
-    let may = may_spawn(core, Face::Model).is_ok();
+    let may = spawning::may_spawn(core, Face::Model).is_ok();
     let why = "an agent wants to start another one, and `sessions.agents_may_spawn` does not let it";
     Ok((!may).then(|| why.to_owned()))
 }
