@@ -3,6 +3,7 @@
 mod acceptance;
 mod delegations;
 mod goals;
+mod reports;
 mod runs;
 mod spawning;
 
