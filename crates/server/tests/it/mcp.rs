@@ -3,6 +3,7 @@
 mod acceptance;
 mod delegations;
 mod goals;
+mod long;
 mod reports;
 mod runs;
 mod spawning;
