@@ -2,11 +2,13 @@
 
 mod acceptance;
 mod delegations;
+mod errors;
 mod goals;
 mod long;
 mod reports;
 mod runs;
 mod spawning;
+mod weaknesses;
 
 use crate::harness::{Daemon, Raw};
 use rmcp::model::{
