@@ -9,6 +9,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
 use crate::record;
+use crate::reports;
 use crate::runs::STORE_RETRY;
 use adjutant_model::action::{Caller, Role, Verb};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
@@ -332,6 +333,11 @@ fn may_answer(approval: &Approval, answerer: &Answerer<'_>) -> Result<(), Engine
     }
     // The owner asks and answers with one token, so from another connection it is a person at another face.
     let is_person = role == Role::Host && answerer.face == Face::Person;
+    if approval.tool == reports::TOOL && !is_person {
+        let why =
+            "only the owner agrees that something leaves this machine, and no model's client does for it";
+        return Err(EngineError::Forbidden(why.to_owned()));
+    }
     if own_connection || (own_token && !is_person) {
         return Err(EngineError::Forbidden(
             "whoever asked cannot answer; answer from another face".to_owned(),

@@ -20,6 +20,7 @@ pub use crate::hosting::DEPTH_MAX;
 use crate::plane::{Core, Plane};
 use crate::record;
 use crate::sessions;
+use crate::spawning;
 use adjutant_model::action::Caller;
 use adjutant_model::delegation::{Delegation, DelegationStatus};
 use adjutant_model::event::Event;
@@ -170,14 +171,6 @@ impl Plane {
     }
 }
 
-/// Refuses that a model begins a session by itself, unless `sessions.agents_may_spawn` lets it.
-pub(crate) fn may_spawn(core: &Core, face: Face) -> Result<(), EngineError> {
-    match face {
-        Face::Model if !core.live().sessions_agents_may_spawn => Err(EngineError::SpawnOff),
-        Face::Model | Face::Person => Ok(()),
-    }
-}
-
 /// Gives the session that delegates; one that is attached has no work that another could be given.
 async fn parent(core: &Core, id: SessionId) -> Result<Session, EngineError> {
     match hosting::get(core, id).await {
@@ -292,7 +285,7 @@ async fn asks(
         PolicyEffect::Ask => return Ok(Some(judgement.reason)),
         PolicyEffect::Allow => {}
     }
-    let may = may_spawn(core, Face::Model).is_ok();
+    let may = spawning::may_spawn(core, Face::Model).is_ok();
     let why = "an agent wants to start another one, and `sessions.agents_may_spawn` does not let it";
     Ok((!may).then(|| why.to_owned()))
 }

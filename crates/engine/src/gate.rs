@@ -95,7 +95,12 @@ impl Gate {
             let judgement = Judgement::new(GateStage::Policy, PolicyEffect::Allow, reason);
             return self.counted(AskedFor::Step, judgement);
         }
-        self.counted(AskedFor::Step, judged(&sets, &step.call(), from))
+        let judgement = judged(&sets, &step.call(), from);
+        let judgement = match step.asked.filter(|_| judgement.effect == PolicyEffect::Allow) {
+            Some(why) => Judgement::new(GateStage::Approval, PolicyEffect::Ask, why),
+            None => judgement,
+        };
+        self.counted(AskedFor::Step, judgement)
     }
 
     /// Judges an action of an outside client: by the plane's rules, and by those of files, its run and its connection,
@@ -121,12 +126,14 @@ pub(crate) struct StepCall<'a> {
     pub(crate) blueprint: &'a Blueprint,
     pub(crate) agent: &'a Agent,
     pub(crate) input: &'a Value,
+    /// Why a person has to approve it though the rules let it.
+    pub(crate) asked: Option<&'static str>,
 }
 
 impl StepCall<'_> {
     /// Gives what the step is to the gate.
     pub(crate) fn call(&self) -> ToolCall {
-        let StepCall { blueprint, agent, input } = self;
+        let StepCall { blueprint, agent, input, asked: _ } = self;
         let command = match &agent.spec {
             AgentSpec::Function { .. }
             | AgentSpec::Lua(_)

@@ -54,6 +54,7 @@ pub mod hosting;
 
 pub mod delegations;
 pub mod handoffs;
+mod spawning;
 
 pub mod inbox;
 

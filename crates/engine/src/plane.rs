@@ -1,6 +1,6 @@
 //! The plane: the one object that doors hold.
 
-use crate::approvals::{self, Answer, Answerer, Approvals};
+use crate::approvals::{self, Answer, Answerer, Approvals, Face};
 use crate::blueprints::{self, Blueprints, Callees};
 use crate::breakers::{self, BreakerInfo};
 use crate::clients::{self, Clients, Connection, ConnectionParams};
@@ -906,7 +906,16 @@ impl Plane {
     /// # Errors
     /// [`EngineError`]; nothing was kept then.
     pub async fn task_start(&self, caller: &Caller, params: TaskParams) -> Result<TaskStarted, EngineError> {
-        tasks::start(&self.core, caller, params).await
+        tasks::start(&self.core, (caller, Face::Person), params).await
+    }
+
+    /// Accepts a task of a model, as [`Plane::task_start`] does. Steps that begin agents wait for a person unless
+    /// `sessions.agents_may_spawn` lets models begin them, and what the run asks is never answered by that model.
+    ///
+    /// # Errors
+    /// As [`Plane::task_start`].
+    pub async fn task_spawn(&self, caller: &Caller, params: TaskParams) -> Result<TaskStarted, EngineError> {
+        tasks::start(&self.core, (caller, Face::Model), params).await
     }
 
     /// Accepts another run of a task; when this returns it is durable.

@@ -4,6 +4,9 @@
 //! hash of what it says and where it goes, and consent names that hash, so that nothing else is ever filed. A filing is a
 //! row before the first call: the row is what the limits count, so two at once are one, and whoever comes after a crash
 //! looks whether the issue is there before another is made ([`github`]). Before there is consent nothing is called.
+//!
+//! A model never agrees, whosever token it shows: for it a person is asked by an approval that shows the very words, and
+//! that only the owner answers, at a face of people.
 
 mod github;
 mod keep;
@@ -11,15 +14,18 @@ mod spool;
 mod tap;
 mod token;
 
+use crate::approvals::{self, Asker, Question};
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::{Core, Plane};
 use crate::runs::STORE_RETRY;
-use adjutant_model::Timestamp;
 use adjutant_model::action::Caller;
 use adjutant_model::event::Event;
+use adjutant_model::policy::ToolCall;
 use adjutant_model::report::{ErrorRecord, FiledIssue, Filing, FilingState, ReportPreview};
 use adjutant_model::run::ErrorClass;
+use adjutant_model::{Timestamp, Value};
+use adjutant_rules::approval::{self, Answered};
 use adjutant_rules::report::{self, Admission, HOUR_MS, HOURLY_MAX, Limit, SAME_ERROR_MS};
 use adjutant_rules::scrub::Scrubber;
 use adjutant_store::reports::FilingLimits;
@@ -42,6 +48,11 @@ pub const ERRORS_MAX: usize = 100;
 pub const ERRORS_DEFAULT: usize = 20;
 /// Where issues are filed when the settings do not say.
 const API_BASE: &str = "https://api.github.com";
+/// The tool that asks for a report, as its approval names it.
+pub(crate) const TOOL: &str = "report_bug";
+/// Why a person is asked.
+const ASK_REASON: &str =
+    "a model wants this error to be reported in these words, which leave this machine then";
 /// A call takes at most so long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// What somebody is told who was shown a preview.
@@ -164,6 +175,13 @@ pub enum Consent {
 pub enum Reported {
     /// Nobody has agreed to it; nothing was filed.
     Asked(ShownPreview),
+    /// A person was asked to agree to it; nothing was filed yet.
+    Waits {
+        /// The approval that the owner answers.
+        approval_id: String,
+        /// What is filed then.
+        shown: ShownPreview,
+    },
     /// Too many were filed; nothing was filed.
     Limited {
         /// Why, and until when.
@@ -241,6 +259,21 @@ impl Plane {
         up_to_date(&self.core).await;
         report(&self.core, caller, fingerprint, consent).await
     }
+
+    /// Asks a person for a model whether what it wants reported may be filed; what it says itself is no consent. When the
+    /// owner approves, the very preview is filed. Asking twice asks once, and a restart of the daemon withdraws it.
+    ///
+    /// # Errors
+    /// As [`Plane::error_report`], but for the filing itself.
+    pub async fn error_report_ask(
+        &self,
+        caller: &Caller,
+        fingerprint: &str,
+        wanted: Consent,
+    ) -> Result<Reported, EngineError> {
+        up_to_date(&self.core).await;
+        ask(&self.core, caller, fingerprint, wanted).await
+    }
 }
 
 /// Has what was just told kept; when that cannot be, what was kept is shown.
@@ -288,50 +321,15 @@ async fn report(
     fingerprint: &str,
     consent: Consent,
 ) -> Result<Reported, EngineError> {
-    let agreed = match consent {
-        Consent::None => None,
-        Consent::Preview(hash) => {
-            let kept = core.store.report_preview_get(&hash).await?;
-            let kept = kept.filter(|preview| preview.fingerprint == fingerprint);
-            if kept.is_none() {
-                found(core, fingerprint).await?;
-            }
-            let hash: String = hash.chars().take(64).collect();
-            Some(kept.ok_or_else(|| EngineError::not_found("preview", hash))?)
-        }
-        Consent::LastShown => {
-            let last = core.store.report_preview_last(fingerprint).await?;
-            last.filter(|preview| preview.shown_to == caller.token_id)
-        }
+    let Some(agreed) = agreed_to(core, caller, fingerprint, consent).await? else {
+        return Ok(Reported::Asked(preview(core, caller, fingerprint).await?));
     };
-    let Some(agreed) = agreed else { return Ok(Reported::Asked(preview(core, caller, fingerprint).await?)) };
-    let settings = &core.settings.reports;
-    let Some(repository) = settings.repository.clone() else {
-        let note =
-            "no repository is set; `repository = \"owner/name\"` below `[reports]` in config.toml sets it";
-        return Ok(Reported::Unsent { note: note.to_owned() });
-    };
-    if agreed.destination != settings.destination() {
-        let message = "the preview goes elsewhere than the settings say by now".to_owned();
-        let hint = Some("look at a new preview and agree to that".to_owned());
-        return Err(EngineError::Conflict { message, hint });
-    }
     let now = clock::now();
-    let admitted = admitted(core, fingerprint, now).await?;
-    if let Admitted::Limited(note) = admitted {
-        return Ok(Reported::Limited { note });
-    }
-    let source = match token::source(settings, &core.settings.folder, &core.settings.env) {
-        Ok(Some(source)) => source,
-        Ok(None) => {
-            let note = format!(
-                "there is no token; put one into the file `report-token` in the data folder, or into {}",
-                token::VARIABLE
-            );
-            return Ok(Reported::Unsent { note });
-        }
-        Err(note) => return Ok(Reported::Unsent { note }),
+    let ready = match ready(core, &agreed, now).await? {
+        Ok(ready) => ready,
+        Err(not_now) => return Ok(not_now),
     };
+    let Ready { repository, source, admitted } = ready;
     let begun = match begin(core, caller, &agreed, admitted, now).await? {
         Begun::Filing(begun) => begun,
         Begun::Limited(note) => return Ok(Reported::Limited { note }),
@@ -341,6 +339,159 @@ async fn report(
     let tasks = core.tasks.clone();
     let filing = tasks.spawn(async move { job.perform(&core).await });
     filing.await.map_err(|_| EngineError::Defect("the filing of a report panicked"))?
+}
+
+/// Gives the preview that is agreed to; nothing when nobody has agreed to one that was shown.
+async fn agreed_to(
+    core: &Core,
+    caller: &Caller,
+    fingerprint: &str,
+    consent: Consent,
+) -> Result<Option<ReportPreview>, EngineError> {
+    match consent {
+        Consent::None => Ok(None),
+        Consent::Preview(hash) => {
+            let kept = core.store.report_preview_get(&hash).await?;
+            let kept = kept.filter(|preview| preview.fingerprint == fingerprint);
+            if kept.is_none() {
+                found(core, fingerprint).await?;
+            }
+            let hash: String = hash.chars().take(64).collect();
+            kept.map(Some).ok_or_else(|| EngineError::not_found("preview", hash))
+        }
+        Consent::LastShown => {
+            let last = core.store.report_preview_last(fingerprint).await?;
+            Ok(last.filter(|preview| preview.shown_to == caller.token_id))
+        }
+    }
+}
+
+/// What a filing needs.
+struct Ready {
+    repository: String,
+    source: TokenSource,
+    admitted: Admitted,
+}
+
+/// Gives what the filing of a preview needs, or what its asker is told because it cannot be filed now.
+async fn ready(
+    core: &Core,
+    agreed: &ReportPreview,
+    now: Timestamp,
+) -> Result<Result<Ready, Reported>, EngineError> {
+    let settings = &core.settings.reports;
+    let unsent = |note: String| Ok(Err(Reported::Unsent { note }));
+    let Some(repository) = settings.repository.clone() else {
+        let note =
+            "no repository is set; `repository = \"owner/name\"` below `[reports]` in config.toml sets it";
+        return unsent(note.to_owned());
+    };
+    if agreed.destination != settings.destination() {
+        let message = "the preview goes elsewhere than the settings say by now".to_owned();
+        let hint = Some("look at a new preview and agree to that".to_owned());
+        return Err(EngineError::Conflict { message, hint });
+    }
+    let admitted = admitted(core, &agreed.fingerprint, now).await?;
+    if let Admitted::Limited(note) = admitted {
+        return Ok(Err(Reported::Limited { note }));
+    }
+    match token::source(settings, &core.settings.folder, &core.settings.env) {
+        Ok(Some(source)) => Ok(Ok(Ready { repository, source, admitted })),
+        Ok(None) => unsent(format!(
+            "there is no token; put one into the file `report-token` in the data folder, or into {}",
+            token::VARIABLE
+        )),
+        Err(note) => unsent(note),
+    }
+}
+
+/// Asks the owner to agree to what a model wants reported, and files it when that is approved.
+async fn ask(
+    core: &Arc<Core>,
+    caller: &Caller,
+    fingerprint: &str,
+    wanted: Consent,
+) -> Result<Reported, EngineError> {
+    let is_wanted = wanted != Consent::None;
+    let preview = match agreed_to(core, caller, fingerprint, wanted).await? {
+        Some(preview) => preview,
+        None => {
+            let shown = preview(core, caller, fingerprint).await?;
+            if !is_wanted {
+                return Ok(Reported::Asked(shown));
+            }
+            shown.preview
+        }
+    };
+    if let Err(not_now) = ready(core, &preview, clock::now()).await? {
+        return Ok(not_now);
+    }
+    let call = call(&preview);
+    let effect = approvals::fingerprint(&call);
+    let asked = approvals::pending(core).await?.into_iter().find(|one| one.fingerprint == effect);
+    let approval_id = match asked {
+        Some(approval) => approval.id,
+        None => raise(core, caller, (call, &preview)).await?,
+    };
+    let shown = ShownPreview { preview, note: PREVIEW_NOTE.to_owned() };
+    Ok(Reported::Waits { approval_id, shown })
+}
+
+/// Gives what a report is to whoever approves it: where it goes, and every word of it.
+fn call(preview: &ReportPreview) -> ToolCall {
+    let text = |text: &str| Value::from(text);
+    let labels = preview.draft.labels.iter().map(|label| text(label));
+    let parameters = Value::object([
+        ("fingerprint", text(&preview.fingerprint)),
+        ("preview", text(&preview.hash)),
+        ("to", preview.destination.as_deref().map_or(Value::Null, text)),
+        ("title", text(&preview.draft.title)),
+        ("body", text(&preview.draft.body)),
+        ("labels", Value::array(labels)),
+    ]);
+    ToolCall { tool: TOOL.to_owned(), parameters }
+}
+
+/// Raises the approval of a report; gives its id when it is durable, and waits for it apart.
+async fn raise(
+    core: &Arc<Core>,
+    caller: &Caller,
+    (call, preview): (ToolCall, &ReportPreview),
+) -> Result<String, EngineError> {
+    let (id, now) = (approvals::fresh_id(), clock::now());
+    let asker = Asker { token_id: caller.token_id.to_string(), ..Asker::plane(caller.agent_id.clone()) };
+    let question = Question { call, reason: ASK_REASON.to_owned(), run_id: None };
+    let deadline = now.plus_ms(core.live().approval_ms);
+    let mut write = Write::default();
+    approvals::raise(&mut write, id.clone(), (&asker, &question), (now, deadline));
+    core.store.write(write).await?;
+    let (apart, caller, preview, waits_for) = (core.clone(), caller.clone(), preview.clone(), id.clone());
+    core.tasks.spawn(async move {
+        tokio::select! {
+            // The next daemon withdraws the question.
+            () = apart.stopping.cancelled() => {}
+            () = file_when_approved(&apart, &caller, preview, &waits_for) => {}
+        }
+    });
+    Ok(id)
+}
+
+async fn file_when_approved(core: &Arc<Core>, caller: &Caller, preview: ReportPreview, approval_id: &str) {
+    let Some(ended) = approvals::ended(core, approval_id).await else { return };
+    if !approval::judgement(None, ASK_REASON, &Answered::from(&ended)).allowed {
+        return;
+    }
+    let consent = Consent::Preview(preview.hash);
+    // Nobody waits for it; what an error would say here would be one more error to report.
+    match report(core, caller, &preview.fingerprint, consent).await {
+        Ok(Reported::Limited { note } | Reported::Unsent { note }) => {
+            tracing::warn!(approval = %approval_id, %note, "a report that was agreed to is not filed");
+        }
+        Ok(Reported::Filed(_) | Reported::Asked(_) | Reported::Waits { .. }) => {}
+        Err(error) => {
+            tracing::warn!(approval = %approval_id, %error, "a report that was agreed to is not filed");
+        }
+    }
 }
 
 /// Whether a report may be filed, and over which earlier one.

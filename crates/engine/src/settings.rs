@@ -83,7 +83,7 @@ pub struct Settings {
     pub sessions_alive_max: usize,
     /// Whether agents that died by themselves are started again.
     pub sessions_auto_resume: bool,
-    /// Whether agents of sessions may start others without a person's approval.
+    /// Whether models may begin agents without a person's approval: sessions, delegations, and steps of their runs.
     pub sessions_agents_may_spawn: bool,
     /// The model of sessions that say neither a model nor a tier.
     pub sessions_default_model: Option<String>,

@@ -1,5 +1,6 @@
 //! Tasks: from a request to a run that is durable and owned.
 
+use crate::approvals::Face;
 use crate::blueprints::{self, Callees, Linked, Ready};
 use crate::clock;
 use crate::data;
@@ -11,6 +12,7 @@ use crate::policies::{self, PolicyOwners};
 use crate::record;
 use crate::registry;
 use crate::runs::{self, Launch, Origin};
+use crate::spawning::RunStarter;
 use crate::templates;
 use crate::worker::{function, lua};
 use crate::workspaces::WorkspacePlan;
@@ -130,16 +132,16 @@ pub struct RekickParams {
 /// Accepts a task: checks everything, makes the run durable, and lets it begin.
 pub(crate) async fn start(
     core: &Arc<Core>,
-    caller: &Caller,
+    by: (&Caller, Face),
     params: TaskParams,
 ) -> Result<TaskStarted, EngineError> {
-    start_with(core, caller, params, |_| Ok(Write::default())).await
+    start_with(core, by, params, |_| Ok(Write::default())).await
 }
 
 /// As [`start`]; what `with` gives for the run is committed with it.
 pub(crate) async fn start_with(
     core: &Arc<Core>,
-    caller: &Caller,
+    by: (&Caller, Face),
     params: TaskParams,
     with: impl FnOnce(&RunRecord) -> Result<Write, EngineError>,
 ) -> Result<TaskStarted, EngineError> {
@@ -162,7 +164,7 @@ pub(crate) async fn start_with(
         created_at: clock::now(),
     };
     let given = RunInput { input: task.input.clone(), request: task.request.clone() };
-    accept(core, caller, Asked { task, is_new: true, given, ready }, with).await
+    accept(core, by, Asked { task, is_new: true, given, ready }, with).await
 }
 
 /// Accepts another run of a task, under the version that the task is bound to.
@@ -184,7 +186,8 @@ pub(crate) async fn rekick(
     let request = Value::object(request.map(|(key, value)| (key.clone(), value.clone())));
     let ready = blueprint_of(core, &task.blueprint_hash).await?;
     let given = RunInput { input, request };
-    accept(core, caller, Asked { task, is_new: false, given, ready }, |_| Ok(Write::default())).await
+    let asked = Asked { task, is_new: false, given, ready };
+    accept(core, (caller, Face::Person), asked, |_| Ok(Write::default())).await
 }
 
 /// Refuses another open run while the plane stops, or when there are enough.
@@ -209,7 +212,7 @@ struct Asked {
 
 async fn accept(
     core: &Arc<Core>,
-    caller: &Caller,
+    (caller, face): (&Caller, Face),
     asked: Asked,
     with: impl FnOnce(&RunRecord) -> Result<Write, EngineError>,
 ) -> Result<TaskStarted, EngineError> {
@@ -275,7 +278,8 @@ async fn accept(
         ttl_source,
         warnings: ready.warnings.clone(),
     };
-    let mut creation = creation(caller, &linked, &asked, &run);
+    let starter = RunStarter::of(caller, face);
+    let mut creation = creation((caller, &starter), &linked, &asked, &run);
     let launched = operators::launch(core, &linked, &run.id, &given.request)?;
     creation.append(launched.write);
     creation.append(with(&run)?);
@@ -286,13 +290,19 @@ async fn accept(
     let state = FlowState::new(linked.program.clone(), ctx);
     let (accepted, answer) = oneshot::channel();
     let origin = Origin::New { creation, workspace, accepted };
-    runs::start(core, Launch { run, linked, state, policies, operators: launched.operators, origin });
+    let operators = launched.operators;
+    runs::start(core, Launch { run, linked, state, policies, starter, operators, origin });
     // An owner that left without an answer was told to stop before the run was durable.
     answer.await.map_err(|_| EngineError::Stopping)??;
     Ok(started)
 }
 
-fn creation(caller: &Caller, linked: &Linked, asked: &Asked, run: &RunRecord) -> Write {
+fn creation(
+    (caller, starter): (&Caller, &RunStarter),
+    linked: &Linked,
+    asked: &Asked,
+    run: &RunRecord,
+) -> Write {
     let Asked { task, is_new, given, .. } = asked;
     let mut write = Write::default();
     for unit in linked.units() {
@@ -316,6 +326,7 @@ fn creation(caller: &Caller, linked: &Linked, asked: &Asked, run: &RunRecord) ->
             input_hash: hex::encode(Sha256::digest(given.input.to_string().as_bytes())),
             ttl_ms: run.ttl_ms,
             goal_id: run.goal_id.clone(),
+            by_model: starter.by_model(),
         },
     });
     if !linked.pins().is_empty() {

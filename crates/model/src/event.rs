@@ -69,6 +69,9 @@ pub enum Event {
         /// The goal it serves.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         goal_id: Option<GoalId>,
+        /// The token that a model has shown which started it; nothing when no model did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by_model: Option<String>,
     },
     /// A run went from one state to another.
     RunStatusChanged {

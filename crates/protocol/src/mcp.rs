@@ -552,15 +552,15 @@ pub struct ErrorParams {
     pub fingerprint: String,
 }
 
-/// An error that is to be reported, or not.
+/// An error that the owner is to be asked about, or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReportBugParams {
     /// The error's fingerprint, 64 hex digits.
     pub fingerprint: String,
-    /// Whether a person agrees; otherwise a preview is the answer, and nothing leaves the machine.
+    /// Whether the owner is to be asked for consent; otherwise a preview is the answer. Nothing leaves the machine by it.
     pub confirm: bool,
-    /// The hash of the preview that is agreed to; without it the one that this token was shown last.
+    /// The hash of the preview that is to be filed; without it the one that this token was shown last, or a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<String>,
 }

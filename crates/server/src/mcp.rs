@@ -1,13 +1,15 @@
 //! The MCP door: agents themselves look at the plane and drive it, by tools, resources and prompts.
 //!
 //! One handler for all revisions of the protocol. A request stands alone: the token that it shows says who asks, nothing
-//! of an earlier request is remembered, and the answer is one JSON document, but for a call that tells progress. What
+//! of an earlier request is remembered but that a call is under way ([`calls`]), and the answer is one JSON document, but
+//! for a call that tells progress. What
 //! a tool does is what a route of the HTTP door does; a door that gives the same twice gives it by the same code. Who
 //! may call a tool follows from its verb and the caller's role; tools that a caller may not call are not listed for it.
 //!
 //! Without a plane ([`OfflineMcp`]) it says what it says of itself, so that a client can begin before there is a daemon.
 
 mod attention;
+mod calls;
 mod completions;
 mod console;
 mod errors;
@@ -27,7 +29,10 @@ use adjutant_model::action::Caller;
 use adjutant_protocol::{ApiError, ErrorCode};
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{Method, Request, header};
+use axum::http::{HeaderMap, Method, Request, header};
+use axum::middleware;
+use axum::routing::{MethodRouter, any_service};
+use calls::{CallKey, Calls};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
     CustomRequest, CustomResult, GetPromptRequestParams, GetPromptResponse, Implementation,
@@ -54,15 +59,16 @@ const INSTRUCTIONS: &str = "Adjutant hosts coding agents in isolated workspaces,
     The resources below adjutant://guides/ say how.";
 
 /// What answers at the door.
-pub(crate) type McpService = StreamableHttpService<McpDoor, NeverSessionManager>;
+type McpService = StreamableHttpService<McpDoor, NeverSessionManager>;
 
-/// Makes the service that stands behind the door of a plane.
-pub(crate) fn service(plane: Plane) -> McpService {
-    let stopping = plane.stopping();
-    serving(Some(plane), stopping)
+/// Makes the door of a plane.
+pub(crate) fn door<S: Clone + Send + Sync + 'static>(plane: Plane) -> MethodRouter<S> {
+    let (stopping, calls) = (plane.stopping(), Calls::default());
+    let service = serving(McpDoor { plane: Some(plane), calls: calls.clone() }, stopping);
+    any_service(service).layer(middleware::from_fn_with_state(calls, calls::conversing))
 }
 
-fn serving(plane: Option<Plane>, stopping: CancellationToken) -> McpService {
+fn serving(door: McpDoor, stopping: CancellationToken) -> McpService {
     // Host, origin and token are looked at before a request comes here.
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
@@ -71,7 +77,6 @@ fn serving(plane: Option<Plane>, stopping: CancellationToken) -> McpService {
         .disable_allowed_hosts()
         .with_max_request_body_bytes(BODY_BYTES_MAX)
         .with_cancellation_token(stopping);
-    let door = McpDoor { plane };
     StreamableHttpService::new(move || Ok(door.clone()), Arc::default(), config)
 }
 
@@ -86,7 +91,7 @@ impl std::fmt::Debug for OfflineMcp {
 
 impl Default for OfflineMcp {
     fn default() -> Self {
-        OfflineMcp(serving(None, CancellationToken::new()))
+        OfflineMcp(serving(McpDoor::default(), CancellationToken::new()))
     }
 }
 
@@ -124,9 +129,10 @@ impl OfflineMcp {
 }
 
 /// The one handler.
-#[derive(Clone)]
-pub(crate) struct McpDoor {
+#[derive(Clone, Default)]
+struct McpDoor {
     plane: Option<Plane>,
+    calls: Calls,
 }
 
 fn tools() -> &'static [Tool] {
@@ -140,6 +146,14 @@ fn tools() -> &'static [Tool] {
 
 fn caller_of(context: &RequestContext<RoleServer>) -> Option<Caller> {
     context.extensions.get::<Parts>()?.extensions.get::<Caller>().cloned()
+}
+
+fn key_of(context: &RequestContext<RoleServer>, caller: &Caller) -> CallKey {
+    let id = serde_json::to_string(&context.id).expect("an id is JSON");
+    match context.extensions.get::<Parts>() {
+        Some(parts) => CallKey::new(caller, &parts.headers, id),
+        None => CallKey::new(caller, &HeaderMap::new(), id),
+    }
 }
 
 /// Says an error as the protocol does, for what is no tool.
@@ -232,11 +246,13 @@ impl ServerHandler for McpDoor {
         let _waits = gone.clone().drop_guard();
         let token = context.meta.get_progress_token();
         let progress = Progress(token.map(|token| (context.peer.clone(), token)));
+        let under_way = self.calls.begin(key_of(&context, &caller));
         let asked = Asked { plane: plane.clone(), caller: caller.clone(), progress, cancelled: gone.clone() };
         let mut called = std::pin::pin!(self.called(asked, request));
         let result = tokio::select! {
             result = &mut called => result,
             () = context.ct.cancelled() => { gone.cancel(); called.await }
+            () = under_way.cancelled() => { gone.cancel(); called.await }
             () = plane.token_ended(&caller) => { gone.cancel(); called.await }
         };
         Ok(result.into())

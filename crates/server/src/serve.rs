@@ -68,7 +68,7 @@ pub fn router(plane: Plane, authentication: Authentication) -> Router {
     documented()
         .0
         .route("/openapi.json", document)
-        .route_service("/mcp", mcp::service(plane.clone()))
+        .route("/mcp", mcp::door(plane.clone()))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state((plane.clone(), authentication), auth::caller))

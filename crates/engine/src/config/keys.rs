@@ -92,7 +92,7 @@ pub(super) const KEYS: &[Key] = &[
         kind: Switch,
         takes: AtOnce,
         is_secret: false,
-        about: "whether agents may delegate to others without a person's approval",
+        about: "whether models may begin agents without a person's approval",
         get: |settings, _| Value::from(settings.sessions_agents_may_spawn),
         set: |settings, _, value| settings.sessions_agents_may_spawn = is_true(value),
     },

@@ -2,6 +2,7 @@
 
 use super::orbit::Orbit;
 use super::{JOB, change, changing};
+use crate::approvals::Face;
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::{Core, Plane};
@@ -72,7 +73,7 @@ async fn try_begin(core: &Arc<Core>, issue: &Issue, orbit: &Orbit) -> Result<Beg
     }
     let now = clock::now();
     let mut begun = Begun::Gone;
-    tasks::start_with(core, &caller(), params(issue, orbit, &target, now), |run| {
+    tasks::start_with(core, (&caller(), Face::Person), params(issue, orbit, &target, now), |run| {
         let epoch = Epoch {
             run_id: run.id.clone(),
             base_version: target.version.clone(),

@@ -9,11 +9,11 @@
 use super::{PLANE, check, status_command};
 use crate::agents;
 use crate::clock;
-use crate::delegations;
 use crate::error::EngineError;
 use crate::hosting::{self, HostParams, SessionCommand};
 use crate::plane::{Core, Plane};
 use crate::runs::STORE_RETRY;
+use crate::spawning;
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::goal::{Goal, GoalStatus, Pursuit, PursuitState};
 use adjutant_model::id::Uuid;
@@ -61,7 +61,7 @@ impl Plane {
     ) -> Result<Goal, EngineError> {
         let core = &self.core;
         if is_agent(caller) {
-            delegations::may_spawn(core, crate::approvals::Face::Model)?;
+            spawning::may_spawn(core, crate::approvals::Face::Model)?;
         }
         let attempts_max = params.attempts.unwrap_or(ATTEMPTS);
         if !(1..=ATTEMPTS_MAX).contains(&attempts_max) {

@@ -4,11 +4,11 @@ use super::{HostParams, perform};
 use crate::agents;
 use crate::approvals::Face;
 use crate::cost::{self, Cost};
-use crate::delegations;
 use crate::error::EngineError;
 use crate::inbox::{self, Inbox};
 use crate::plane::Plane;
 use crate::pressure::{self, SessionContext};
+use crate::spawning;
 use adjutant_model::SessionId;
 use adjutant_model::action::Caller;
 use adjutant_model::run::WorkspaceRecord;
@@ -67,7 +67,7 @@ impl Plane {
                 hint: error.hint(),
             })?;
         }
-        delegations::may_spawn(&self.core, Face::Model)?;
+        spawning::may_spawn(&self.core, Face::Model)?;
         self.session_host(caller, params, patience).await
     }
 

@@ -16,6 +16,7 @@ use crate::goals;
 use crate::operators::RunOperators;
 use crate::plane::Core;
 use crate::policies::RunPolicies;
+use crate::spawning::RunStarter;
 use crate::workspaces::{self, WorkspacePlan};
 use adjutant_model::blueprint::AgentSpec;
 use adjutant_model::event::Event;
@@ -39,6 +40,7 @@ pub(crate) struct Launch {
     pub(crate) state: FlowState,
     /// The policies of files that hold in it.
     pub(crate) policies: RunPolicies,
+    pub(crate) starter: RunStarter,
     /// Who has to do with its steps besides its agents.
     pub(crate) operators: Option<Arc<RunOperators>>,
     pub(crate) origin: Origin,
@@ -99,6 +101,7 @@ struct Owner {
     linked: Arc<Linked>,
     state: FlowState,
     policies: RunPolicies,
+    starter: RunStarter,
     operators: Option<Arc<RunOperators>>,
     turns: TurnBook,
     /// What must be durable before or with the next transition.
@@ -168,6 +171,7 @@ impl Owner {
             linked: launch.linked,
             state: launch.state,
             policies: launch.policies,
+            starter: launch.starter,
             operators: launch.operators,
             turns: TurnBook::default(),
             prefix: Write::default(),
@@ -379,10 +383,11 @@ impl Owner {
         let mut write = if self.exists { self.fenced() } else { Write::default() };
         write.append(std::mem::take(&mut self.prefix));
         let gate = RunGate {
-            gate: &self.core.gate,
+            core: &self.core,
             policies: &self.policies,
             linked: &self.linked,
             run: &self.run,
+            starter: &self.starter,
             operators: self.operators.as_ref(),
             approval_ms: self.core.live().approval_ms,
         };

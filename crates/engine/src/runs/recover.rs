@@ -14,6 +14,7 @@ use crate::error::EngineError;
 use crate::operators;
 use crate::plane::Core;
 use crate::record;
+use crate::spawning::RunStarter;
 use crate::tasks;
 use crate::workspaces;
 use adjutant_model::client_run::Approval;
@@ -117,7 +118,8 @@ pub(super) async fn launch(
     status: Option<RunStatus>,
     resume: Resume,
 ) -> Result<(), EngineError> {
-    let Found { run, linked, policies, given, .. } = found;
+    let Found { run, linked, policies, given, rows, .. } = found;
+    let starter = RunStarter::of_journal(&rows);
     let workspace = match run.workspace {
         Some(_) => None,
         None => tasks::workspace_plan(&linked, &given.request)?,
@@ -127,7 +129,7 @@ pub(super) async fn launch(
     let run =
         RunRecord { error: None, result: None, ended_at: None, status: status.unwrap_or(run.status), ..run };
     let origin = Origin::Resumed { turns: book, workspace, clock_from };
-    owner::start(core, Launch { run, linked, state, policies, operators, origin });
+    owner::start(core, Launch { run, linked, state, policies, starter, operators, origin });
     Ok(())
 }
 

@@ -94,7 +94,7 @@ fn judge_tool(
     };
     let judgement = gate.tool(&question.caller, working, &question.call);
     if judgement.effect == PolicyEffect::Ask {
-        return turn.tool_asked(question, judgement, gate.approval_ms);
+        return turn.tool_asked(question, judgement, gate);
     }
     let judged = turn.tool_judged(step, &question.call, judgement);
     replies.push(Box::new(move || drop(question.reply.send(Ok(judged)))));

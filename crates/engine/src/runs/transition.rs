@@ -307,7 +307,8 @@ impl<'a> Transition<'a> {
             }
             FlowEffect::Ask { path, attempt, parameters, timeout_ms } => {
                 self.start(&path, attempt, ASK, &parameters);
-                self.ask_person(path, attempt, parameters, timeout_ms.unwrap_or(gate.approval_ms));
+                let wait_ms = timeout_ms.unwrap_or(gate.approval_ms);
+                self.ask_person((path, attempt), parameters, wait_ms, gate);
             }
             FlowEffect::SetTimer { path, attempt, due_at } => {
                 self.row.timers.push(TimerSet { path: path.clone(), attempt, due_at });

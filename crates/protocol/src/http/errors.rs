@@ -133,6 +133,9 @@ pub struct ReportedView {
     /// For people: why it was not filed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// The approval by which the owner agrees, when a model has asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<String>,
     /// What would be filed, when nobody has agreed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<ReportPreviewView>,

@@ -81,6 +81,14 @@ pub(crate) fn reported(reported: Reported) -> http::ReportedView {
             preview: Some(report_preview(&shown)),
             ..http::ReportedView::default()
         },
+        Reported::Waits { approval_id, shown } => http::ReportedView {
+            note: Some(format!(
+                "a person has to agree, nothing was filed: `adjutant approvals approve {approval_id}`"
+            )),
+            preview: Some(report_preview(&shown)),
+            approval_id: Some(approval_id),
+            ..http::ReportedView::default()
+        },
         Reported::Limited { note } => {
             http::ReportedView { rate_limited: Some(true), note: Some(note), ..http::ReportedView::default() }
         }

@@ -1,4 +1,5 @@
-//! Tools for errors of Adjutant itself, and their reports, which leave the machine by consent alone.
+//! Tools for errors of Adjutant itself, and their reports, which leave the machine by consent alone. Nobody consents at
+//! this door: whoever is here is taken for a model, and a person is asked.
 
 use super::tool::{Access, Asked, Effect, Tool};
 use crate::convert;
@@ -39,15 +40,15 @@ pub(super) fn tools() -> Vec<Tool> {
             (
                 "report_bug",
                 "Report an error",
-                "Files the preview that a person agrees to, word by word, as an issue. Show it to a person and ask before \
-                 you say `confirm`.",
+                "Previews a report; with `confirm` it also asks the owner, who sees every word, by an approval. Nothing \
+                 is filed before that is approved, and nobody approves it over MCP.",
             ),
             Access::Verb(Verb::Own),
             Effect::Tells,
             async |asked: Asked, params: mcp::ReportBugParams| {
                 let mcp::ReportBugParams { fingerprint, confirm, preview } = params;
                 let consent = convert::consent(http::ReportParams { confirm, preview });
-                let reported = asked.plane.error_report(&asked.caller, &fingerprint, consent).await?;
+                let reported = asked.plane.error_report_ask(&asked.caller, &fingerprint, consent).await?;
                 Ok(convert::reported(reported))
             },
         ),

@@ -39,7 +39,8 @@ pub(super) fn tools() -> Vec<Tool> {
                 "task_run",
                 "Execute a blueprint and wait",
                 "Executes a blueprint and waits for its end; tells progress where that is asked for. When the call is \
-                 cancelled the run is, too. `run_start` does not wait.",
+                 cancelled the run is, too. `run_start` does not wait. A step that begins an agent waits for a person, \
+                 unless the owner allows agents to begin sessions.",
             ),
             operate,
             Effect::Adds,
@@ -49,7 +50,8 @@ pub(super) fn tools() -> Vec<Tool> {
             (
                 "run_start",
                 "Start a run",
-                "Executes a blueprint and answers as soon as its run is durable; `run_status` tells how it is.",
+                "Executes a blueprint and answers as soon as its run is durable; `run_status` tells how it is. A step that \
+                 begins an agent waits for a person, unless the owner allows agents to begin sessions.",
             ),
             operate,
             Effect::Adds,
@@ -97,7 +99,7 @@ pub(super) fn tools() -> Vec<Tool> {
 }
 
 async fn task_run(asked: Asked, params: mcp::RunStartParams) -> Answer<http::TaskDoneView> {
-    let started = asked.plane.task_start(&asked.caller, tasks::task_params(request(params)?)?).await?;
+    let started = asked.plane.task_spawn(&asked.caller, tasks::task_params(request(params)?)?).await?;
     let ended = ended(&asked, &started).await?;
     tasks::done(&started, &ended)
 }
@@ -140,7 +142,7 @@ async fn follow(asked: &Asked, run_id: &RunId) -> std::convert::Infallible {
 }
 
 async fn run_start(asked: Asked, params: mcp::RunStartParams) -> Answer<http::TaskDetachedView> {
-    let started = asked.plane.task_start(&asked.caller, tasks::task_params(request(params)?)?).await?;
+    let started = asked.plane.task_spawn(&asked.caller, tasks::task_params(request(params)?)?).await?;
     Ok(tasks::detached(&started))
 }
 

@@ -2,8 +2,13 @@
 
 mod acceptance;
 mod delegations;
+mod errors;
 mod goals;
+mod long;
+mod reports;
 mod runs;
+mod spawning;
+mod weaknesses;
 
 use crate::harness::{Daemon, Raw};
 use rmcp::model::{
@@ -87,6 +92,14 @@ fn refusal(result: &Value) -> (String, String) {
     assert!(error.get("hint").is_some(), "{error}");
     let member = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
     (member("code"), member("message"))
+}
+
+/// Makes a session of a role and gives its token.
+async fn token(daemon: &Daemon, role: &str) -> String {
+    let body = json!({"agent_id": "somebody", "role": role}).to_string();
+    let made: Value =
+        serde_json::from_str(&daemon.send("POST /v1/sessions", &body).await.body).expect("JSON");
+    made["session_id"].as_str().expect("a token").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,7 @@ impl Transition<'_> {
         let Dispatch { path, attempt, .. } = &dispatch;
         let turn = self.turns.step(path, *attempt).expect("the turn was opened just now");
         self.turns.ask(path.clone(), *attempt, judgement.rule.clone());
-        let asker = Asker::plane(Some(dispatch.agent.clone()));
+        let asker = gate.starter.asker(Some(dispatch.agent.clone()));
         let id = self.raise(
             self.turns.approval_id(self.run_id, path, *attempt),
             &asker,
@@ -35,12 +35,18 @@ impl Transition<'_> {
     }
 
     /// Asks what a flow's own question says; its turn has been opened.
-    pub(super) fn ask_person(&mut self, path: StepPath, attempt: u32, parameters: Value, wait_ms: u64) {
+    pub(super) fn ask_person(
+        &mut self,
+        (path, attempt): (StepPath, u32),
+        parameters: Value,
+        wait_ms: u64,
+        gate: &RunGate<'_>,
+    ) {
         self.turns.ask(path.clone(), attempt, None);
         let call = ToolCall { tool: ASK.to_owned(), parameters: parameters.clone() };
         let reason = format!("the flow asks at {path}");
         let id = self.turns.approval_id(self.run_id, &path, attempt);
-        let id = self.raise(id, &Asker::plane(None), (call, reason), wait_ms);
+        let id = self.raise(id, &gate.starter.asker(None), (call, reason), wait_ms);
         self.follows.asked.push(Asked { id, about: About::Node { path, attempt, parameters } });
     }
 
@@ -63,20 +69,21 @@ impl Transition<'_> {
         &mut self,
         question: ToolQuestion,
         judgement: Judgement,
-        approval_ms: u64,
+        gate: &RunGate<'_>,
     ) {
         let ToolQuestion { caller, binding, call, reply } = question;
         let (rule, reason) = (judgement.rule.clone(), judgement.reason.clone());
         let step = (binding.path.clone(), binding.attempt);
         let ToolJudged { turn, .. } = self.tool_judged(step, &call, judgement);
         let asker = Asker {
-            token_id: caller.token_id.as_str().to_owned(),
+            // A worker answers nothing; a model that has started the run answers nothing of it either.
+            token_id: gate.starter.by_model().unwrap_or_else(|| caller.token_id.as_str().to_owned()),
             agent_id: caller.agent_id,
             connection: Arc::from(format!("step:{}/{}", self.run_id, binding.path)),
         };
         let tool = call.tool.clone();
         let id = approvals::id_of(format_args!("{}/turn {turn}", self.run_id));
-        let id = self.raise(id, &asker, (call, reason), approval_ms);
+        let id = self.raise(id, &asker, (call, reason), gate.approval_ms);
         let asked = ToolAsked { binding, turn, tool, rule };
         self.follows.asked.push(Asked { id, about: About::Tool { asked, reply } });
     }

@@ -3,24 +3,27 @@
 use super::{called_as, refusal, refused, structured, told};
 use crate::delegations::ECHO;
 use crate::harness::Daemon;
+use adjutant_engine::Settings;
 use adjutant_protocol::http::HostParams;
 use adjutant_testkit::{Repository, until};
 use serde_json::{Value, json};
 
-async fn daemon(may_spawn: bool) -> Daemon {
-    Daemon::with_settings(|settings| {
-        settings.sessions_agents_may_spawn = may_spawn;
-        settings.sessions_default_agent = "echo".to_owned();
-        settings.sessions_auto_resume = false;
-        settings.breaker.cool_down_ms = if may_spawn { 0 } else { 60_000 };
-        std::fs::create_dir_all(settings.folder.join("agents")).expect("a folder");
-        std::fs::write(settings.folder.join("agents/echo.toml"), ECHO).expect("it is written");
-    })
-    .await
+pub(super) async fn daemon(may_spawn: bool) -> Daemon {
+    Daemon::with_settings(|settings| echoing(settings, may_spawn)).await
+}
+
+/// Has the agent that echoes hosted.
+pub(super) fn echoing(settings: &mut Settings, may_spawn: bool) {
+    settings.sessions_agents_may_spawn = may_spawn;
+    settings.sessions_default_agent = "echo".to_owned();
+    settings.sessions_auto_resume = false;
+    settings.breaker.cool_down_ms = if may_spawn { 0 } else { 60_000 };
+    std::fs::create_dir_all(settings.folder.join("agents")).expect("a folder");
+    std::fs::write(settings.folder.join("agents/echo.toml"), ECHO).expect("it is written");
 }
 
 /// Hosts a session, and gives its id.
-async fn lead(daemon: &Daemon, project: &Repository) -> String {
+pub(super) async fn lead(daemon: &Daemon, project: &Repository) -> String {
     let params = HostParams {
         project: Some(project.project.to_string_lossy().into_owned()),
         agent: Some("echo".to_owned()),
@@ -201,5 +204,19 @@ async fn managed_tools_give_the_record_and_echo_the_id() {
     told(&daemon, "session_stop", which.clone()).await;
     let (code, message) = refused(&daemon, "session_decommission", which).await;
     assert_ne!(code, "internal", "what its agent has written would be lost: {message}");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_20_sessions_start_sessions_five_deep_and_no_deeper() {
+    let (daemon, project) = (daemon(true).await, Repository::new());
+    let mut id = lead(&daemon, &project).await;
+    for depth in 1..=5 {
+        let begun = told(&daemon, "agent_delegate", work(&id, "research")).await;
+        assert_eq!(begun["status"], "running", "{depth}: {begun}");
+        id = begun["child_session_id"].as_str().expect("a session").to_owned();
+    }
+    let (code, message) = refused(&daemon, "agent_delegate", work(&id, "research")).await;
+    assert!(code == "forbidden" && message.contains("5 deep"), "{code} {message}");
     daemon.stop().await;
 }
