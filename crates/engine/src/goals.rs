@@ -9,13 +9,15 @@ mod door;
 mod follow;
 mod keeper;
 mod mirror;
+pub(crate) mod overdue;
 mod pursue;
 pub(crate) mod recheck;
 mod shelf;
 
 pub use adjutant_store::GoalFilter;
-pub use door::{GoalPage, GoalUpdate, LinkUpdate, PAGE_MAX, Proof, ProofBy, ProofOf};
+pub use door::{GoalPage, GoalShown, GoalUpdate, LinkUpdate, PAGE_MAX, Proof, ProofBy, ProofOf};
 pub(crate) use keeper::Goals;
+pub use mirror::mirrored;
 pub use pursue::PursueParams;
 pub(crate) use pursue::resume_open as pursuits_resume;
 
