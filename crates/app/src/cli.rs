@@ -3,6 +3,7 @@
 mod approvals;
 mod blueprint;
 mod breakers;
+mod budget;
 mod client_trace;
 mod data;
 mod delegations;
@@ -87,7 +88,7 @@ enum Command {
     Handoff(session::handoff::HandoffArgs),
     /// Everything that waits for a person, and how it is answered.
     Inbox(inbox::InboxArgs),
-    /// Goals: made, checked, closed by proof.
+    /// Goals: made, pursued, checked, closed by proof.
     Goal(goals::GoalArgs),
     /// Blueprints: checked, registered, compared, exported.
     #[command(subcommand)]
@@ -203,7 +204,7 @@ async fn dispatch(cli: Cli, tap: ErrorTap) -> Result<Code> {
         }
         Command::Handoff(args) => session::handoff::run(&folder()?, args).await,
         Command::Inbox(args) => inbox::run(&folder()?, args).await,
-        Command::Goal(args) => goals::run(&connect(&cli.home).await?, args).await,
+        Command::Goal(args) => goals::run(&folder()?, args).await,
         Command::Blueprint(BlueprintCommand::Lint { file }) => blueprint::lint(&file),
         Command::Blueprint(command) => blueprint::run(&folder()?, command).await,
         Command::Issue(command) => enhance::issue(&connect(&cli.home).await?, command).await,

@@ -29,6 +29,16 @@ impl Failure {
     pub(crate) fn hinted(self, hint: impl Into<String>) -> Self {
         Failure { hint: Some(hint.into()), ..self }
     }
+
+    /// Gives what to do about it.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Tells whether something is meant that is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.code == Code::NotFound
+    }
 }
 
 impl fmt::Display for Failure {

@@ -242,7 +242,7 @@ impl EngineError {
             }
             EngineError::NotFound { kind, .. } => Some(match *kind {
                 "run" => "`adjutant runs` lists the runs".to_owned(),
-                "goal" => "`adjutant goal list` lists the goals".to_owned(),
+                "goal" => "`adjutant goal ls` lists the goals".to_owned(),
                 "blueprint" => "`adjutant blueprint ls` lists the blueprints".to_owned(),
                 "version" => "`adjutant blueprint log ID` lists the versions".to_owned(),
                 "error" | "preview" => "`adjutant errors` lists the errors".to_owned(),

@@ -6,7 +6,7 @@
 
 use crate::worker::Performed;
 use adjutant_model::run::{StepFailure, StepOutcome, StepPath};
-use adjutant_model::{RunId, SessionId};
+use adjutant_model::{GoalId, RunId, SessionId};
 pub use adjutant_store::{CommitFault, CommitHook, DiskFault};
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +40,15 @@ pub enum EffectKey {
         effect: &'static str,
         /// Which start of its agent it belongs to; 0 before the first.
         launch: u32,
+    },
+    /// What is done for the pursuit of a goal.
+    Pursuit {
+        /// The goal.
+        goal_id: GoalId,
+        /// What, as `PursuitState::as_str` names the state that it is done in.
+        state: &'static str,
+        /// Which attempt it belongs to, from 1.
+        attempt: u32,
     },
 }
 

@@ -9,13 +9,15 @@ mod door;
 mod follow;
 mod keeper;
 mod mirror;
+pub(crate) mod overdue;
 mod pursue;
 pub(crate) mod recheck;
 mod shelf;
 
 pub use adjutant_store::GoalFilter;
-pub use door::{GoalPage, GoalUpdate, LinkUpdate, PAGE_MAX, Proof, ProofBy, ProofOf};
+pub use door::{GoalPage, GoalShown, GoalUpdate, LinkUpdate, PAGE_MAX, Proof, ProofBy, ProofOf};
 pub(crate) use keeper::Goals;
+pub use mirror::mirrored;
 pub use pursue::PursueParams;
 pub(crate) use pursue::resume_open as pursuits_resume;
 
@@ -62,6 +64,7 @@ pub struct GoalParams {
 async fn create(core: &Core, actor: String, params: GoalParams) -> Result<Goal, EngineError> {
     hosting::budget_check(&params.budget)?;
     project_check(params.project.as_deref())?;
+    params.acceptance.iter().filter_map(|spec| spec.check.as_deref()).try_for_each(check_without_secrets)?;
     let acceptance = params.acceptance.into_iter();
     let new = NewGoal {
         id: GoalId::new(clock::fresh_id()),
@@ -74,6 +77,18 @@ async fn create(core: &Core, actor: String, params: GoalParams) -> Result<Goal, 
         recheck: params.recheck,
     };
     core.goals.create(actor, new).await
+}
+
+/// Refuses a check that could not be kept as it is: without its secret it would be another one.
+fn check_without_secrets(check: &str) -> Result<(), EngineError> {
+    let kept = record::text(check);
+    if kept == check {
+        return Ok(());
+    }
+    Err(EngineError::Invalid {
+        message: format!("the check `{kept}` holds a secret"),
+        hint: Some("have it read the secret from a file or from the daemon's environment".to_owned()),
+    })
 }
 
 /// Refuses a project that depends on where the daemon was started.

@@ -326,6 +326,8 @@ impl Plane {
         core.jobs.nudge(enhance::JOB);
         jobs::start(core, goals::recheck::JOB, Duration::from_millis(goal_recheck_ms), goals::recheck::round);
         core.jobs.nudge(goals::recheck::JOB);
+        jobs::start(core, goals::overdue::JOB, Duration::from_millis(goal_recheck_ms), goals::overdue::round);
+        core.jobs.nudge(goals::overdue::JOB);
     }
 
     /// Takes no new work, parks the open runs, and closes the store. The next daemon resumes them.

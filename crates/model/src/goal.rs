@@ -108,9 +108,12 @@ pub struct Goal {
     /// What its pursuit may spend, all sessions of it together.
     #[serde(default)]
     pub budget: SessionBudget,
-    /// Until when it is pursued.
+    /// Until when it is to be done: then its pursuit stops, and a person is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
+    /// Whether a person was told that the deadline has passed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deadline_told: bool,
     /// When its checks are run again by themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recheck: Option<Recheck>,
@@ -278,6 +281,8 @@ pub enum GoalAlertKind {
     Reopened,
     /// Its pursuit has stopped without having reached it.
     PursuitStopped,
+    /// Its deadline has passed, and it is not done.
+    Deadline,
 }
 
 impl GoalAlertKind {
@@ -286,6 +291,7 @@ impl GoalAlertKind {
         match self {
             GoalAlertKind::Reopened => "reopened",
             GoalAlertKind::PursuitStopped => "pursuit_stopped",
+            GoalAlertKind::Deadline => "deadline",
         }
     }
 }

@@ -60,7 +60,7 @@ pub struct NewGoal {
     pub depends_on: Vec<GoalId>,
     /// What its pursuit may spend.
     pub budget: SessionBudget,
-    /// Until when it is pursued.
+    /// Until when it is to be done.
     pub deadline: Option<Timestamp>,
     /// When its checks are run again by themselves, a cron expression in UTC.
     pub recheck: Option<String>,
@@ -77,7 +77,7 @@ pub struct GoalChange {
     pub depends_on: Option<Vec<GoalId>>,
     /// What its pursuit may spend.
     pub budget: Option<SessionBudget>,
-    /// Until when it is pursued; nothing inside takes the deadline away.
+    /// Until when it is to be done; nothing inside takes the deadline away.
     pub deadline: Option<Option<Timestamp>>,
     /// When its checks are run again by themselves; nothing inside takes the schedule away.
     pub recheck: Option<Option<String>>,
@@ -130,6 +130,9 @@ pub enum GoalCommand {
     Change(GoalChange),
     /// Sets when the schedule is due next: its checks have been run.
     Rechecked,
+    /// Tells a person that the deadline has passed, once for each deadline; nothing happens before that, to a goal that
+    /// is not open, or while a pursuit has yet to stop.
+    DeadlinePassed,
     /// Asks for a person's look.
     Alert {
         /// What it is about.
@@ -185,6 +188,7 @@ pub fn create(new: NewGoal, others: &Others<'_>, now: Timestamp) -> Result<(Goal
         depends_on,
         budget: new.budget,
         deadline: new.deadline,
+        deadline_told: false,
         recheck,
         alert: None,
         pursuit: None,
@@ -217,6 +221,7 @@ pub fn step(
         }
         GoalCommand::Change(wanted) => change(&mut next, wanted, others, now)?,
         GoalCommand::Rechecked => rechecked(&mut next, now)?,
+        GoalCommand::DeadlinePassed => deadline_passed(&mut next, now),
         GoalCommand::Alert { what, text } => alert(&mut next, GoalAlert { what, text, since: now }),
         GoalCommand::Pursue(event) => pursuit::pursue(&mut next, event, others, now)?,
         GoalCommand::Note { text } => note(&mut next, text)?,
@@ -376,6 +381,7 @@ fn change(
     }
     if let Some(deadline) = deadline {
         goal.deadline = deadline;
+        goal.deadline_told = false;
         what.push("deadline");
     }
     if let Some(schedule) = schedule {
@@ -409,6 +415,20 @@ fn rechecked(goal: &mut Goal, now: Timestamp) -> Result<Vec<Event>, GoalRefusal>
 fn alert(goal: &mut Goal, alert: GoalAlert) -> Vec<Event> {
     goal.alert = Some(alert);
     changed(&["alert"])
+}
+
+fn deadline_passed(goal: &mut Goal, now: Timestamp) -> Vec<Event> {
+    let has_passed = goal.deadline.is_some_and(|deadline| deadline <= now);
+    if !has_passed || goal.deadline_told || !goal.status.is_open() || goal.pursued().is_some() {
+        return Vec::new();
+    }
+    goal.deadline_told = true;
+    // A pursuit that it has stopped has said so already.
+    if goal.alert.is_some() {
+        return changed(&["deadline_told"]);
+    }
+    let text = "its deadline has passed, and it is not done".to_owned();
+    alert(goal, GoalAlert { what: GoalAlertKind::Deadline, text, since: now })
 }
 
 fn note(goal: &mut Goal, text: String) -> Result<Vec<Event>, GoalRefusal> {

@@ -10,7 +10,7 @@ mod operators;
 
 pub(crate) use console::{auto_resume, config, console, cost, supervisor};
 pub(crate) use errors::{consent, error_detail, errors, report_preview, reported};
-pub(crate) use goals::{goal, goals};
+pub(crate) use goals::{goal, goal_shown, goals};
 pub(crate) use hooks::{breaker, hook_answer};
 pub(crate) use managed::{
     delegation, handoff, inbox, managed, managed_activity, screen, session, shell_line,

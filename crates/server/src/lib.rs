@@ -23,8 +23,11 @@ mod rpc;
 
 mod mcp;
 
+mod offline;
+
 mod serve;
 
 pub use mcp::OfflineMcp;
+pub use offline::goals_mirrored;
 pub use rpc::Authentication;
 pub use serve::{Listeners, openapi_json, router, serve};

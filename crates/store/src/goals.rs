@@ -40,17 +40,18 @@ impl Write {
             Param::at(recheck.map(|recheck| recheck.next_at)),
             Param::json(goal.alert.as_ref()),
             Param::json(goal.pursuit.as_ref()),
+            u64::from(goal.deadline_told).into(),
         ];
         self.push(
             "INSERT INTO goals (id, description, status, acceptance, links, progress, project, notes, created_at, \
-             updated_at, depends_on, budget, deadline_at, recheck, recheck_at, alert, pursuit) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
+             updated_at, depends_on, budget, deadline_at, recheck, recheck_at, alert, pursuit, deadline_told) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
              ON CONFLICT (id) DO UPDATE SET description = excluded.description, status = excluded.status, \
              acceptance = excluded.acceptance, links = excluded.links, progress = excluded.progress, \
              project = excluded.project, notes = excluded.notes, created_at = excluded.created_at, \
              updated_at = excluded.updated_at, depends_on = excluded.depends_on, budget = excluded.budget, \
              deadline_at = excluded.deadline_at, recheck = excluded.recheck, recheck_at = excluded.recheck_at, \
-             alert = excluded.alert, pursuit = excluded.pursuit",
+             alert = excluded.alert, pursuit = excluded.pursuit, deadline_told = excluded.deadline_told",
             ExpectedRows::Exactly(1),
             params,
         )
@@ -59,7 +60,7 @@ impl Write {
 
 const SELECT: &str = "SELECT id, description, status, acceptance, links, progress, project, notes, created_at, \
                       updated_at, depends_on, budget, deadline_at, recheck, recheck_at, alert, \
-                      pursuit FROM goals";
+                      pursuit, deadline_told FROM goals";
 
 impl Store {
     /// Gives a goal.
@@ -108,6 +109,21 @@ impl Store {
         .await
     }
 
+    /// Gives at most so many open goals whose deadline has passed by `now` without that a person was told, the longest
+    /// over first.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn goals_overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Goal>, ReadError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read(move |snapshot| {
+            let which = "WHERE deadline_at <= ?1 AND NOT deadline_told AND status NOT IN ('done', 'abandoned') \
+                         ORDER BY deadline_at LIMIT ?2";
+            select(snapshot, which, (now.unix_ms(), limit))
+        })
+        .await
+    }
+
     /// Gives the goals that a person should look at, the oldest first.
     ///
     /// # Errors
@@ -139,6 +155,7 @@ fn goal_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<Goal, ReadError
         depends_on: snapshot.json("goals.depends_on", row.get(10)?)?.unwrap_or_default(),
         budget: snapshot.json("goals.budget", row.get(11)?)?.unwrap_or_default(),
         deadline: at(12)?,
+        deadline_told: row.get(17)?,
         recheck,
         alert: snapshot.json("goals.alert", row.get(15)?)?,
         pursuit: snapshot.json("goals.pursuit", row.get(16)?)?,

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 33] = [
+pub(crate) const MIGRATIONS: [Migration; 34] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -556,6 +556,11 @@ CREATE TABLE report_filings (
 CREATE INDEX report_filings_by_time ON report_filings (begun_at);",
     },
     Migration { name: "how goals are pursued", sql: "ALTER TABLE goals ADD COLUMN pursuit TEXT;" },
+    Migration {
+        name: "whether a person was told of a goal's deadline",
+        sql: "ALTER TABLE goals ADD COLUMN deadline_told INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX goals_by_deadline ON goals (deadline_at) WHERE deadline_at IS NOT NULL AND NOT deadline_told;",
+    },
 ];
 
 #[cfg(test)]

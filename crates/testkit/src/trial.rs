@@ -136,6 +136,7 @@ impl Reference {
 
     fn compare(&self, end: &End, what: &str, seen: fn(&End) -> End) {
         let name = self.scenario.name();
+        let seen = |end| self.scenario.seen(&seen(end));
         assert_eq!(seen(end), seen(&self.end), "`{name}` ends otherwise (left) when: {what}");
     }
 }

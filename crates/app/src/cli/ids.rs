@@ -2,7 +2,7 @@
 
 use super::client_trace;
 use crate::exit::Failure;
-use adjutant_protocol::http::{ManagedView, SessionView};
+use adjutant_protocol::http::{GoalView, ManagedView, SessionView};
 use adjutant_protocol::{Client, ClientError, ExitCode as Code};
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -13,6 +13,8 @@ const LOOK_AT: usize = 1000;
 const RUN_ID_LEN: usize = 36;
 /// A task's id is so long.
 const TASK_ID_LEN: usize = 37;
+/// A goal's id is so long.
+const GOAL_ID_LEN: usize = 18;
 /// A fact's id is so long.
 const FACT_ID_LEN: usize = 37;
 /// An issue's id is so long.
@@ -99,8 +101,40 @@ pub(crate) async fn task(client: &Client, given: &str) -> Result<String> {
 
 /// Finds the goal that is meant.
 pub(crate) async fn goal(client: &Client, given: &str) -> Result<String> {
-    let goals = client.goals(None).await?.goals;
-    pick("goal", given, goals.iter().map(|goal| goal.id.as_str()))
+    if is_whole_goal(given) {
+        return Ok(given.to_owned());
+    }
+    goal_among(&client.goals(None).await?.goals, given).map(|goal| goal.id.clone())
+}
+
+fn is_whole_goal(given: &str) -> bool {
+    given.len() == GOAL_ID_LEN && given.starts_with("g-")
+}
+
+/// Finds the goal that is meant among some.
+pub(crate) fn goal_among<'a>(goals: &'a [GoalView], given: &str) -> Result<&'a GoalView> {
+    let id = pick("goal", given, goals.iter().map(|goal| goal.id.as_str()))?;
+    Ok(goals.iter().find(|goal| goal.id == id).expect("it was picked from these"))
+}
+
+/// Finds the link of a goal that is meant.
+pub(crate) fn link(goal: &GoalView, given: &str) -> Result<String> {
+    let mut links = goal.sessions.iter().map(|link| link.session_id.as_str());
+    if links.any(|id| id == given) {
+        return Ok(given.to_owned());
+    }
+    pick("link", given, goal.sessions.iter().map(|link| link.session_id.as_str()))
+}
+
+/// Finds the session or the run that is meant, whoever drives it: a session's name or id goes before a part of a run's.
+pub(crate) async fn work(client: &Client, given: &str) -> Result<String> {
+    match session(client, given).await {
+        Ok(session) => Ok(session.id),
+        Err(error) if error.downcast_ref::<Failure>().is_some_and(Failure::is_not_found) => {
+            Ok(run_of_anybody(client, given).await?.into_id())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Finds the issue that is meant.
@@ -228,7 +262,8 @@ fn pick<'a>(kind: &str, given: &str, ids: impl Iterator<Item = &'a str>) -> Resu
 
 fn list_hint(kind: &str) -> String {
     match kind {
-        "goal" => "`adjutant goal list` lists them".to_owned(),
+        "goal" => "`adjutant goal ls` lists them".to_owned(),
+        "link" => "`adjutant goal show GOAL` lists them".to_owned(),
         "task" => "`adjutant show RUN` tells a run's task".to_owned(),
         "delegation" => "`adjutant delegation ls --all` lists them".to_owned(),
         "error" => "`adjutant errors` lists them".to_owned(),

@@ -14,7 +14,7 @@ fn mode_of(path: &Path) -> u32 {
 }
 
 /// Waits until a killed daemon, which is nobody's child any more, is gone.
-fn await_gone(pid: rustix::process::Pid) {
+pub(crate) fn await_gone(pid: rustix::process::Pid) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while test_kill_process(pid).is_ok() {
         // Where tests are the first process of a container, the daemon becomes their child.

@@ -24,6 +24,15 @@ pub struct GoalPage {
     pub stale_since: Option<Timestamp>,
 }
 
+/// A goal that is looked at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GoalShown {
+    /// The goal.
+    pub goal: Goal,
+    /// Since when it is known to be so, when the store cannot be read and it comes from the mirror.
+    pub stale_since: Option<Timestamp>,
+}
+
 /// What is to be different about a goal: all of it is kept together, or nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GoalUpdate {
@@ -100,6 +109,15 @@ impl Plane {
     /// [`EngineError::NotFound`]
     pub async fn goal_get(&self, goal_id: &GoalId) -> Result<Goal, EngineError> {
         self.core.goals.get(goal_id).await
+    }
+
+    /// Gives a goal to be looked at; from the mirror, and marked stale, when the store cannot be read.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Read`] when the mirror cannot be read either.
+    pub async fn goal_show(&self, goal_id: &GoalId) -> Result<GoalShown, EngineError> {
+        let (goal, stale_since) = self.core.goals.look(goal_id).await?;
+        Ok(GoalShown { goal, stale_since })
     }
 
     /// Gives goals, the oldest first, at most [`PAGE_MAX`]. When the store cannot be read they come from its mirror, and

@@ -14,8 +14,9 @@ use crate::record;
 use adjutant_model::event::Event;
 use adjutant_model::goal::{Evidence, Goal};
 use adjutant_model::{GoalId, Timestamp};
+use adjutant_rules::goal::pursuit::PursuitEvent;
 use adjutant_rules::goal::{self, GoalChange, GoalCommand, GoalRefusal, NewGoal};
-use adjutant_store::{Draft, GoalFilter, Store, Write};
+use adjutant_store::{Draft, GoalFilter, ReadError, Store, Write};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -126,23 +127,38 @@ impl Goals {
     /// Gives a page of goals, from the mirror when the store cannot be read.
     pub(super) async fn page(&self, filter: GoalFilter) -> Result<GoalPage, EngineError> {
         let limit = if filter.limit == 0 { PAGE_MAX } else { filter.limit.min(PAGE_MAX) };
-        let (mut goals, stale_since) =
-            match self.store.goal_list(GoalFilter { limit: limit + 1, ..filter.clone() }).await {
-                Ok(goals) => (goals, None),
-                Err(error) => {
-                    tracing::error!(%error, "the goals cannot be read, so their mirror is shown");
-                    let folder = self.folder.clone();
-                    let read = tokio::task::spawn_blocking(move || mirror::read(&folder)).await;
-                    let Ok(Ok((mut goals, since))) = read else { return Err(error.into()) };
-                    goals.retain(|goal| filter.status.is_none_or(|status| goal.status == status));
-                    let behind = |goal: &Goal| filter.after.as_ref() == Some(&goal.id);
-                    let from = goals.iter().position(behind).map_or(0, |place| place + 1);
-                    (goals.split_off(from), Some(since))
-                }
-            };
-        let has_more = goals.len() > limit;
-        goals.truncate(limit);
-        Ok(GoalPage { goals, has_more, stale_since })
+        match self.store.goal_list(GoalFilter { limit: limit + 1, ..filter.clone() }).await {
+            Ok(mut goals) => {
+                let has_more = goals.len() > limit;
+                goals.truncate(limit);
+                Ok(GoalPage { goals, has_more, stale_since: None })
+            }
+            Err(error) => self.mirrored(GoalFilter { limit, ..filter }, error).await,
+        }
+    }
+
+    /// Gives a goal to be looked at, and since when it is stale when it comes from the mirror: never to be changed.
+    pub(super) async fn look(&self, goal_id: &GoalId) -> Result<(Goal, Option<Timestamp>), EngineError> {
+        let error = match self.store.goal_get(goal_id).await {
+            Ok(goal) => {
+                let goal = goal.ok_or_else(|| EngineError::not_found("goal", goal_id))?;
+                return Ok((goal, None));
+            }
+            Err(error) => error,
+        };
+        let GoalPage { goals, stale_since, .. } = self.mirrored(GoalFilter::default(), error).await?;
+        let goal = goals.into_iter().find(|goal| goal.id == *goal_id);
+        Ok((goal.ok_or_else(|| EngineError::not_found("goal", goal_id))?, stale_since))
+    }
+
+    /// Gives goals from the mirror since the store cannot be read; where there is none, that is the error.
+    async fn mirrored(&self, filter: GoalFilter, error: ReadError) -> Result<GoalPage, EngineError> {
+        tracing::error!(%error, "the goals cannot be read, so their mirror is shown");
+        let folder = self.folder.clone();
+        match tokio::task::spawn_blocking(move || mirror::mirrored(&folder, &filter)).await {
+            Ok(Ok(page)) => Ok(page),
+            Ok(Err(_)) | Err(_) => Err(error.into()),
+        }
     }
 
     /// Applies a command.
@@ -244,7 +260,31 @@ fn without_secrets(command: GoalCommand) -> GoalCommand {
         GoalCommand::SetStatus { to, reason, trees } => {
             GoalCommand::SetStatus { to, reason: said(reason), trees }
         }
-        command @ (GoalCommand::Follow { .. } | GoalCommand::Rechecked | GoalCommand::Pursue(_)) => command,
+        GoalCommand::Pursue(event) => GoalCommand::Pursue(pursued_without_secrets(event)),
+        command @ (GoalCommand::Follow { .. } | GoalCommand::Rechecked | GoalCommand::DeadlinePassed) => {
+            command
+        }
+    }
+}
+
+/// Likewise out of what a pursuit says: its reasons quote programs, and what failed is told to agents.
+fn pursued_without_secrets(event: PursuitEvent) -> PursuitEvent {
+    match event {
+        PursuitEvent::Failed { failures, turns } => {
+            PursuitEvent::Failed { failures: failures.iter().map(|text| record::text(text)).collect(), turns }
+        }
+        PursuitEvent::Lost { reason, session, git_ref } => {
+            PursuitEvent::Lost { reason: record::text(&reason), session, git_ref }
+        }
+        PursuitEvent::Stopped { reason, is_wanted } => {
+            PursuitEvent::Stopped { reason: record::text(&reason), is_wanted }
+        }
+        event @ (PursuitEvent::Begun(_)
+        | PursuitEvent::Launched
+        | PursuitEvent::TurnOver
+        | PursuitEvent::Told
+        | PursuitEvent::Reached
+        | PursuitEvent::Rested) => event,
     }
 }
 

@@ -1,5 +1,6 @@
-//! The readable copy of all goals.
+//! The readable copy of all goals, which is shown when the store cannot be read.
 
+use super::{GoalFilter, GoalPage};
 use adjutant_model::Timestamp;
 use adjutant_model::goal::Goal;
 use std::fs::{self, OpenOptions};
@@ -38,11 +39,29 @@ fn put(path: &Path, goals: &[Arc<[u8]>]) -> io::Result<()> {
     file.flush()
 }
 
+/// Gives goals as the mirror in a data folder has them, the oldest first, marked with the time since when it says so;
+/// a limit of 0 gives all.
+///
+/// # Errors
+/// When the mirror is not there or cannot be read.
+pub fn mirrored(folder: &Path, filter: &GoalFilter) -> io::Result<GoalPage> {
+    let (mut goals, since) = read(folder)?;
+    goals.retain(|goal| filter.status.is_none_or(|status| goal.status == status));
+    let behind = |goal: &Goal| filter.after.as_ref() == Some(&goal.id);
+    let from = goals.iter().position(behind).map_or(0, |place| place + 1);
+    let mut goals = goals.split_off(from);
+    let has_more = filter.limit > 0 && goals.len() > filter.limit;
+    if has_more {
+        goals.truncate(filter.limit);
+    }
+    Ok(GoalPage { goals, has_more, stale_since: Some(since) })
+}
+
 /// Reads what the mirror says, and since when it has said so.
 ///
 /// # Errors
 /// When it is not there or cannot be read.
-pub(super) fn read(folder: &Path) -> io::Result<(Vec<Goal>, Timestamp)> {
+fn read(folder: &Path) -> io::Result<(Vec<Goal>, Timestamp)> {
     let path = folder.join(FILE_NAME);
     let goals = serde_json::from_slice(&fs::read(&path)?)?;
     let written = fs::metadata(&path)?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();

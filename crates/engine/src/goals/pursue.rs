@@ -10,6 +10,7 @@ use super::{PLANE, check, status_command};
 use crate::agents;
 use crate::clock;
 use crate::error::EngineError;
+use crate::faults::{EffectFault, EffectKey};
 use crate::hosting::{self, HostParams, SessionCommand};
 use crate::plane::{Core, Plane};
 use crate::runs::STORE_RETRY;
@@ -161,7 +162,7 @@ async fn advance(core: &Arc<Core>, goal_id: &GoalId) -> Result<bool, EngineError
         return Ok(true);
     }
     match &pursuit.state {
-        PursuitState::Ending { .. } => rest(core, goal_id, &pursuit).await?,
+        PursuitState::Ending { .. } => performed(core, &goal, &pursuit).await?,
         PursuitState::Ended { .. } => return Ok(false),
         PursuitState::Launching { .. }
         | PursuitState::Working { .. }
@@ -186,7 +187,7 @@ async fn advance(core: &Arc<Core>, goal_id: &GoalId) -> Result<bool, EngineError
                 }
             };
             tokio::select! {
-                done = work(core, &goal, &pursuit) => done?,
+                done = performed(core, &goal, &pursuit) => done?,
                 // What is left undone is looked at anew.
                 () = deadline => {}
                 other = is_other => other?,
@@ -194,6 +195,21 @@ async fn advance(core: &Arc<Core>, goal_id: &GoalId) -> Result<bool, EngineError
         }
     }
     Ok(true)
+}
+
+/// Does what the state stands for; a trial has it done twice, or has it fail.
+async fn performed(core: &Arc<Core>, goal: &Goal, pursuit: &Pursuit) -> Result<(), EngineError> {
+    let key = || EffectKey::Pursuit {
+        goal_id: goal.id.clone(),
+        state: pursuit.state.as_str(),
+        attempt: pursuit.attempt,
+    };
+    match core.settings.faults.of_effect(key) {
+        None => {}
+        Some(EffectFault::Twice) => work(core, goal, pursuit).await?,
+        Some(EffectFault::Fail(failure)) => return Err(EngineError::OutOfReach(failure.message)),
+    }
+    work(core, goal, pursuit).await
 }
 
 async fn work(core: &Arc<Core>, goal: &Goal, pursuit: &Pursuit) -> Result<(), EngineError> {
@@ -204,7 +220,8 @@ async fn work(core: &Arc<Core>, goal: &Goal, pursuit: &Pursuit) -> Result<(), En
         PursuitState::Working { turns } => turn_over(core, goal, pursuit, *turns).await,
         PursuitState::Checking => checked(core, goal, pursuit).await,
         PursuitState::Telling { turns, failures } => tell(core, goal, pursuit, (*turns, failures)).await,
-        PursuitState::Ending { .. } | PursuitState::Ended { .. } => Ok(()),
+        PursuitState::Ending { .. } => rest(core, &goal.id, pursuit).await,
+        PursuitState::Ended { .. } => Ok(()),
     }
 }
 

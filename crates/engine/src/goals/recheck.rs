@@ -4,25 +4,38 @@ use super::{PLANE, check};
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
+use crate::record;
 use adjutant_model::goal::Goal;
 use adjutant_model::run::ErrorClass;
 use adjutant_rules::goal::GoalCommand;
+use futures_util::{StreamExt, stream};
 use std::sync::Arc;
 
 /// The job's name.
 pub(crate) const JOB: &str = "goal_recheck";
 /// So many goals are looked at in a round; those behind them are due in the next one.
 const ROUND_MAX: usize = 50;
+/// So many goals are checked at once.
+const SIDE_BY_SIDE: usize = 4;
 
 /// Runs the checks of all goals that are due. Whatever was missed while no daemon was there is caught up once.
 pub(crate) async fn round(core: Arc<Core>) -> Result<u64, EngineError> {
     let due = core.store.goals_due(clock::now(), ROUND_MAX).await?;
-    let mut acted = 0;
-    for goal in due {
-        recheck(&core, &goal).await?;
-        acted += 1;
+    // Checks take their time, and one goal that cannot be checked keeps no other one waiting.
+    let mut checking = stream::iter(due)
+        .map(|goal| {
+            let core = core.clone();
+            async move { recheck(&core, &goal).await }
+        })
+        .buffer_unordered(SIDE_BY_SIDE);
+    let (mut acted, mut failed) = (0, None);
+    while let Some(checked) = checking.next().await {
+        match checked {
+            Ok(()) => acted += 1,
+            Err(error) => failed = failed.or(Some(error)),
+        }
     }
-    Ok(acted)
+    failed.map_or(Ok(acted), Err)
 }
 
 async fn recheck(core: &Arc<Core>, goal: &Goal) -> Result<(), EngineError> {
@@ -33,7 +46,7 @@ async fn recheck(core: &Arc<Core>, goal: &Goal) -> Result<(), EngineError> {
             Err(error) if error.class() == ErrorClass::Retry => return Err(error),
             // The next one may find a place again; that this one did not is to be seen.
             Err(error) => {
-                let text = format!("its checks could not be run again: {error}");
+                let text = record::text(&format!("its checks could not be run again: {error}"));
                 if goal.notes.last() != Some(&text) {
                     core.goals
                         .step(PLANE, &goal.id, GoalCommand::Note { text })

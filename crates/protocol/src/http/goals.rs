@@ -114,6 +114,9 @@ pub struct GoalView {
     pub created: String,
     /// When it last changed, RFC 3339.
     pub updated: String,
+    /// When what is shown was so, RFC 3339: the store cannot be read, and this is out of its mirror.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_since: Option<String>,
 }
 
 /// How a goal is pursued: sessions work for it until its checks pass, or there is no more to spend.
@@ -167,7 +170,7 @@ pub struct RecheckView {
 /// Something about a goal that a person should look at; whoever sets the goal's state has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GoalAlertView {
-    /// `reopened` or `pursuit_stopped`.
+    /// `reopened`, `pursuit_stopped` or `deadline`.
     pub what: String,
     /// The same in words.
     pub text: String,

@@ -20,7 +20,8 @@
 use super::{GoalRefusal, Others, changed, enter, note, progress, unfinished};
 use adjutant_model::event::Event;
 use adjutant_model::goal::{
-    Criterion, Evidence, Goal, GoalAlert, GoalAlertKind, GoalStatus, Pursuit, PursuitEnd, PursuitState,
+    Criterion, Evidence, Goal, GoalAlert, GoalAlertKind, GoalLink, GoalStatus, LinkState, Pursuit,
+    PursuitEnd, PursuitState,
 };
 use adjutant_model::session::{DriverKind, SessionBudget};
 use adjutant_model::{SessionId, Timestamp};
@@ -281,6 +282,12 @@ fn begin(
     }
     let NewPursuit { by, agent, driver, model, attempts_max, session } = new;
     let mut sessions = goal.pursuit.take().map(|before| before.sessions).unwrap_or_default();
+    // What sessions of an earlier pursuit have left undone is no work that has to be proved any more.
+    let is_left = |link: &GoalLink| {
+        link.state != LinkState::Verified && sessions.iter().any(|id| id.to_string() == link.session_id)
+    };
+    goal.sessions.retain(|link| !is_left(link));
+    goal.progress = progress(&goal.sessions);
     sessions.push(session);
     goal.pursuit = Some(Pursuit {
         by,

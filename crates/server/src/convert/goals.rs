@@ -1,7 +1,7 @@
 //! Goals, from the model to the wire.
 
 use super::managed::budget;
-use adjutant_engine::goals::GoalPage;
+use adjutant_engine::goals::{GoalPage, GoalShown};
 use adjutant_model::goal::{Criterion, Evidence, Goal, GoalLink, Pursuit, PursuitEnd};
 use adjutant_protocol::http;
 
@@ -30,7 +30,12 @@ pub(crate) fn goal(goal: &Goal) -> http::GoalView {
         notes: goal.notes.clone(),
         created: goal.created.to_string(),
         updated: goal.updated.to_string(),
+        stale_since: None,
     }
+}
+
+pub(crate) fn goal_shown(shown: &GoalShown) -> http::GoalView {
+    http::GoalView { stale_since: shown.stale_since.map(|at| at.to_string()), ..goal(&shown.goal) }
 }
 
 pub(crate) fn goals(page: &GoalPage) -> http::GoalsView {

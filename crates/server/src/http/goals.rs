@@ -98,7 +98,7 @@ pub(crate) async fn get(
     State(plane): State<Plane>,
     PathPart(text): PathPart,
 ) -> Answer<Json<http::GoalView>> {
-    Ok(Json(convert::goal(&plane.goal_get(&id(&text)?).await?)))
+    Ok(Json(convert::goal_shown(&plane.goal_show(&id(&text)?).await?)))
 }
 
 macro_rules! change {

@@ -12,6 +12,8 @@ mod events;
 mod explain;
 mod form;
 mod gate;
+mod goal_cases;
+mod goal_schedule;
 mod goals;
 mod handoffs;
 mod harness;

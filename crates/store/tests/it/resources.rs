@@ -379,6 +379,7 @@ async fn goals_are_given_in_pages() {
             depends_on: Vec::new(),
             budget: SessionBudget::default(),
             deadline: None,
+            deadline_told: false,
             recheck: None,
             alert: None,
             pursuit: None,

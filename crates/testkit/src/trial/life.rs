@@ -45,6 +45,11 @@ pub trait Scenario: Send + Sync + 'static {
         Box::pin(async { Value::Null })
     }
 
+    /// Gives an end without what may be otherwise each time.
+    fn seen(&self, end: &End) -> End {
+        end.clone()
+    }
+
     /// Gives the scenario with a retry on every step; `None` when it would end otherwise for it, as one where the
     /// order of the steps decides.
     fn retrying(&self) -> Option<Arc<dyn Scenario>>;

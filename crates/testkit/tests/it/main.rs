@@ -4,5 +4,6 @@ mod enhance;
 mod flows;
 mod goals;
 mod operators;
+mod pursuits;
 mod sessions;
 mod trials;

@@ -1,7 +1,7 @@
 //! Each trial over all scenarios; `--nocapture` shows the counts.
 
 use crate::sessions::SessionCase;
-use crate::{enhance, flows, goals, operators};
+use crate::{enhance, flows, goals, operators, pursuits};
 use adjutant_model::session::DriverKind;
 use adjutant_testkit::trial::{self, Reference, Scenario};
 use futures_util::future::BoxFuture;
@@ -36,6 +36,11 @@ async fn of_all(what: &str, faults: &str, trial: Trial) -> String {
 /// Likewise to every scenario of a session.
 async fn of_sessions(what: &str, faults: &str, trial: Trial) -> String {
     of_these(sessions(), what, faults, trial).await
+}
+
+/// Likewise to the pursuit of a goal.
+async fn of_pursuits(what: &str, faults: &str, trial: Trial) -> String {
+    of_these(vec![Arc::new(pursuits::PursuitCase)], what, faults, trial).await
 }
 
 async fn of_these(scenarios: Vec<Arc<dyn Scenario>>, what: &str, faults: &str, trial: Trial) -> String {
@@ -162,6 +167,61 @@ async fn a_session_bears_a_crash_in_every_life() {
     println!(
         "{}",
         of_sessions("crash in every life of a session", "crashes", |reference| Box::pin(async move {
+            trial::crashes_in_every_life(&reference).await
+        }))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pursuit_bears_each_effect_twice() {
+    println!(
+        "{}",
+        of_pursuits("each effect of a pursuit twice", "effects", |reference| Box::pin(async move {
+            trial::effects_twice(&reference).await
+        }))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pursuit_bears_the_failure_of_each_effect() {
+    println!(
+        "{}",
+        of_pursuits("each effect of a pursuit fails once", "failures", |reference| Box::pin(async move {
+            trial::effects_fail(&reference).await
+        }))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pursuit_bears_a_disk_that_refuses_each_commit() {
+    println!(
+        "{}",
+        of_pursuits("each commit of a pursuit refused once", "refusals", |reference| Box::pin(async move {
+            trial::disk_refuses(&reference).await
+        }))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pursuit_bears_a_crash_before_and_behind_each_commit() {
+    println!(
+        "{}",
+        of_pursuits("crash before and behind each commit of a pursuit", "crashes", |reference| Box::pin(
+            async move { trial::crashes(&reference).await }
+        ))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pursuit_bears_a_crash_in_every_life() {
+    println!(
+        "{}",
+        of_pursuits("crash in every life of a pursuit", "crashes", |reference| Box::pin(async move {
             trial::crashes_in_every_life(&reference).await
         }))
         .await

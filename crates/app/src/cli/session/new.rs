@@ -2,6 +2,7 @@
 
 use super::show::{next, told};
 use super::{attach, logs};
+use crate::cli::budget::BudgetArgs;
 use crate::cli::{ids, print};
 use crate::commands::Commands;
 use crate::exit::Failure;
@@ -10,7 +11,7 @@ use crate::progress::feed::Feed;
 use crate::progress::visible;
 use adjutant_model::session::{DriverKind, ModelTier, SessionState};
 use adjutant_protocol::ExitCode as Code;
-use adjutant_protocol::http::{BudgetView, HostParams, ManagedView};
+use adjutant_protocol::http::{HostParams, ManagedView};
 use anyhow::Result;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -76,28 +77,6 @@ pub(in crate::cli) struct NewArgs {
     json: bool,
 }
 
-/// What it may spend; it is stopped before it passes that.
-#[derive(Debug, Args)]
-struct BudgetArgs {
-    /// US dollars, as far as its agent says what it costs.
-    #[arg(long, value_name = "USD", value_parser = dollars)]
-    max_cost: Option<f64>,
-    /// Tokens, but for those that are read from a cache.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    max_tokens: Option<u64>,
-    /// Minutes in which its agent is there.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    max_minutes: Option<u64>,
-}
-
-/// Reads an amount. What JSON cannot say would be no limit at all.
-fn dollars(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(usd) if usd.is_finite() && usd > 0.0 => Ok(usd),
-        Ok(_) | Err(_) => Err("an amount is a number above 0, such as 2.50".to_owned()),
-    }
-}
-
 pub(super) async fn run(folder: &Path, args: NewArgs) -> Result<Code> {
     // What is wrong with the request is said before a daemon is started for it.
     let mut params = params(&args)?;
@@ -141,7 +120,6 @@ fn params(args: &NewArgs) -> Result<HostParams> {
             return Err(Failure::usage("what is the agent to do?").hinted("say `--task TEXT`").into());
         }
     };
-    let BudgetArgs { max_cost: max_cost_usd, max_tokens, max_minutes } = args.budget;
     Ok(HostParams {
         project: project.map(|project| project.to_string_lossy().into_owned()),
         repo_url: args.repo.clone(),
@@ -154,7 +132,7 @@ fn params(args: &NewArgs) -> Result<HostParams> {
         goal: None,
         tier: args.tier.clone(),
         model: args.model.clone(),
-        budget: BudgetView { max_cost_usd, max_tokens, max_minutes },
+        budget: args.budget.view(),
         trust: args.trust,
         wait_ms: Some(0),
     })
@@ -213,14 +191,6 @@ pub(super) fn errored(session: &ManagedView) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_budget_is_an_amount_that_can_be_kept() {
-        assert_eq!(dollars("2.5"), Ok(2.5));
-        for wrong in ["NaN", "inf", "-1", "0", "two", ""] {
-            assert!(dollars(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_project_is_the_repository_around_a_directory() {
