@@ -29,5 +29,6 @@ mod sessions;
 mod spool;
 mod status;
 mod steps;
+mod store;
 mod tasks;
 mod workspaces;
