@@ -24,6 +24,7 @@ mod runs;
 mod session;
 mod settings;
 mod steps;
+mod store;
 mod supervisor;
 mod table;
 mod tokens;
@@ -110,6 +111,9 @@ enum Command {
     /// The journal: what happened, in order.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
+    /// The store: backed up, checked, and what takes how much room in it.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// What agents wait for: questions that a person answers.
     Approvals(approvals::ApprovalsArgs),
     /// Breakers: which agents are left alone because they failed again and again.
@@ -213,6 +217,7 @@ async fn dispatch(cli: Cli, tap: ErrorTap) -> Result<Code> {
         Command::Data(command) => data::run(&data::client(&folder()?).await?, command).await,
         Command::Memory(command) => memory::run(&connect(&cli.home).await?, command).await,
         Command::Journal(command) => journal::run(&folder()?, command),
+        Command::Store(command) => store::run(&folder()?, command).await,
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
         Command::Breakers(args) => breakers::run(&connect(&cli.home).await?, args).await,
         Command::Errors(args) => errors::run(&connect(&cli.home).await?, args).await,

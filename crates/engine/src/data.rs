@@ -15,7 +15,7 @@ use adjutant_model::run::RunRecord;
 use adjutant_model::{OutputId, RunId, Value};
 use adjutant_rules::data;
 pub use adjutant_rules::data::reference;
-use adjutant_store::{Bodies, Draft, IncomingBody, OutputTotals, WholeBody, Write};
+use adjutant_store::{Bodies, Draft, Held, IncomingBody, OutputTotals, Removing, WholeBody, Write};
 use sha2::{Digest, Sha256};
 use std::io;
 use std::sync::Arc;
@@ -45,6 +45,11 @@ impl Data {
     pub(crate) fn new(bodies: Bodies, uploads_max: usize) -> Self {
         let uploads = Arc::new(Semaphore::new(uploads_max));
         Data { bodies, uploads, uploads_max, collected_to: AtomicI64::new(0) }
+    }
+
+    /// Keeps all bodies from being removed until what this gives is dropped.
+    pub(crate) async fn hold(&self) -> Held {
+        self.bodies.hold().await
     }
 
     /// Gives how many bodies arrive.
@@ -168,8 +173,10 @@ async fn keep(
     let written = core.store.write(stored(&output, actor)).await;
     drop(kept);
     if let Err(error) = written {
-        // What is left of it now is removed at the next start at the latest.
-        if let Err(error) = release(core, vec![sha256]).await {
+        // What is left of it now is removed at the next start at the latest, and nobody waits for a backup here.
+        if let Some(removing) = core.data.bodies.try_removing()
+            && let Err(error) = release(core, &removing, vec![sha256]).await
+        {
             tracing::warn!(%error, "the file of a refused output stays until the next start");
         }
         return Err(error.into());
@@ -281,6 +288,7 @@ pub(crate) fn refer(write: &mut Write, run_id: &RunId, context: &Value) {
 
 /// Removes outputs that nothing needs any more, a bounded number a round; the next round goes on behind them.
 pub(crate) async fn collect(core: Arc<Core>) -> Result<u64, EngineError> {
+    let removing = core.data.bodies.removing().await;
     let after = core.data.collected_to.load(Ordering::Relaxed);
     let standing = core.store.outputs_standing(after, COLLECTED_AT_ONCE).await?;
     let last = standing.last().filter(|_| standing.len() == COLLECTED_AT_ONCE);
@@ -299,7 +307,7 @@ pub(crate) async fn collect(core: Arc<Core>) -> Result<u64, EngineError> {
     let event = Event::OutputsCollected { outputs };
     write.journal(Draft { at: now, actor: "plane".into(), subject: "plane".into(), event });
     core.store.write(write).await?;
-    release(&core, gone.into_iter().filter_map(|output| output.file).collect()).await?;
+    release(&core, &removing, gone.into_iter().filter_map(|output| output.file).collect()).await?;
     Ok(outputs)
 }
 
@@ -310,18 +318,19 @@ pub(crate) async fn sweep(core: Arc<Core>) -> Result<u64, EngineError> {
         if core.stopping.is_cancelled() {
             break;
         }
+        let removing = core.data.bodies.removing().await;
         let files = core.data.bodies.of_shard(shard).await.map_err(disk("read"))?;
-        removed += release(&core, files).await?;
+        removed += release(&core, &removing, files).await?;
     }
     Ok(removed)
 }
 
 /// Removes those of some files that no output has; gives how many.
-async fn release(core: &Core, files: Vec<String>) -> Result<u64, EngineError> {
+async fn release(core: &Core, removing: &Removing, files: Vec<String>) -> Result<u64, EngineError> {
     if files.is_empty() {
         return Ok(0);
     }
-    let closed = core.data.bodies.close().await;
+    let closed = core.data.bodies.close(removing).await;
     let needed = core.store.files_needed(files.clone()).await?;
     let mut removed = 0;
     for file in files.iter().filter(|file| !needed.contains(*file)) {

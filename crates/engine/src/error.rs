@@ -101,6 +101,18 @@ pub enum EngineError {
         /// What may be done about it.
         class: ErrorClass,
     },
+    /// The whole store could not be copied, looked at or replaced; it is as it was.
+    #[error("{message}")]
+    Care {
+        /// Why.
+        message: String,
+        /// The stable name that programs read.
+        code: &'static str,
+        /// What to do about it.
+        hint: Option<String>,
+        /// What may be done about it.
+        class: ErrorClass,
+    },
     /// It was about something that is over.
     #[error("{0}")]
     Over(String),
@@ -185,7 +197,9 @@ impl EngineError {
             | EngineError::Body { .. }
             | EngineError::Held(_)
             | EngineError::Stopping => ErrorClass::Retry,
-            EngineError::Workspace { class, .. } | EngineError::Report { class, .. } => *class,
+            EngineError::Workspace { class, .. }
+            | EngineError::Report { class, .. }
+            | EngineError::Care { class, .. } => *class,
             EngineError::Write(error) => error.class(),
             EngineError::Read(error) => error.class(),
         }
@@ -209,6 +223,7 @@ impl EngineError {
             },
             EngineError::Workspace { .. } => "workspace_failed",
             EngineError::Report { .. } => "report_failed",
+            EngineError::Care { code, .. } => code,
             EngineError::Over(_) => "gone",
             EngineError::Unfit(_) => "delivery_invalid",
             EngineError::NoOperator(_) => "no_operator",
@@ -231,7 +246,8 @@ impl EngineError {
         match self {
             EngineError::Invalid { hint, .. }
             | EngineError::Conflict { hint, .. }
-            | EngineError::Workspace { hint, .. } => hint.clone(),
+            | EngineError::Workspace { hint, .. }
+            | EngineError::Care { hint, .. } => hint.clone(),
             EngineError::RerunRefused { hint, .. } | EngineError::Report { hint, .. } => Some(hint.clone()),
             EngineError::BlueprintConflict { hint, .. } => Some(hint.clone()),
             EngineError::BlueprintArchived(id) => {
@@ -312,6 +328,7 @@ impl EngineError {
             | EngineError::Goal(_)
             | EngineError::Workspace { .. }
             | EngineError::Report { .. }
+            | EngineError::Care { .. }
             | EngineError::Over(_)
             | EngineError::Unfit(_)
             | EngineError::NoOperator(_)

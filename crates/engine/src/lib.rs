@@ -61,6 +61,7 @@ pub mod inbox;
 pub mod memory;
 pub mod pressure;
 
+pub mod care;
 pub mod data;
 
 pub mod jobs;

@@ -3,6 +3,7 @@
 use crate::approvals::{self, Answer, Answerer, Approvals, Face};
 use crate::blueprints::{self, Blueprints, Callees};
 use crate::breakers::{self, BreakerInfo};
+use crate::care::Care;
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::config::{self, ConfigError, Live};
@@ -142,6 +143,7 @@ pub(crate) struct Core {
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
     pub(crate) data: Data,
+    pub(crate) care: Care,
     pub(crate) meters: Meters,
     doctor: Doctor,
     /// Every task of the plane but the keeper of goals.
@@ -248,6 +250,7 @@ impl Plane {
             tokens: Tokens::default(),
             jobs: Jobs::default(),
             data,
+            care: Care::default(),
             meters,
             doctor: Doctor::default(),
             tasks: TaskTracker::new(),

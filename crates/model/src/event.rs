@@ -49,6 +49,15 @@ pub enum Event {
     },
     /// The daemon has closed the store in good order.
     DaemonStopped {},
+    /// A backup of the whole store was made.
+    StoreBackedUp {
+        /// The file.
+        file: String,
+        /// How large it is, in bytes.
+        bytes: u64,
+        /// One hash over the whole journal, as the backup has it.
+        root: String,
+    },
     /// Settings in `config.toml` are changed.
     ConfigChanged {
         /// Which.
@@ -722,6 +731,7 @@ impl Event {
         match self {
             Event::DaemonStarted { .. } => "daemon_started",
             Event::DaemonStopped { .. } => "daemon_stopped",
+            Event::StoreBackedUp { .. } => "store_backed_up",
             Event::ConfigChanged { .. } => "config_changed",
             Event::RunCreated { .. } => "run_created",
             Event::RunStatusChanged { .. } => "run_status_changed",

@@ -4,6 +4,7 @@
 //! never shown.
 
 mod console;
+mod store;
 
 use crate::error::ApiError;
 use crate::escape::escaped;

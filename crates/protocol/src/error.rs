@@ -160,6 +160,8 @@ codes! {
     StoreFull = "store_full", 503, Failed;
     /// The store refused the change.
     StoreFailed = "store_failed", 503, Failed;
+    /// The store is damaged.
+    StoreDamaged = "store_damaged", 500, Failed;
     /// The store could not be read.
     StoreUnreadable = "store_unreadable", 503, Failed;
     /// The run took longer than the request waits.

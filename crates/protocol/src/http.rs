@@ -16,6 +16,7 @@ mod operators;
 mod runs;
 mod sessions;
 mod status;
+mod store;
 mod tasks;
 mod workspaces;
 
@@ -69,6 +70,7 @@ pub use sessions::{SessionMadeView, SessionParams, SessionView, SessionsView, To
 pub use status::{
     AgentFindingView, DoctorView, FindingView, HealthView, JobView, QueuesView, StatusView, StoreSizesView,
 };
+pub use store::{BackupParams, BackupView, CheckFindingView, CheckView, KindSizeView, SizesView};
 pub use tasks::{
     BlueprintRefParams, CheckPolicyParams, LintView, OperatorKindParams, OperatorParams, RekickParams,
     TaskDetachedView, TaskDoneView, TaskInfoView, TaskInputParams, TaskParams, TaskRunsView, TaskView,

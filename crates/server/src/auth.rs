@@ -123,6 +123,8 @@ fn verb(method: &Method, path: &str) -> Verb {
         false if below("/v1/config") => Verb::Own,
         // It makes something leave the machine, which is nobody's to agree to but the owner's.
         false if below("/v1/errors") && path.ends_with("/report") => Verb::Own,
+        // They write and replace files on the machine in its owner's name.
+        false if matches!(path, "/v1/store/backup" | "/v1/store/restore") => Verb::Own,
         true if below("/v1/data") => Verb::Fetch,
         false if below("/v1/data") => Verb::Produce,
         false if path == "/v1/memory/recall" => Verb::Fetch,
@@ -237,6 +239,11 @@ mod tests {
             (Method::POST, "/v1/errors/x/report", Verb::Own),
             (Method::POST, "/v1/tokens", Verb::Own),
             (Method::GET, "/v1/tokens", Verb::Own),
+            (Method::POST, "/v1/store/backup", Verb::Own),
+            (Method::POST, "/v1/store/restore", Verb::Own),
+            (Method::GET, "/v1/store/restore", Verb::Read),
+            (Method::POST, "/v1/store/check", Verb::Operate),
+            (Method::GET, "/v1/store/sizes", Verb::Read),
             (Method::GET, "/openapi.json", Verb::Read),
             (Method::GET, "/v1/config", Verb::Read),
             (Method::PATCH, "/v1/config", Verb::Own),

@@ -7,6 +7,7 @@ mod hooks;
 mod managed;
 mod memory;
 mod operators;
+mod store;
 
 pub(crate) use console::{auto_resume, config, console, cost, supervisor};
 pub(crate) use errors::{consent, error_detail, errors, report_preview, reported};
@@ -17,6 +18,7 @@ pub(crate) use managed::{
 };
 pub(crate) use memory::{fact, found_fact};
 pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
+pub(crate) use store::{backup, check, sizes};
 
 use adjutant_engine::data;
 use adjutant_engine::doctor::{AgentFinding, Finding, Grade};

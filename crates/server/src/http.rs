@@ -20,6 +20,7 @@ pub(crate) mod runs;
 pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod steps;
+pub(crate) mod store;
 pub(crate) mod tasks;
 pub(crate) mod workers;
 pub(crate) mod workspaces;

@@ -4,7 +4,7 @@ use crate::answer::Refusal;
 use crate::auth::{self, ThroughSocket};
 use crate::http::{
     approvals, blueprints, console, costs, data, delegations, enhance, errors, events, gate, goals, handoffs,
-    hooks, managed, memory, operators, runs, sessions, status, steps, tasks, workers, workspaces,
+    hooks, managed, memory, operators, runs, sessions, status, steps, store, tasks, workers, workspaces,
 };
 use crate::leftover;
 use crate::mcp;
@@ -194,6 +194,9 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(console::auto_resume))
         .routes(routes!(console::config, console::config_change))
         .routes(routes!(console::metrics))
+        .routes(routes!(store::backup))
+        .routes(routes!(store::check))
+        .routes(routes!(store::sizes))
         .routes(routes!(status::status))
         .routes(routes!(status::doctor))
         .split_for_parts();

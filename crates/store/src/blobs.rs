@@ -12,6 +12,29 @@ use sha2::{Digest, Sha256};
 /// Up to so many bytes content stays in its row.
 pub(crate) const INLINE_MAX: usize = 64 * 1024;
 
+/// Every column of content, as its table and its name. What none of these names is nobody's, so a new column of content
+/// is a row here; reading one that is not is a defect.
+pub(crate) const CONTENT_COLUMNS: [(&str, &str); 14] = [
+    ("approvals", "parameters"),
+    ("client_runs", "state"),
+    ("client_turns", "record"),
+    ("enhance_settings", "meta"),
+    ("enhance_settings", "spawner"),
+    ("operators", "manifest"),
+    ("run_inputs", "input"),
+    ("run_inputs", "request"),
+    ("runs", "result"),
+    ("step_stages", "value"),
+    ("tasks", "input"),
+    ("tasks", "request"),
+    ("turns", "output"),
+    ("turns", "parameters"),
+];
+
+fn is_known(column: &str) -> bool {
+    column.split_once('.').is_some_and(|column| CONTENT_COLUMNS.contains(&column))
+}
+
 impl Write {
     /// Makes the parameter of a column of content; what is too large for the row becomes a blob of this write.
     pub(crate) fn content_put(&mut self, json: String) -> Param {
@@ -44,6 +67,7 @@ pub(crate) fn record_read<T: DeserializeOwned>(
     column: &'static str,
     text: String,
 ) -> Result<T, ReadError> {
+    debug_assert!(is_known(column), "{column} is no column of content");
     let parsed = match text.strip_prefix('@') {
         None => serde_json::from_str(&text),
         Some(hash) => {

@@ -8,7 +8,8 @@
 //! A body counts from the moment when a row of the store names it. It is flushed and moved before that, so a crash leaves
 //! at most a file that no row names, which is removed at the next start. Whoever moves a body in holds the gate until its
 //! row is durable, and whoever removes bodies closes the gate and looks at the rows first: so two that put the same
-//! content at once, or put what is being removed, cannot take it from each other.
+//! content at once, or put what is being removed, cannot take it from each other. Whoever copies or checks all bodies
+//! holds them, which lets nobody's turn of removing begin, and hinders nobody who puts one.
 
 use sha2::{Digest, Sha256};
 use std::fs::{DirBuilder, File};
@@ -32,6 +33,7 @@ const WRITE_BYTES: usize = 256 << 10;
 pub struct Bodies {
     folder: Arc<Path>,
     gate: Arc<RwLock<()>>,
+    removal: Arc<RwLock<()>>,
 }
 
 /// A body that arrives; what is dropped before it was moved in leaves nothing.
@@ -56,6 +58,14 @@ pub struct WholeBody {
 /// Keeps bodies from being removed.
 #[derive(Debug)]
 pub struct Kept(#[expect(dead_code, reason = "it is held, not looked at")] OwnedRwLockReadGuard<()>);
+
+/// Keeps all bodies from being removed, however long that takes; others are moved in meanwhile.
+#[derive(Debug)]
+pub struct Held(#[expect(dead_code, reason = "it is held, not looked at")] OwnedRwLockReadGuard<()>);
+
+/// The turn of whoever removes bodies.
+#[derive(Debug)]
+pub struct Removing(#[expect(dead_code, reason = "it is held, not looked at")] OwnedRwLockWriteGuard<()>);
 
 /// Keeps bodies from being moved in.
 #[derive(Debug)]
@@ -84,14 +94,14 @@ impl Bodies {
     /// # Errors
     /// What the system said.
     pub fn open(folder: &Path) -> io::Result<Bodies> {
-        let folder = folder.join(FOLDER);
+        let folder = folder_in(folder);
         let incoming = folder.join(INCOMING);
         match std::fs::remove_dir_all(&incoming) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
         make_private(&incoming)?;
-        Ok(Bodies { folder: folder.into(), gate: Arc::default() })
+        Ok(Bodies { folder: folder.into(), gate: Arc::default(), removal: Arc::default() })
     }
 
     /// Begins a body under a name that no other has.
@@ -132,8 +142,23 @@ impl Bodies {
         tokio::fs::File::open(self.place(sha256)).await
     }
 
+    /// Keeps all bodies from being removed; waits for the end of a removal that is under way.
+    pub async fn hold(&self) -> Held {
+        Held(self.removal.clone().read_owned().await)
+    }
+
+    /// Begins a removal; waits while bodies are held.
+    pub async fn removing(&self) -> Removing {
+        Removing(self.removal.clone().write_owned().await)
+    }
+
+    /// Begins a removal, unless bodies are held or another one is under way.
+    pub fn try_removing(&self) -> Option<Removing> {
+        self.removal.clone().try_write_owned().ok().map(Removing)
+    }
+
     /// Lets nobody move a body in until what this gives is dropped.
-    pub async fn close(&self) -> Closed {
+    pub async fn close(&self, _removing: &Removing) -> Closed {
         Closed(self.gate.clone().write_owned().await)
     }
 
@@ -165,9 +190,8 @@ impl Bodies {
         .await
     }
 
-    /// Gives the place of a body; a text that is no hash has none of ours.
     fn place(&self, sha256: &str) -> PathBuf {
-        self.folder.join(sha256.get(..2).unwrap_or("00")).join(sha256)
+        place_in(&self.folder, sha256)
     }
 }
 
@@ -202,7 +226,17 @@ impl IncomingBody {
     }
 }
 
-fn make_private(folder: &Path) -> io::Result<()> {
+/// Gives the folder of the bodies in a data folder.
+pub(crate) fn folder_in(data_folder: &Path) -> PathBuf {
+    data_folder.join(FOLDER)
+}
+
+/// Gives the place of a body in the folder of bodies; a text that is no hash has none of ours.
+pub(crate) fn place_in(folder: &Path, sha256: &str) -> PathBuf {
+    folder.join(sha256.get(..2).unwrap_or("00")).join(sha256)
+}
+
+pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 

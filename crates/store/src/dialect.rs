@@ -58,6 +58,12 @@ PRAGMA trusted_schema = OFF;
 PRAGMA temp_store = MEMORY;
 PRAGMA cache_size = -1024;";
 
+const FILLING_SETTINGS: &str = "PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA trusted_schema = OFF;
+PRAGMA temp_store = MEMORY;
+PRAGMA cache_size = -8192;";
+
 /// Whether a checkpoint has emptied the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Checkpoint {
@@ -105,6 +111,28 @@ pub(crate) fn open_for_reading(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
+/// Opens a database to copy it into another; it must be there, and is not changed.
+pub(crate) fn open_for_copying(path: &Path) -> rusqlite::Result<Connection> {
+    let db = open_for_reading(path)?;
+    // A copy is written by the connection that reads, which would not let it.
+    db.pragma_update(None, "query_only", false)?;
+    Ok(db)
+}
+
+/// Opens a database that nobody else sees yet. Nothing of it is flushed, and what fails in it is not undone: whoever
+/// has filled it flushes the file, or throws it away.
+pub(crate) fn open_for_filling(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.execute_batch(FILLING_SETTINGS)?;
+    Ok(db)
+}
+
+/// Tells whether an error is that of a statement that somebody has stopped.
+pub(crate) fn is_interrupted(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
+}
+
 /// Moves the log into the database and empties it; both are flushed.
 pub(crate) fn checkpoint(db: &Connection) -> rusqlite::Result<Checkpoint> {
     let busy: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -136,9 +164,20 @@ pub(crate) fn application_id(db: &Connection) -> rusqlite::Result<u32> {
 
 /// Names the damage in the whole database, at most 100 findings.
 pub(crate) fn quick_check(snapshot: &Snapshot<'_>) -> Result<Vec<String>, ReadError> {
-    let findings = snapshot.select("PRAGMA quick_check(100)", (), |row| Ok(row.get::<_, String>(0)?))?;
-    Ok(findings.into_iter().filter(|finding| finding != "ok").collect())
+    let findings = snapshot.select(QUICK_CHECK, (), |row| Ok(row.get::<_, String>(0)?))?;
+    Ok(findings.into_iter().filter(|finding| finding != SOUND).collect())
 }
+
+/// As [`quick_check`], on a connection.
+pub(crate) fn damage(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = db.prepare(QUICK_CHECK)?;
+    let findings = statement.query_map((), |row| row.get::<_, String>(0))?;
+    findings.filter(|finding| finding.as_ref().map_or(true, |finding| finding != SOUND)).collect()
+}
+
+const QUICK_CHECK: &str = "PRAGMA quick_check(100)";
+/// What a check says of a database in which nothing is wrong.
+const SOUND: &str = "ok";
 
 /// Tells what an error of a write means for whoever asked for it.
 pub(crate) fn write_error(error: rusqlite::Error) -> WriteError {
@@ -205,7 +244,8 @@ fn ours_and_known(path: &Path, application_id: u32, found: u32) -> Result<(), Op
     Ok(())
 }
 
-fn schema_version(db: &Connection) -> rusqlite::Result<u32> {
+/// Gives the version of the schema, as a reader sees it.
+pub(crate) fn schema_version(db: &Connection) -> rusqlite::Result<u32> {
     db.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 

@@ -37,6 +37,7 @@ use rusqlite::{Connection, Row};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::sync::Arc;
+pub(crate) use verify::verify_in;
 pub use verify::{Broken, Fault, VerifyError, VerifyReport, verify};
 
 /// A hash of a row.

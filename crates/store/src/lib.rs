@@ -39,6 +39,11 @@ pub mod tokens;
 pub mod turns;
 pub mod workspaces;
 
+pub mod backup;
+pub mod check;
+mod interrupt;
+pub mod sizes;
+
 pub mod commits;
 
 mod blobs;
@@ -53,13 +58,16 @@ mod dialect;
 mod migrations;
 
 pub use approvals::ApprovalResolution;
-pub use bodies::{Bodies, Closed, IncomingBody, Kept, WholeBody};
+pub use backup::{BackupError, BackupMade, BackupSpec, Existing};
+pub use bodies::{Bodies, Closed, Held, IncomingBody, Kept, Removing, WholeBody};
+pub use check::{CheckError, CheckFinding, CheckReport, Matter};
 pub use client_runs::{ClientFence, ClientRunChange};
 pub use commits::CommitMeters;
 pub use context_usage::ContextUsage;
 pub use delegations::{DelegationEntry, DelegationFilter};
 pub use fault::{CommitFault, CommitHook, DiskFault};
 pub use goals::GoalFilter;
+pub use interrupt::Interrupt;
 pub use issues::IssueFilter;
 pub use lock::{LockError, StoreLock};
 pub use memory::FactFilter;
@@ -68,6 +76,7 @@ pub use reader::ReadError;
 pub use registry::HeadFilter;
 pub use runs::{RunFilter, RunKind, RunStatusChange};
 pub use sessions::{SessionEntry, SessionFilter};
+pub use sizes::{KindSize, SizeKind};
 pub use store::{Health, OpenError, Store, StoreOptions, StoreSizes, WriteFailure};
 pub use tasks::TaskEntry;
 pub use tokens::TokenFilter;

@@ -24,6 +24,7 @@ mod run;
 mod runtime;
 mod secrets;
 mod session;
+mod store;
 mod weaknesses;
 
 /// The program that these tests run.

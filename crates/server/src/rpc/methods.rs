@@ -186,6 +186,7 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
             EngineError::Read(_)
             | EngineError::Workspace { .. }
             | EngineError::Report { .. }
+            | EngineError::Care { .. }
             | EngineError::Defect(_) => RpcCode::Internal,
         };
         tracing::debug!(method, %error, "a call of the runtime door is refused");

@@ -31,5 +31,6 @@ mod sessions;
 mod spool;
 mod status;
 mod steps;
+mod store;
 mod tasks;
 mod workspaces;

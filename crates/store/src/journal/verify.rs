@@ -135,7 +135,12 @@ pub fn verify(path: &Path) -> Result<VerifyReport, VerifyError> {
         return Err(VerifyError::Foreign { path: path.to_owned() });
     }
     let snapshot = db.unchecked_transaction().map_err(failed)?;
-    Walk::begin(&snapshot).and_then(|walk| walk.finish(&snapshot)).map_err(failed)
+    verify_in(&snapshot).map_err(failed)
+}
+
+/// Checks the journal of a database that stands still meanwhile.
+pub(crate) fn verify_in(db: &Connection) -> rusqlite::Result<VerifyReport> {
+    Walk::begin(db)?.finish(db)
 }
 
 /// A checkpoint's place in the chain, until the chain has gone past it.

@@ -5,6 +5,7 @@ mod fault;
 mod fixtures;
 
 mod agents;
+mod backup;
 mod crash;
 mod disk;
 mod issues;

@@ -131,7 +131,8 @@ async fn a_body_is_whole_in_its_place_or_leaves_nothing() {
     let bodies = Bodies::open(folder.path()).unwrap();
     assert_eq!(incoming(), 0);
 
-    let closed = bodies.close().await;
+    let removing = bodies.removing().await;
+    let closed = bodies.close(&removing).await;
     bodies.remove(&sha256, &closed).await.unwrap();
     bodies.remove(&sha256, &closed).await.unwrap();
     assert!(!place.exists());

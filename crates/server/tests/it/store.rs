@@ -1,0 +1,81 @@
+//! The care of the store, over the wire.
+
+use crate::harness::{Daemon, refused};
+use adjutant_protocol::http::BackupParams;
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn to(file: &Path, force: bool) -> BackupParams {
+    BackupParams { file: file.to_string_lossy().into_owned(), force }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_the_owners_alone_and_stands_where_it_may() {
+    let daemon = Daemon::start().await;
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let file = elsewhere.path().join("a.backup");
+    let body = json!({"file": file}).to_string();
+    for role in ["operator", "observer", "senior", "worker"] {
+        let params = serde_json::from_value(json!({"agent_id": "ann", "role": role})).expect("a session");
+        let token = daemon.client.session_create(&params).await.expect("it is made").token;
+        let answer = daemon.send_as(&token, "POST /v1/store/backup", &body).await;
+        assert_eq!((answer.status, answer.error().code.as_str()), (403, "forbidden"), "{role}");
+        let checks = daemon.send_as(&token, "POST /v1/store/check", "").await.status;
+        assert_eq!(checks, if role == "operator" { 200 } else { 403 }, "{role}");
+        let looks = daemon.send_as(&token, "GET /v1/store/sizes", "").await.status;
+        assert_eq!(looks, if role == "worker" { 403 } else { 200 }, "{role}");
+    }
+    assert!(!file.exists());
+    let without = daemon.send_with("POST /v1/store/backup", &format!("host: {}\r\n", daemon.host())).await;
+    assert_eq!(without.status, 401);
+
+    for (body, status, code, says) in [
+        ("{}".to_owned(), 400, "invalid_request", "missing field `file`"),
+        (json!({"file": "a"}).to_string(), 400, "invalid_request", "not absolute"),
+        (json!({"file": "/x", "more": 1}).to_string(), 400, "invalid_request", "unknown field"),
+        (json!({"file": "/"}).to_string(), 400, "invalid_request", "names no file"),
+        (json!({"file": elsewhere.path()}).to_string(), 400, "invalid_request", "is no file"),
+        (json!({"file": daemon.path("x"), "force": true}).to_string(), 400, "invalid_request", "data folder"),
+        (json!({"file": elsewhere.path().join("no/x")}).to_string(), 503, "store_failed", "cannot be found"),
+    ] {
+        let answer = daemon.send("POST /v1/store/backup", &body).await;
+        let error = answer.error();
+        assert_eq!((answer.status, error.code.as_str()), (status, code), "{body}");
+        assert!(error.error.contains(says), "{body}: {}", error.error);
+    }
+
+    daemon.client.data_put("report", None, "text/plain", vec![7; 1000]).await.expect("it is kept");
+    let made = daemon.client.store_backup(&to(&file, false)).await.expect("it is made");
+    assert_eq!((made.bodies, made.bodies_bytes, made.lost_count), (1, 1000, 0));
+    assert_eq!(made.file, file.canonicalize().expect("it is there").to_string_lossy());
+    let (status, error) = refused(daemon.client.store_backup(&to(&file, false)).await);
+    assert_eq!((status, error.code.as_str()), (409, "conflict"));
+    assert!(error.hint.is_some_and(|hint| hint.contains("--force")));
+    daemon.client.store_backup(&to(&file, true)).await.expect("it takes its place");
+    let rows = daemon.plane.journal_of("plane", 0, 100).await.expect("it is read");
+    let told = rows.iter().filter(|row| row.event.kind() == "store_backed_up").count();
+    assert_eq!(told, 2, "each is in the journal");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_and_the_sizes_tell_how_the_store_is() {
+    let daemon = Daemon::start().await;
+    daemon.client.data_put("report", None, "text/plain", b"hello".to_vec()).await.expect("it is kept");
+    let found = daemon.client.store_check().await.expect("it looks");
+    assert!(found.ok && found.findings.is_empty(), "{found:?}");
+    assert_eq!((found.bodies, found.bodies_bytes, found.bodies_unnamed), (1, 5, 0));
+    let sizes = daemon.client.store_sizes().await.expect("it counts");
+    assert_eq!(sizes.bytes, sizes.kinds.iter().map(|kind| kind.bytes).sum::<u64>());
+    let journal = sizes.kinds.iter().find(|kind| kind.kind == "journal").expect("it is told");
+    assert_eq!(journal.rows as i64, found.journal_seq);
+
+    std::fs::remove_dir_all(daemon.path("blobs")).expect("it was there");
+    let found = daemon.client.store_check().await.expect("it looks");
+    assert!(!found.ok);
+    assert_eq!((found.findings[0].matter.as_str(), found.findings_count), ("bodies", 1));
+    let answer = daemon.send("GET /v1/store/check", "").await;
+    assert_eq!(answer.status, 405);
+    let _json: Value = serde_json::from_str(&answer.body).expect("one form of errors");
+    daemon.stop().await;
+}
