@@ -330,6 +330,7 @@ async fn a_goal_is_kept_as_it_stands_now() {
         depends_on: vec![GoalId::new(Uuid::from_u128(7))],
         budget: SessionBudget { max_tokens: Some(9), ..SessionBudget::default() },
         deadline: Some(at(9)),
+        deadline_told: true,
         recheck: Some(Recheck { cron: "* * * * *".into(), next_at: at(5) }),
         alert: None,
         pursuit: None,
