@@ -63,17 +63,20 @@ def turn(text):
 if mode == "stays":
     import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)
     subprocess.Popen(["sleep", "1000"], start_new_session=True)
+asked = False
 while True:
     o = read(); m = o.get("method"); i = o.get("id")
     if m == "initialize":
         session = {"resume": {}} if mode == "resumes" else {}
         send({"id": i, "result": {"protocolVersion": 2 if mode == "later" else 1, "agentInfo": {"name": "small", "version": "1"},
-              "agentCapabilities": {"loadSession": mode == "loads", "sessionCapabilities": session}}})
+              "agentCapabilities": {"loadSession": mode in ("loads", "late", "never"), "sessionCapabilities": session}}})
     elif m == "session/new":
         if mode == "login": send({"id": i, "error": {"code": -32000, "message": "Authentication required"}})
         else:
             model = [{"id": "model", "name": "Model", "category": "model", "type": "select", "currentValue": "a", "options": [{"value": "a", "name": "a"}, {"value": "b", "name": "b"}]}]
             send({"id": i, "result": {"sessionId": "A1", "configOptions": model}})
+    elif m == "session/load" and (mode == "never" or mode == "late" and not asked):
+        asked = True; send({"id": i, "error": {"code": -32603, "message": "not found"}})
     elif m == "session/load":
         say("an old word\n"); send({"id": i, "result": {}})
     elif m == "session/resume": send({"id": i, "result": {}})
@@ -299,6 +302,12 @@ async fn an_agent_goes_on_with_its_session_as_it_can() {
     let rows = [
         ("resumes", "A7", "(session/resume of small 1)"),
         ("loads", "A7", "(session/load of small 1)"),
+        ("late", "A7", "(session/load of small 1)"),
+        (
+            "never",
+            "A1",
+            "(session/new of small 1: it did not go on with the session A7, so this one is new: it failed: not found)",
+        ),
         ("", "A1", "(session/new of small 1: it cannot go on with the session A7, so this one is new)"),
     ];
     for (mode, session, line) in rows {

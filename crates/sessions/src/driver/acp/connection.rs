@@ -21,6 +21,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::mpsc;
@@ -212,6 +213,9 @@ struct Wanted {
     model: Option<String>,
 }
 
+/// An agent that does not go on with its session is asked once more after so long.
+const GO_ON_PAUSE: Duration = Duration::from_secs(1);
+
 /// What an agent says of a session that it has opened.
 struct Answer {
     session: String,
@@ -255,26 +259,56 @@ async fn go_on(
     remarks: &mut Vec<String>,
 ) -> Option<Answer> {
     let session = wanted.resume.clone()?;
-    let cwd = wanted.cwd.clone();
     let capabilities = &found.agent_capabilities;
-    let went = if capabilities.session_capabilities.resume.is_some() {
-        let request = ResumeSessionRequest::new(session.clone(), cwd);
-        let answer = agent.send_request(request).block_task().await;
-        answer.map(|answer| ("session/resume", answer.config_options))
-    } else if capabilities.load_session {
-        let request = LoadSessionRequest::new(session.clone(), cwd);
-        let answer = agent.send_request(request).block_task().await;
-        answer.map(|answer| ("session/load", answer.config_options))
-    } else {
-        remarks.push(format!("it cannot go on with the session {session}, so this one is new"));
-        return None;
+    let way = match (capabilities.session_capabilities.resume.is_some(), capabilities.load_session) {
+        (true, _) => GoOn::Resume,
+        (false, true) => GoOn::Load,
+        (false, false) => {
+            remarks.push(format!("it cannot go on with the session {session}, so this one is new"));
+            return None;
+        }
     };
+    let mut went = asked_to_go_on(agent, wanted, (&session, way)).await;
+    if went.is_err() {
+        // Gemini does not always find at once what its last process has just written.
+        tokio::time::sleep(GO_ON_PAUSE).await;
+        went = asked_to_go_on(agent, wanted, (&session, way)).await;
+    }
     match went {
         Ok((method, options)) => Some(Answer { session, method, options: options.unwrap_or_default() }),
         Err(why) => {
             let why = told("it", &why);
             remarks.push(format!("it did not go on with the session {session}, so this one is new: {why}"));
             None
+        }
+    }
+}
+
+/// How an agent is asked to go on with a session.
+#[derive(Clone, Copy)]
+enum GoOn {
+    /// It shows nothing of what was.
+    Resume,
+    /// It shows all of it again.
+    Load,
+}
+
+async fn asked_to_go_on(
+    agent: &ConnectionTo<Agent>,
+    wanted: &Wanted,
+    (session, way): (&str, GoOn),
+) -> Result<(&'static str, Option<Vec<SessionConfigOption>>), Error> {
+    let (session, cwd) = (session.to_owned(), wanted.cwd.clone());
+    match way {
+        GoOn::Resume => {
+            let request = ResumeSessionRequest::new(session, cwd);
+            let answer = agent.send_request(request).block_task().await?;
+            Ok(("session/resume", answer.config_options))
+        }
+        GoOn::Load => {
+            let request = LoadSessionRequest::new(session, cwd);
+            let answer = agent.send_request(request).block_task().await?;
+            Ok(("session/load", answer.config_options))
         }
     }
 }
