@@ -10,6 +10,9 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// The name of the finding about the mirror of goals.
+const GOALS: &str = "goals";
+
 /// How long a daemon may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -74,6 +77,7 @@ pub(crate) async fn stop(folder: &Path) -> Result<Code> {
 pub(crate) async fn doctor(folder: &Path) -> Result<Code> {
     let mut findings = doctor::look(folder, &config::environment()).await;
     findings.push(store(folder).await);
+    findings.extend(mirror_of_goals(folder).await);
     for finding in &findings {
         let mark = match finding.grade {
             Grade::Fine => "ok  ",
@@ -88,6 +92,13 @@ pub(crate) async fn doctor(folder: &Path) -> Result<Code> {
     } else {
         Err(Failure::new(Code::Failed, format!("{bad} things are wrong")).into())
     }
+}
+
+/// Says that `goals.json` is behind, when a daemon runs that says so; whether one runs is said of the store.
+async fn mirror_of_goals(folder: &Path) -> Option<Finding> {
+    let client = launch::running(folder).await.ok()??;
+    let said = client.doctor().await.ok()?.findings.into_iter().find(|finding| finding.name == GOALS)?;
+    Some(Finding { name: GOALS, grade: Grade::Worse, detail: said.detail })
 }
 
 async fn store(folder: &Path) -> Finding {
