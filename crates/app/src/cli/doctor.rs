@@ -97,7 +97,7 @@ pub(crate) async fn doctor(folder: &Path) -> Result<Code> {
 /// Says that `goals.json` is behind, when a daemon runs that says so; whether one runs is said of the store.
 async fn mirror_of_goals(folder: &Path) -> Option<Finding> {
     let client = launch::running(folder).await.ok()??;
-    let said = client.doctor().await.ok()?.findings.into_iter().find(|finding| finding.name == GOALS)?;
+    let said = client.doctor().await.ok()?.checks.into_iter().find(|finding| finding.name == GOALS)?;
     Some(Finding { name: GOALS, grade: Grade::Worse, detail: said.detail })
 }
 

@@ -139,8 +139,8 @@ impl Scenario for PursuitCase {
     }
 
     /// A prompt may come twice where nobody knows whether it came, the session may be stopped while it is started again
-    /// for that, and one that could not begin is left behind;
-    /// then another one has the goal. What a link says of its task names the goal by its id.
+    /// for that, and one that could not begin is left behind; then another one has the goal. What a link says of its task
+    /// names the goal by its id.
     fn seen(&self, end: &End) -> End {
         let mut end = end.clone();
         end.sessions.drain(..end.sessions.len().saturating_sub(1));
