@@ -1,5 +1,6 @@
 //! `adjutant bench`: what this machine does, beside what its disk allows, in the same run.
 
+mod goals;
 mod hook;
 mod operator;
 mod rpc;
@@ -70,6 +71,15 @@ pub(crate) enum BenchCommand {
         #[arg(long, default_value_t = 1000)]
         steps: usize,
     },
+    /// Goals by the thousand: made, changed, shown and listed as there are more and more.
+    Goals {
+        /// Where the store is made.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// How many goals in the end.
+        #[arg(long, default_value_t = 10_000)]
+        goals: usize,
+    },
 }
 
 /// A shape of flow that is measured.
@@ -111,6 +121,7 @@ pub(crate) async fn run(command: BenchCommand) -> Result<Code> {
         }
         BenchCommand::Hook { dir, hooks, rate } => hook::run(&parent_of(dir), hooks, rate).await,
         BenchCommand::Operator { dir, steps } => operator::run(&parent_of(dir), steps).await,
+        BenchCommand::Goals { dir, goals } => goals::run(&parent_of(dir), goals).await,
     }
 }
 
@@ -229,15 +240,20 @@ fn fanout() -> Value {
     )
 }
 
-async fn run_flow(plane: &Plane, blueprint: Value, ctx: serde_json::Value) -> Result<Arc<RunRecord>> {
-    let caller = Caller {
+/// Gives the owner of the data folder.
+fn owner() -> Caller {
+    Caller {
         token_id: TokenId::new(Uuid::nil()),
         role: Role::Host,
         step: None,
         agent_id: None,
         of_session: None,
         name: None,
-    };
+    }
+}
+
+async fn run_flow(plane: &Plane, blueprint: Value, ctx: serde_json::Value) -> Result<Arc<RunRecord>> {
+    let caller = owner();
     let params = TaskParams {
         blueprint: BlueprintRef::Inline(blueprint),
         init_ctx: Value::from(ctx),

@@ -33,10 +33,6 @@ const WIDTH: usize = 8;
 /// A process that makes no progress in so many lives never will.
 const LIVES_MAX: usize = 200;
 
-/// How many commits a process makes until it has done something: that it has started, that it has taken over what was
-/// open, and one of its own.
-const COMMITS_OF_A_LIFE: u64 = 3;
-
 /// The straight run of a scenario.
 #[derive(Clone)]
 pub struct Reference {
@@ -81,7 +77,7 @@ pub async fn disk_refuses(reference: &Reference) -> u64 {
         .flat_map(|n| disks.map(|disk| (n, disk)))
         .map(|(n, disk)| Story::new(format!("commit {n} is refused ({disk:?})"), [refused(n, disk)]));
     let middle = reference.commits.div_ceil(2);
-    let of_the_next = (1..=COMMITS_OF_A_LIFE).map(|n| {
+    let of_the_next = (1..=reference.scenario.commits_of_a_life()).map(|n| {
         let death = Plan::Commit(middle, CommitFault::HaltAfter);
         let what = format!("a crash behind commit {middle}, then commit {n} is refused");
         Story::new(what, [death, refused(n, DiskFault::Failing)])
@@ -100,7 +96,7 @@ pub async fn crashes(reference: &Reference) -> u64 {
 
 /// Ends every process right behind the first commit of its own; gives how many crashes there were.
 pub async fn crashes_in_every_life(reference: &Reference) -> u64 {
-    let death = Plan::Commit(COMMITS_OF_A_LIFE, CommitFault::HaltAfter);
+    let death = Plan::Commit(reference.scenario.commits_of_a_life(), CommitFault::HaltAfter);
     let story = Story::new("a crash in every life".to_owned(), vec![death; LIVES_MAX]);
     reference.tell_all(vec![story], End::clone).await
 }

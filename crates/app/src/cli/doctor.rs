@@ -11,6 +11,9 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// The name of the finding about the mirror of goals.
+const GOALS: &str = "goals";
+
 /// How long a daemon may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -78,6 +81,7 @@ pub(crate) async fn doctor(folder: &Path) -> Result<Code> {
     let looked = doctor::look(LookParams { folder, env: &env, exe: &exe }).await;
     let mut findings = looked.findings;
     findings.push(store(folder).await);
+    findings.extend(mirror_of_goals(folder).await);
     findings.extend(looked.agents.iter().map(AgentFinding::finding));
     let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or_default();
     for finding in &findings {
@@ -94,6 +98,13 @@ pub(crate) async fn doctor(folder: &Path) -> Result<Code> {
     } else {
         Err(Failure::new(Code::Failed, format!("{bad} things are wrong")).into())
     }
+}
+
+/// Says that `goals.json` is behind, when a daemon runs that says so; whether one runs is said of the store.
+async fn mirror_of_goals(folder: &Path) -> Option<Finding> {
+    let client = launch::running(folder).await.ok()??;
+    let said = client.doctor().await.ok()?.checks.into_iter().find(|finding| finding.name == GOALS)?;
+    Some(Finding::new(GOALS, Grade::Worse, said.detail))
 }
 
 async fn store(folder: &Path) -> Finding {

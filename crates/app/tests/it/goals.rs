@@ -245,8 +245,12 @@ fn a_daemon_that_dies_between_the_store_and_the_mirror_is_followed_by_one_that_m
     let second = made(&env, &["second"]);
     assert_eq!(mirrored(&env).as_array().map(Vec::len), Some(1), "the change stands, the mirror stays whole");
     let said = env.run(&["doctor"]).stdout;
-    let said = said.lines().find(|line| line.contains("goals.json")).unwrap().to_owned();
-    assert!(said.contains("behind"), "{said}");
+    let said = said
+        .lines()
+        .find(|line| line.contains("goals.json is behind"))
+        .unwrap_or_else(|| panic!("{said}"))
+        .to_owned();
+    assert!(said.starts_with("warn  goals "), "{said}");
 
     let killed = env.daemon_pid().unwrap();
     kill_process(killed, Signal::KILL).unwrap();

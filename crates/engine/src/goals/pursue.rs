@@ -281,6 +281,11 @@ fn is_gone(session: &Session) -> bool {
 /// Runs the checks on what the session has made, and closes the goal when the gate lets it.
 async fn checked(core: &Arc<Core>, goal: &Goal, pursuit: &Pursuit) -> Result<(), EngineError> {
     let session = hosting::get(core, pursuit.session()).await?;
+    // Nobody has worked, so there is nothing to check, and another attempt would end no better.
+    if session.state == SessionState::Errored && session.delivered_at.is_none() {
+        let why = session.reason.unwrap_or_else(|| "nobody said why".to_owned());
+        return stop(core, &goal.id, format!("its session could not begin: {why}")).await;
+    }
     let has_check = goal.acceptance.iter().any(|criterion| criterion.check.is_some());
     let goal = match has_check && session.has_workspace {
         true => check(core, PLANE, &goal.id).await?,

@@ -342,11 +342,9 @@ async fn case_23_what_cannot_be_read_comes_out_of_the_mirror_and_says_so() {
     let shown = case.goal().await;
     assert_eq!(shown.stale_since.as_ref(), Some(&since));
     assert_eq!(GoalView { stale_since: None, ..shown }, before);
-    for (status, count) in [("blocked", 1), ("done", 0)] {
-        let listed = case.daemon.send(&format!("GET /v1/goals?status={status}"), "").await;
-        let listed: GoalsView = serde_json::from_str(&listed.body).expect("a list");
-        assert_eq!((listed.goals.len(), listed.stale_since.is_some()), (count, true), "{status}");
-    }
+    let blocked = case.daemon.send("GET /v1/goals?status=blocked", "").await;
+    let blocked: GoalsView = serde_json::from_str(&blocked.body).expect("a list");
+    assert_eq!((blocked.goals.len(), blocked.stale_since.is_some()), (1, true));
     let unknown = case.daemon.send("GET /v1/goals/g-00000000000000ff", "").await;
     assert_eq!(unknown.status, 404);
     // What changes a goal needs the truth.
@@ -472,7 +470,7 @@ fn agent(work: &str) -> String {
         r#"
 while read -r line; do
   case "$line" in *'"type":"user"'*) ;; *) continue;; esac
-  echo "$line" >> "$1"
+  printf '%s\n' "$line" >> "$1"
   echo '{{"type":"system","subtype":"init","session_id":"S1","model":"m"}}'
   {work}
   echo '{{"type":"result","is_error":false,"result":"test result: ok. 3 passed; see https://github.com/o/r/pull/7"}}'

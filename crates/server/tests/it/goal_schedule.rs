@@ -231,7 +231,7 @@ async fn with_agent(work: &str) -> Daemon {
         r#"
 while read -r line; do
   case "$line" in *'"type":"user"'*) ;; *) continue;; esac
-  echo "$line" >> "$1"
+  printf '%s\n' "$line" >> "$1"
   echo '{{"type":"system","subtype":"init","session_id":"S1","model":"m"}}'
   end='{{"type":"result","is_error":false,"result":"done"}}'
   {work}

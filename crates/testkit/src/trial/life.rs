@@ -45,6 +45,12 @@ pub trait Scenario: Send + Sync + 'static {
         Box::pin(async { Value::Null })
     }
 
+    /// Gives how many commits a process makes until it has done something: that it has started, that it has taken over
+    /// what was open, and one of its own.
+    fn commits_of_a_life(&self) -> u64 {
+        3
+    }
+
     /// Gives an end without what may be otherwise each time.
     fn seen(&self, end: &End) -> End {
         end.clone()

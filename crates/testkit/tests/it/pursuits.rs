@@ -24,7 +24,7 @@ const HALVES: &str = r#"
 while read -r line; do
   case "$line" in *'"type":"user"'*) ;; *) continue;; esac
   echo '{"type":"system","subtype":"init","session_id":"S1","model":"m"}'
-  echo "$line" >> "$1"
+  printf '%s\n' "$line" >> "$1"
   if [ -e one.txt ]; then echo two > two.txt; else echo one > one.txt; fi
   echo '{"type":"result","is_error":false,"result":"done"}'
 done
@@ -132,12 +132,21 @@ impl Scenario for PursuitCase {
         })
     }
 
-    /// A prompt may come twice where nobody knows whether it came, and a session that could not begin is left behind;
-    /// then another one has the goal. What a link says of its task names the goal by its id.
+    /// Its agent ends with the daemon: the next one takes the session over, starts the agent again and tells it, and only
+    /// then does the pursuit go on.
+    fn commits_of_a_life(&self) -> u64 {
+        8
+    }
+
+    /// A prompt may come twice where nobody knows whether it came, the session may be stopped while it is started again
+    /// for that, and one that could not begin is left behind; then another one has the goal. What a link says of its task
+    /// names the goal by its id.
     fn seen(&self, end: &End) -> End {
         let mut end = end.clone();
         end.sessions.drain(..end.sessions.len().saturating_sub(1));
-        end.sessions.iter_mut().for_each(|session| session.turns = 0);
+        for session in &mut end.sessions {
+            (session.turns, session.reason) = (0, None);
+        }
         for goal in &mut end.goals {
             goal.links.iter_mut().for_each(|(task, ..)| task.clear());
         }

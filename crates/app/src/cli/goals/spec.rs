@@ -87,7 +87,7 @@ pub(super) struct UpdateArgs {
     /// A goal's id, or a part that only one has.
     goal: String,
     /// The intent.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     description: Option<String>,
     /// The project.
     #[arg(long, visible_alias = "project", value_name = "DIR")]
@@ -122,13 +122,13 @@ pub(super) struct UpdateArgs {
     #[arg(long, requires = "link", value_parser = PossibleValuesParser::new(LinkState::ALL.map(LinkState::as_str)))]
     state: Option<String>,
     /// What is said.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     note: Option<String>,
     /// Another state of the goal.
     #[arg(long, value_parser = PossibleValuesParser::new(GoalStatus::ALL.map(GoalStatus::as_str)))]
     status: Option<String>,
     /// Why it goes there.
-    #[arg(long, value_name = "TEXT", requires = "status")]
+    #[arg(long, value_name = "TEXT", requires = "status", allow_hyphen_values = true)]
     reason: Option<String>,
 }
 
