@@ -4,6 +4,8 @@
 //! at a time; it ends early when the plane stops or whoever asked has gone. Bodies stay where they are until it has
 //! ended.
 
+pub(crate) mod retention;
+
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::{Core, Plane};

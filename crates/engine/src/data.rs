@@ -13,8 +13,8 @@ use adjutant_model::data::OutputRecord;
 use adjutant_model::event::Event;
 use adjutant_model::run::RunRecord;
 use adjutant_model::{OutputId, RunId, Value};
-use adjutant_rules::data;
 pub use adjutant_rules::data::reference;
+use adjutant_rules::data::{self, OutputsKept};
 use adjutant_store::{Bodies, Draft, Held, IncomingBody, OutputTotals, Removing, WholeBody, Write};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -293,9 +293,9 @@ pub(crate) async fn collect(core: Arc<Core>) -> Result<u64, EngineError> {
     let standing = core.store.outputs_standing(after, COLLECTED_AT_ONCE).await?;
     let last = standing.last().filter(|_| standing.len() == COLLECTED_AT_ONCE);
     core.data.collected_to.store(last.map_or(0, |last| last.number), Ordering::Relaxed);
-    let (now, unused_ms) = (clock::now(), core.settings.data_unused_ms);
-    let gone: Vec<_> =
-        standing.into_iter().filter(|output| data::collectable(output, now, unused_ms)).collect();
+    let (now, live) = (clock::now(), core.live());
+    let kept = OutputsKept { unused_ms: live.data_unused_ms, ended_ms: live.data_keep_ms };
+    let gone: Vec<_> = standing.into_iter().filter(|output| data::collectable(output, now, kept)).collect();
     if gone.is_empty() {
         return Ok(0);
     }

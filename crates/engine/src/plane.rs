@@ -4,6 +4,7 @@ use crate::approvals::{self, Answer, Answerer, Approvals, Face};
 use crate::blueprints::{self, Blueprints, Callees};
 use crate::breakers::{self, BreakerInfo};
 use crate::care::Care;
+use crate::care::retention::{self, Retention};
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::config::{self, ConfigError, Live};
@@ -144,6 +145,7 @@ pub(crate) struct Core {
     pub(crate) jobs: Jobs,
     pub(crate) data: Data,
     pub(crate) care: Care,
+    pub(crate) retention: Retention,
     pub(crate) meters: Meters,
     doctor: Doctor,
     /// Every task of the plane but the keeper of goals.
@@ -251,6 +253,7 @@ impl Plane {
             jobs: Jobs::default(),
             data,
             care: Care::default(),
+            retention: Retention::default(),
             meters,
             doctor: Doctor::default(),
             tasks: TaskTracker::new(),
@@ -310,6 +313,7 @@ impl Plane {
             discovered_sweep_ms,
             workspace_collect_ms,
             errors_ms,
+            retention_ms,
             goal_recheck_ms,
             ..
         } = core.settings;
@@ -318,6 +322,7 @@ impl Plane {
         jobs::start(core, "operators", Duration::from_millis(operator_sweep_ms), operators::sweep);
         jobs::start(core, "data_collect", Duration::from_millis(data_collect_ms), data::collect);
         jobs::start(core, "hook_forget", Duration::from_millis(hook_forget_ms), hooks::forget_old);
+        jobs::start(core, retention::JOB, Duration::from_millis(retention_ms), retention::round);
         jobs::start(core, "hook_spool", Duration::from_millis(hook_spool_ms), hooks::spool::take_everywhere);
         jobs::start(core, "discovered", Duration::from_millis(discovered_sweep_ms), discovered::sweep);
         jobs::start(core, reports::JOB, Duration::from_millis(errors_ms), reports::keep);

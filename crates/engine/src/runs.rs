@@ -31,7 +31,7 @@ mod transition;
 
 mod turn_book;
 
-pub(crate) use delete::delete;
+pub(crate) use delete::{delete, delete_as};
 pub(crate) use owner::{Launch, Origin, panicked, start};
 pub use recover::Resumed;
 pub(crate) use recover::{cancel_interrupted, resume_interrupted, resume_open};

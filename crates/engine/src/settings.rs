@@ -69,6 +69,16 @@ pub struct Settings {
     pub data_collect_ms: u64,
     /// An output that nothing needs is kept so long, in milliseconds.
     pub data_unused_ms: u64,
+    /// An output of a run is kept so long after the run's end, in milliseconds.
+    pub data_keep_ms: u64,
+    /// How often it is looked for what retention lets go, in milliseconds.
+    pub retention_ms: u64,
+    /// A run that ended so long ago goes, in milliseconds; without it runs are kept.
+    pub run_keep_ms: Option<u64>,
+    /// Of each blueprint, and of each agent of clients, so many runs are kept; without it all.
+    pub runs_kept_max: Option<u64>,
+    /// What the journal says of nothing that is kept goes so much later, in milliseconds; without it it stays.
+    pub journal_keep_ms: Option<u64>,
     /// What all workspaces may take on the disk together, in bytes; without it there is no limit.
     pub workspace_bytes_max: Option<u64>,
     /// How often workspaces that nobody needs are looked for, in milliseconds; 0 leaves it to whoever asks.
@@ -199,6 +209,11 @@ impl Settings {
             workspace_artefacts_ms: 24 * 3_600_000,
             enhance_ms: 10_000,
             data_unused_ms: 24 * 3_600_000,
+            data_keep_ms: 30 * 24 * 3_600_000,
+            retention_ms: 60_000,
+            run_keep_ms: None,
+            runs_kept_max: None,
+            journal_keep_ms: None,
             sessions_alive_max: 16,
             sessions_auto_resume: true,
             sessions_agents_may_spawn: false,

@@ -57,7 +57,10 @@ pub enum RunStanding {
     /// It is open.
     Open,
     /// It is over, and its turns are kept.
-    TurnsKept,
+    TurnsKept {
+        /// When it ended.
+        ended_at: Timestamp,
+    },
     /// It is over, and has no turns, or none any more.
     Bare,
 }

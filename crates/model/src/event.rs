@@ -58,6 +58,13 @@ pub enum Event {
         /// One hash over the whole journal, as the backup has it.
         root: String,
     },
+    /// What was kept long enough has gone.
+    RetentionApplied {
+        /// What: `client_runs`, `tasks`, `contents` or `journal`.
+        what: String,
+        /// How many of them; of the journal the beginnings of so many subjects.
+        count: u64,
+    },
     /// Settings in `config.toml` are changed.
     ConfigChanged {
         /// Which.
@@ -732,6 +739,7 @@ impl Event {
             Event::DaemonStarted { .. } => "daemon_started",
             Event::DaemonStopped { .. } => "daemon_stopped",
             Event::StoreBackedUp { .. } => "store_backed_up",
+            Event::RetentionApplied { .. } => "retention_applied",
             Event::ConfigChanged { .. } => "config_changed",
             Event::RunCreated { .. } => "run_created",
             Event::RunStatusChanged { .. } => "run_status_changed",

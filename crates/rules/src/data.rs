@@ -109,14 +109,24 @@ fn referred(value: &Value) -> Option<OutputId> {
     about.get("id")?.as_str()?.parse().ok()
 }
 
-/// Tells whether nothing needs an output any more: no run that is open and no turn that is kept is of a run that refers
-/// to it, and it has been there for `unused_ms`, so that there was time to refer to it.
-pub fn collectable(output: &OutputStanding, now: Timestamp, unused_ms: u64) -> bool {
+/// How long outputs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputsKept {
+    /// One that no run needs, for so long since it was put, so that there is time to refer to it; in milliseconds.
+    pub unused_ms: u64,
+    /// One that turns of a run may show, for so long since the run's end; in milliseconds.
+    pub ended_ms: u64,
+}
+
+/// Tells whether nothing needs an output any more: no run that refers to it is open, or has turns that are kept and
+/// ended lately.
+pub fn collectable(output: &OutputStanding, now: Timestamp, kept: OutputsKept) -> bool {
     let is_needed = output.runs.iter().any(|run| match run {
-        RunStanding::Open | RunStanding::TurnsKept => true,
+        RunStanding::Open => true,
+        RunStanding::TurnsKept { ended_at } => now.ms_since(*ended_at) < kept.ended_ms,
         RunStanding::Bare => false,
     });
-    !is_needed && now.ms_since(output.created_at) >= unused_ms
+    !is_needed && now.ms_since(output.created_at) >= kept.unused_ms
 }
 
 #[cfg(test)]
@@ -191,15 +201,22 @@ mod tests {
 
     #[test]
     fn an_output_is_kept_while_an_open_run_or_a_kept_turn_needs_it() {
-        use RunStanding::{Bare, Open, TurnsKept};
+        use RunStanding::{Bare, Open};
+        let ended = |at_ms| RunStanding::TurnsKept { ended_at: Timestamp::from_unix_ms(at_ms) };
+        let kept = OutputsKept { unused_ms: 100, ended_ms: 500 };
         for (runs, age_ms, collected) in [
             (vec![], 99, false),
             (vec![], 100, true),
             (vec![Bare], 100, true),
             (vec![Bare], 99, false),
             (vec![Open], 1000, false),
-            (vec![TurnsKept], 1000, false),
-            (vec![Bare, TurnsKept], 1000, false),
+            (vec![ended(600)], 1000, false),
+            (vec![ended(600)], 1099, false),
+            (vec![ended(600)], 1100, true),
+            (vec![Bare, ended(600)], 1000, false),
+            (vec![ended(100), ended(600)], 1000, false),
+            (vec![ended(100), ended(200)], 1000, true),
+            (vec![ended(100), Open], 1000, false),
             (vec![Bare, Bare, Open], 1000, false),
         ] {
             let standing = OutputStanding {
@@ -210,7 +227,7 @@ mod tests {
                 runs: runs.clone(),
             };
             let now = Timestamp::from_unix_ms(age_ms);
-            assert_eq!(collectable(&standing, now, 100), collected, "{runs:?} {age_ms}");
+            assert_eq!(collectable(&standing, now, kept), collected, "{runs:?} {age_ms}");
         }
     }
 }

@@ -157,6 +157,32 @@ impl Write {
     }
 }
 
+impl Write {
+    /// Removes what the journal says about a subject up to a place, and leaves a checkpoint with the last hash of it. A
+    /// row of another subject must follow in the same write: the journal's last place may not be one that is gone.
+    pub fn journal_shorten(&mut self, subject: &str, to: i64) -> &mut Self {
+        let prefix = || vec![Param::text(subject), Param::Integer(to)];
+        self.push(
+            concat!(
+                "INSERT INTO journal_checkpoints (subject, seq, removed, hash) \
+                 SELECT ?1, max(seq), count(*), hash FROM journal WHERE seq <= ?2 AND ",
+                of_subject!(),
+                " HAVING count(*) > 0 ON CONFLICT (subject) DO UPDATE SET seq = excluded.seq, \
+                 removed = removed + excluded.removed, hash = excluded.hash"
+            ),
+            ExpectedRows::Any,
+            prefix(),
+        );
+        self.push(
+            concat!("DELETE FROM journal WHERE seq <= ?2 AND ", of_subject!()),
+            ExpectedRows::Any,
+            prefix(),
+        );
+        let places = "DELETE FROM journal_places WHERE subject = ?1 AND seq <= ?2";
+        self.push(places, ExpectedRows::Any, prefix())
+    }
+}
+
 const COLUMNS: &str = "j.seq, j.at, j.actor, j.subject, j.kind, j.payload, j.hash";
 
 impl Store {

@@ -42,6 +42,7 @@ pub mod workspaces;
 pub mod backup;
 pub mod check;
 mod interrupt;
+pub mod retention;
 pub mod sizes;
 
 pub mod commits;
@@ -74,6 +75,7 @@ pub use memory::FactFilter;
 pub use outputs::OutputTotals;
 pub use reader::ReadError;
 pub use registry::HeadFilter;
+pub use retention::{ContentLook, JournalLook, JournalPrefix, RunsKept};
 pub use runs::{RunFilter, RunKind, RunStatusChange};
 pub use sessions::{SessionEntry, SessionFilter};
 pub use sizes::{KindSize, SizeKind};

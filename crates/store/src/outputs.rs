@@ -207,10 +207,10 @@ impl Store {
 
 /// Gives how the runs stand that refer to an output; those that are gone are not among them.
 fn runs_standing(snapshot: &Snapshot<'_>, output: i64) -> Result<Vec<RunStanding>, ReadError> {
-    let sql = "SELECT runs.number, runs.status FROM output_runs JOIN runs ON runs.id = output_runs.run_id \
+    let sql = "SELECT runs.number, runs.status, coalesce(runs.ended_at, runs.created_at) FROM output_runs JOIN runs ON runs.id = output_runs.run_id \
                WHERE output_runs.output = ?1";
     snapshot.select(sql, (output,), |row| {
-        let (number, status): (i64, String) = (row.get(0)?, row.get(1)?);
+        let (number, status, ended_at): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let status =
             RunStatus::parse(&status).ok_or_else(|| ReadError::unreadable("runs.status", &status))?;
         if !status.is_terminal() {
@@ -219,7 +219,8 @@ fn runs_standing(snapshot: &Snapshot<'_>, output: i64) -> Result<Vec<RunStanding
         let range = (turn_key(number, 0), turn_key(number + 1, 0));
         let turns = "SELECT 1 FROM turns WHERE key >= ?1 AND key < ?2 LIMIT 1";
         let is_kept = !snapshot.select(turns, range, |_| Ok(()))?.is_empty();
-        Ok(if is_kept { RunStanding::TurnsKept } else { RunStanding::Bare })
+        let ended_at = Timestamp::from_unix_ms(ended_at);
+        Ok(if is_kept { RunStanding::TurnsKept { ended_at } } else { RunStanding::Bare })
     })
 }
 

@@ -461,3 +461,19 @@ CREATE TABLE report_filings (
     issue TEXT
 );
 CREATE INDEX report_filings_by_time ON report_filings (begun_at);
+
+-- Which rows name a content that stands beside them.
+CREATE INDEX approvals_parameters_beside ON approvals (parameters) WHERE substr(parameters, 1, 1) = '@';
+CREATE INDEX client_runs_state_beside ON client_runs (state) WHERE substr(state, 1, 1) = '@';
+CREATE INDEX client_turns_record_beside ON client_turns (record) WHERE substr(record, 1, 1) = '@';
+CREATE INDEX enhance_settings_meta_beside ON enhance_settings (meta) WHERE substr(meta, 1, 1) = '@';
+CREATE INDEX enhance_settings_spawner_beside ON enhance_settings (spawner) WHERE substr(spawner, 1, 1) = '@';
+CREATE INDEX operators_manifest_beside ON operators (manifest) WHERE substr(manifest, 1, 1) = '@';
+CREATE INDEX run_inputs_input_beside ON run_inputs (input) WHERE substr(input, 1, 1) = '@';
+CREATE INDEX run_inputs_request_beside ON run_inputs (request) WHERE substr(request, 1, 1) = '@';
+CREATE INDEX runs_result_beside ON runs (result) WHERE substr(result, 1, 1) = '@';
+CREATE INDEX step_stages_value_beside ON step_stages (value) WHERE substr(value, 1, 1) = '@';
+CREATE INDEX tasks_input_beside ON tasks (input) WHERE substr(input, 1, 1) = '@';
+CREATE INDEX tasks_request_beside ON tasks (request) WHERE substr(request, 1, 1) = '@';
+CREATE INDEX turns_output_beside ON turns (output) WHERE substr(output, 1, 1) = '@';
+CREATE INDEX turns_parameters_beside ON turns (parameters) WHERE substr(parameters, 1, 1) = '@';

@@ -61,6 +61,8 @@ pub(super) struct Key {
 
 /// A day.
 const DAY_MS: u64 = 24 * 3_600_000;
+/// A hundred years.
+const DAYS_MAX: u64 = 36_500;
 /// Numbers that are counted with 32 bits.
 const MANY: u64 = u32::MAX as u64;
 
@@ -191,6 +193,60 @@ pub(super) const KEYS: &[Key] = &[
         set: |settings, _, value| settings.workspace_artefacts_ms = whole(value) * DAY_MS,
     },
     Key {
+        path: "retention.hook_events_days",
+        kind: Whole(1, DAYS_MAX),
+        takes: AtOnce,
+        is_secret: false,
+        about: "what hooks told is kept so long",
+        get: |settings, _| Value::from(settings.hook_keep_ms / DAY_MS),
+        set: |settings, _, value| settings.hook_keep_ms = whole(value) * DAY_MS,
+    },
+    Key {
+        path: "retention.hook_events_max",
+        kind: Whole(1, MANY),
+        takes: AtOnce,
+        is_secret: false,
+        about: "so much of what hooks told is kept",
+        get: |settings, _| Value::from(settings.hook_events_max),
+        set: |settings, _, value| settings.hook_events_max = whole(value),
+    },
+    Key {
+        path: "retention.outputs_days",
+        kind: Whole(1, DAYS_MAX),
+        takes: AtOnce,
+        is_secret: false,
+        about: "an output on the data path is kept so long after its runs have ended",
+        get: |settings, _| Value::from(settings.data_keep_ms / DAY_MS),
+        set: |settings, _, value| settings.data_keep_ms = whole(value) * DAY_MS,
+    },
+    Key {
+        path: "retention.runs_days",
+        kind: Whole(0, DAYS_MAX),
+        takes: AtOnce,
+        is_secret: false,
+        about: "a run is kept so long after its end; 0 keeps it for good",
+        get: |settings, _| days(settings.run_keep_ms),
+        set: |settings, _, value| settings.run_keep_ms = days_ms(value),
+    },
+    Key {
+        path: "retention.runs_max",
+        kind: Whole(0, MANY),
+        takes: AtOnce,
+        is_secret: false,
+        about: "so many runs are kept of each blueprint, and of each agent of clients; 0 keeps all",
+        get: |settings, _| Value::from(settings.runs_kept_max.unwrap_or(0)),
+        set: |settings, _, value| settings.runs_kept_max = Some(whole(value)).filter(|count| *count > 0),
+    },
+    Key {
+        path: "retention.journal_days",
+        kind: Whole(0, DAYS_MAX),
+        takes: AtOnce,
+        is_secret: false,
+        about: "what the journal says of nothing that is kept stays so long; 0 keeps it for good",
+        get: |settings, _| days(settings.journal_keep_ms),
+        set: |settings, _, value| settings.journal_keep_ms = days_ms(value),
+    },
+    Key {
         path: "metrics.needs_token",
         kind: Switch,
         takes: AtOnce,
@@ -316,6 +372,16 @@ fn whole(value: &Value) -> u64 {
         Value::Number(number) => number.as_u64().unwrap_or_default(),
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => 0,
     }
+}
+
+/// Gives a span in days; none of it is 0.
+fn days(ms: Option<u64>) -> Value {
+    Value::from(ms.unwrap_or(0) / DAY_MS)
+}
+
+/// Reads a span in days, of which 0 is none.
+fn days_ms(value: &Value) -> Option<u64> {
+    Some(whole(value) * DAY_MS).filter(|ms| *ms > 0)
 }
 
 fn is_true(value: &Value) -> bool {

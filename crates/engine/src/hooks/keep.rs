@@ -254,8 +254,8 @@ fn shortened(payload: &Value, level: compress::CompressLevel, stats: &mut Compre
 
 /// Forgets what hooks told long ago, and what is more than is kept.
 pub(crate) async fn forget_old(core: Arc<Core>) -> Result<u64, EngineError> {
-    let before = Timestamp::from_unix_ms(clock::now().unix_ms() - core.settings.hook_keep_ms.cast_signed());
-    let keep = core.settings.hook_events_max;
+    let (keep_ms, keep) = (core.live().hook_keep_ms, core.live().hook_events_max);
+    let before = Timestamp::from_unix_ms(clock::now().unix_ms() - keep_ms.cast_signed());
     let old = core.store.hook_events_old(before, keep).await?;
     let mut forgotten = 0;
     while forgotten < old && !core.stopping.is_cancelled() {

@@ -15,6 +15,11 @@ use adjutant_store::{Draft, Write};
 /// # Errors
 /// [`EngineError::Conflict`] while it is open, has a directory of its own, or is proof for an open goal.
 pub(crate) async fn delete(core: &Core, caller: &Caller, run_id: &RunId) -> Result<(), EngineError> {
+    delete_as(core, caller.actor(), run_id).await
+}
+
+/// As [`delete`], in the name of an actor.
+pub(crate) async fn delete_as(core: &Core, actor: String, run_id: &RunId) -> Result<(), EngineError> {
     let conflict = |message: String, hint: String| EngineError::Conflict { message, hint: Some(hint) };
     let run = core.store.run_get(run_id).await?.ok_or_else(|| EngineError::not_found("run", run_id))?;
     if !run.status.is_terminal() {
@@ -46,7 +51,7 @@ pub(crate) async fn delete(core: &Core, caller: &Caller, run_id: &RunId) -> Resu
     write.run_adopt(run_id, &core.owner, run.epoch + 1);
     write.run_delete(run_id);
     let event = Event::RunDeleted { run_id: run_id.clone(), status: run.status };
-    write.journal(Draft { at: clock::now(), actor: caller.actor().into(), subject: "plane".into(), event });
+    write.journal(Draft { at: clock::now(), actor: actor.into(), subject: "plane".into(), event });
     core.store.write(write).await.map_err(|error| super::recover::taken_over(run_id, error.into()))?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The care of the store, over the wire.
 
-use crate::harness::{Daemon, refused};
+use crate::harness::{Daemon, identity, refused, task};
 use adjutant_protocol::http::BackupParams;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -17,7 +17,7 @@ async fn a_backup_is_the_owners_alone_and_stands_where_it_may() {
     let body = json!({"file": file}).to_string();
     for role in ["operator", "observer", "senior", "worker"] {
         let params = serde_json::from_value(json!({"agent_id": "ann", "role": role})).expect("a session");
-        let token = daemon.client.session_create(&params).await.expect("it is made").token;
+        let token = daemon.client.session_create(&params).await.expect("it is made").session_id;
         let answer = daemon.send_as(&token, "POST /v1/store/backup", &body).await;
         assert_eq!((answer.status, answer.error().code.as_str()), (403, "forbidden"), "{role}");
         let checks = daemon.send_as(&token, "POST /v1/store/check", "").await.status;
@@ -52,7 +52,7 @@ async fn a_backup_is_the_owners_alone_and_stands_where_it_may() {
     assert_eq!((status, error.code.as_str()), (409, "conflict"));
     assert!(error.hint.is_some_and(|hint| hint.contains("--force")));
     daemon.client.store_backup(&to(&file, true)).await.expect("it takes its place");
-    let rows = daemon.plane.journal_of("plane", 0, 100).await.expect("it is read");
+    let rows = daemon.plane.events_of("plane", 0, 1000).await.expect("it is read");
     let told = rows.iter().filter(|row| row.event.kind() == "store_backed_up").count();
     assert_eq!(told, 2, "each is in the journal");
     daemon.stop().await;
@@ -77,5 +77,36 @@ async fn a_check_and_the_sizes_tell_how_the_store_is() {
     let answer = daemon.send("GET /v1/store/check", "").await;
     assert_eq!(answer.status, 405);
     let _json: Value = serde_json::from_str(&answer.body).expect("one form of errors");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_go_as_the_settings_say_and_the_journal_stays_sound() {
+    let daemon = Daemon::start().await;
+    let mut runs = Vec::new();
+    for n in 0..3 {
+        let done = daemon.client.task_run(&task(identity(), json!({"in": n}))).await.expect("it is done");
+        runs.push(done.run_id);
+    }
+    let first = daemon.plane.job_run("retention").await.expect("a round");
+    assert_eq!((first.acted_total, first.errors), (0, 0), "by default every run is kept");
+    let set = [("retention.runs_max".to_owned(), json!(1))].into_iter().collect();
+    daemon.client.config_set(set).await.expect("it is set");
+    let second = daemon.plane.job_run("retention").await.expect("a round");
+    assert_eq!((second.acted_total, second.errors), (2, 0), "{second:?}");
+    let left: Vec<String> =
+        daemon.client.runs(10).await.expect("a list").runs.into_iter().map(|run| run.id).collect();
+    assert_eq!(left, runs[2..]);
+    let metrics = daemon.client.metrics().await.expect("they are told");
+    assert!(metrics.contains("adjutant_job_acted_total{job=\"retention\"} 2"), "{metrics}");
+    let jobs = daemon.client.status().await.expect("it answers").periodic_jobs;
+    assert!(jobs.iter().any(|job| job.name == "retention" && job.enabled));
+    let report = daemon.home.journal_report();
+    assert!(report.is_sound() && report.removed > 0, "{report:?}");
+    assert!(daemon.client.store_check().await.expect("it looks").ok);
+    for wrong in [json!(-1), json!("x"), json!(1_000_000)] {
+        let set = [("retention.runs_days".to_owned(), wrong)].into_iter().collect();
+        assert_eq!(refused(daemon.client.config_set(set).await).0, 400);
+    }
     daemon.stop().await;
 }

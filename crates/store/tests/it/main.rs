@@ -17,5 +17,6 @@ mod outputs;
 mod reads;
 mod registry;
 mod resources;
+mod retention;
 mod verify;
 mod writes;

@@ -89,7 +89,7 @@ async fn what_decides_whether_an_output_is_kept_is_told() {
     };
     let all = [
         standing(1, &[RunStanding::Open]),
-        standing(2, &[RunStanding::TurnsKept]),
+        standing(2, &[RunStanding::TurnsKept { ended_at: at(5) }]),
         standing(3, &[RunStanding::Bare]),
         standing(4, &[]),
     ];
