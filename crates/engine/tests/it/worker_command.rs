@@ -380,7 +380,7 @@ async fn agents_of_built_in_templates_call_hooks_with_the_steps_token_and_outsid
     fixture.ctx.gate =
         Some(GateAccess { url: "http://127.0.0.1:1".to_owned(), token: Secret::new("s3cret"), socket });
     let failed = fixture.command(template("claude"), Value::from("x")).await;
-    let told = format!("{:?}", failed.outcome);
+    let told = format!("{failed:?}");
     assert!(told.contains("s3cret /run/adjutant.sock deny_writes"), "{told}");
     let file = fixture.ctx.scratch.join("hooks-0-2-1.json");
     assert!(told.contains(&file.display().to_string()), "{told}");
