@@ -231,7 +231,10 @@ async fn delegations_are_listed_whoever_looks_and_cancelled_with_the_session_tha
     let client = &daemon.client;
     let begun = client.session_delegate(&lead.id, &work("research", "hang")).await.expect("it begins");
     let id = &begun.delegation_id;
-    let child = seen(&daemon, &begun.child_session_id, |view| told(view).contains("hang")).await;
+    let child = seen(&daemon, &begun.child_session_id, |view| {
+        view.workspace_path.is_some() && told(view).contains("hang")
+    })
+    .await;
     assert_eq!(client.delegations(true).await.expect("they are listed").delegations.len(), 1);
     assert_eq!(client.delegation(id).await.expect("it is there").status, "running");
 

@@ -152,7 +152,10 @@ impl Updates {
     pub(super) fn read(&mut self, update: SessionUpdate) -> Vec<Heard> {
         let mut heard = Vec::new();
         match update {
-            SessionUpdate::AgentMessageChunk(chunk) => self.words(&chunk.content, &mut heard),
+            SessionUpdate::AgentMessageChunk(chunk) => {
+                self.words(&chunk.content, &mut heard);
+                self.used_beside(chunk.meta.as_ref(), &mut heard);
+            }
             SessionUpdate::AgentThoughtChunk(_) => self.works("agent_thought_chunk", &mut heard),
             SessionUpdate::ToolCall(call) => self.tool_call(&call, &mut heard),
             SessionUpdate::ToolCallUpdate(update) => self.tool_call_update(&update, &mut heard),
@@ -369,6 +372,13 @@ impl Updates {
         heard.push(Heard::signal("tool_call_update", ended));
     }
 
+    /// Takes what Qwen tells of a request to its model, beside what that answered; what stands in a history was counted.
+    fn used_beside(&mut self, meta: Option<&Map<String, Value>>, heard: &mut Vec<Heard>) {
+        let Some(usage) = meta.and_then(|meta| meta.get("usage")).filter(|_| self.is_open) else { return };
+        let used = self.meter.add(usage_in(usage));
+        heard.extend(used.map(|what| Heard::signal("agent_message_chunk", what)));
+    }
+
     fn usage(&mut self, usage: &UsageUpdate, heard: &mut Vec<Heard>) {
         let cost = usage.cost.as_ref().filter(|cost| cost.currency.eq_ignore_ascii_case("usd"));
         let more = SessionUsage {
@@ -449,11 +459,15 @@ fn turn_usage(answer: &Value) -> SessionUsage {
             ..SessionUsage::default()
         };
     }
+    answer.get("usage").map(usage_in).unwrap_or_default()
+}
+
+fn usage_in(usage: &Value) -> SessionUsage {
     SessionUsage {
-        input_tokens: count_at(answer, "/usage/inputTokens"),
-        output_tokens: count_at(answer, "/usage/outputTokens"),
-        cache_read_tokens: count_at(answer, "/usage/cachedReadTokens"),
-        cache_write_tokens: count_at(answer, "/usage/cachedWriteTokens"),
+        input_tokens: count_at(usage, "/inputTokens"),
+        output_tokens: count_at(usage, "/outputTokens"),
+        cache_read_tokens: count_at(usage, "/cachedReadTokens"),
+        cache_write_tokens: count_at(usage, "/cachedWriteTokens"),
         ..SessionUsage::default()
     }
 }
@@ -631,6 +645,20 @@ mod tests {
         let beside = json!({"quota": {"token_count": {"input_tokens": 5, "output_tokens": 2}}});
         let answer = json!({"stopReason": "end_turn", "_meta": beside});
         assert_eq!(ended(Ok(answer)), [AgentSignal::UsedMore(used), end(None)]);
+    }
+
+    #[test]
+    fn what_a_message_tells_of_its_request_is_counted_once() {
+        let chunk = json!({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": ""},
+                           "_meta": {"usage": {"inputTokens": 5, "outputTokens": 2}}});
+        let used = SessionUsage { input_tokens: 5, output_tokens: 2, ..SessionUsage::default() };
+        let mut updates = Updates::new(Meter::fresh());
+        assert_eq!(read(&mut updates, chunk.clone()), [], "its history was counted");
+        updates.opened();
+        updates.prompted();
+        let told = read(&mut updates, chunk);
+        assert_eq!(told.last(), Some(&AgentSignal::UsedMore(used.clone())));
+        assert_eq!(updates.counted(), &used);
     }
 
     #[test]
