@@ -245,8 +245,15 @@ async fn what_an_agent_asks_its_client_for_goes_through_the_gate() {
     }
     assert_eq!(made("secret.txt"), None);
     let journal = plane.events_of(&id.to_string(), 0, 1000).await.expect("it is read");
-    let judged = journal.iter().filter(|row| matches!(row.event, Event::HookJudged { .. })).count();
-    assert_eq!(judged, 4, "what was judged is told, allowed or not");
+    let allowed: Vec<bool> = journal
+        .iter()
+        .filter_map(|row| match &row.event {
+            Event::HookJudged { judgement, .. } => Some(judgement.allowed),
+            _ => None,
+        })
+        .collect();
+    // What is not in the workspace is refused before anybody judges it.
+    assert_eq!(allowed, [true, false, false, false], "nothing else tells of these calls");
 
     for (is_allowed, turn) in [(false, 6), (true, 7)] {
         let run = r#"terminal/create {"command": "touch", "args": ["asked"]}"#;
