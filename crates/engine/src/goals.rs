@@ -62,6 +62,7 @@ pub struct GoalParams {
 async fn create(core: &Core, actor: String, params: GoalParams) -> Result<Goal, EngineError> {
     hosting::budget_check(&params.budget)?;
     project_check(params.project.as_deref())?;
+    check_lines_check(&params.acceptance)?;
     let acceptance = params.acceptance.into_iter();
     let new = NewGoal {
         id: GoalId::new(clock::fresh_id()),
@@ -74,6 +75,18 @@ async fn create(core: &Core, actor: String, params: GoalParams) -> Result<Goal, 
         recheck: params.recheck,
     };
     core.goals.create(actor, new).await
+}
+
+/// Refuses a check with what looks like a secret: its line is kept and shown as it is run.
+fn check_lines_check(acceptance: &[CriterionSpec]) -> Result<(), EngineError> {
+    let lines = acceptance.iter().filter_map(|spec| spec.check.as_deref());
+    match lines.into_iter().find(|line| record::text(line) != **line) {
+        Some(_) => Err(EngineError::Invalid {
+            message: "a check holds what looks like a secret, and is kept and shown as it is".to_owned(),
+            hint: Some("let it take the secret from a file or its environment".to_owned()),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a project that depends on where the daemon was started.
