@@ -4,13 +4,15 @@ mod link;
 
 pub(crate) use link::{Callees, Linked, link};
 
+use crate::error::EngineError;
 use crate::tasks::read_blueprint;
 use adjutant_model::Value;
 use adjutant_model::blueprint::Blueprint;
 use adjutant_model::flow::CallTarget;
 use adjutant_rules::blueprint::{canonical, version_of};
-use adjutant_rules::document::Lint;
+use adjutant_rules::document::{Lint, LintLevel};
 use adjutant_rules::flow::{Program, calls};
+use adjutant_rules::redact::secret_at;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -95,6 +97,20 @@ impl Kept {
             self.bytes -= len;
         }
     }
+}
+
+/// Refuses a document with what looks like a secret. It is kept whole, under the hash of its text; a person who writes one
+/// is warned, and a model, which passes on what it happens to know, is refused.
+pub(crate) fn secret_check(document: &Value) -> Result<(), EngineError> {
+    let Some(pointer) = secret_at(document) else { return Ok(()) };
+    let lint = Lint {
+        level: LintLevel::Error,
+        name: "secret",
+        pointer,
+        message: "this looks like a secret, and a blueprint is kept and shown as it is".to_owned(),
+        hint: Some("let the program take it from its environment".to_owned()),
+    };
+    Err(EngineError::Blueprint { lints: vec![lint] })
 }
 
 #[cfg(test)]

@@ -152,6 +152,9 @@ pub(crate) async fn start_with(
         rest: record::without_secrets(&params.rest),
         ..params
     };
+    if let (Face::Model, BlueprintRef::Inline(document)) = (by.1, &params.blueprint) {
+        blueprints::secret_check(document)?;
+    }
     let document = document_of(core, &params.blueprint).await?;
     let ready = core.blueprints.ready(&document).map_err(|lints| EngineError::Blueprint { lints })?;
     let task = TaskRecord {

@@ -27,7 +27,9 @@ enum Kind {
     PackageToken,
     Jwt,
     Bearer,
+    Header,
     ConnectionString,
+    AddressToken,
     NamedSecret,
 }
 
@@ -45,21 +47,21 @@ impl Kind {
             Kind::StripeKey => "stripe-key",
             Kind::PackageToken => "package-token",
             Kind::Jwt => "jwt",
-            Kind::Bearer => "bearer",
-            Kind::ConnectionString => "password",
+            Kind::Bearer | Kind::Header => "bearer",
+            Kind::ConnectionString | Kind::AddressToken => "password",
             Kind::NamedSecret => "secret",
         }
     }
 }
 
 /// How secrets look. The group `s` is the secret when the rest of the match is to stay.
-const RULES: [(Kind, &str); 14] = [
+const RULES: [(Kind, &str); 17] = [
     (
         Kind::PrivateKey,
-        r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\z)",
+        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\z)",
     ),
     (Kind::AnthropicKey, r"\bsk-ant-[A-Za-z0-9_-]{16,}"),
-    (Kind::OpenAiKey, r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,}"),
+    (Kind::OpenAiKey, r"\bsk-(?:(?:proj|svcacct|admin|or)-[A-Za-z0-9_-]{16,}|[A-Za-z0-9_-]{20,})"),
     (Kind::GithubToken, r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"),
     (Kind::GitlabToken, r"\bgl(?:pat|ptt|dt|rt|soat|cbt)-[A-Za-z0-9_-]{16,}"),
     (Kind::AwsKey, r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"),
@@ -73,9 +75,21 @@ const RULES: [(Kind, &str); 14] = [
         Kind::PackageToken,
         r"\b(?:npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{40,}|dckr_pat_[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{30,}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,})",
     ),
-    (Kind::Jwt, r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
+    (Kind::Jwt, r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
     (Kind::Bearer, r"(?i)\b(?:bearer|basic)\s+(?P<s>[A-Za-z0-9+/=._~-]{16,})"),
-    (Kind::ConnectionString, r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s:/@]{0,100}:(?P<s>[^\s@/]{1,200})@"),
+    (
+        Kind::Header,
+        r#"(?i)\bauthorization\\?["']?\s{0,4}[:=]\s{0,4}\\?["']?(?:[a-z]{2,20}\s+)?(?P<s>[A-Za-z0-9+/=._~-]{16,})"#,
+    ),
+    (
+        Kind::ConnectionString,
+        r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://(?:\[redacted:[a-z-]+\]|[^\s:/@\[]{0,100}):(?P<s>[^\s@/]{1,200})@",
+    ),
+    (Kind::AddressToken, r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://(?P<s>[^\s:/@]{16,200})@"),
+    (
+        Kind::NamedSecret,
+        r#"\b(?P<n>[A-Z][A-Z0-9_]*_(?:KEY|PASS))\s{0,2}=\s{0,2}\\?["']?(?P<s>[^\s"'\\,;]{12,})"#,
+    ),
     (
         Kind::NamedSecret,
         r#"(?i)(?P<n>[A-Z0-9_.-]*(?:token|secret|passw(?:or)?d|pwd|api_?-?key|access_?-?key|credential|private_?-?key|auth_?-?key|_pass)[A-Z0-9_.-]*)\\?["']?\s{0,4}(?:=|:|=>)\s{0,4}\\?["']?(?P<s>[^\s"'\\,;]{6,})"#,
@@ -83,7 +97,7 @@ const RULES: [(Kind, &str); 14] = [
 ];
 
 /// A text has a secret only when it has one of these.
-const ANCHORS: &str = r"(?i)PRIVATE KEY|sk-|gh[pousr]_|github_pat_|gl[a-z]{2,4}-|A(?:KI|SI|BI|CC)A|AIza|ya29\.|GOCSPX|xox|xapp-|hooks\.slack|[sr]k_|whsec_|npm_|pypi-|dckr_|hf_|SG\.|eyJ|bearer|basic|://|token|secret|passw|pwd|key|credential|_pass";
+const ANCHORS: &str = r"(?i)PRIVATE KEY|sk-|gh[pousr]_|github_pat_|gl[a-z]{2,4}-|A(?:KI|SI|BI|CC)A|AIza|ya29\.|GOCSPX|xox|xapp-|hooks\.slack|[sr]k_|whsec_|npm_|pypi-|dckr_|hf_|SG\.|eyJ|bearer|basic|authorization|://|token|secret|passw|pwd|key|credential|_pass";
 
 struct Patterns {
     anchors: Regex,
@@ -120,9 +134,12 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 fn replacement(kind: Kind, found: &Captures<'_>) -> String {
     let all = found.get(0).expect("group 0 is the match");
     let secret = found.name("s").unwrap_or(all);
-    let stays = secret.as_str().contains("[redacted:")
-        || (kind == Kind::NamedSecret
-            && !is_believable(found.name("n").map_or("", |name| name.as_str()), secret.as_str()));
+    let is_believed = match kind {
+        Kind::NamedSecret => is_believable(found.name("n").map_or("", |name| name.as_str()), secret.as_str()),
+        Kind::Header | Kind::AddressToken => is_random(secret.as_str()),
+        _ => true,
+    };
+    let stays = secret.as_str().contains("[redacted:") || !is_believed;
     if stays {
         return all.as_str().to_owned();
     }
@@ -192,6 +209,31 @@ pub fn redact_value(value: &Value) -> Option<Value> {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
+}
+
+/// Gives where in a value the first text with a secret stands, as an RFC 6901 pointer; nothing when it has none.
+pub fn secret_at(value: &Value) -> Option<String> {
+    let redacted = redact_value(value)?;
+    Some(difference(value, &redacted))
+}
+
+/// Gives the pointer to the first place where two values of one shape differ.
+fn difference(value: &Value, other: &Value) -> String {
+    let below = |name: &str, value: &Value, other: &Value| {
+        format!("/{}{}", name.replace('~', "~0").replace('/', "~1"), difference(value, other))
+    };
+    let found = match (value, other) {
+        (Value::Array(items), Value::Array(others)) => {
+            let mut pairs = items.as_slice().iter().zip(others.as_slice()).enumerate();
+            pairs.find(|(_, (one, two))| one != two).map(|(at, (one, two))| below(&at.to_string(), one, two))
+        }
+        (Value::Object(members), Value::Object(others)) => {
+            let mut pairs = members.iter().zip(others.iter());
+            pairs.find(|((_, one), (_, two))| one != two).map(|((key, one), (_, two))| below(key, one, two))
+        }
+        _ => None,
+    };
+    found.unwrap_or_default()
 }
 
 /// A member whose name says that it is a secret loses its text whole, when that looks like one.

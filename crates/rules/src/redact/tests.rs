@@ -1,6 +1,6 @@
 //! What is a secret and what is none, as tables. The samples are put together here so that no scanner finds them.
 
-use super::{redact, redact_value};
+use super::{redact, redact_value, secret_at};
 use adjutant_model::Value;
 use proptest::prelude::*;
 use serde_json::json;
@@ -31,6 +31,8 @@ fn secrets() -> Vec<(String, &'static str)> {
         (format!("pypi-{}", random(60)), "package-token"),
         (format!("hf_{}", random(34)), "package-token"),
         (format!("eyJ{}.eyJ{}.{}", random(20), random(40), random(40)), "jwt"),
+        (format!("eyJ{}.{}.{}", random(20), random(40), random(40)), "jwt"),
+        (format!("sk-or-{}", random(16)), "openai-key"),
     ]
 }
 
@@ -59,6 +61,15 @@ fn a_secret_behind_its_name_goes_and_its_name_stays() {
         ("{\\\"client_secret\\\":\\\"%\\\"}", "{\\\"client_secret\\\":\\\"[redacted:secret]\\\"}"),
         ("aws_secret_access_key = %", "aws_secret_access_key = [redacted:secret]"),
         ("Authorization: Bearer %", "Authorization: Bearer [redacted:bearer]"),
+        ("Authorization: %", "Authorization: [redacted:bearer]"),
+        ("{\"authorization\": \"Negotiate %\"}", "{\"authorization\": \"Negotiate [redacted:bearer]\"}"),
+        ("https://%@example.org/a.git", "https://[redacted:password]@example.org/a.git"),
+        ("export SIGNING_KEY=%", "export SIGNING_KEY=[redacted:secret]"),
+        ("DB_PASS='%'", "DB_PASS='[redacted:secret]'"),
+        (
+            "-----BEGIN ED25519 PRIVATE KEY-----\n%\n-----END ED25519 PRIVATE KEY-----",
+            "[redacted:private-key]",
+        ),
         ("postgres://user:hunter22@host/db", "postgres://user:[redacted:password]@host/db"),
         ("https://x:%@github.com/a/b", "https://x:[redacted:password]@github.com/a/b"),
         ("-----BEGIN RSA PRIVATE KEY-----\\nMIIE%\\n-----END RSA PRIVATE KEY-----", "[redacted:private-key]"),
@@ -107,6 +118,10 @@ fn what_is_no_secret_stays() {
         "std::env::var(\"API_KEY\")",
         "eyJhbGci",
         "access_key_id",
+        "authorization: required for all of these routes",
+        "cache_key=a1B2c3D4e5F6g7H8",
+        "PRIMARY_KEY = $SIGNING_KEY_OF_A_BUILD",
+        "ssh://build-and-release@host/a",
     ] {
         assert_eq!(redact(text), text);
     }
@@ -133,10 +148,23 @@ fn a_value_loses_the_texts_of_its_secret_members_and_nothing_else() {
     assert_eq!(redact_value(&Value::from(json!({"a": [1, "b"]}))), None);
 }
 
+#[test]
+fn the_first_secret_of_a_value_is_pointed_at() {
+    let token = format!("ghp_{}", random(36));
+    for (value, expected) in [
+        (json!({"a": ["plain", {"b/c": token}], "password": "hunter22"}), Some("/a/1/b~1c")),
+        (json!({"a": 1, "password": "hunter22"}), Some("/password")),
+        (json!(token), Some("")),
+        (json!({"a": ["plain"]}), None),
+    ] {
+        assert_eq!(secret_at(&Value::from(value.clone())).as_deref(), expected, "{value}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_secret_among_any_text_never_stays(
-        before in "\\PC{0,60}", after in "\\PC{0,60}", which in 0..19_usize,
+        before in "\\PC{0,60}", after in "\\PC{0,60}", which in 0..21_usize,
     ) {
         let (secret, _) = secrets().swap_remove(which);
         let text = format!("{before} {secret} {after}");
