@@ -111,7 +111,7 @@ enum Command {
     /// The journal: what happened, in order.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
-    /// The store: backed up, checked, and what takes how much room in it.
+    /// The store: backed up, restored, checked, and what takes how much room in it.
     #[command(subcommand)]
     Store(store::StoreCommand),
     /// What agents wait for: questions that a person answers.

@@ -6,21 +6,22 @@
 use crate::cli::demo;
 use crate::config;
 use crate::exit::Failure;
+use adjutant_engine::care::restore::{NotRestored, put_in_place};
 use adjutant_engine::plane::StartError;
 use adjutant_engine::reports::ErrorTap;
 use adjutant_engine::{Plane, Settings};
 use adjutant_protocol::ExitCode as Code;
 use adjutant_protocol::discovery::{DAEMON_FILE, DaemonFile, TOKEN_FILE};
 use adjutant_server::{Authentication, Listeners};
-use adjutant_store::{LockError, StoreLock};
+use adjutant_store::{LockError, RestoreOrder, StoreLock};
 use anyhow::{Context, Result};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// How the daemon serves.
@@ -40,44 +41,110 @@ pub(crate) struct ServeArgs {
     approval_deadline: Option<u64>,
 }
 
-/// Runs the daemon until it is told to stop by a signal.
+/// Runs the daemon until it is told to stop by a signal. It lives again over another store when one is restored: the
+/// lock and the doors stay, so whoever comes meanwhile waits, and finds it at the same address.
 pub(crate) async fn serve(folder: &Path, args: ServeArgs, errors: ErrorTap) -> Result<Code> {
     let _lock = lock(folder)?;
     // What an earlier daemon left behind points at nobody.
     remove(&folder.join(DAEMON_FILE))?;
-    let tcp = listen_tcp(&args.listen).await?;
-    let socket = config::socket_path(folder);
-    let unix = listen_unix(&socket)?;
-    let address = format!("http://{}", tcp.local_addr().context("the listener has no address")?);
+    let doors = Doors::open(folder, &args.listen).await?;
+    let mut told = Told::listen()?;
+    let mut failed = None;
+    while let Ended::Restoring(order) =
+        live(folder, &args, &errors, &doors, (&mut told, failed.take())).await?
+    {
+        tracing::info!(file = order.file, kept = order.kept, "another store takes this one's place");
+        failed = put_in_place(folder, order).await.err();
+    }
+    remove(&doors.socket)?;
+    Ok(Code::Ok)
+}
 
-    let settings = Settings { errors, ..settings(folder, &args)? };
+/// How a life of the daemon ended.
+enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// A store is ready to take its store's place.
+    Restoring(RestoreOrder),
+}
+
+/// One life of the daemon: from opening the store to closing it.
+async fn live(
+    folder: &Path,
+    args: &ServeArgs,
+    errors: &ErrorTap,
+    doors: &Doors,
+    (told, failed): (&mut Told, Option<NotRestored>),
+) -> Result<Ended> {
+    let settings = Settings { errors: errors.clone(), ..settings(folder, args)? };
     let plane = Plane::open(settings).await.map_err(|error| not_started(error, folder))?;
     token(&plane, folder).await?;
-    plane.endpoint_set(address.clone());
+    plane.endpoint_set(doors.address.clone());
     plane.resume().await?;
+    if let Some(failed) = failed {
+        tracing::error!(?failed, "the store is what it was");
+        plane.not_restored(failed).await?;
+    }
     let shutdown = CancellationToken::new();
     let authentication = if args.no_auth { Authentication::Off } else { Authentication::Required };
     let serving = tokio::spawn(adjutant_server::serve(
-        Listeners { tcp, unix },
+        doors.listeners()?,
         adjutant_server::router(plane.clone(), authentication),
         shutdown.clone(),
     ));
     // Before others are told, so that the log of a daemon that was found says so.
-    tracing::info!(%address, folder = %folder.display(), "ready");
-    announce(folder, &address, &socket, &plane)?;
+    tracing::info!(address = doors.address, folder = %folder.display(), "ready");
+    announce(folder, doors, &plane)?;
     look_at_the_store(plane.clone());
 
-    told_to_stop().await?;
+    let ended = tokio::select! {
+        () = told.to_stop() => Ended::Stopped,
+        order = plane.restore_wanted() => Ended::Restoring(order),
+    };
     tracing::info!("stopping; open runs go on at the next start");
     remove(&folder.join(DAEMON_FILE))?;
     plane.stop().await;
     shutdown.cancel();
     serving.await.context("the door panicked")??;
-    remove(&socket)?;
-    Ok(Code::Ok)
+    Ok(ended)
 }
 
-fn lock(folder: &Path) -> Result<StoreLock> {
+/// Where the daemon listens, for all of its lives.
+struct Doors {
+    tcp: std::net::TcpListener,
+    unix: std::os::unix::net::UnixListener,
+    socket: PathBuf,
+    address: String,
+}
+
+impl Doors {
+    async fn open(folder: &Path, listen: &str) -> Result<Doors> {
+        let tcp = listen_tcp(listen).await?;
+        let address = format!("http://{}", tcp.local_addr().context("the listener has no address")?);
+        let socket = config::socket_path(folder);
+        let unix = listen_unix(&socket)?;
+        let held = "the listeners cannot be held";
+        Ok(Doors {
+            tcp: tcp.into_std().context(held)?,
+            unix: unix.into_std().context(held)?,
+            socket,
+            address,
+        })
+    }
+
+    /// Gives the listeners to a life; whoever comes between two of them waits in line.
+    fn listeners(&self) -> Result<Listeners> {
+        let opened = || -> io::Result<Listeners> {
+            Ok(Listeners {
+                tcp: TcpListener::from_std(self.tcp.try_clone()?)?,
+                unix: UnixListener::from_std(self.unix.try_clone()?)?,
+            })
+        };
+        opened().context("the listeners cannot be used")
+    }
+}
+
+pub(crate) fn lock(folder: &Path) -> Result<StoreLock> {
     StoreLock::acquire(folder).map_err(|error| {
         let hint = match &error {
             LockError::Held { .. } => "`adjutant status` talks to it, `adjutant stop` ends it",
@@ -104,9 +171,11 @@ fn not_started(error: StartError, folder: &Path) -> anyhow::Error {
         StartError::Config { source, .. } => Failure::usage(chain(&error))
             .hinted(format!("correct it, or take it away; the daemon starts without it. {}", source.hint()))
             .into(),
-        StartError::Open(_) | StartError::Policy { .. } | StartError::Read { .. } | StartError::Resume(_) => {
-            anyhow::Error::new(error).context(unusable(folder))
-        }
+        StartError::Open(_)
+        | StartError::Restore(_)
+        | StartError::Policy { .. }
+        | StartError::Read { .. }
+        | StartError::Resume(_) => anyhow::Error::new(error).context(unusable(folder)),
     }
 }
 
@@ -170,11 +239,11 @@ async fn token(plane: &Plane, folder: &Path) -> Result<()> {
     write_private(&path, secret.reveal().as_bytes())
 }
 
-fn announce(folder: &Path, address: &str, socket: &Path, plane: &Plane) -> Result<()> {
+fn announce(folder: &Path, doors: &Doors, plane: &Plane) -> Result<()> {
     let status = plane.status();
     let file = DaemonFile {
-        address: address.to_owned(),
-        socket: socket.to_string_lossy().into_owned(),
+        address: doors.address.clone(),
+        socket: doors.socket.to_string_lossy().into_owned(),
         pid: std::process::id(),
         version: status.version,
         started_at: status.started_at.to_string(),
@@ -221,18 +290,31 @@ fn look_at_the_store(plane: Plane) {
         match plane.quick_check().await {
             Ok(wrong) if wrong.is_empty() => tracing::debug!("the store is whole"),
             Ok(wrong) => {
-                tracing::error!(?wrong, "the store is damaged; stop the daemon and restore a backup")
+                tracing::error!(
+                    ?wrong,
+                    "the store is damaged; `adjutant store restore FILE` puts a backup in its place"
+                )
             }
             Err(error) => tracing::warn!(%error, "the store could not be looked at"),
         }
     });
 }
 
-async fn told_to_stop() -> Result<()> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// The signals that tell the daemon to stop; what comes between two lives counts in the next.
+struct Told {
+    term: Signal,
+    int: Signal,
+}
+
+impl Told {
+    fn listen() -> Result<Told> {
+        Ok(Told { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn to_stop(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! at a time; it ends early when the plane stops or whoever asked has gone. Bodies stay where they are until it has
 //! ended.
 
+pub mod restore;
 pub(crate) mod retention;
 
 use crate::clock;
@@ -28,11 +29,16 @@ const TOLD_EVERY: Duration = Duration::from_millis(50);
 pub(crate) struct Care {
     whole: Arc<Semaphore>,
     sizes: Semaphore,
+    restore: restore::Wanted,
 }
 
 impl Default for Care {
     fn default() -> Self {
-        Care { whole: Arc::new(Semaphore::new(1)), sizes: Semaphore::new(1) }
+        Care {
+            whole: Arc::new(Semaphore::new(1)),
+            sizes: Semaphore::new(1),
+            restore: restore::Wanted::default(),
+        }
     }
 }
 
@@ -100,8 +106,11 @@ impl Plane {
     pub async fn store_sizes(&self) -> Result<Vec<KindSize>, EngineError> {
         let _turn = self.core.care.sizes.acquire().await.map_err(|_| EngineError::Stopping)?;
         let wanted = Wanted(Interrupt::default());
+        let (store, interrupt) = (self.core.store.clone(), wanted.0.clone());
+        // The plane waits for its end: nobody reads a store that is closed, and perhaps replaced.
+        let counting = self.core.tasks.spawn(async move { store.sizes_by_kind(&interrupt).await });
         tokio::select! {
-            sizes = self.core.store.sizes_by_kind(&wanted.0) => Ok(sizes?),
+            sizes = counting => Ok(sizes.map_err(|_| EngineError::Defect("counting sizes has panicked"))??),
             () = self.core.stopping.cancelled() => Err(EngineError::Stopping),
         }
     }

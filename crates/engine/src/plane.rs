@@ -64,7 +64,8 @@ use adjutant_rules::policy::{self, PolicyFile};
 use adjutant_sessions::git::Git;
 use adjutant_sessions::worktree::{RemoveMode, Snapshot};
 use adjutant_store::{
-    Bodies, Draft, OpenError, RunFilter, Store, StoreOptions, TaskEntry, TokenFilter, TurnFilter, Write,
+    Bodies, Draft, OpenError, RestoreError, RunFilter, Store, StoreOptions, TaskEntry, TokenFilter,
+    TurnFilter, Write,
 };
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -83,6 +84,9 @@ pub enum StartError {
     /// The store could not be opened.
     #[error("the store could not be opened")]
     Open(#[from] OpenError),
+    /// A restore that was under way could not be brought to its end.
+    #[error("a restore of the store could not be brought to its end")]
+    Restore(#[from] RestoreError),
     /// The policy file cannot be used.
     #[error("the policy file {} cannot be used: {}", path.display(), lints.first().map(ToString::to_string).unwrap_or_default())]
     Policy {
@@ -221,6 +225,10 @@ impl Plane {
         let path = settings.folder.join(config::FILE);
         let (live, settings) = Live::open(settings).map_err(|source| StartError::Config { path, source })?;
         let commit_hook = settings.faults.commits.clone();
+        // What a restore had left to do is done before anything is opened.
+        if adjutant_store::restore::finish(&settings.folder)? {
+            tracing::info!("a restored store has taken its place");
+        }
         let options = StoreOptions { commit_hook, ..StoreOptions::new(&settings.folder) };
         let store = Store::open(options, started_at)?;
         let bodies = Bodies::open(&settings.folder).map_err(|source| {

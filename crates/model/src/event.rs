@@ -58,6 +58,26 @@ pub enum Event {
         /// One hash over the whole journal, as the backup has it.
         root: String,
     },
+    /// This store has taken the place of another.
+    StoreRestored {
+        /// The restore.
+        restore_id: String,
+        /// The file that it came from.
+        file: String,
+        /// The folder, within the data folder, that has what was replaced.
+        kept: String,
+        /// How many tokens that it had as good are not so any more.
+        tokens_ended: u64,
+    },
+    /// Another store was to take the place of this one, and did not.
+    StoreRestoreFailed {
+        /// The restore.
+        restore_id: String,
+        /// The file that it was to come from.
+        file: String,
+        /// Why.
+        reason: String,
+    },
     /// What was kept long enough has gone.
     RetentionApplied {
         /// What: `client_runs`, `tasks`, `contents` or `journal`.
@@ -739,6 +759,8 @@ impl Event {
             Event::DaemonStarted { .. } => "daemon_started",
             Event::DaemonStopped { .. } => "daemon_stopped",
             Event::StoreBackedUp { .. } => "store_backed_up",
+            Event::StoreRestored { .. } => "store_restored",
+            Event::StoreRestoreFailed { .. } => "store_restore_failed",
             Event::RetentionApplied { .. } => "retention_applied",
             Event::ConfigChanged { .. } => "config_changed",
             Event::RunCreated { .. } => "run_created",

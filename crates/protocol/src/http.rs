@@ -70,7 +70,10 @@ pub use sessions::{SessionMadeView, SessionParams, SessionView, SessionsView, To
 pub use status::{
     AgentFindingView, DoctorView, FindingView, HealthView, JobView, QueuesView, StatusView, StoreSizesView,
 };
-pub use store::{BackupParams, BackupView, CheckFindingView, CheckView, KindSizeView, SizesView};
+pub use store::{
+    BackupParams, BackupView, CheckFindingView, CheckView, KindSizeView, SizesView, StoreRestoreBegunView,
+    StoreRestoreParams, StoreRestoreView, StoreRestoresView,
+};
 pub use tasks::{
     BlueprintRefParams, CheckPolicyParams, LintView, OperatorKindParams, OperatorParams, RekickParams,
     TaskDetachedView, TaskDoneView, TaskInfoView, TaskInputParams, TaskParams, TaskRunsView, TaskView,

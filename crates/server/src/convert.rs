@@ -18,7 +18,7 @@ pub(crate) use managed::{
 };
 pub(crate) use memory::{fact, found_fact};
 pub(crate) use operators::{assignees, handover, operator, operator_frame, operator_reply, worker_prompt};
-pub(crate) use store::{backup, check, sizes};
+pub(crate) use store::{backup, check, restore_begun, restore_ended, sizes};
 
 use adjutant_engine::data;
 use adjutant_engine::doctor::{AgentFinding, Finding, Grade};

@@ -196,6 +196,7 @@ fn documented() -> (Router<Plane>, utoipa::openapi::OpenApi) {
         .routes(routes!(console::metrics))
         .routes(routes!(store::backup))
         .routes(routes!(store::check))
+        .routes(routes!(store::restore, store::restores))
         .routes(routes!(store::sizes))
         .routes(routes!(status::status))
         .routes(routes!(status::doctor))

@@ -16,6 +16,7 @@ use crate::bodies;
 use crate::check::{self, BodiesAt, CheckError, CheckReport};
 use crate::dialect;
 use crate::interrupt::Interrupt;
+use crate::journal;
 use crate::store::StoreOptions;
 use adjutant_model::Timestamp;
 use adjutant_model::run::ErrorClass;
@@ -260,6 +261,8 @@ fn copy_rows(folder: &Path, to: &Path, interrupt: &Interrupt) -> Result<(), Back
 fn fill(spec: &BackupSpec, path: &Path, interrupt: &Interrupt) -> Result<Vec<String>, BackupError> {
     let db = dialect::open_for_filling(path).map_err(database)?;
     interrupt.reaches(&db);
+    // With the journal's head at its last row no row can be cut off the end unseen.
+    journal::head_recover(&db).map_err(database)?;
     let folder = bodies::folder_in(&spec.folder);
     let mut lost = Vec::new();
     let tx = db.unchecked_transaction().map_err(database)?;

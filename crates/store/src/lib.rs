@@ -42,6 +42,7 @@ pub mod workspaces;
 pub mod backup;
 pub mod check;
 mod interrupt;
+pub mod restore;
 pub mod retention;
 pub mod sizes;
 
@@ -75,6 +76,7 @@ pub use memory::FactFilter;
 pub use outputs::OutputTotals;
 pub use reader::ReadError;
 pub use registry::HeadFilter;
+pub use restore::{RestoreError, RestoreOrder, Staged};
 pub use retention::{ContentLook, JournalLook, JournalPrefix, RunsKept};
 pub use runs::{RunFilter, RunKind, RunStatusChange};
 pub use sessions::{SessionEntry, SessionFilter};

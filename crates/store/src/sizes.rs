@@ -6,6 +6,7 @@
 use crate::dialect;
 use crate::interrupt::Interrupt;
 use crate::reader::{ReadError, unsigned};
+use crate::restore;
 use crate::store::Store;
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::{BTreeMap, HashMap};
@@ -41,6 +42,8 @@ pub enum SizeKind {
     Outputs,
     /// The bytes of outputs; these are files.
     Bodies,
+    /// Stores that were replaced by restores, with their bodies; these are files, and rows are stores here.
+    Replaced,
     /// What the database needs for itself.
     Database,
     /// Pages that are free; rows are pages here.
@@ -51,7 +54,7 @@ pub enum SizeKind {
 
 impl SizeKind {
     /// All kinds, in the order in which they are shown.
-    pub const ALL: [SizeKind; 17] = [
+    pub const ALL: [SizeKind; 18] = [
         SizeKind::Journal,
         SizeKind::Runs,
         SizeKind::Turns,
@@ -66,6 +69,7 @@ impl SizeKind {
         SizeKind::Tokens,
         SizeKind::Outputs,
         SizeKind::Bodies,
+        SizeKind::Replaced,
         SizeKind::Database,
         SizeKind::Free,
         SizeKind::Log,
@@ -88,6 +92,7 @@ impl SizeKind {
             SizeKind::Tokens => "tokens",
             SizeKind::Outputs => "outputs",
             SizeKind::Bodies => "bodies",
+            SizeKind::Replaced => "replaced",
             SizeKind::Database => "database",
             SizeKind::Free => "free",
             SizeKind::Log => "log",
@@ -164,7 +169,11 @@ impl Store {
         let counting = tokio::task::spawn_blocking(move || {
             let db = dialect::open_for_reading(&path)?;
             interrupt.reaches(&db);
-            of_database(&db)
+            let mut sizes = of_database(&db)?;
+            let folder = path.parent().unwrap_or(&path);
+            let (rows, bytes) = restore::replaced(folder);
+            sizes.insert(SizeKind::Replaced, Tally { rows, bytes });
+            Ok(sizes)
         });
         let mut sizes = counting.await.unwrap_or(Err(ReadError::Panicked))?;
         sizes.entry(SizeKind::Log).or_default().bytes = self.sizes().wal;

@@ -6,14 +6,23 @@
 use super::print;
 use super::table::{self, Column, Paper, Tone};
 use crate::exit::Failure;
-use crate::launch;
 use crate::progress::visible;
+use crate::{daemon, launch};
+use adjutant_engine::care::restore::{RestoreOutcome, restore_alone};
 use adjutant_protocol::ExitCode as Code;
-use adjutant_protocol::http::{BackupParams, BackupView, CheckFindingView, CheckView, SizesView};
-use adjutant_store::{CheckError, CheckReport, Interrupt, check};
+use adjutant_protocol::http::{
+    BackupParams, BackupView, CheckFindingView, CheckView, SizesView, StoreRestoreParams, StoreRestoreView,
+};
+use adjutant_store::{CheckError, CheckReport, Interrupt, RestoreError, check};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A daemon that has not come back by then does not come back: it ends its agents' steps in order, and opens the store.
+const RESTORE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often a daemon that starts anew is asked.
+const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// What to do with the store.
 #[derive(Debug, Subcommand)]
@@ -28,6 +37,17 @@ pub(crate) enum StoreCommand {
         /// Put it in the place of a file that is there.
         #[arg(long)]
         force: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a backup in the place of the store, also while the daemon works: it starts anew over it.
+    ///
+    /// The file is checked wholly before anything is touched. What is replaced is kept in a folder `replaced-…` in the
+    /// data folder, and its `store.db` can be restored in turn. Tokens that are not good now are not good then.
+    Restore {
+        /// The backup, or the `store.db` of a store that was replaced.
+        file: PathBuf,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -49,6 +69,7 @@ pub(crate) enum StoreCommand {
 pub(crate) async fn run(folder: &Path, command: StoreCommand) -> Result<Code> {
     match command {
         StoreCommand::Backup { file, force, json } => backup(folder, &file, force, json).await,
+        StoreCommand::Restore { file, json } => restore(folder, &file, json).await,
         StoreCommand::Check { json } => {
             let found = match launch::running(folder).await? {
                 Some(client) => client.store_check().await?,
@@ -78,6 +99,103 @@ async fn backup(folder: &Path, file: &Path, force: bool, json: bool) -> Result<C
         format!("{} bodies are not in it, because the store has lost them", made.lost_count),
     );
     Err(failure.hinted("everything else is in the backup; `adjutant store check` names them").into())
+}
+
+async fn restore(folder: &Path, file: &Path, json: bool) -> Result<Code> {
+    let file = typed(file)?;
+    let (ended, lost_count) = match launch::running(folder).await? {
+        Some(client) => {
+            let begun = client.store_restore(&StoreRestoreParams { file }).await?;
+            (restored_by_the_daemon(folder, &begun.id).await?, begun.lost_count)
+        }
+        None => restored_alone(folder, Path::new(&file)).await?,
+    };
+    if json {
+        print(&serde_json::to_string(&ended)?)?;
+    }
+    match (ended.ok, json) {
+        (true, true) => Ok(Code::Ok),
+        (true, false) => print(&restored_text(&ended, lost_count)),
+        (false, _) => {
+            let reason = ended.reason.unwrap_or_default();
+            let failure = Failure::new(Code::Failed, format!("it was not restored: {}", visible(&reason)));
+            Err(failure.hinted("the store is what it was; `adjutant doctor` looks at it").into())
+        }
+    }
+}
+
+/// Waits for the daemon that starts anew, and asks it how the restore ended.
+async fn restored_by_the_daemon(folder: &Path, id: &str) -> Result<StoreRestoreView> {
+    let deadline = Instant::now() + RESTORE_TIMEOUT;
+    loop {
+        // Its token may be another one now, so it is found as if for the first time.
+        if let Some(client) = launch::running(folder).await?
+            && let Ok(found) = client.store_restores().await
+            && let Some(last) = found.last.filter(|last| last.id == id)
+        {
+            return Ok(last);
+        }
+        if Instant::now() > deadline {
+            let failure = Failure::new(Code::Unreachable, "the daemon has not come back yet");
+            return Err(failure
+                .hinted("its log is `daemon.log` in the data folder; `adjutant status` starts nothing")
+                .into());
+        }
+        // Nothing tells a process that another one, which is not its child, goes on.
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+/// Restores where no daemon runs, as when none starts because the store is damaged.
+async fn restored_alone(folder: &Path, file: &Path) -> Result<(StoreRestoreView, u64)> {
+    let _lock = daemon::lock(folder)?;
+    let (ended, lost_count) = restore_alone(folder, file, "host").await.map_err(|error| {
+        let code = match error {
+            RestoreError::Source { .. } | RestoreError::Check(_) => Code::Usage,
+            RestoreError::Unsound { .. }
+            | RestoreError::Copy { .. }
+            | RestoreError::Open(_)
+            | RestoreError::Write(_)
+            | RestoreError::File { .. }
+            | RestoreError::InTheWay { .. }
+            | RestoreError::Interrupted => Code::Failed,
+        };
+        let text = format!("{:#}", anyhow::Error::new(error));
+        anyhow::Error::new(Failure::new(code, text).hinted("nothing was changed"))
+    })?;
+    let view = StoreRestoreView {
+        id: ended.id,
+        at: ended.at.to_string(),
+        file: ended.file,
+        ok: matches!(ended.outcome, RestoreOutcome::Done { .. }),
+        reason: None,
+        kept: match &ended.outcome {
+            RestoreOutcome::Done { kept, .. } => Some(kept.to_string_lossy().into_owned()),
+            RestoreOutcome::Failed { .. } => None,
+        },
+        tokens_ended: match ended.outcome {
+            RestoreOutcome::Done { tokens_ended, .. } => tokens_ended,
+            RestoreOutcome::Failed { .. } => 0,
+        },
+    };
+    Ok((view, lost_count))
+}
+
+fn restored_text(ended: &StoreRestoreView, lost_count: u64) -> String {
+    let lost = match lost_count {
+        0 => String::new(),
+        count => format!("\n{count} bodies of outputs did not come with it"),
+    };
+    let tokens = match ended.tokens_ended {
+        0 => String::new(),
+        count => format!("\n{count} tokens that it had are not good any more"),
+    };
+    let kept = ended.kept.as_deref().unwrap_or_default();
+    format!(
+        "{} is the store now\nwhat it replaced is kept in {}{tokens}{lost}",
+        visible(&ended.file),
+        visible(kept)
+    )
 }
 
 /// Gives a path that was typed here as one that holds everywhere.

@@ -46,6 +46,40 @@ fn a_store_is_backed_up_and_checked_and_tells_its_sizes() {
 }
 
 #[test]
+fn a_store_is_restored_while_the_daemon_works_and_without_one() {
+    let env = TestEnv::new(BINARY);
+    env.file("report.txt", "all is well\n");
+    env.run(&["data", "put", "early", "report.txt"]).expect(0);
+    env.run(&["store", "backup", "a.backup"]).expect(0);
+    env.run(&["data", "put", "late", "report.txt"]).expect(0);
+    let address = env.daemon_json().unwrap()["address"].clone();
+    let pid = env.daemon_pid();
+    let restored = env.run(&["store", "restore", "a.backup"]).expect(0).stdout;
+    assert!(restored.contains("a.backup is the store now\nwhat it replaced is kept in "), "{restored}");
+    assert_eq!((env.daemon_pid(), &env.daemon_json().unwrap()["address"]), (pid, &address), "it lives on");
+    let listed = env.run(&["data", "ls"]).expect(0).stdout;
+    assert!(listed.contains("early") && !listed.contains("late"), "{listed}");
+    assert_eq!(env.run(&["data", "get", "early"]).expect(0).stdout, "all is well\n");
+    env.run(&["store", "check"]).expect(0);
+
+    let wrong = env.run(&["store", "restore", "report.txt"]).expect(2).stderr;
+    assert!(wrong.contains("is not a store of this program"), "{wrong}");
+    env.run(&["stop"]).expect(0);
+    // A store that lets no daemon start.
+    std::fs::write(env.home().join("store.db"), "nonsense").unwrap();
+    env.run(&["data", "ls"]).expect(3);
+    assert!(
+        env.run(&["store", "restore", "report.txt"]).expect(2).stderr.contains("hint: nothing was changed")
+    );
+    env.run(&["store", "restore", "a.backup", "--json"]).expect(0);
+    assert_eq!(env.run(&["data", "get", "early"]).expect(0).stdout, "all is well\n");
+    let kept = std::fs::read_dir(env.home()).unwrap();
+    let kept =
+        kept.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("replaced-"));
+    assert_eq!(kept.count(), 2);
+}
+
+#[test]
 fn without_a_store_there_is_nothing_to_check() {
     let env = TestEnv::new(BINARY);
     let none = env.run(&["store", "check"]).expect(4).stderr;

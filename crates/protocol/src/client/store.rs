@@ -21,6 +21,25 @@ impl Client {
         self.post("/v1/store/check", &json!({})).await
     }
 
+    /// Lets a backup take the store's place; the daemon starts anew behind its answer.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn store_restore(
+        &self,
+        params: &http::StoreRestoreParams,
+    ) -> Result<http::StoreRestoreBegunView, ClientError> {
+        self.post("/v1/store/restore", params).await
+    }
+
+    /// Gives the restore that ended last.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn store_restores(&self) -> Result<http::StoreRestoresView, ClientError> {
+        self.get("/v1/store/restore").await
+    }
+
     /// Gives what takes how much room in the store.
     ///
     /// # Errors

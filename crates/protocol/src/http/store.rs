@@ -87,10 +87,62 @@ pub struct SizesView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KindSizeView {
     /// What: `journal`, `runs`, `turns`, `contents`, `sessions`, `hook_events`, `approvals`, `goals`, `memory`,
-    /// `blueprints`, `errors`, `tokens`, `outputs`, `bodies`, `database`, `free` or `log`.
+    /// `blueprints`, `errors`, `tokens`, `outputs`, `bodies`, `replaced`, `database`, `free` or `log`.
     pub kind: String,
-    /// How many of them there are: rows, files of `bodies`, pages of `free`.
+    /// How many of them there are: rows, files of `bodies`, stores of `replaced`, pages of `free`.
     pub rows: u64,
     /// How many bytes they take on the disk.
     pub bytes: u64,
+}
+
+/// A backup is to take the store's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoreRestoreParams {
+    /// The file on the daemon's machine, absolute: a backup, or the `store.db` of a store that was replaced.
+    pub file: String,
+}
+
+/// A backup was checked and is about to take the store's place; the daemon starts anew over it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreRestoreBegunView {
+    /// The restore's name, by which `GET /v1/store/restore` tells how it ended.
+    pub id: String,
+    /// How many rows its journal has.
+    pub journal_rows: u64,
+    /// One hash over that journal, as 64 hex digits.
+    pub journal_root: String,
+    /// How many bodies of outputs its rows name.
+    pub bodies: u64,
+    /// How many of them did not come with it.
+    pub lost_count: u64,
+}
+
+/// The restore that ended last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreRestoresView {
+    /// It; absent when the last rows of the journal know of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<StoreRestoreView>,
+}
+
+/// A restore that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreRestoreView {
+    /// Its name.
+    pub id: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// The file that the store came from, or was to come from.
+    pub file: String,
+    /// Whether the store is the one of the backup; else it is what it was.
+    pub ok: bool,
+    /// Why it is what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The folder with what was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
+    /// How many tokens that the backup had as good are not so any more.
+    pub tokens_ended: u64,
 }

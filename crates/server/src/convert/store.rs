@@ -1,5 +1,6 @@
 //! The care of the store, for the wire.
 
+use adjutant_engine::care::restore::{RestoreBegun, RestoreEnded, RestoreOutcome};
 use adjutant_engine::care::{BackupMade, CheckFinding, CheckReport, KindSize};
 use adjutant_protocol::http;
 
@@ -47,5 +48,34 @@ pub(crate) fn sizes(sizes: &[KindSize]) -> http::SizesView {
     http::SizesView {
         kinds: sizes.iter().map(kind).collect(),
         bytes: sizes.iter().map(|size| size.bytes).sum(),
+    }
+}
+
+pub(crate) fn restore_begun(begun: RestoreBegun) -> http::StoreRestoreBegunView {
+    let report = begun.staged.report;
+    http::StoreRestoreBegunView {
+        id: begun.id,
+        journal_rows: report.journal_rows,
+        journal_root: report.journal_root,
+        bodies: report.bodies,
+        lost_count: begun.staged.lost_count,
+    }
+}
+
+pub(crate) fn restore_ended(ended: RestoreEnded) -> http::StoreRestoreView {
+    let (reason, kept, tokens_ended) = match ended.outcome {
+        RestoreOutcome::Done { kept, tokens_ended } => {
+            (None, Some(kept.to_string_lossy().into_owned()), tokens_ended)
+        }
+        RestoreOutcome::Failed { reason } => (Some(reason), None, 0),
+    };
+    http::StoreRestoreView {
+        id: ended.id,
+        at: ended.at.to_string(),
+        file: ended.file,
+        ok: reason.is_none(),
+        reason,
+        kept,
+        tokens_ended,
     }
 }

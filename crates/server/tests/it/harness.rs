@@ -1,5 +1,6 @@
 //! A daemon without a process: a plane, its door on a free port and on a Unix socket, and clients of it.
 
+use adjutant_engine::care::restore::put_in_place;
 use adjutant_engine::{Plane, Settings};
 use adjutant_protocol::http::{BlueprintRefParams, TaskParams};
 use adjutant_protocol::{ApiError, Client, ClientError};
@@ -149,6 +150,14 @@ impl Daemon {
     /// Stops it and starts another with settings of its own.
     pub(crate) async fn restarted_with(self, change: impl FnOnce(&mut Settings)) -> Self {
         Self::over(self.stopped().await, change).await
+    }
+
+    /// Waits until a restored store is ready, puts it in place as the program does, and starts another over it.
+    pub(crate) async fn restored(self) -> Self {
+        let order = self.plane.restore_wanted().await;
+        let home = self.stopped().await;
+        put_in_place(home.folder(), order).await.expect("it takes its place");
+        Self::over(home, |_| {}).await
     }
 
     /// Stops it and starts another, whose clients' runs wait so long for their clients.

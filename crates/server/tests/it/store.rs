@@ -1,7 +1,8 @@
 //! The care of the store, over the wire.
 
-use crate::harness::{Daemon, identity, refused, task};
-use adjutant_protocol::http::BackupParams;
+use crate::harness::{Daemon, refused};
+use crate::harness::{identity, task};
+use adjutant_protocol::http::{BackupParams, StoreRestoreParams};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -108,5 +109,72 @@ async fn runs_go_as_the_settings_say_and_the_journal_stays_sound() {
         let set = [("retention.runs_days".to_owned(), wrong)].into_iter().collect();
         assert_eq!(refused(daemon.client.config_set(set).await).0, 400);
     }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_takes_back_what_came_later_and_revives_no_token() {
+    let daemon = Daemon::start().await;
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let file = elsewhere.path().join("a.backup");
+    let token = async |daemon: &Daemon| {
+        let params =
+            serde_json::from_value(json!({"agent_id": "ann", "role": "observer"})).expect("a session");
+        daemon.client.session_create(&params).await.expect("it is made").session_id
+    };
+    let looks = async |daemon: &Daemon, token: &str| daemon.send_as(token, "GET /v1/runs", "").await.status;
+    let (good, revoked) = (token(&daemon).await, token(&daemon).await);
+    daemon.client.data_put("early", None, "text/plain", b"early".to_vec()).await.expect("it is kept");
+    daemon.client.store_backup(&to(&file, false)).await.expect("it is made");
+    daemon.client.data_put("late", None, "text/plain", b"late".to_vec()).await.expect("it is kept");
+    let late = token(&daemon).await;
+    daemon.send_as(&revoked, "DELETE /v1/sessions", "").await;
+    for (token, status) in [(&good, 200), (&revoked, 401), (&late, 200)] {
+        assert_eq!(looks(&daemon, token).await, status);
+    }
+
+    let body = json!({"file": file}).to_string();
+    assert_eq!(daemon.send_as(&good, "POST /v1/store/restore", &body).await.status, 403);
+    std::fs::write(elsewhere.path().join("no.backup"), "nonsense").expect("it is written");
+    for (wrong, says) in [
+        (json!("a.backup"), "not absolute"),
+        (json!(elsewhere.path()), "it is no file"),
+        (json!(elsewhere.path().join("nothing")), "it is not there"),
+        (json!(elsewhere.path().join("no.backup")), "is not a store of this program"),
+        (json!(daemon.path("store.db")), "the store that it would replace"),
+    ] {
+        let answer = daemon.send("POST /v1/store/restore", &json!({"file": wrong}).to_string()).await;
+        let error = answer.error();
+        assert_eq!((answer.status, error.code.as_str()), (400, "invalid_request"), "{wrong}: {error:?}");
+        assert!(error.error.contains(says), "{wrong}: {}", error.error);
+    }
+    assert!(!daemon.path("restore").exists(), "nothing is left of what was refused");
+
+    let params = StoreRestoreParams { file: file.to_string_lossy().into_owned() };
+    let begun = daemon.client.store_restore(&params).await.expect("it is sound");
+    assert_eq!((begun.bodies, begun.lost_count), (1, 0));
+    let (status, _) = refused(daemon.client.store_restore(&params).await);
+    assert_eq!(status, 429, "one is enough");
+    let daemon = daemon.restored().await;
+    let last = daemon.client.store_restores().await.expect("it is told").last.expect("there was one");
+    assert_eq!((last.id, last.ok, last.tokens_ended), (begun.id, true, 1));
+    for (token, status) in [(&good, 200), (&revoked, 401), (&late, 401)] {
+        assert_eq!(looks(&daemon, token).await, status);
+    }
+    let names = async |daemon: &Daemon| {
+        let listed = daemon.client.data_list(None).await.expect("a list").outputs;
+        listed.into_iter().filter_map(|output| output.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&daemon).await, ["early"]);
+    assert!(daemon.client.store_check().await.expect("it looks").ok);
+
+    // What was replaced is whole, and can be restored in turn.
+    let kept = last.kept.expect("it is kept");
+    let params = StoreRestoreParams { file: format!("{kept}/store.db") };
+    daemon.client.store_restore(&params).await.expect("it is sound");
+    let daemon = daemon.restored().await;
+    assert_eq!(names(&daemon).await, ["late", "early"]);
+    assert!(daemon.client.store_check().await.expect("it looks").ok);
+    assert_eq!(looks(&daemon, &late).await, 401, "it was not good before this restore");
     daemon.stop().await;
 }

@@ -21,7 +21,7 @@ fn spec(store: &Store, file: PathBuf) -> BackupSpec {
     BackupSpec { folder, file, existing: Existing::Kept, made_at: at(1), made_by: "0".into() }
 }
 
-fn made(store: &Store, file: PathBuf) -> Result<BackupMade, BackupError> {
+pub(crate) fn made(store: &Store, file: PathBuf) -> Result<BackupMade, BackupError> {
     backup::make(&spec(store, file), &Interrupt::default())
 }
 
@@ -44,7 +44,7 @@ fn output(n: u128, sha256: &str, size_bytes: u64) -> OutputRecord {
 }
 
 /// Puts an output with a body, and gives its hash.
-async fn put(store: &Store, bodies: &Bodies, n: u128, content: &[u8]) -> String {
+pub(crate) async fn put(store: &Store, bodies: &Bodies, n: u128, content: &[u8]) -> String {
     let mut body = bodies.begin(&n.to_string()).await.unwrap();
     body.write(content).await.unwrap();
     let whole = body.finish().await.unwrap();
@@ -333,7 +333,7 @@ async fn sizes_are_told_by_kind() {
     }
     assert!(size(SizeKind::Contents).bytes > 100_000);
     assert_eq!(size(SizeKind::Bodies).bytes, 5);
-    let files = [SizeKind::Bodies, SizeKind::Log];
+    let files = [SizeKind::Bodies, SizeKind::Replaced, SizeKind::Log];
     let in_database: u64 =
         sizes.iter().filter(|size| !files.contains(&size.kind)).map(|size| size.bytes).sum();
     assert_eq!(in_database, fs::metadata(store.path()).unwrap().len(), "every page is of one kind");

@@ -17,6 +17,7 @@ mod outputs;
 mod reads;
 mod registry;
 mod resources;
+mod restore;
 mod retention;
 mod verify;
 mod writes;
