@@ -55,7 +55,7 @@ impl Kind {
 }
 
 /// How secrets look. The group `s` is the secret when the rest of the match is to stay.
-const RULES: [(Kind, &str); 17] = [
+const RULES: [(Kind, &str); 18] = [
     (
         Kind::PrivateKey,
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\z)",
@@ -66,10 +66,8 @@ const RULES: [(Kind, &str); 17] = [
     (Kind::GitlabToken, r"\bgl(?:pat|ptt|dt|rt|soat|cbt)-[A-Za-z0-9_-]{16,}"),
     (Kind::AwsKey, r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"),
     (Kind::GoogleKey, r"\b(?:AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,})"),
-    (
-        Kind::SlackToken,
-        r"\b(?:xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,})|hooks\.slack\.com/services/(?P<s>[A-Za-z0-9/]{20,})",
-    ),
+    (Kind::SlackToken, r"\b(?:xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,})"),
+    (Kind::SlackToken, r"hooks\.slack\.com/services/(?P<s>[A-Za-z0-9/]{20,})"),
     (Kind::StripeKey, r"\b(?:[sr]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9]{16,})"),
     (
         Kind::PackageToken,
@@ -109,10 +107,21 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
     let compiled = |pattern: &str| Regex::new(pattern).expect("the patterns are tested");
     Patterns {
         anchors: compiled(ANCHORS),
-        set: RegexSet::new(RULES.iter().map(|(_, pattern)| pattern)).expect("the patterns are tested"),
-        each: RULES.iter().map(|(kind, pattern)| (*kind, compiled(pattern))).collect(),
+        set: RegexSet::new(RULES.iter().map(|(_, pattern)| whole(pattern))).expect("the patterns are tested"),
+        each: RULES.iter().map(|(kind, pattern)| (*kind, compiled(&whole(pattern)))).collect(),
     }
 });
+
+/// Gives a pattern in which a word also begins behind an escape such as `\n`, whose letter looks like a part of it.
+fn whole(pattern: &str) -> String {
+    let (flags, rest) = match pattern.strip_prefix("(?i)") {
+        Some(rest) => ("(?i)", rest),
+        None => ("", pattern),
+    };
+    let Some(rest) = rest.strip_prefix(r"\b") else { return pattern.to_owned() };
+    let rest = if rest.contains("(?P<s>") { rest.to_owned() } else { format!("(?P<s>{rest})") };
+    format!(r"{flags}(?:\b|\\[nrt]){rest}")
+}
 
 /// Gives a text without its secrets; borrowed when it has none.
 pub fn redact(text: &str) -> Cow<'_, str> {

@@ -23,6 +23,7 @@ mod reports;
 mod run;
 mod runtime;
 mod secrets;
+mod seeded;
 mod session;
 mod store;
 mod weaknesses;

@@ -7,14 +7,14 @@ use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A running `adjutant mcp` and both ends of it.
-struct Mcp {
+pub(crate) struct Mcp {
     child: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Mcp {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Mcp { child, input, output: BufReader::new(output).lines() }
@@ -29,25 +29,25 @@ impl Mcp {
         serde_json::from_str(&self.output.next().unwrap().unwrap()).unwrap()
     }
 
-    fn ask(&mut self, id: u64, method: &str, params: Value) -> Value {
+    pub(crate) fn ask(&mut self, id: u64, method: &str, params: Value) -> Value {
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
         let answer = self.next();
         assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(id)), "{answer}");
         answer
     }
 
-    fn call(&mut self, id: u64, name: &str, arguments: Value) -> Value {
+    pub(crate) fn call(&mut self, id: u64, name: &str, arguments: Value) -> Value {
         self.ask(id, "tools/call", json!({"name": name, "arguments": arguments}))["result"].clone()
     }
 
     /// Closes its input, and waits until it has ended in good order.
-    fn close(mut self) {
+    pub(crate) fn close(mut self) {
         drop(self.input);
         assert!(self.child.wait().unwrap().success());
     }
 }
 
-fn begin(revision: &str) -> Value {
+pub(crate) fn begin(revision: &str) -> Value {
     json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}})
 }
 

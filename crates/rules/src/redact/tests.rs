@@ -39,8 +39,17 @@ fn secrets() -> Vec<(String, &'static str)> {
 #[test]
 fn a_secret_is_found_wherever_it_stands() {
     for (secret, kind) in secrets() {
-        for around in ["%", "key: %", "\"%\"", "{\"a\":\"%\"}", "(%)", "x=%;", "line\n%\nline", "curl -u %:"]
-        {
+        for around in [
+            "%",
+            "key: %",
+            "\"%\"",
+            "{\"a\":\"%\"}",
+            "(%)",
+            "x=%;",
+            "line\n%\nline",
+            "line\\n%\\tline",
+            "curl -u %:",
+        ] {
             let text = around.replace('%', &secret);
             let redacted = redact(&text);
             assert!(!redacted.contains(&secret), "{text}: {redacted}");
