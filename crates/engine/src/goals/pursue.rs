@@ -274,7 +274,7 @@ async fn turn_over(
 ) -> Result<(), EngineError> {
     // An agent that is started again goes on by itself when it was seen to work. One that had only just been told has
     // nothing to go on with, and would be idle for ever.
-    let forgot = |session: &Session| session.launches > launches && takes_prompts(session);
+    let forgot = |session: &Session| session.launches > launches && is_told_nothing(session);
     let seen = |session: &Session| is_turn_over(session, turns) || forgot(session);
     let session = hosting::seen_until(core, pursuit.session(), seen).await?;
     let event = match is_turn_over(&session, turns) {
@@ -282,6 +282,18 @@ async fn turn_over(
         false => PursuitEvent::Forgot { turns },
     };
     tell_keeper(core, &goal.id, event).await
+}
+
+/// Tells whether an agent is there that nobody tells anything. By a protocol some say nothing at all before they are told
+/// something; a terminal shows when it is ready.
+fn is_told_nothing(session: &Session) -> bool {
+    let speaks = matches!(session.driver, DriverKind::Headless | DriverKind::Acp);
+    let was_started = session.phase == SessionPhase::Running
+        && session.activity.activity == Activity::Unknown
+        && session.questions.is_empty()
+        && session.to_tell.is_none()
+        && session.delivered_at.is_some();
+    takes_prompts(session) || speaks && was_started
 }
 
 fn is_turn_over(session: &Session, turns: u64) -> bool {
