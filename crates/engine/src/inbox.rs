@@ -2,8 +2,8 @@
 //!
 //! What the gate asks is an approval, wherever the tool call came from; a session that asks a permission which the gate
 //! has raised as an approval shows there alone. What else stops a session stands beside: a question to a person, a
-//! spent quota, an agent that is not started again, one whose context is nearly full. A goal shows when it was re-opened by what its checks said, or when
-//! nobody pursues it any more although it is not done.
+//! spent quota, an agent that is not started again, one whose context is nearly full. A goal shows when it was re-opened by
+//! what its checks said, when nobody pursues it any more although it is not done, or when its deadline has passed.
 
 use crate::approvals;
 use crate::error::EngineError;

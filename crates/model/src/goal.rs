@@ -181,6 +181,9 @@ pub enum PursuitState {
     Working {
         /// How many it had ended when it was told.
         turns: u64,
+        /// How often it had been started by then; one that is started again may know nothing of what it was told.
+        #[serde(default)]
+        launches: u32,
     },
     /// The checks are run.
     Checking,

@@ -282,7 +282,8 @@ fn pursued_without_secrets(event: PursuitEvent) -> PursuitEvent {
         event @ (PursuitEvent::Begun(_)
         | PursuitEvent::Launched
         | PursuitEvent::TurnOver
-        | PursuitEvent::Told
+        | PursuitEvent::Told { .. }
+        | PursuitEvent::Forgot { .. }
         | PursuitEvent::Reached
         | PursuitEvent::Rested) => event,
     }

@@ -217,7 +217,9 @@ async fn work(core: &Arc<Core>, goal: &Goal, pursuit: &Pursuit) -> Result<(), En
         PursuitState::Launching { failures, git_ref } => {
             launch(core, goal, pursuit, (failures, git_ref)).await
         }
-        PursuitState::Working { turns } => turn_over(core, goal, pursuit, *turns).await,
+        PursuitState::Working { turns, launches } => {
+            turn_over(core, goal, pursuit, (*turns, *launches)).await
+        }
         PursuitState::Checking => checked(core, goal, pursuit).await,
         PursuitState::Telling { turns, failures } => tell(core, goal, pursuit, (*turns, failures)).await,
         PursuitState::Ending { .. } => rest(core, &goal.id, pursuit).await,
@@ -264,12 +266,36 @@ async fn launch(
 }
 
 /// Waits until the agent has ended its turn, or is gone.
-async fn turn_over(core: &Arc<Core>, goal: &Goal, pursuit: &Pursuit, turns: u64) -> Result<(), EngineError> {
-    hosting::seen_until(core, pursuit.session(), |session| is_turn_over(session, turns)).await?;
-    tell_keeper(core, &goal.id, PursuitEvent::TurnOver).await
+async fn turn_over(
+    core: &Arc<Core>,
+    goal: &Goal,
+    pursuit: &Pursuit,
+    (turns, launches): (u64, u32),
+) -> Result<(), EngineError> {
+    // An agent that is started again goes on by itself when it was seen to work. One that had only just been told has
+    // nothing to go on with, and would be idle for ever.
+    let forgot = |session: &Session| session.launches > launches && is_told_nothing(session);
+    let seen = |session: &Session| is_turn_over(session, turns) || forgot(session);
+    let session = hosting::seen_until(core, pursuit.session(), seen).await?;
+    let event = match is_turn_over(&session, turns) {
+        true => PursuitEvent::TurnOver,
+        false => PursuitEvent::Forgot { turns },
+    };
+    tell_keeper(core, &goal.id, event).await
 }
 
-/// An agent that is started again after its death goes on by itself.
+/// Tells whether an agent is there that nobody tells anything. By a protocol some say nothing at all before they are told
+/// something; a terminal shows when it is ready.
+fn is_told_nothing(session: &Session) -> bool {
+    let speaks = matches!(session.driver, DriverKind::Headless | DriverKind::Acp);
+    let was_started = session.phase == SessionPhase::Running
+        && session.activity.activity == Activity::Unknown
+        && session.questions.is_empty()
+        && session.to_tell.is_none()
+        && session.delivered_at.is_some();
+    takes_prompts(session) || speaks && was_started
+}
+
 fn is_turn_over(session: &Session, turns: u64) -> bool {
     session.turns > turns || is_gone(session)
 }
@@ -326,7 +352,7 @@ async fn tell(
     let was_told = session.turns > turns
         || session.phase == SessionPhase::Running && session.activity.activity == Activity::Working;
     if was_told {
-        return tell_keeper(core, &goal.id, PursuitEvent::Told).await;
+        return tell_keeper(core, &goal.id, PursuitEvent::Told { launches: session.launches }).await;
     }
     if is_gone(&session) {
         if let Err(error) = hosting::command(core, id, SessionCommand::Resume, READY_PATIENCE).await {
@@ -342,7 +368,7 @@ async fn tell(
         return lost(core, goal, id, EngineError::Conflict { message: reason, hint: None }).await;
     }
     match hosting::send(core, id, pursuit::feedback(goal, pursuit, failures)).await {
-        Ok(()) => tell_keeper(core, &goal.id, PursuitEvent::Told).await,
+        Ok(()) => tell_keeper(core, &goal.id, PursuitEvent::Told { launches: session.launches }).await,
         Err(error) if error.class() == ErrorClass::Retry => Err(error),
         Err(error) => lost(core, goal, id, error).await,
     }
@@ -365,13 +391,19 @@ async fn rest(core: &Arc<Core>, goal_id: &GoalId, pursuit: &Pursuit) -> Result<(
 /// Stops a session, when its agent is there and it was ever made.
 async fn quiet(core: &Arc<Core>, id: SessionId) -> Result<(), EngineError> {
     let Some(entry) = core.store.session_get(id).await? else { return Ok(()) };
-    if entry.session.desired != Desired::Running {
-        return Ok(());
+    if entry.session.desired == Desired::Running {
+        match hosting::command(core, id, SessionCommand::Stop, REST_PATIENCE).await {
+            // Somebody was quicker.
+            Ok(_) | Err(EngineError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
-    match hosting::command(core, id, SessionCommand::Stop, REST_PATIENCE).await {
-        // Somebody was quicker.
-        Ok(_) | Err(EngineError::Conflict { .. }) => Ok(()),
-        Err(error) => Err(error),
+    // Whoever wanted its end, an earlier daemon perhaps, it is over when it rests.
+    let rests = hosting::seen_until(core, id, is_gone);
+    match tokio::time::timeout(REST_PATIENCE, rests).await {
+        Ok(rested) => rested.map(drop),
+        // One that will not end is its owner's; the goal does not wait for it.
+        Err(_) => Ok(()),
     }
 }
 

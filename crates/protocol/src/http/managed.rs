@@ -474,7 +474,7 @@ pub struct InboxGoal {
     pub goal_id: String,
     /// Its intent.
     pub description: String,
-    /// `reopened` or `pursuit_stopped`.
+    /// `reopened`, `pursuit_stopped` or `deadline`.
     pub kind: String,
     /// What it is about.
     pub text: String,

@@ -15,7 +15,8 @@
 //!
 //! Each state is durable before what it stands for is done, and doing that again is harmless: a session is made under the
 //! id that stands here, checks say the same again, and what an agent is told carries the number of the attempt. An event
-//! that does not belong to the state changes nothing: it tells of a step that was done before.
+//! that does not belong to the state changes nothing: it tells of a step that was done before. An agent that was started
+//! again since it was told, and is idle, is told again: `Working` goes back to `Telling` in the same attempt.
 
 use super::{GoalRefusal, Others, changed, enter, note, progress, unfinished};
 use adjutant_model::event::Event;
@@ -70,7 +71,15 @@ pub enum PursuitEvent {
         turns: u64,
     },
     /// The agent was told.
-    Told,
+    Told {
+        /// How often it had been started by then.
+        launches: u32,
+    },
+    /// The agent was started again since it was told, and sits there idle: what it was told ended with its last start.
+    Forgot {
+        /// How many turns it has ended.
+        turns: u64,
+    },
     /// The agent cannot be told any more: another one takes over.
     Lost {
         /// Why.
@@ -146,7 +155,11 @@ pub fn prompt(goal: &Goal, failures: &[String]) -> String {
 }
 
 /// Gives what an agent is told when its work has not reached the goal.
+/// Before anything has failed that is what it was told first.
 pub fn feedback(goal: &Goal, pursuit: &Pursuit, failures: &[String]) -> String {
+    if failures.is_empty() {
+        return prompt(goal, failures);
+    }
     let Pursuit { attempt, attempts_max, .. } = pursuit;
     let mut text = format!(
         "Attempt {attempt} of {attempts_max}: the goal ({}) is not reached yet:\n\n{}\n\nAdjutant ran the checks on your \
@@ -172,12 +185,16 @@ fn line(criterion: &Criterion) -> String {
 
 /// Gives what failed of a goal's checks, in words for its agent.
 pub fn failures(goal: &Goal) -> Vec<String> {
+    failures_of(&goal.acceptance)
+}
+
+fn failures_of(acceptance: &[Criterion]) -> Vec<String> {
     let failed = |criterion: &Criterion| {
         let Evidence { detail, .. } = criterion.evidence.as_ref().filter(|evidence| !evidence.passed)?;
         let detail = crate::limits::cut(detail, FAILURE_BYTES_MAX);
         Some(format!("{}: {detail}", line(criterion).trim_start_matches("- ").trim_end()))
     };
-    goal.acceptance.iter().filter_map(failed).take(FAILURES_MAX).collect()
+    acceptance.iter().filter_map(failed).take(FAILURES_MAX).collect()
 }
 
 /// Applies an event to the pursuit of a goal.
@@ -199,7 +216,17 @@ pub(super) fn pursue(
                 pursuit.attempts_max,
                 pursuit.session()
             );
-            (PursuitState::Working { turns: 0 }, Some(said))
+            (PursuitState::Working { turns: 0, launches: 1 }, Some(said))
+        }
+        (PursuitState::Working { .. }, PursuitEvent::Forgot { turns }) => {
+            let said = format!(
+                "attempt {} of {}: {} was started again, and is told again",
+                pursuit.attempt,
+                pursuit.attempts_max,
+                pursuit.session()
+            );
+            let failures = if pursuit.attempt > 1 { failures_of(&goal.acceptance) } else { Vec::new() };
+            (PursuitState::Telling { turns, failures }, Some(said))
         }
         (PursuitState::Working { .. }, PursuitEvent::TurnOver) => (PursuitState::Checking, None),
         (PursuitState::Checking, PursuitEvent::Failed { failures, turns }) => {
@@ -218,14 +245,14 @@ pub(super) fn pursue(
             pursuit.attempt += 1;
             (PursuitState::Telling { turns, failures }, Some(said))
         }
-        (PursuitState::Telling { turns, .. }, PursuitEvent::Told) => {
+        (PursuitState::Telling { turns, .. }, PursuitEvent::Told { launches }) => {
             let said = format!(
                 "attempt {} of {}: {} was told what failed",
                 pursuit.attempt,
                 pursuit.attempts_max,
                 pursuit.session()
             );
-            (PursuitState::Working { turns: *turns }, Some(said))
+            (PursuitState::Working { turns: *turns, launches }, Some(said))
         }
         (PursuitState::Telling { failures, .. }, PursuitEvent::Lost { reason, session, git_ref }) => {
             let (failures, lost) = (failures.clone(), pursuit.session());

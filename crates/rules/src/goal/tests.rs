@@ -520,16 +520,17 @@ mod pursued {
 
     #[test]
     fn each_event_does_in_each_state_what_the_diagram_says() {
-        use PursuitEvent::{Launched, Reached, Rested, Told, TurnOver};
+        use PursuitEvent::{Forgot, Launched, Reached, Rested, Told, TurnOver};
         let goal = stepped(&goal(&[("t", Some("true"))]), begun(3)).expect("it begins").0;
-        let events = [Launched, TurnOver, failed(), Told, lost(), Reached, stopped(), Rested];
-        let ways: [(&[PursuitEvent], [&str; 8]); 6] = [
-            (&[], ["working", "", "", "", "", "", "ending", ""]),
-            (&[Launched], ["", "checking", "", "", "", "", "ending", ""]),
-            (&[Launched, TurnOver], ["", "", "telling", "", "", "ending", "ending", ""]),
-            (&[Launched, TurnOver, failed()], ["", "", "", "working", "launching", "", "ending", ""]),
-            (&[stopped()], ["", "", "", "", "", "", "", "ended"]),
-            (&[stopped(), Rested], [""; 8]),
+        let (told, forgot) = (Told { launches: 1 }, Forgot { turns: 0 });
+        let events = [Launched, TurnOver, failed(), told, lost(), Reached, stopped(), Rested, forgot];
+        let ways: [(&[PursuitEvent], [&str; 9]); 6] = [
+            (&[], ["working", "", "", "", "", "", "ending", "", ""]),
+            (&[Launched], ["", "checking", "", "", "", "", "ending", "", "telling"]),
+            (&[Launched, TurnOver], ["", "", "telling", "", "", "ending", "ending", "", ""]),
+            (&[Launched, TurnOver, failed()], ["", "", "", "working", "launching", "", "ending", "", ""]),
+            (&[stopped()], ["", "", "", "", "", "", "", "ended", ""]),
+            (&[stopped(), Rested], [""; 9]),
         ];
         for (way, expected) in ways {
             let before = after(&goal, way);
@@ -544,6 +545,71 @@ mod pursued {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_agent_that_forgot_is_told_again_in_the_same_attempt() {
+        use PursuitEvent::{Forgot, Launched, Told, TurnOver};
+        let goal = stepped(&goal(&[("t", Some("true"))]), begun(3)).expect("it begins").0;
+        let first = after(&goal, &[Launched, Forgot { turns: 0 }]);
+        let pursuit = first.pursuit.clone().expect("it is pursued");
+        assert_eq!(
+            (pursuit.attempt, &pursuit.state),
+            (1, &PursuitState::Telling { turns: 0, failures: vec![] })
+        );
+        assert_eq!(
+            pursuit::feedback(&first, &pursuit, &[]),
+            pursuit::prompt(&goal, &[]),
+            "nothing has failed yet"
+        );
+        let evidence = check("true", false);
+        let found =
+            stepped(&goal, GoalCommand::AddEvidence { criterion: 0, evidence }).expect("it is taken").0;
+        let second =
+            after(&found, &[Launched, TurnOver, failed(), Told { launches: 1 }, Forgot { turns: 1 }]);
+        let pursuit = second.pursuit.expect("it is pursued");
+        assert_eq!(pursuit.attempt, 2);
+        assert!(
+            matches!(&pursuit.state, PursuitState::Telling { turns: 1, failures } if failures.len() == 1)
+        );
+        let again = after(&first, &[Told { launches: 2 }]).pursuit.expect("it is pursued");
+        assert_eq!(again.state, PursuitState::Working { turns: 0, launches: 2 });
+    }
+
+    #[test]
+    fn what_an_earlier_pursuit_left_undone_has_not_to_be_proved() {
+        let link = |id: String| GoalCommand::Link { session_id: id, task: "t".to_owned() };
+        let goal = stepped(&goal(&[("t", Some("true"))]), begun(1)).expect("it begins").0;
+        let goal = stepped(&goal, link(session(1).to_string())).expect("it is linked").0;
+        let goal = stepped(&goal, link("by hand".to_owned())).expect("it is linked").0;
+        let goal = after(&goal, &[stopped(), PursuitEvent::Rested]);
+        let again = stepped(&goal, begun(1)).expect("it may be pursued again").0;
+        let links: Vec<_> = again.sessions.iter().map(|link| link.session_id.as_str()).collect();
+        assert_eq!(links, ["by hand"], "what people have linked stays");
+    }
+
+    #[test]
+    fn a_deadline_is_told_once_when_it_has_passed_and_nobody_works_any_more() {
+        let passed = |goal: &Goal| stepped(goal, GoalCommand::DeadlinePassed).expect("it is taken");
+        let none = goal(&[("t", Some("true"))]);
+        assert!(passed(&none).1.is_empty(), "it has none");
+        let with = |deadline| {
+            let change = GoalChange { deadline: Some(Some(deadline)), ..GoalChange::default() };
+            stepped(&none, GoalCommand::Change(change)).expect("it is changed").0
+        };
+        assert!(passed(&with(at(LATER + 1))).1.is_empty(), "it has time");
+        let late = with(at(LATER));
+        let (told, events) = passed(&late);
+        assert_eq!(told.alert.as_ref().map(|alert| alert.what), Some(GoalAlertKind::Deadline));
+        assert!(!events.is_empty() && passed(&told).1.is_empty(), "once");
+        let over = GoalCommand::SetStatus {
+            to: GoalStatus::Abandoned,
+            reason: Some("no".to_owned()),
+            trees: Trees::default(),
+        };
+        assert!(passed(&stepped(&late, over).expect("it is given up").0).1.is_empty());
+        let pursued = stepped(&with(at(LATER + 1)), begun(1)).expect("it begins").0;
+        assert!(passed(&Goal { deadline: Some(at(LATER)), ..pursued }).1.is_empty(), "its pursuit says so");
     }
 
     #[test]
