@@ -98,7 +98,7 @@ async fn live(
     look_at_the_store(plane.clone());
 
     let ended = tokio::select! {
-        () = told.to_stop() => Ended::Stopped,
+        () = told.heard() => Ended::Stopped,
         order = plane.restore_wanted() => Ended::Restoring(order),
     };
     tracing::info!("stopping; open runs go on at the next start");
@@ -311,7 +311,7 @@ impl Told {
         Ok(Told { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 
-    async fn to_stop(&mut self) {
+    async fn heard(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}

@@ -237,8 +237,6 @@ pub async fn order(folder: &Path, order: &RestoreOrder, now: Timestamp) -> Resul
         // What is carried over stands in it, and it would not be moved.
         return Err(failed(&log, "moved into its database")(io::Error::from(ErrorKind::InvalidData)));
     }
-    let kept = folder.join(&order.kept);
-    bodies::make_private(&kept).map_err(failed(&kept, "made"))?;
     for path in [staged.join(StoreOptions::FILE_NAME), staged.clone(), folder.to_owned()] {
         flush(&path)?;
     }
@@ -258,15 +256,20 @@ pub fn step(folder: &Path) -> Result<Option<Step>, RestoreError> {
     let stage = folder.join(STAGE);
     let kept = order.map_or_else(|| stage.clone(), |order| folder.join(order.kept));
     let database = StoreOptions::FILE_NAME;
+    let keep = |name| {
+        // Made only now: without an order there is nothing in it.
+        bodies::make_private(&kept).map_err(failed(&kept, "made"))?;
+        moved((folder, name), (&kept, name))
+    };
     match step {
         Step::Discard => discard(folder)?,
         Step::KeepLog => {
             for log in LOGS.iter().filter(|log| folder.join(log).exists()) {
-                moved((folder, log), (&kept, log))?;
+                keep(log)?;
             }
         }
-        Step::KeepDatabase => moved((folder, database), (&kept, database))?,
-        Step::KeepBodies => moved((folder, bodies::FOLDER), (&kept, bodies::FOLDER))?,
+        Step::KeepDatabase => keep(database)?,
+        Step::KeepBodies => keep(bodies::FOLDER)?,
         Step::TakeBodies => moved((&stage, bodies::FOLDER), (folder, bodies::FOLDER))?,
         Step::TakeDatabase => moved((&stage, database), (folder, database))?,
         Step::Finish => {

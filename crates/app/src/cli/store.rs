@@ -105,8 +105,9 @@ async fn restore(folder: &Path, file: &Path, json: bool) -> Result<Code> {
     let file = typed(file)?;
     let (ended, lost_count) = match launch::running(folder).await? {
         Some(client) => {
+            let since = client.status().await?.started_at;
             let begun = client.store_restore(&StoreRestoreParams { file }).await?;
-            (restored_by_the_daemon(folder, &begun.id).await?, begun.lost_count)
+            (restored_by_the_daemon(folder, &begun.id, &since).await?, begun.lost_count)
         }
         None => restored_alone(folder, Path::new(&file)).await?,
     };
@@ -124,16 +125,25 @@ async fn restore(folder: &Path, file: &Path, json: bool) -> Result<Code> {
     }
 }
 
-/// Waits for the daemon that starts anew, and asks it how the restore ended.
-async fn restored_by_the_daemon(folder: &Path, id: &str) -> Result<StoreRestoreView> {
+/// Waits for the daemon that lives again, and asks it how the restore ended; `since` is when it started before.
+async fn restored_by_the_daemon(folder: &Path, id: &str, since: &str) -> Result<StoreRestoreView> {
     let deadline = Instant::now() + RESTORE_TIMEOUT;
     loop {
         // Its token may be another one now, so it is found as if for the first time.
-        if let Some(client) = launch::running(folder).await?
-            && let Ok(found) = client.store_restores().await
-            && let Some(last) = found.last.filter(|last| last.id == id)
+        let client = match launch::running(folder).await? {
+            // It has died, and the next one takes the steps that are left.
+            None if !launch::lock_is_held(folder) => Some(launch::client(folder).await?),
+            client => client,
+        };
+        if let Some(client) = client
+            && let Ok(status) = client.status().await
+            && status.started_at != since
         {
-            return Ok(last);
+            let last = client.store_restores().await?.last.filter(|last| last.id == id);
+            return last.ok_or_else(|| {
+                let failure = Failure::new(Code::Failed, "it was not restored: the daemon died before that");
+                failure.hinted("the store is what it was; try again").into()
+            });
         }
         if Instant::now() > deadline {
             let failure = Failure::new(Code::Unreachable, "the daemon has not come back yet");
@@ -310,7 +320,7 @@ fn sizes_lines(sizes: &SizesView) -> Vec<String> {
 fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
-        0..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
+        1024..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
         _ => format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20),
     }
 }

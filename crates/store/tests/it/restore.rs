@@ -131,9 +131,12 @@ async fn a_crash_before_the_order_leaves_the_old_store() {
     let (folder, _elsewhere, file) = replaced_later().await;
     staged(folder.path(), &file).unwrap();
     // The order is there only when it is whole: what was being written is none.
+    restore::order(folder.path(), &order(&file), at(8)).await.unwrap();
+    fs::remove_file(folder.path().join("restore/order.json")).unwrap();
     fs::write(folder.path().join("restore/order.part"), "{").unwrap();
     assert_eq!(restore::step(folder.path()).unwrap(), Some(Step::Discard));
     assert_eq!(restore::step(folder.path()).unwrap(), None);
+    assert!(!folder.path().join(order(&file).kept).exists());
     assert!(!is_new(folder.path()).await);
 }
 
