@@ -330,6 +330,7 @@ async fn a_goal_is_kept_as_it_stands_now() {
         depends_on: vec![GoalId::new(Uuid::from_u128(7))],
         budget: SessionBudget { max_tokens: Some(9), ..SessionBudget::default() },
         deadline: Some(at(9)),
+        deadline_told: false,
         recheck: Some(Recheck { cron: "* * * * *".into(), next_at: at(5) }),
         alert: None,
         pursuit: None,
@@ -340,6 +341,7 @@ async fn a_goal_is_kept_as_it_stands_now() {
     for step in 0..2 {
         if step == 1 {
             goal.status = GoalStatus::Done;
+            goal.deadline_told = true;
             goal.acceptance[0].evidence = Some(evidence.clone());
             let session_id = run_id(1).to_string();
             let state = LinkState::Verified;
