@@ -338,7 +338,7 @@ async fn case_23_what_cannot_be_read_comes_out_of_the_mirror_and_says_so() {
 
     let page = list(&case.daemon).await;
     let since = page.stale_since.clone().expect("it is marked");
-    assert_eq!(page.goals, [before.clone()]);
+    assert_eq!(page.goals, std::slice::from_ref(&before));
     let shown = case.goal().await;
     assert_eq!(shown.stale_since.as_ref(), Some(&since));
     assert_eq!(GoalView { stale_since: None, ..shown }, before);
