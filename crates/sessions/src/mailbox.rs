@@ -70,7 +70,8 @@ mod tests {
             });
             let asking: Vec<_> = asking.collect();
             for _ in 0..8 {
-                drop(mailbox.recv().await.map(|reply| reply.send(())));
+                let reply = mailbox.recv().await.expect("somebody asks");
+                reply.send(()).expect("it waits");
             }
             drop(mailbox);
             for one in asking {
