@@ -7,7 +7,7 @@ use crate::plane::{Core, Plane};
 use adjutant_model::run::Usage;
 use adjutant_model::session::{Session, SessionUsage};
 use adjutant_model::{GoalId, RunId, SessionId};
-use adjutant_rules::price;
+use adjutant_rules::price::{self, Price};
 use adjutant_store::SessionFilter;
 use std::collections::HashSet;
 
@@ -95,8 +95,16 @@ impl Plane {
 
 /// Gives what a session cost; nothing when nobody knows.
 pub(crate) fn of_session(core: &Core, session: &Session) -> Option<Cost> {
-    let model = session.model_used.as_deref().or(session.model.as_deref());
-    of_usage(core, model, &session.usage)
+    of_usage(core, model_of(session), &session.usage)
+}
+
+/// Gives the price of a session's model; nothing when it has none.
+pub(crate) fn price_of(core: &Core, session: &Session) -> Option<Price> {
+    price::of_model(&core.live().prices, model_of(session)?)
+}
+
+fn model_of(session: &Session) -> Option<&str> {
+    session.model_used.as_deref().or(session.model.as_deref())
 }
 
 /// Gives what the tokens that a model used come to; nothing when nobody knows.

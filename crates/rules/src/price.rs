@@ -12,6 +12,16 @@ pub struct Price {
     pub output: f64,
 }
 
+impl Price {
+    /// Gives what was used comes to, in US dollars.
+    pub fn of(self, usage: &SessionUsage) -> f64 {
+        let read = millions(usage.input_tokens)
+            + millions(usage.cache_read_tokens) * CACHE_READ
+            + millions(usage.cache_write_tokens) * CACHE_WRITE;
+        read * self.input + millions(usage.output_tokens) * self.output
+    }
+}
+
 /// Prices per million tokens by a part of a model's name: those that the orchestrators of the field reckon with, list
 /// prices of the families' 4.5 and earlier. A setting goes over them.
 pub const SHIPPED: [(&str, Price); 3] = [
@@ -39,11 +49,7 @@ pub fn of_model(own: &BTreeMap<String, Price>, model: &str) -> Option<Price> {
 pub fn of_usage(own: &BTreeMap<String, Price>, model: Option<&str>, usage: &SessionUsage) -> Option<f64> {
     let SessionUsage { input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, .. } = usage;
     let is_unused = [input_tokens, output_tokens, cache_read_tokens, cache_write_tokens] == [&0; 4];
-    let price = of_model(own, model?).filter(|_| !is_unused)?;
-    let read = millions(*input_tokens)
-        + millions(*cache_read_tokens) * CACHE_READ
-        + millions(*cache_write_tokens) * CACHE_WRITE;
-    Some(read * price.input + millions(*output_tokens) * price.output)
+    Some(of_model(own, model?).filter(|_| !is_unused)?.of(usage))
 }
 
 #[expect(

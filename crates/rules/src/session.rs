@@ -32,6 +32,7 @@ mod tests;
 
 pub use budget::over as over_budget;
 
+use crate::price::Price;
 use adjutant_model::event::Event;
 use adjutant_model::session::{
     Activity, AgentExit, Desired, FirstPrompt, HostHandle, Session, SessionPhase, SessionState, Signal,
@@ -58,10 +59,13 @@ const QUESTIONS_MAX: usize = 64;
 const REASON_BYTES_MAX: usize = 4 << 10;
 
 /// What holds for all sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SessionRules {
     /// Whether agents that died by themselves are started again.
     pub auto_resume: bool,
+    /// What tokens of the session's model cost, when that is known; its budget counts by it what its agent tells no cost
+    /// of.
+    pub price: Option<Price>,
 }
 
 /// What happened.

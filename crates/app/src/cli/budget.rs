@@ -6,7 +6,7 @@ use clap::Args;
 /// What may be spent; whoever works is stopped before it passes that.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct BudgetArgs {
-    /// US dollars, as far as agents say what they cost.
+    /// US dollars; what agents tell as tokens alone counts by their model's price, when that is known.
     #[arg(long, value_name = "USD", value_parser = dollars)]
     max_cost: Option<f64>,
     /// Tokens, but for those that are read from a cache.

@@ -9,6 +9,7 @@
 use super::{PLANE, check, status_command};
 use crate::agents;
 use crate::clock;
+use crate::cost;
 use crate::error::EngineError;
 use crate::faults::{EffectFault, EffectKey};
 use crate::hosting::{self, HostParams, SessionCommand};
@@ -422,7 +423,8 @@ async fn over(core: &Core, goal: &Goal, session: &Session) -> Result<Option<Stri
             Ok(budget) => budget,
             Err(spent) => return Ok(Some(spent)),
         };
-    Ok(over_budget(&Session { budget, ..session.clone() }, clock::now()))
+    let price = cost::price_of(core, session);
+    Ok(over_budget(&Session { budget, ..session.clone() }, price, clock::now()))
 }
 
 /// Adds up what the sessions of a goal's pursuits used, but for one of them.
@@ -432,7 +434,7 @@ async fn spent(core: &Core, goal: &Goal, without: Option<SessionId>) -> Result<S
     for id in sessions.filter(|id| Some(**id) != without) {
         let Some(entry) = core.store.session_get(*id).await? else { continue };
         let session = entry.session;
-        spent.cost_usd += session.usage.cost_usd.unwrap_or(0.0);
+        spent.cost_usd += cost::of_session(core, &session).map_or(0.0, |cost| cost.usd);
         spent.tokens = spent.tokens.saturating_add(session.usage.tokens());
         spent.active_ms = spent.active_ms.saturating_add(session.active_ms);
     }

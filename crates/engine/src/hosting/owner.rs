@@ -3,6 +3,7 @@
 use super::perform::{self, Performed};
 use super::{Hosting, MAIL_MAX, Reply, SessionHandle, SessionMail, driver_refused, questions};
 use crate::clock;
+use crate::cost;
 use crate::error::EngineError;
 use crate::goals;
 use crate::plane::Core;
@@ -380,7 +381,10 @@ impl Owner {
     /// Of a command that is refused; nothing changed then. What cannot be kept is not performed.
     async fn take(&mut self, events: Vec<SessionEvent>) -> Result<(), EngineError> {
         let now = clock::now();
-        let rules = SessionRules { auto_resume: self.core.live().sessions_auto_resume };
+        let rules = SessionRules {
+            auto_resume: self.core.live().sessions_auto_resume,
+            price: cost::price_of(&self.core, &self.session),
+        };
         let (mut effects, mut notes, mut is_durable) = (Vec::new(), Vec::new(), false);
         let before = self.session.clone();
         let is_commanded = events.iter().any(|event| matches!(event, SessionEvent::Command(_)));

@@ -99,7 +99,7 @@ pub struct HostParams {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetView {
-    /// US dollars, as far as the agent says what it costs.
+    /// US dollars; what the agent tells as tokens alone counts by its model's price, when that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<f64>,
     /// Tokens: read by the model, written by it, and put into its cache; not those read from the cache.

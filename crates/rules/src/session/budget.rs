@@ -1,18 +1,24 @@
 //! What a session may spend.
 
+use crate::price::Price;
 use adjutant_model::Timestamp;
 use adjutant_model::session::{Session, SessionUsage};
 
 const MS_PER_MINUTE: u64 = 60_000;
 
 /// Says what is spent, when something is: also what the next step would pass, if it used as much as the largest so far.
-pub fn over(session: &Session, now: Timestamp) -> Option<String> {
+/// What an agent does not say of its cost is reckoned by its model's price.
+pub fn over(session: &Session, price: Option<Price>, now: Timestamp) -> Option<String> {
     let budget = &session.budget;
     if let Some(max) = budget.max_cost_usd {
-        let (used, next) =
-            (session.usage.cost_usd.unwrap_or(0.0), session.usage_step.cost_usd.unwrap_or(0.0));
+        let is_estimated = session.usage.cost_usd.is_none();
+        let price = price.filter(|_| is_estimated);
+        let cost =
+            |usage: &SessionUsage| usage.cost_usd.or(price.map(|price| price.of(usage))).unwrap_or(0.0);
+        let (used, next) = (cost(&session.usage), cost(&session.usage_step));
         if used + next > max || used >= max {
-            return Some(format!("{used:.4} of {max:.4} US dollars{}", foreseen(used < max)));
+            let estimated = if is_estimated { ", as estimated" } else { "" };
+            return Some(format!("{used:.4} of {max:.4} US dollars{estimated}{}", foreseen(used < max)));
         }
     }
     if let Some(max) = budget.max_tokens {

@@ -103,7 +103,7 @@ impl<'a> Machine<'a> {
 
     pub(super) fn finish(mut self) -> Stepped {
         if self.session.task_end.is_none() {
-            self.session.task_end = task::end_of_rest(&self.session, self.now);
+            self.session.task_end = task::end_of_rest(&self.session, self.rules.price, self.now);
         }
         let (before, session) = (self.before, &self.session);
         if before.state != session.state {
@@ -172,7 +172,7 @@ impl<'a> Machine<'a> {
 
     fn resume(&mut self) -> Result<(), SessionRefusal> {
         let id = self.session.id;
-        if let Some(spent) = budget::over(&self.session, self.now) {
+        if let Some(spent) = budget::over(&self.session, self.rules.price, self.now) {
             return Err(SessionRefusal::BudgetSpent(id, spent));
         }
         match self.session.phase {
@@ -503,7 +503,7 @@ impl<'a> Machine<'a> {
     }
 
     fn watch_budget(&mut self) {
-        if let Some(spent) = budget::over(&self.session, self.now) {
+        if let Some(spent) = budget::over(&self.session, self.rules.price, self.now) {
             self.stop(&format!("its budget is spent: {spent}"));
         }
     }

@@ -4,6 +4,7 @@
 //! task's end: a terminal that is quiet proves nothing.
 
 use super::budget;
+use crate::price::Price;
 use adjutant_model::Timestamp;
 use adjutant_model::session::{Desired, Session, SessionState, TaskEnd};
 
@@ -22,12 +23,12 @@ pub(super) fn end_of_turn(text: Option<String>, error: Option<&str>) -> TaskEnd 
 }
 
 /// Gives how the task has ended of a session whose agent is gone for good before its first turn was over.
-pub(super) fn end_of_rest(session: &Session, now: Timestamp) -> Option<TaskEnd> {
+pub(super) fn end_of_rest(session: &Session, price: Option<Price>, now: Timestamp) -> Option<TaskEnd> {
     if !super::is_at_rest(session) {
         return None;
     }
     let reason = session.reason.clone().unwrap_or_else(|| format!("the session is {}", session.state));
-    if let Some(spent) = budget::over(session, now) {
+    if let Some(spent) = budget::over(session, price, now) {
         return Some(TaskEnd::Failed { reason: format!("its budget is spent: {spent}"), text: None });
     }
     Some(match (session.state, session.desired) {

@@ -7,7 +7,7 @@ use adjutant_model::session::{
     SignalSource, TaskEnd, WaitingFor,
 };
 
-const RULES: SessionRules = SessionRules { auto_resume: true };
+const RULES: SessionRules = SessionRules { auto_resume: true, price: None };
 
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_unix_ms(ms)
@@ -348,7 +348,7 @@ fn a_storm_of_deaths_waits_for_a_person_and_slow_ones_do_not() {
 
 #[test]
 fn without_auto_resume_a_death_is_told_and_nothing_else() {
-    let rules = SessionRules { auto_resume: false };
+    let rules = SessionRules { auto_resume: false, ..RULES };
     let stepped = step(&running(), exited(AgentExit::Signal(11)), rules, at(9)).expect("it is followed");
     let session = stepped.session;
     assert_eq!((session.phase, session.state), (SessionPhase::Resting, SessionState::Errored));
@@ -368,7 +368,7 @@ fn a_daemon_s_end_is_no_death_of_its_agents() {
         session = step(&stepped.session, launched(), RULES, now).expect("it is followed").session;
         session = step(&session, prompted(), RULES, now).expect("it is followed").session;
     }
-    let rules = SessionRules { auto_resume: false };
+    let rules = SessionRules { auto_resume: false, ..RULES };
     let stepped = step(&session, exited(AgentExit::WithDaemon), rules, at(900_000)).expect("it is followed");
     assert_eq!(place(&stepped.session), (SessionPhase::Resting, SessionState::Stopped, Desired::Running));
     let why = "it ended with the daemon that held it; auto_resume is off".to_owned();
@@ -513,6 +513,25 @@ fn a_budget_stops_before_it_is_passed() {
         assert_eq!(session.phase == SessionPhase::Ending, stops, "{shown}");
         assert_eq!(effects.contains(&SessionEffect::End), stops, "{shown}");
         assert_eq!(session.desired == Desired::Stopped, stops, "{shown}");
+    }
+    // Three dollars a million tokens: of what tells no cost, and of nothing else.
+    let rules = SessionRules { price: Some(Price { input: 3.0, output: 15.0 }), ..RULES };
+    let unpriced = |tokens| SessionUsage { cost_usd: None, ..used(tokens, 0.0) };
+    for (events, spent) in [
+        (vec![unpriced(100_000), unpriced(100_000)], None),
+        (
+            vec![unpriced(100_000), unpriced(140_000)],
+            Some("0.7200 of 1.0000 US dollars, as estimated, and the next step would pass it"),
+        ),
+        (vec![used(100_000, 0.1), used(900_000, 0.3)], None),
+    ] {
+        let shown = format!("{events:?}");
+        let session = events.into_iter().fold(dollars(1.0), |session, usage| {
+            let event = hook("usage", AgentSignal::UsedMore(usage));
+            step(&session, event, rules, at(90_000)).expect("it is followed").session
+        });
+        assert_eq!(over_budget(&session, rules.price, at(90_000)).as_deref(), spent, "{shown}");
+        assert_eq!(session.phase == SessionPhase::Ending, spent.is_some(), "{shown}");
     }
     let minutes = with(SessionBudget { max_minutes: Some(2), ..SessionBudget::default() });
     let over = minutes.launched_at.expect("it runs").plus_ms(120_000);

@@ -169,7 +169,7 @@ proptest! {
     fn whatever_happens_a_session_keeps_its_promises(
         nexts in nexts(), auto_resume: bool, max_tokens in proptest::option::of(1..5_000_u64),
     ) {
-        let rules = SessionRules { auto_resume };
+        let rules = SessionRules { auto_resume, price: None };
         let mut session = Session { budget: SessionBudget { max_tokens, ..SessionBudget::default() }, ..fresh() };
         let mut now = at(0);
         for (next, pause_ms) in nexts {
