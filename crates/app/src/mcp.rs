@@ -222,7 +222,7 @@ impl Bridge {
         let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if revision.as_str() >= WITH_HEADERS && is_plain(method) {
             headers.push(("mcp-method", method.to_owned()));
-            let name = params["name"].as_str().or_else(|| params["uri"].as_str());
+            let name = ["name", "uri", "taskId"].into_iter().find_map(|key| params[key].as_str());
             headers.extend(name.filter(|name| is_plain(name)).map(|name| ("mcp-name", name.to_owned())));
         }
         if is_plain(&revision) {

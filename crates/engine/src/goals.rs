@@ -157,7 +157,7 @@ pub(crate) fn told(core: &Arc<Core>, session_id: &str) {
 
 /// Runs every check of a goal now, in the workspaces of its linked runs and sessions or in its project, and records what
 /// they said in one write; a link whose workspace passes them all is verified.
-async fn check(core: &Arc<Core>, actor: &str, goal_id: &GoalId) -> Result<Goal, EngineError> {
+pub(crate) async fn check(core: &Arc<Core>, actor: &str, goal_id: &GoalId) -> Result<Goal, EngineError> {
     let _alone = core.goals.checking(goal_id).await;
     let goal = core.goals.get(goal_id).await?;
     if goal.status == GoalStatus::Abandoned {

@@ -52,6 +52,8 @@ pub mod sessions;
 mod agents;
 pub mod hosting;
 
+pub mod calls;
+
 pub mod delegations;
 pub mod handoffs;
 mod spawning;

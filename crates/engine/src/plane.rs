@@ -3,6 +3,7 @@
 use crate::approvals::{self, Answer, Answerer, Approvals, Face};
 use crate::blueprints::{self, Blueprints, Callees};
 use crate::breakers::{self, BreakerInfo};
+use crate::calls::{self, Calls};
 use crate::care::Care;
 use crate::care::retention::{self, Retention};
 use crate::clients::{self, Clients, Connection, ConnectionParams};
@@ -147,6 +148,7 @@ pub(crate) struct Core {
     pub(crate) roster: Roster,
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
+    pub(crate) calls: Calls,
     pub(crate) data: Data,
     pub(crate) care: Care,
     pub(crate) retention: Retention,
@@ -259,6 +261,7 @@ impl Plane {
             roster: Roster::default(),
             tokens: Tokens::default(),
             jobs: Jobs::default(),
+            calls: Calls::default(),
             data,
             care: Care::default(),
             retention: Retention::default(),
@@ -299,6 +302,7 @@ impl Plane {
         hosting::resume_open(&self.core).await.map_err(StartError::Resume)?;
         delegations::resume_open(&self.core).await.map_err(StartError::Resume)?;
         handoffs::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        calls::lose_open(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;
         self.core.goals.follow_all().await;
@@ -331,6 +335,7 @@ impl Plane {
         jobs::start(core, "data_collect", Duration::from_millis(data_collect_ms), data::collect);
         jobs::start(core, "hook_forget", Duration::from_millis(hook_forget_ms), hooks::forget_old);
         jobs::start(core, retention::JOB, Duration::from_millis(retention_ms), retention::round);
+        jobs::start(core, "call_forget", Duration::from_millis(retention_ms), calls::forget_old);
         jobs::start(core, "hook_spool", Duration::from_millis(hook_spool_ms), hooks::spool::take_everywhere);
         jobs::start(core, "discovered", Duration::from_millis(discovered_sweep_ms), discovered::sweep);
         jobs::start(core, reports::JOB, Duration::from_millis(errors_ms), reports::keep);

@@ -380,6 +380,22 @@ pub(crate) async fn blueprint_of(core: &Core, hash: &str) -> Result<Arc<Ready>, 
     core.blueprints.ready(&document).map_err(|lints| EngineError::Blueprint { lints })
 }
 
+/// Gives what was said of a run when it was accepted.
+pub(crate) async fn started_of(core: &Core, run: &RunRecord) -> Result<TaskStarted, EngineError> {
+    let task = core.store.task_get(&run.task_id).await?;
+    let task = task.ok_or_else(|| EngineError::not_found("task", &run.task_id))?;
+    let ready = blueprint_of(core, &run.blueprint_hash).await?;
+    Ok(TaskStarted {
+        task_id: task.id,
+        run_id: run.id.clone(),
+        goal: task.goal,
+        bound_version: run.blueprint_hash.clone(),
+        effective_ttl_secs: run.ttl_ms / 1000,
+        ttl_source: run.ttl_source,
+        warnings: ready.warnings.clone(),
+    })
+}
+
 /// Gives what a run was given: what its task brought, unless it was given something of its own.
 pub(crate) async fn given(core: &Core, run: &RunRecord) -> Result<RunInput, EngineError> {
     if let Some(given) = core.store.run_input_get(&run.id).await? {

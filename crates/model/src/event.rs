@@ -7,7 +7,9 @@ use crate::action::Role;
 use crate::client_run::ApprovalStatus;
 use crate::delegation::DelegationStatus;
 use crate::goal::{Evidence, GoalStatus, LinkState};
-use crate::id::{DelegationId, FactId, GoalId, HandoffId, OperatorId, OutputId, RunId, SessionId, TaskId};
+use crate::id::{
+    CallId, DelegationId, FactId, GoalId, HandoffId, OperatorId, OutputId, RunId, SessionId, TaskId,
+};
 use crate::issue::{EnhanceOutcome, IssueStatus};
 use crate::policy::{Judgement, PolicyScope};
 use crate::report::{FiledIssue, FilingState};
@@ -674,6 +676,18 @@ pub enum Event {
         /// Which of them.
         what: Vec<String>,
     },
+    /// A call that runs the checks of a goal has begun; whoever made it asks for its end.
+    CallBegun {
+        /// The call.
+        call_id: CallId,
+    },
+    /// A call that runs the checks of a goal is over.
+    CallEnded {
+        /// The call.
+        call_id: CallId,
+        /// How: `answered`, `cancelled` or `lost`.
+        outcome: String,
+    },
     /// Somebody left a note on a goal.
     GoalNoted {
         /// The note.
@@ -833,6 +847,8 @@ impl Event {
             Event::GoalLinkChanged { .. } => "goal_link_changed",
             Event::GoalEvidence { .. } => "goal_evidence",
             Event::GoalChanged { .. } => "goal_changed",
+            Event::CallBegun { .. } => "call_begun",
+            Event::CallEnded { .. } => "call_ended",
             Event::GoalNoted { .. } => "goal_noted",
             Event::GoalStatusChanged { .. } => "goal_status_changed",
             Event::IssueOpened { .. } => "issue_opened",

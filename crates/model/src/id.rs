@@ -222,6 +222,10 @@ typed_id!(
     /// The handing over of a session's work to another agent.
     HandoffId, "handoff_", 32
 );
+typed_id!(
+    /// A call that takes long.
+    CallId, "call_", 32
+);
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {

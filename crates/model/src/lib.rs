@@ -14,6 +14,7 @@ pub mod registry;
 
 pub mod action;
 pub mod breaker;
+pub mod call;
 pub mod client_run;
 pub mod delegation;
 pub mod handoff;
@@ -38,8 +39,8 @@ pub mod report;
 pub mod event;
 
 pub use id::{
-    DelegationId, FactId, GoalId, HandoffId, IssueId, OperatorId, OutputId, RunId, SessionId, StepId, TaskId,
-    TokenId,
+    CallId, DelegationId, FactId, GoalId, HandoffId, IssueId, OperatorId, OutputId, RunId, SessionId, StepId,
+    TaskId, TokenId,
 };
 pub use time::Timestamp;
 pub use value::Value;

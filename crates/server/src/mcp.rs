@@ -21,6 +21,7 @@ mod resources;
 mod runs;
 mod schema;
 mod sessions;
+mod tasks;
 mod tool;
 
 use crate::serve::BODY_BYTES_MAX;
@@ -34,11 +35,12 @@ use axum::middleware;
 use axum::routing::{MethodRouter, any_service};
 use calls::{CallKey, Calls};
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
-    CustomRequest, CustomResult, GetPromptRequestParams, GetPromptResponse, Implementation,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, CompleteRequestParams,
+    CompleteResult, CreateTaskResult, CustomRequest, CustomResult, GetPromptRequestParams, GetPromptResponse,
+    GetTaskParams, GetTaskResult, Implementation, InitializeRequestParams, InitializeResult,
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
-    ServerCapabilities, ServerConfig,
+    ServerCapabilities, ServerConfig, UpdateTaskParams,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -199,6 +201,29 @@ impl McpDoor {
         let calling = tokio::spawn(async move { tool.call(asked, arguments).await });
         calling.await.unwrap_or_else(|_| failed(&defect()))
     }
+
+    /// Begins a call for a client that asks later how it ended, likewise apart from the connection.
+    async fn begun(
+        &self,
+        tool: &'static Tool,
+        asked: Asked,
+        request: CallToolRequestParams,
+    ) -> CallToolResponse {
+        let defect = || ApiError::new(ErrorCode::Internal, "the call met a defect of the daemon");
+        let arguments = request.arguments.unwrap_or_default();
+        let beginning = tokio::spawn(async move { tool.begin(asked, arguments).await });
+        match beginning.await {
+            Ok(Some(Ok(call))) => CallToolResponse::Task(CreateTaskResult::new(tasks::handle(&call))),
+            Ok(Some(Err(refusal))) => failed(refusal.error()).into(),
+            Ok(None) | Err(_) => failed(&defect()).into(),
+        }
+    }
+}
+
+/// Gives the tool of a request, where it takes long and its client asks later how it ended.
+fn long_tool(request: &CallToolRequestParams, context: &RequestContext<RoleServer>) -> Option<&'static Tool> {
+    let asks_later = context.client_capabilities().is_some_and(|has| has.supports_tasks());
+    tools().iter().find(|tool| asks_later && tool.takes_long() && tool.name == request.name)
 }
 
 impl ServerHandler for McpDoor {
@@ -208,9 +233,22 @@ impl ServerHandler for McpDoor {
             .enable_resources()
             .enable_prompts()
             .enable_completions()
+            .enable_tasks()
             .build();
         let own = Implementation::new("adjutant", env!("CARGO_PKG_VERSION")).with_title("Adjutant");
         ServerConfig::new(capabilities).with_server_info(own).with_instructions(INSTRUCTIONS)
+    }
+
+    /// Begins a conversation of an earlier revision, in which no request says that its client can ask later.
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        context.peer.set_peer_info(request.clone());
+        let mut agreed = self.negotiate_initialize(&request)?;
+        agreed.capabilities.extensions = None;
+        Ok(agreed)
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
@@ -248,6 +286,9 @@ impl ServerHandler for McpDoor {
         let progress = Progress(token.map(|token| (context.peer.clone(), token)));
         let under_way = self.calls.begin(key_of(&context, &caller));
         let asked = Asked { plane: plane.clone(), caller: caller.clone(), progress, cancelled: gone.clone() };
+        if let Some(tool) = long_tool(&request, &context) {
+            return Ok(self.begun(tool, asked, request).await);
+        }
         let mut called = std::pin::pin!(self.called(asked, request));
         let result = tokio::select! {
             result = &mut called => result,
@@ -256,6 +297,37 @@ impl ServerHandler for McpDoor {
             () = plane.token_ended(&caller) => { gone.cancel(); called.await }
         };
         Ok(result.into())
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let (plane, caller) = self.asker(&context)?;
+        let found = tasks::get(&plane, &caller, &request.task_id).await;
+        Ok(GetTaskResult::new(found.map_err(|refusal| error_data(refusal.error()))?))
+    }
+
+    /// Takes what nobody asked for: no call asks its client for anything.
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let (plane, caller) = self.asker(&context)?;
+        let found = tasks::get(&plane, &caller, &request.task_id).await;
+        found.map(drop).map_err(|refusal| error_data(refusal.error()))
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let (plane, caller) = self.asker(&context)?;
+        let cancelled = tasks::cancel(&plane, &caller, &request.task_id).await;
+        cancelled.map_err(|refusal| error_data(refusal.error()))
     }
 
     async fn complete(
@@ -278,7 +350,15 @@ impl ServerHandler for McpDoor {
         // In the last revision nobody begins by it.
         let begins =
             context.protocol_version() != Some(ProtocolVersion::V_2026_07_28) && method == "initialize";
-        let known = ["tools/call", "prompts/get", "resources/read", "completion/complete"];
+        let known = [
+            "tools/call",
+            "prompts/get",
+            "resources/read",
+            "completion/complete",
+            "tasks/get",
+            "tasks/update",
+            "tasks/cancel",
+        ];
         Err(match begins || known.contains(&method.as_str()) {
             true => ErrorData::invalid_params(format!("the parameters of {method} cannot be read"), None),
             false => ErrorData::new(rmcp::model::ErrorCode::METHOD_NOT_FOUND, method, None),

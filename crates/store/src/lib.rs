@@ -15,6 +15,7 @@ pub mod approvals;
 pub mod blueprints;
 pub mod bodies;
 pub mod breakers;
+mod calls;
 pub mod client_runs;
 pub mod context_usage;
 pub mod delegations;

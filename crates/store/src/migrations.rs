@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 35] = [
+pub(crate) const MIGRATIONS: [Migration; 36] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -577,6 +577,18 @@ CREATE INDEX tasks_input_beside ON tasks (input) WHERE substr(input, 1, 1) = '@'
 CREATE INDEX tasks_request_beside ON tasks (request) WHERE substr(request, 1, 1) = '@';
 CREATE INDEX turns_output_beside ON turns (output) WHERE substr(output, 1, 1) = '@';
 CREATE INDEX turns_parameters_beside ON turns (parameters) WHERE substr(parameters, 1, 1) = '@';",
+    },
+    Migration {
+        name: "calls whose clients ask later how they ended",
+        sql: "CREATE TABLE calls (
+    id TEXT PRIMARY KEY,
+    run_id TEXT,
+    open INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX calls_open ON calls (created_at) WHERE open;
+CREATE INDEX calls_by_time ON calls (created_at);",
     },
 ];
 

@@ -415,6 +415,17 @@ CREATE TABLE handoffs (
 CREATE UNIQUE INDEX handoffs_by_key ON handoffs (session, request_key);
 CREATE INDEX handoffs_open ON handoffs (created_at) WHERE open;
 
+-- Calls whose clients ask later how they ended: the record as JSON. One of a run ends with the run.
+CREATE TABLE calls (
+    id TEXT PRIMARY KEY,
+    run_id TEXT,
+    open INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX calls_open ON calls (created_at) WHERE open;
+CREATE INDEX calls_by_time ON calls (created_at);
+
 -- Agents that somebody else has started, known by their hooks: the record as JSON.
 CREATE TABLE discovered (
     id TEXT PRIMARY KEY,

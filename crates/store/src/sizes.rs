@@ -103,9 +103,8 @@ impl SizeKind {
     fn of_table(table: &str) -> Option<SizeKind> {
         Some(match table {
             "journal" | "journal_places" | "journal_head" | "journal_checkpoints" => SizeKind::Journal,
-            "tasks" | "runs" | "run_inputs" | "client_runs" | "seats" | "step_stages" | "spawn_tokens" => {
-                SizeKind::Runs
-            }
+            "tasks" | "runs" | "run_inputs" | "client_runs" | "calls" | "seats" | "step_stages"
+            | "spawn_tokens" => SizeKind::Runs,
             "turns" | "client_turns" => SizeKind::Turns,
             "blobs" => SizeKind::Contents,
             "sessions" | "delegations" | "handoffs" | "discovered" | "context_usage" | "workspaces"

@@ -1,14 +1,17 @@
 //! Tools for goals, and for what is remembered.
 
-use super::tool::{Access, Asked, Effect, Tool};
+use super::tasks;
+use super::tool::{Access, Asked, Effect, Tool, result_of};
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
 use crate::http::goals::{self, GoalsQuery};
 use crate::http::memory;
-use adjutant_engine::Plane;
-use adjutant_model::GoalId;
+use adjutant_engine::{EngineError, Plane};
 use adjutant_model::action::{Caller, Verb};
+use adjutant_model::call::Call;
+use adjutant_model::goal::Goal;
+use adjutant_model::{GoalId, Value};
 use adjutant_protocol::{ErrorCode, http, mcp};
 use axum::Extension;
 use axum::extract::State;
@@ -116,7 +119,8 @@ fn of_proof() -> Vec<Tool> {
             operate,
             Effect::Adds,
             goal_check,
-        ),
+        )
+        .with_handle(goal_check_begun),
         Tool::new(
             (
                 "goal_close",
@@ -212,6 +216,15 @@ async fn goal_check(asked: Asked, params: mcp::GoalIdParams) -> Answer<http::Goa
         }
         never = tell_time(&asked) => match never {},
     }
+}
+
+async fn goal_check_begun(asked: Asked, params: mcp::GoalIdParams) -> Answer<Call> {
+    let goal_id: GoalId = id(&params.goal_id)?;
+    let answer = |checked: Result<Goal, EngineError>| {
+        let told = checked.map(|goal| serde_json::to_value(convert::goal(&goal)).expect("a view is JSON"));
+        Value::from(serde_json::Value::Object(tasks::object(&result_of(told.map_err(Into::into), None))))
+    };
+    Ok(asked.plane.goal_check_call(&asked.caller, &goal_id, answer).await?)
 }
 
 /// Tells how long it takes, for as long as anybody waits.

@@ -45,7 +45,10 @@ pub(super) fn tools() -> Vec<Tool> {
             operate,
             Effect::Adds,
             task_run,
-        ),
+        )
+        .with_handle(async |asked: Asked, params| {
+            Ok(asked.plane.task_call(&asked.caller, tasks::task_params(request(params)?)?).await?)
+        }),
         Tool::new(
             (
                 "run_start",

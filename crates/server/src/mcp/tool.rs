@@ -4,6 +4,7 @@ use super::schema::schema_of;
 use crate::answer::{Answer, Refusal};
 use adjutant_engine::Plane;
 use adjutant_model::action::{Caller, Verb};
+use adjutant_model::call::Call;
 use adjutant_protocol::{ApiError, ErrorCode};
 use futures_util::future::BoxFuture;
 use rmcp::RoleServer;
@@ -48,8 +49,13 @@ pub(super) struct Tool {
     listed: rmcp::model::Tool,
     /// The member of the result that is all of its text, where clients expect no object.
     text_member: Option<&'static str>,
-    call: Box<dyn Fn(Asked, JsonObject) -> BoxFuture<'static, Answer<Value>> + Send + Sync>,
+    call: Does<Value>,
+    /// How it is begun for a client that asks later how it ended, where it takes long.
+    begin: Option<Does<Call>>,
 }
+
+/// What is done with arguments.
+type Does<T> = Box<dyn Fn(Asked, JsonObject) -> BoxFuture<'static, Answer<T>> + Send + Sync>;
 
 /// A call of a tool.
 #[derive(Clone)]
@@ -102,18 +108,20 @@ impl Tool {
             .with_title(title)
             .with_raw_output_schema(Arc::new(schema_of::<O>()))
             .with_annotations(annotations(title, effect));
-        let call = move |asked: Asked, arguments: JsonObject| -> BoxFuture<'static, Answer<Value>> {
-            match read(arguments) {
-                Ok(params) => {
-                    let running = run(asked, params);
-                    Box::pin(async move {
-                        Ok(serde_json::to_value(running.await?).expect("what a tool gives is JSON"))
-                    })
-                }
-                Err(refusal) => Box::pin(async { Err(refusal) }),
-            }
-        };
-        Tool { name, access, listed, text_member: None, call: Box::new(call) }
+        let call = does(move |asked, params| {
+            let running = run(asked, params);
+            async move { Ok(serde_json::to_value(running.await?).expect("what a tool gives is JSON")) }
+        });
+        Tool { name, access, listed, text_member: None, call, begin: None }
+    }
+
+    /// Says how it is begun for a client that asks later how it ended; what it takes is the same.
+    pub(super) fn with_handle<P, F>(self, begin: impl Fn(Asked, P) -> F + Send + Sync + 'static) -> Self
+    where
+        P: DeserializeOwned + Send,
+        F: Future<Output = Answer<Call>> + Send + 'static,
+    {
+        Tool { begin: Some(does(begin)), ..self }
     }
 
     /// Says that the text of a result is one member of it alone.
@@ -128,21 +136,60 @@ impl Tool {
 
     /// Does it; whoever may not, and whatever cannot be read, is told so in the result.
     pub(super) async fn call(&self, asked: Asked, arguments: JsonObject) -> CallToolResult {
-        if !self.access.lets(&asked.plane, &asked.caller) {
-            let role = asked.caller.role.as_str();
-            let error =
-                ApiError::new(ErrorCode::Forbidden, format!("the role {role} may not call `{}`", self.name));
-            return failed(&error.hinted("show a token with a role that may: `adjutant token`"));
+        let told = match self.check(&asked) {
+            Ok(()) => (self.call)(asked, arguments).await,
+            Err(refusal) => Err(refusal),
+        };
+        result_of(told, self.text_member)
+    }
+
+    /// Tells whether a client that asks later how it ended is given a handle of it.
+    pub(super) fn takes_long(&self) -> bool {
+        self.begin.is_some()
+    }
+
+    /// Begins it for such a client; what is refused has not begun. Nothing for a tool that does not take long.
+    pub(super) async fn begin(&self, asked: Asked, arguments: JsonObject) -> Option<Answer<Call>> {
+        let begin = self.begin.as_ref()?;
+        Some(match self.check(&asked) {
+            Ok(()) => begin(asked, arguments).await,
+            Err(refusal) => Err(refusal),
+        })
+    }
+
+    fn check(&self, asked: &Asked) -> Answer<()> {
+        if self.access.lets(&asked.plane, &asked.caller) {
+            return Ok(());
         }
-        match (self.call)(asked, arguments).await {
-            Ok(value) => {
-                let text = self.text_member.map_or(&value, |member| &value[member]).to_string();
-                let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
-                result.structured_content = Some(value);
-                result
-            }
-            Err(refusal) => failed(refusal.error()),
+        let role = asked.caller.role.as_str();
+        let error =
+            ApiError::new(ErrorCode::Forbidden, format!("the role {role} may not call `{}`", self.name));
+        Err(error.hinted("show a token with a role that may: `adjutant token`").into())
+    }
+}
+
+fn does<P, T, F>(run: impl Fn(Asked, P) -> F + Send + Sync + 'static) -> Does<T>
+where
+    P: DeserializeOwned + Send,
+    F: Future<Output = Answer<T>> + Send + 'static,
+    T: 'static,
+{
+    Box::new(move |asked, arguments| match read(arguments) {
+        Ok(params) => Box::pin(run(asked, params)),
+        Err(refusal) => Box::pin(async { Err(refusal) }),
+    })
+}
+
+/// Gives what came of a call as a tool's result; its text is one member of it where `text_member` names one.
+pub(super) fn result_of(told: Answer<Value>, text_member: Option<&str>) -> CallToolResult {
+    match told {
+        Ok(value) => {
+            let text = text_member.map_or(&value, |member| &value[member]).to_string();
+            let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+            result.structured_content = Some(value);
+            result
         }
+        Err(refusal) => failed(refusal.error()),
     }
 }
 

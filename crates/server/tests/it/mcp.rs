@@ -8,6 +8,7 @@ mod long;
 mod reports;
 mod runs;
 mod spawning;
+mod tasks;
 mod weaknesses;
 
 use crate::harness::{Daemon, Raw};

@@ -85,22 +85,22 @@ impl Connected {
 }
 
 /// A pipe that a program holds open for as long as it, or anything that it started, lives.
-struct Held(PathBuf);
+pub(super) struct Held(PathBuf);
 
 impl Held {
-    fn at(path: PathBuf) -> Self {
+    pub(super) fn at(path: PathBuf) -> Self {
         let status = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo starts");
         assert!(status.success());
         Held(path)
     }
 
     /// Gives a line for a shell that says that it runs, and then hangs.
-    fn line(&self) -> String {
+    pub(super) fn line(&self) -> String {
         format!("exec 3>'{}'; echo on >&3; sleep 600; true", self.0.display())
     }
 
     /// Waits until the program runs; what is given back waits until all of it has ended.
-    async fn runs(&self) -> tokio::task::JoinHandle<()> {
+    pub(super) async fn runs(&self) -> tokio::task::JoinHandle<()> {
         let path = self.0.clone();
         let (on, is_on) = tokio::sync::oneshot::channel();
         let ends = tokio::task::spawn_blocking(move || {
