@@ -7,6 +7,7 @@ use crate::cli::demo;
 use crate::config;
 use crate::exit::Failure;
 use adjutant_engine::care::restore::{NotRestored, put_in_place};
+use adjutant_engine::error::chain;
 use adjutant_engine::plane::StartError;
 use adjutant_engine::reports::ErrorTap;
 use adjutant_engine::{Plane, Settings};
@@ -154,16 +155,6 @@ pub(crate) fn lock(folder: &Path) -> Result<StoreLock> {
         };
         Failure::new(Code::Failed, chain(&error)).hinted(hint).into()
     })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }
 
 fn not_started(error: StartError, folder: &Path) -> anyhow::Error {

@@ -8,7 +8,7 @@ pub mod restore;
 pub(crate) mod retention;
 
 use crate::clock;
-use crate::error::EngineError;
+use crate::error::{EngineError, chain};
 use crate::plane::{Core, Plane};
 use adjutant_model::action::{Caller, Verb};
 use adjutant_model::event::Event;
@@ -216,15 +216,4 @@ fn unchecked(error: &CheckError) -> EngineError {
         }
     };
     EngineError::Care { message: chain(error), code: "store_unreadable", hint: None, class }
-}
-
-/// Gives an error with its causes, each once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }

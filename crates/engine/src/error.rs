@@ -354,3 +354,14 @@ fn lint_value(lint: &Lint) -> Value {
         ("hint", lint.hint.as_deref().map_or(Value::Null, Value::from)),
     ])
 }
+
+/// Gives an error with its causes, each once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

@@ -15,7 +15,7 @@ pub(crate) mod recheck;
 mod shelf;
 
 pub use adjutant_store::GoalFilter;
-pub use door::{GoalPage, GoalShown, GoalUpdate, LinkUpdate, PAGE_MAX, Proof, ProofBy, ProofOf};
+pub use door::{GoalPage, GoalShown, GoalUpdate, LinkUpdate, Outdated, PAGE_MAX, Proof, ProofBy, ProofOf};
 pub(crate) use keeper::Goals;
 pub use mirror::mirrored;
 pub use pursue::PursueParams;

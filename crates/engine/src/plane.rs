@@ -356,6 +356,7 @@ impl Plane {
         self.core.stopping.cancel();
         self.core.tasks.close();
         self.core.tasks.wait().await;
+        self.core.hosting.drivers.leave().await;
         self.core.hosting.drivers.tidy();
         if let Err(error) = identity::uses_keep(self.core.clone()).await {
             tracing::warn!(%error, "how often tokens were shown last could not be kept");

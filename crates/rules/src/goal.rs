@@ -29,7 +29,7 @@ mod refusal;
 mod schedule;
 
 pub use depends::{OtherGoal, Others, unfinished};
-pub use gate::{GateRefusal, Tally, Trees, gate};
+pub use gate::{GateRefusal, Tally, Trees, gate, stale};
 pub use refusal::GoalRefusal;
 
 use adjutant_model::event::Event;

@@ -2,7 +2,7 @@
 
 use super::print;
 use crate::progress::visible;
-use adjutant_protocol::http::{AutoResumeParams, AutoResumeView, SupervisorView};
+use adjutant_protocol::http::{AutoResumeParams, AutoResumeView, JobView, SupervisorView};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -39,7 +39,10 @@ pub(crate) async fn run(client: &Client, args: SupervisorArgs) -> Result<Code> {
             print(&resume_line(client.auto_resume_set(params).await?))
         }
         None if args.json => print(&serde_json::to_string(&client.supervisor().await?)?),
-        None => show(&client.supervisor().await?),
+        None => {
+            show(&client.supervisor().await?)?;
+            jobs(&client.status().await?.periodic_jobs)
+        }
     }
 }
 
@@ -70,6 +73,29 @@ fn show(supervisor: &SupervisorView) -> Result<Code> {
         print(&format!("{} asks: {}", visible(&decision.name), visible(&decision.question)))?;
     }
     Ok(Code::Ok)
+}
+
+/// Tells of each job what it did last, and how often it could not.
+fn jobs(jobs: &[JobView]) -> Result<Code> {
+    let width = jobs.iter().map(|job| job.name.len()).max().unwrap_or(0);
+    print("jobs:")?;
+    for job in jobs {
+        print(&format!("  {:<width$}  {}", job.name, job_line(job)))?;
+    }
+    Ok(Code::Ok)
+}
+
+fn job_line(job: &JobView) -> String {
+    let pause = match job.period_secs {
+        0 => "when there is something to do".to_owned(),
+        secs => format!("every {secs} s"),
+    };
+    let last = job.last_outcome.as_deref().map_or("not yet", |outcome| outcome);
+    let bad = match job.errors + job.panics {
+        0 => String::new(),
+        bad => format!("; {bad} of {} rounds failed", job.runs),
+    };
+    format!("{pause}; last: {}{bad}", visible(last))
 }
 
 fn resume_line(resume: AutoResumeView) -> String {

@@ -98,7 +98,7 @@ fn a_session_is_begun_watched_told_stopped_gone_on_with_and_ended_behind_a_snaps
         stopped.stderr
     );
     let logs = env.run(&["session", "logs", "api", "-f"]).expect(0).stdout;
-    assert!(logs.contains("  it is stopped: stopped by a person\n"), "{logs}");
+    assert!(logs.contains("  it is stopped: stopped as asked\n"), "{logs}");
     assert!(logs.contains("its agent is started (1.)") && logs.contains("it was told 13 bytes"), "{logs}");
 
     let resumed = env.run(&["session", "resume", "api", "--json"]).expect(0).stdout;

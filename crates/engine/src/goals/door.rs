@@ -1,17 +1,21 @@
 //! What doors ask of goals.
 
-use super::{GoalParams, check, create, evidence, project_check, status_command};
+use super::{GoalParams, check, checks, create, evidence, project_check, status_command};
 use crate::error::EngineError;
 use crate::hosting;
 use crate::plane::Plane;
 use adjutant_model::action::Caller;
-use adjutant_model::goal::{Goal, GoalStatus, LinkState};
+use adjutant_model::goal::{Evidence, Goal, GoalStatus, LinkState};
 use adjutant_model::{GoalId, RunId, Timestamp};
-use adjutant_rules::goal::{GoalChange, GoalCommand};
+use adjutant_rules::goal::{self, GoalChange, GoalCommand, Trees};
 use adjutant_store::GoalFilter;
+use std::time::Duration;
 
 /// The most goals that are given at once.
 pub const PAGE_MAX: usize = 1000;
+
+/// Whoever looks at a goal waits so long to hear which of its evidence is outdated.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Goals, the oldest first.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +35,28 @@ pub struct GoalShown {
     pub goal: Goal,
     /// Since when it is known to be so, when the store cannot be read and it comes from the mirror.
     pub stale_since: Option<Timestamp>,
+    /// Which of its evidence does not count any more.
+    pub outdated: Outdated,
+}
+
+/// Why evidence does not count any more, by what it is of; nothing where there is none, where it counts, or where that
+/// could not be found out in time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outdated {
+    /// Of the criteria, in their order.
+    pub criteria: Vec<Option<String>>,
+    /// Of the links, in their order.
+    pub links: Vec<Option<String>>,
+}
+
+impl Outdated {
+    fn of(goal: &Goal, trees: &Trees) -> Self {
+        let why = |evidence: &Option<Evidence>| goal::stale(evidence.as_ref()?, trees);
+        Outdated {
+            criteria: goal.acceptance.iter().map(|criterion| why(&criterion.evidence)).collect(),
+            links: goal.sessions.iter().map(|link| why(&link.evidence)).collect(),
+        }
+    }
 }
 
 /// What is to be different about a goal: all of it is kept together, or nothing.
@@ -111,13 +137,20 @@ impl Plane {
         self.core.goals.get(goal_id).await
     }
 
-    /// Gives a goal to be looked at; from the mirror, and marked stale, when the store cannot be read.
+    /// Gives a goal to be looked at, with what of its evidence is outdated; from the mirror, and marked stale, when the
+    /// store cannot be read.
     ///
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::Read`] when the mirror cannot be read either.
     pub async fn goal_show(&self, goal_id: &GoalId) -> Result<GoalShown, EngineError> {
         let (goal, stale_since) = self.core.goals.look(goal_id).await?;
-        Ok(GoalShown { goal, stale_since })
+        // Whoever looks does not wait for a large tree.
+        let looked = tokio::time::timeout(LOOK, checks::trees(&self.core, &goal)).await;
+        let outdated = match (stale_since, looked) {
+            (None, Ok(Ok(trees))) => Outdated::of(&goal, &trees),
+            (Some(_), _) | (None, Ok(Err(_)) | Err(_)) => Outdated::default(),
+        };
+        Ok(GoalShown { goal, stale_since, outdated })
     }
 
     /// Gives goals, the oldest first, at most [`PAGE_MAX`]. When the store cannot be read they come from its mirror, and

@@ -62,6 +62,14 @@ impl Drivers {
         self.cgroups.clone()
     }
 
+    /// Ends the terminal server when no agent has a terminal on it.
+    pub(crate) async fn leave(&self) {
+        let ended = timeout(LISTING_PATIENCE, self.tmux.end_if_empty()).await;
+        if !matches!(ended, Ok(Ok(_))) {
+            tracing::debug!("the terminal server does not answer, and stays");
+        }
+    }
+
     /// Removes the cgroups of those that are not there any more.
     pub(crate) fn tidy(&self) {
         if let Some(cgroups) = &self.cgroups {

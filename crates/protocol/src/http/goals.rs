@@ -230,6 +230,9 @@ pub struct EvidenceView {
     pub detail: String,
     /// When it was produced, RFC 3339.
     pub at: String,
+    /// Why it does not count any more, where one goal is looked at: the tree that it is about has changed or is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<String>,
 }
 
 /// Work to link to a goal.

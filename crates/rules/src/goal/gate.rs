@@ -120,6 +120,11 @@ fn text_proved(criterion: &Criterion, trees: &Trees) -> Result<(), String> {
     }
 }
 
+/// Says why evidence does not count any more; nothing while it does.
+pub fn stale(evidence: &Evidence, trees: &Trees) -> Option<String> {
+    fresh(evidence, trees).err()
+}
+
 fn fresh(evidence: &Evidence, trees: &Trees) -> Result<(), String> {
     match (&evidence.source, &evidence.tree, &evidence.workspace) {
         (EvidenceSource::SignOff { .. }, None, _) => Ok(()),

@@ -137,13 +137,13 @@ impl<'a> Machine<'a> {
             return Err(SessionRefusal::Decommissioned(id));
         }
         match command {
-            SessionCommand::Stop => self.stop("stopped by a person"),
+            SessionCommand::Stop => self.stop("stopped as asked"),
             SessionCommand::Resume => return self.resume(),
             SessionCommand::Decommission { force } => {
                 self.session.desired = Desired::Decommissioned;
                 self.session.force |= force;
                 match self.session.phase {
-                    SessionPhase::Running => self.end("decommissioned by a person"),
+                    SessionPhase::Running => self.end("decommissioned as asked"),
                     SessionPhase::Parked | SessionPhase::Resting => self.remove(),
                     SessionPhase::Provisioning
                     | SessionPhase::Launching

@@ -35,7 +35,16 @@ pub(crate) fn goal(goal: &Goal) -> http::GoalView {
 }
 
 pub(crate) fn goal_shown(shown: &GoalShown) -> http::GoalView {
-    http::GoalView { stale_since: shown.stale_since.map(|at| at.to_string()), ..goal(&shown.goal) }
+    let mut view = goal(&shown.goal);
+    let of_criteria = view.acceptance.iter_mut().map(|criterion| &mut criterion.evidence);
+    let of_links = view.sessions.iter_mut().map(|link| &mut link.evidence);
+    let outdated = shown.outdated.criteria.iter().chain(&shown.outdated.links);
+    for (evidence, why) in of_criteria.chain(of_links).zip(outdated) {
+        if let Some(evidence) = evidence {
+            evidence.stale.clone_from(why);
+        }
+    }
+    http::GoalView { stale_since: shown.stale_since.map(|at| at.to_string()), ..view }
 }
 
 pub(crate) fn goals(page: &GoalPage) -> http::GoalsView {
@@ -90,5 +99,6 @@ fn evidence(evidence: &Evidence) -> http::EvidenceView {
         workspace: evidence.workspace.clone(),
         detail: evidence.detail.clone(),
         at: evidence.at.to_string(),
+        stale: None,
     }
 }

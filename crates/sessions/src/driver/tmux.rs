@@ -86,15 +86,19 @@ impl TmuxServer {
         handle.terminal.as_deref().map(|terminal| self.params.attach_command(terminal))
     }
 
-    /// Ends the server when no terminal of an agent is left on it, and tells whether it did.
+    /// Ends the server when no terminal of an agent is left on it, and tells whether none was; a session that a person
+    /// has made there keeps it until that ends.
     ///
     /// # Errors
     /// As [`TmuxServer::terminals`].
     pub async fn end_if_empty(&self) -> Result<bool, DriverError> {
+        if !self.params.socket.exists() {
+            return Ok(true);
+        }
         if !self.terminals().await?.is_empty() {
             return Ok(false);
         }
-        self.params.call(&["kill-server"]).await.ok();
+        self.params.leave().await.ok();
         Ok(true)
     }
 

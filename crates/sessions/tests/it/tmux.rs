@@ -94,6 +94,27 @@ async fn the_end_of_an_agent_is_told_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_server_without_agents_ends_but_not_with_what_a_person_has_there() {
+    let ground = Ground::new();
+    assert!(ground.server.end_if_empty().await.unwrap(), "where there never was one");
+    let (agent, _signals) = ground.shell("stays", "exec sleep 1000").await;
+    assert!(!ground.server.end_if_empty().await.unwrap());
+    ground.tmux(&["new-session", "-d", "-s", "mine", "sleep 1000"]);
+    agent.end(Duration::from_secs(5)).await.unwrap();
+    assert!(ground.server.end_if_empty().await.unwrap());
+    assert_eq!(ground.tmux(&["list-sessions", "-F", "#{session_name}"]), "mine\n");
+
+    let (agent, _signals) = ground.shell("again", "exec sleep 1000").await;
+    agent.end(Duration::from_secs(5)).await.unwrap();
+    let server: i32 = ground.tmux(&["display-message", "-p", "#{pid}"]).trim().parse().unwrap();
+    assert!(ground.server.end_if_empty().await.unwrap());
+    ground.tmux(&["kill-session", "-t", "=mine"]);
+    while is_alive(&server.to_string()) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_start_that_was_made_is_found_and_a_later_one_takes_its_place() {
     let ground = Ground::new();
     let spec = ground.spec("twice", &["sh", "-c", "echo up; exec sleep 1000"]);

@@ -173,7 +173,7 @@ async fn was_stopped(life: &Life<'_>, id: SessionId) -> Result<bool, EngineError
     let rows = life.plane.events_of(&id.to_string(), 0, 10_000).await?;
     let is_stop = |event: &Event| {
         matches!(event, Event::SessionStateChanged { to: SessionState::Stopped, reason: Some(reason), .. }
-            if reason == "stopped by a person")
+            if reason == "stopped as asked")
     };
     Ok(rows.iter().any(|row| is_stop(&row.event)))
 }

@@ -97,5 +97,7 @@ fn proof(evidence: &EvidenceView) -> String {
     let tree = evidence.tree.as_deref().map_or_else(String::new, |tree| {
         format!(", tree {}", tree.chars().take(TREE_CHARS).collect::<String>())
     });
-    format!("{spoke}{by}: {}{tree}", visible(&evidence.detail))
+    let stale =
+        evidence.stale.as_deref().map_or_else(String::new, |why| format!("; stale: {}", visible(why)));
+    format!("{spoke}{by}: {}{tree}{stale}", visible(&evidence.detail))
 }

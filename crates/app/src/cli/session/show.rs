@@ -19,15 +19,19 @@ const TASK_LINES: usize = 12;
 const TITLE: usize = 11;
 
 pub(super) async fn run(client: &Client, session: &ManagedView, commands: &Commands) -> Result<Code> {
-    // What the gate asks is answered as an approval, whatever it is called by the session.
-    let approvals = match session.questions.is_empty() {
-        true => BTreeSet::new(),
-        false => client.inbox().await?.approvals.into_iter().map(|approval| approval.id).collect(),
-    };
+    let approvals = approvals(client, &session.questions).await?;
     for line in lines(session, &approvals, (commands, now())) {
         print(&line)?;
     }
     Ok(Code::Ok)
+}
+
+/// Gives what the gate asks: that is answered as an approval, whatever it is called by the session.
+async fn approvals(client: &Client, questions: &[QuestionView]) -> Result<BTreeSet<String>> {
+    Ok(match questions.is_empty() {
+        true => BTreeSet::new(),
+        false => client.inbox().await?.approvals.into_iter().map(|approval| approval.id).collect(),
+    })
 }
 
 fn lines(

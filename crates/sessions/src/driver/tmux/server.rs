@@ -89,6 +89,12 @@ impl TmuxParams {
         })
     }
 
+    /// Takes the hub away, and lets the server end with the last session.
+    pub(super) async fn leave(&self) -> Result<(), ControlError> {
+        let hub = format!("={HUB}");
+        self.call(&["set-option", "-s", "exit-empty", "on", ";", "kill-session", "-t", &hub]).await.map(drop)
+    }
+
     /// Tells whether the server is there, without starting it.
     ///
     /// # Errors

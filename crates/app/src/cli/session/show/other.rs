@@ -1,7 +1,7 @@
 //! What is known of a session that is not hosted here: somebody else has started its agent, or its holder has a token.
 
 use super::super::words::{ago, clock, does_elsewhere, rounded, spent, tokens};
-use super::{asked, asks, row};
+use super::{approvals, asked, asks, row};
 use crate::cli::print;
 use crate::commands::Commands;
 use crate::progress::visible;
@@ -18,10 +18,7 @@ pub(in crate::cli::session) async fn run(
     session: &SessionView,
     commands: &Commands,
 ) -> Result<Code> {
-    let approvals = match session.questions.is_empty() {
-        true => BTreeSet::new(),
-        false => client.inbox().await?.approvals.into_iter().map(|approval| approval.id).collect(),
-    };
+    let approvals = approvals(client, &session.questions).await?;
     for line in lines(session, &approvals, (commands, now())) {
         print(&line)?;
     }
