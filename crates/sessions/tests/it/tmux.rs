@@ -100,12 +100,12 @@ async fn a_server_without_agents_ends_but_not_with_what_a_person_has_there() {
     let (agent, _signals) = ground.shell("stays", "exec sleep 1000").await;
     assert!(!ground.server.end_if_empty().await.unwrap());
     ground.tmux(&["new-session", "-d", "-s", "mine", "sleep 1000"]);
-    agent.end(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(agent.end(Duration::from_secs(5)).await.unwrap().swept.alive, 0);
     assert!(ground.server.end_if_empty().await.unwrap());
     assert_eq!(ground.tmux(&["list-sessions", "-F", "#{session_name}"]), "mine\n");
 
     let (agent, _signals) = ground.shell("again", "exec sleep 1000").await;
-    agent.end(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(agent.end(Duration::from_secs(5)).await.unwrap().swept.alive, 0);
     let server: i32 = ground.tmux(&["display-message", "-p", "#{pid}"]).trim().parse().unwrap();
     assert!(ground.server.end_if_empty().await.unwrap());
     ground.tmux(&["kill-session", "-t", "=mine"]);
