@@ -22,6 +22,8 @@ const NAME_BYTES_MAX: usize = 128;
 pub struct BreakerInfo {
     /// What is kept.
     pub record: BreakerRecord,
+    /// Where it stands: one that is kept as open is half-open after its cool-down.
+    pub circuit: Circuit,
     /// So many failures in a row open it.
     pub failure_threshold: u32,
     /// When the next trial is let in, while it is open.
@@ -46,11 +48,12 @@ pub(crate) async fn of(core: &Core, agent: &str) -> Result<BreakerInfo, EngineEr
 
 fn info(core: &Core, record: BreakerRecord) -> BreakerInfo {
     let config = core.settings.breaker;
-    let trial_at = match record.breaker.circuit {
+    let circuit = breaker::seen(&record.breaker, config, clock::now());
+    let trial_at = match circuit {
         Circuit::Open { since } => Some(since.plus_ms(config.cool_down_ms)),
         Circuit::Closed | Circuit::HalfOpen { .. } => None,
     };
-    BreakerInfo { record, failure_threshold: config.failure_threshold, trial_at }
+    BreakerInfo { record, circuit, failure_threshold: config.failure_threshold, trial_at }
 }
 
 /// Says why an agent may not be started now; nothing when it may. One that is not known may, and stays unknown.

@@ -5,6 +5,7 @@
 //! so what one daemon has left open is called lost by the next one. Only who has made a call knows of it.
 
 use crate::approvals::Face;
+use crate::checks::CheckedBy;
 use crate::clock;
 use crate::error::EngineError;
 use crate::goals;
@@ -192,14 +193,14 @@ impl Checking {
         answer: impl FnOnce(Result<Goal, EngineError>) -> Value,
     ) {
         let Checking { core, caller, call } = self;
-        let actor = caller.actor();
+        let by = CheckedBy::caller(&caller);
         let outcome = tokio::select! {
             // The checks hear of it as well, and what they say then is no answer.
             biased;
             () = core.stopping.cancelled() => return,
             () = wanted_no_more.cancelled() => CallOutcome::Cancelled,
             () = identity::ended(&core, &caller) => CallOutcome::Cancelled,
-            checked = goals::check(&core, &actor, &goal_id) => CallOutcome::Answered { answer: answer(checked) },
+            checked = goals::check(&core, &by, &goal_id) => CallOutcome::Answered { answer: answer(checked) },
         };
         while let Err(error) = end(&core, call.clone(), outcome.clone()).await {
             tracing::warn!(call = %call.id, %error, "the end of a call cannot be written, and is tried again");

@@ -194,8 +194,7 @@ fn own(caller: &Caller, session: SessionId) -> Result<(), EngineError> {
 }
 
 async fn info(core: &Core, delegation: Delegation) -> Result<DelegationInfo, EngineError> {
-    let record = core.store.breaker_get(&delegation.agent).await?;
-    let circuit = record.map(|record| record.breaker.circuit).unwrap_or_default().as_str();
+    let circuit = breakers::of(core, &delegation.agent).await?.circuit.as_str();
     Ok(DelegationInfo { delegation, circuit })
 }
 

@@ -115,6 +115,17 @@ impl Gate {
         self.counted(AskedFor::Action, validation(call).unwrap_or_else(by_policy))
     }
 
+    /// Judges a check that no run makes: by the plane's rules, and by those of the project.
+    pub(crate) fn judge_check(
+        &self,
+        policies: &RunPolicies,
+        call: &ToolCall,
+        from: CallOrigin<'_>,
+    ) -> Judgement {
+        let judgement = judged(&self.with(policies.sets(&[]).map(|set| &**set)), call, from);
+        self.counted(AskedFor::Step, judgement)
+    }
+
     fn with<'a>(&'a self, narrower: impl Iterator<Item = &'a PolicySet>) -> Vec<&'a PolicySet> {
         std::iter::once(&self.plane).chain(narrower).collect()
     }

@@ -21,6 +21,7 @@ pub use mirror::mirrored;
 pub use pursue::PursueParams;
 pub(crate) use pursue::resume_open as pursuits_resume;
 
+use crate::checks::CheckedBy;
 use crate::clock;
 use crate::error::EngineError;
 use crate::hosting;
@@ -156,8 +157,9 @@ pub(crate) fn told(core: &Arc<Core>, session_id: &str) {
 }
 
 /// Runs every check of a goal now, in the workspaces of its linked runs and sessions or in its project, and records what
-/// they said in one write; a link whose workspace passes them all is verified.
-pub(crate) async fn check(core: &Arc<Core>, actor: &str, goal_id: &GoalId) -> Result<Goal, EngineError> {
+/// they said in one write; a link whose workspace passes them all is verified. One that the gate refuses ends it, and
+/// nothing is recorded.
+pub(crate) async fn check(core: &Arc<Core>, by: &CheckedBy, goal_id: &GoalId) -> Result<Goal, EngineError> {
     let _alone = core.goals.checking(goal_id).await;
     let goal = core.goals.get(goal_id).await?;
     if goal.status == GoalStatus::Abandoned {
@@ -165,7 +167,7 @@ pub(crate) async fn check(core: &Arc<Core>, actor: &str, goal_id: &GoalId) -> Re
     }
     let mut commands = Vec::new();
     for place in checks::places(core, &goal).await? {
-        let found = checks::run_all(core, &goal, &place.path).await?;
+        let found = checks::run_all(core, by, (&goal, &place.path)).await?;
         let against = found.iter().find(|(_, evidence)| !evidence.passed);
         let state = if against.is_none() { LinkState::Verified } else { LinkState::Failed };
         let proof = against.or(found.last()).map(|(_, evidence)| evidence.clone());
@@ -181,7 +183,7 @@ pub(crate) async fn check(core: &Arc<Core>, actor: &str, goal_id: &GoalId) -> Re
             commands.push(GoalCommand::SetLink { session_id, state, evidence: proof });
         }
     }
-    core.goals.steps(actor, goal_id, commands).await
+    core.goals.steps(&by.actor, goal_id, commands).await
 }
 
 /// Takes a goal to another state; `done` goes through the gate.

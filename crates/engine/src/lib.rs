@@ -36,6 +36,8 @@ pub mod gate;
 
 mod explain;
 
+mod checks;
+
 pub mod breakers;
 pub mod hook_settings;
 pub mod hooks;

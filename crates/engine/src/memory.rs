@@ -8,6 +8,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::hosting;
 use crate::plane::{Core, Plane};
+use crate::policies;
 use crate::record;
 use crate::runs::{ToolEnd, ToolWent};
 use adjutant_model::action::{Caller, Role};
@@ -21,6 +22,7 @@ use adjutant_rules::memory::{self, QUERY_BYTES_MAX, RECALLED, RECALLED_MAX, Reac
 pub use adjutant_rules::memory::{LISTED_MAX, TEXT_BYTES_MAX};
 use adjutant_store::memory::text_hash;
 use adjutant_store::{Draft, FactFilter, Write, WriteError};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The tool that agents remember by, as policies and traces name it.
@@ -100,7 +102,10 @@ impl Plane {
         params: RememberParams,
     ) -> Result<Remembered, EngineError> {
         let (core, reach) = (&self.core, reach(&self.core, caller).await?);
-        let scope = params.scope.as_deref().map(scope_read).transpose()?;
+        let scope = match params.scope.as_deref().map(scope_read).transpose()? {
+            Some(scope) => Some(placed(scope).await),
+            None => None,
+        };
         let scope = reach.adds_to(scope).map_err(EngineError::Forbidden)?;
         if let FactScope::Goal(goal_id) = &scope {
             core.goals.get(goal_id).await?;
@@ -192,6 +197,11 @@ impl Plane {
         let core = &self.core;
         let reach = reach(core, caller).await?;
         let old = seen(core, &reach, id).await?;
+        if !reach.replaces(&old) {
+            let why =
+                "a person said that; an agent says beside it what it knows better, and a person decides";
+            return Err(EngineError::Forbidden(why.to_owned()));
+        }
         let scope = reach.adds_to(Some(old.scope.clone())).map_err(EngineError::Forbidden)?;
         let tags = params.tags.unwrap_or_else(|| old.tags.clone());
         let new = fact(caller, scope, (&params.text, &tags, params.valid_until))?;
@@ -319,6 +329,7 @@ async fn filter(
     (scopes, tags): (&[String], &[String]),
 ) -> Result<FactFilter, EngineError> {
     let scopes = memory::scopes_read(scopes).map_err(EngineError::invalid)?;
+    let scopes = futures_util::future::join_all(scopes.into_iter().map(placed)).await;
     let looked = reach(core, caller).await?.looks_in(scopes);
     let scopes = looked
         .map_err(|scope| EngineError::Forbidden(format!("`{scope}` is not this agent's to look in")))?;
@@ -328,6 +339,20 @@ async fn filter(
 fn tags_read(tags: &[String]) -> Result<Vec<String>, EngineError> {
     let without_secrets: Vec<String> = tags.iter().map(|tag| record::text(tag)).collect();
     memory::tags_read(&without_secrets).map_err(EngineError::invalid)
+}
+
+/// Gives a scope as it is kept: a project is one, wherever in it somebody stands.
+async fn placed(scope: FactScope) -> FactScope {
+    match scope {
+        FactScope::Project(path) if path.starts_with('/') => {
+            let at = PathBuf::from(&path);
+            let project = tokio::task::spawn_blocking(move || policies::project_of(&at)).await;
+            FactScope::Project(project.map_or(path, |project| project.to_string_lossy().into_owned()))
+        }
+        scope @ (FactScope::Plane | FactScope::Project(_) | FactScope::Agent(_) | FactScope::Goal(_)) => {
+            scope
+        }
+    }
 }
 
 fn scope_read(text: &str) -> Result<FactScope, EngineError> {
@@ -349,9 +374,9 @@ async fn reach(core: &Core, caller: &Caller) -> Result<Reach, EngineError> {
                 WorkspaceKind::Worktree | WorkspaceKind::Scratch => workspace.project,
             });
             let agent = run.agent_override.or_else(|| caller.agent_id.as_deref().map(str::to_owned));
-            scopes(project, agent, run.goal_id)
+            scopes(project, agent, run.goal_id).await
         }
-        (None, None) => scopes(None, caller.agent_id.as_deref().map(str::to_owned), None),
+        (None, None) => scopes(None, caller.agent_id.as_deref().map(str::to_owned), None).await,
     };
     Ok(Reach::Own { scopes, source: source(caller) })
 }
@@ -366,15 +391,18 @@ pub(crate) async fn session_scopes(core: &Core, session: &Session) -> Result<Vec
             workspace.and_then(|workspace| workspace.project).unwrap_or_else(|| path.clone())
         }
     };
-    Ok(scopes(Some(project), Some(session.agent.clone()), session.goal_id.clone()))
+    Ok(scopes(Some(project), Some(session.agent.clone()), session.goal_id.clone()).await)
 }
 
-fn scopes(
+async fn scopes(
     project: Option<String>,
     agent: Option<String>,
     goal_id: Option<adjutant_model::GoalId>,
 ) -> Vec<FactScope> {
-    let project = project.map(FactScope::Project);
+    let project = match project {
+        Some(project) => Some(placed(FactScope::Project(project)).await),
+        None => None,
+    };
     [project, agent.map(FactScope::Agent), goal_id.map(FactScope::Goal)].into_iter().flatten().collect()
 }
 

@@ -6,6 +6,7 @@ use crate::breakers::{self, BreakerInfo};
 use crate::calls::{self, Calls};
 use crate::care::Care;
 use crate::care::retention::{self, Retention};
+use crate::checks::CheckedBy;
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::config::{self, ConfigError, Live};
@@ -1383,13 +1384,15 @@ impl Plane {
     /// Merges what was committed in a workspace into a branch when the checks pass on the merged tree.
     ///
     /// # Errors
-    /// [`EngineError::Conflict`], [`EngineError::Workspace`]; the branch is where it was then.
+    /// [`EngineError::Conflict`], [`EngineError::Workspace`], [`EngineError::Forbidden`] when the gate refuses a check; the
+    /// branch is where it was then.
     pub async fn workspace_merge(
         &self,
+        caller: &Caller,
         holder: &Holder,
         request: MergeRequest,
     ) -> Result<MergedInfo, EngineError> {
-        workspaces::merge(&self.core, holder, request).await
+        workspaces::merge(&self.core, CheckedBy::caller(caller), holder, request).await
     }
 
     /// Counts what all workspaces take.

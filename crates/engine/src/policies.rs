@@ -165,6 +165,11 @@ fn tops_of(directory: &Path) -> Vec<PathBuf> {
     std::iter::once(top.to_owned()).chain(main_of(top)).collect()
 }
 
+/// Gives the project that a directory is of: the top of its working tree, and of the main one when that is a linked one.
+pub(crate) fn project_of(directory: &Path) -> PathBuf {
+    tops_of(directory).pop().unwrap_or_else(|| directory.to_owned())
+}
+
 /// Gives the main working tree of a linked one, whose `.git` is a file with `gitdir: <main>/.git/worktrees/<name>`.
 fn main_of(top: &Path) -> Option<PathBuf> {
     let link = fs::read_to_string(top.join(".git")).ok()?;

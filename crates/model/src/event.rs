@@ -605,6 +605,11 @@ pub enum Event {
         /// What it said.
         judgement: Judgement,
     },
+    /// The gate had something to say about a check that no run makes.
+    CheckJudged {
+        /// What it said.
+        judgement: Judgement,
+    },
     /// An agent's breaker stands elsewhere than before.
     BreakerChanged {
         /// Where it stood: `closed`, `open` or `half_open`.
@@ -838,6 +843,7 @@ impl Event {
             Event::TokenRevoked {} => "token_revoked",
             Event::HookReceived { .. } => "hook_received",
             Event::HookJudged { .. } => "hook_judged",
+            Event::CheckJudged { .. } => "check_judged",
             Event::BreakerChanged { .. } => "breaker_changed",
             Event::ContextPressureChanged { .. } => "context_pressure_changed",
             Event::OutputStored { .. } => "output_stored",

@@ -93,11 +93,14 @@ pub struct Goal {
     pub description: String,
     /// Where it stands.
     pub status: GoalStatus,
+    /// Why it went there, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What proves it.
     pub acceptance: Vec<Criterion>,
     /// The work linked to it; `sessions` on the wire, each a session or a run.
     pub sessions: Vec<GoalLink>,
-    /// `floor(100·verified/total)` of the links.
+    /// `floor(100·verified/total)` of the links, or of the criteria while nothing is linked.
     pub progress: u8,
     /// The project's repository; checks run there when no linked run has a workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -58,6 +58,16 @@ pub fn refusal(breaker: &Breaker, config: BreakerConfig, now: Timestamp) -> Opti
     }
 }
 
+/// Gives where a breaker stands for whoever looks: after the cool-down the next one is let try. Looking changes nothing.
+pub fn seen(breaker: &Breaker, config: BreakerConfig, now: Timestamp) -> Circuit {
+    match breaker.circuit {
+        Circuit::Open { since } if now >= since.plus_ms(config.cool_down_ms) => {
+            Circuit::HalfOpen { since: since.plus_ms(config.cool_down_ms) }
+        }
+        circuit @ (Circuit::Closed | Circuit::Open { .. } | Circuit::HalfOpen { .. }) => circuit,
+    }
+}
+
 /// Gives the breaker after an event.
 pub fn step(breaker: &Breaker, config: BreakerConfig, event: BreakerEvent, now: Timestamp) -> Breaker {
     let failures = breaker.consecutive_failures;

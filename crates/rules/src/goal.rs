@@ -181,6 +181,7 @@ pub fn create(new: NewGoal, others: &Others<'_>, now: Timestamp) -> Result<(Goal
         id: new.id,
         description,
         status: GoalStatus::Pending,
+        reason: None,
         acceptance,
         sessions: Vec::new(),
         progress: 0,
@@ -249,10 +250,21 @@ pub fn can(from: GoalStatus, to: GoalStatus) -> bool {
     followers.contains(&to)
 }
 
-/// Gives `floor(100·verified/total)` of the links, 0 when there are none: 100 means all.
-pub fn progress(links: &[GoalLink]) -> u8 {
-    let verified = links.iter().filter(|link| link.state == LinkState::Verified).count();
-    (100 * verified).checked_div(links.len()).and_then(|percent| u8::try_from(percent).ok()).unwrap_or(0)
+/// Gives `floor(100·verified/total)` of the links, or of the criteria while nothing is linked; 0 when there are none of
+/// either: 100 means all.
+pub fn progress(links: &[GoalLink], criteria: &[Criterion]) -> u8 {
+    let (verified, total) = match links.len() {
+        0 => {
+            let proofs = criteria.iter().filter_map(|criterion| criterion.evidence.as_ref());
+            (proofs.filter(|evidence| evidence.passed).count(), criteria.len())
+        }
+        total => (links.iter().filter(|link| link.state == LinkState::Verified).count(), total),
+    };
+    (100 * verified).checked_div(total).and_then(|percent| u8::try_from(percent).ok()).unwrap_or(0)
+}
+
+fn progressed(goal: &mut Goal) {
+    goal.progress = progress(&goal.sessions, &goal.acceptance);
 }
 
 fn link(goal: &mut Goal, session_id: String, task: String) -> Result<Vec<Event>, GoalRefusal> {
@@ -267,7 +279,7 @@ fn link(goal: &mut Goal, session_id: String, task: String) -> Result<Vec<Event>,
     within(goal.sessions.len() + 1, "links")?;
     let mut events = vec![Event::GoalLinked { session_id: session_id.clone() }];
     goal.sessions.push(GoalLink { session_id, task, state: LinkState::Launched, evidence: None });
-    goal.progress = progress(&goal.sessions);
+    progressed(goal);
     if goal.status == GoalStatus::Pending {
         events.push(enter(goal, GoalStatus::InProgress, None));
     }
@@ -302,7 +314,7 @@ fn set_link(goal: &mut Goal, change: LinkChange, now: Timestamp) -> Result<Vec<E
         LinkState::Launched | LinkState::Running | LinkState::Failed => link.evidence = evidence,
     }
     link.state = state;
-    goal.progress = progress(&goal.sessions);
+    progressed(goal);
     let mut events = vec![Event::GoalLinkChanged { session_id: session_id.clone(), state }];
     if goal.status == GoalStatus::Done && state != LinkState::Verified {
         events.push(reopen(goal, format!("`{session_id}` is {}", state.as_str()), now));
@@ -319,7 +331,7 @@ fn follow(goal: &mut Goal, session_id: &str, state: LinkState) -> Vec<Event> {
         return Vec::new();
     }
     link.state = state;
-    goal.progress = progress(&goal.sessions);
+    progressed(goal);
     vec![Event::GoalLinkChanged { session_id: session_id.to_owned(), state }]
 }
 
@@ -336,14 +348,35 @@ fn add_evidence(
     let count = goal.acceptance.len();
     let criterion =
         goal.acceptance.get_mut(index).ok_or(GoalRefusal::UnknownCriterion { criterion: index, count })?;
+    if is_proved_otherwise(criterion, &evidence) {
+        return note(goal, beside_check(index, &evidence));
+    }
     let failed = !evidence.passed;
     let reason = format!("not met any more: {}", criterion.text);
     criterion.evidence = Some(evidence.clone());
+    progressed(goal);
     let mut events = vec![Event::GoalEvidence { criterion: index as u64, evidence }];
     if failed && goal.status == GoalStatus::Done {
         events.push(reopen(goal, reason, now));
     }
     Ok(events)
+}
+
+/// Tells whether a criterion has what its own check said, which nothing else may take the place of.
+fn is_proved_otherwise(criterion: &Criterion, evidence: &Evidence) -> bool {
+    let is_check = |evidence: &Evidence| matches!(evidence.source, EvidenceSource::Check { .. });
+    criterion.check.is_some() && criterion.evidence.as_ref().is_some_and(is_check) && !is_check(evidence)
+}
+
+/// Says what somebody else has found of a criterion that its check proves.
+fn beside_check(index: usize, evidence: &Evidence) -> String {
+    let by = match &evidence.source {
+        EvidenceSource::SignOff { person } => format!("signed off by {person}"),
+        EvidenceSource::Turn { run_id, index } => format!("turn {index} of {run_id}"),
+        EvidenceSource::Check { command } => format!("`{command}`"),
+    };
+    let spoke = if evidence.passed { "passed" } else { "failed" };
+    format!("criterion {index}, which its check proves, {by}: {spoke}: {}", evidence.detail)
 }
 
 fn change(
@@ -464,6 +497,7 @@ fn set_status(goal: &mut Goal, change: StatusChange, others: &Others<'_>) -> Res
 
 fn enter(goal: &mut Goal, to: GoalStatus, reason: Option<String>) -> Event {
     let from = std::mem::replace(&mut goal.status, to);
+    goal.reason.clone_from(&reason);
     Event::GoalStatusChanged { from, to, reason }
 }
 
@@ -502,6 +536,9 @@ fn words(text: String, what: &'static str) -> Result<String, GoalRefusal> {
     }
     if text.len() > TEXT_MAX {
         return Err(GoalRefusal::TooLong { what });
+    }
+    if text.contains('\0') {
+        return Err(GoalRefusal::Unprintable { what });
     }
     Ok(text)
 }

@@ -1,7 +1,8 @@
 //! Memory: what may be remembered, and whose facts a caller sees.
 //!
 //! People see every scope. An agent has its own: the plane's, its project's, its own name's and its goal's. It adds to
-//! all of them but the plane's, which every agent of every project reads.
+//! all of them but the plane's, which every agent of every project reads, and puts nothing in the place of what a person
+//! said.
 
 use adjutant_model::memory::{Fact, FactScope, FactSource};
 
@@ -55,6 +56,15 @@ impl Reach {
                 (FactSource::Run { run_id, .. }, FactSource::Run { run_id: of, .. }) => run_id == of,
                 (own, of) => own == of,
             },
+        }
+    }
+
+    /// Tells whether another fact may take a fact's place: what a person said, an agent leaves as it is.
+    pub fn replaces(&self, fact: &Fact) -> bool {
+        match (self, &fact.source) {
+            (Reach::All, _) => true,
+            (Reach::Own { .. }, FactSource::Person { .. }) => false,
+            (Reach::Own { .. }, FactSource::Session { .. } | FactSource::Run { .. }) => true,
         }
     }
 

@@ -41,17 +41,19 @@ impl Write {
             Param::json(goal.alert.as_ref()),
             Param::json(goal.pursuit.as_ref()),
             u64::from(goal.deadline_told).into(),
+            Param::text_or_null(goal.reason.as_deref()),
         ];
         self.push(
             "INSERT INTO goals (id, description, status, acceptance, links, progress, project, notes, created_at, \
-             updated_at, depends_on, budget, deadline_at, recheck, recheck_at, alert, pursuit, deadline_told) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
+             updated_at, depends_on, budget, deadline_at, recheck, recheck_at, alert, pursuit, deadline_told, reason) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
              ON CONFLICT (id) DO UPDATE SET description = excluded.description, status = excluded.status, \
              acceptance = excluded.acceptance, links = excluded.links, progress = excluded.progress, \
              project = excluded.project, notes = excluded.notes, created_at = excluded.created_at, \
              updated_at = excluded.updated_at, depends_on = excluded.depends_on, budget = excluded.budget, \
              deadline_at = excluded.deadline_at, recheck = excluded.recheck, recheck_at = excluded.recheck_at, \
-             alert = excluded.alert, pursuit = excluded.pursuit, deadline_told = excluded.deadline_told",
+             alert = excluded.alert, pursuit = excluded.pursuit, deadline_told = excluded.deadline_told, \
+             reason = excluded.reason",
             ExpectedRows::Exactly(1),
             params,
         )
@@ -60,7 +62,7 @@ impl Write {
 
 const SELECT: &str = "SELECT id, description, status, acceptance, links, progress, project, notes, created_at, \
                       updated_at, depends_on, budget, deadline_at, recheck, recheck_at, alert, \
-                      pursuit, deadline_told FROM goals";
+                      pursuit, deadline_told, reason FROM goals";
 
 impl Store {
     /// Gives a goal.
@@ -148,6 +150,7 @@ fn goal_of_row(snapshot: &Snapshot<'_>, row: &Row<'_>) -> Result<Goal, ReadError
         id: snapshot.parse("goals.id", &row.get::<_, String>(0)?)?,
         description: row.get(1)?,
         status: GoalStatus::parse(&status).ok_or_else(|| ReadError::unreadable("goals.status", &status))?,
+        reason: row.get(18)?,
         acceptance: snapshot.json("goals.acceptance", row.get(3)?)?.unwrap_or_default(),
         sessions: snapshot.json("goals.links", row.get(4)?)?.unwrap_or_default(),
         progress: row.get(5)?,

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has.
-pub(crate) const MIGRATIONS: [Migration; 36] = [
+pub(crate) const MIGRATIONS: [Migration; 37] = [
     Migration {
         name: "which migrations ran, and when",
         sql: "CREATE TABLE schema_versions (
@@ -589,6 +589,10 @@ CREATE INDEX turns_parameters_beside ON turns (parameters) WHERE substr(paramete
 );
 CREATE INDEX calls_open ON calls (created_at) WHERE open;
 CREATE INDEX calls_by_time ON calls (created_at);",
+    },
+    Migration {
+        name: "why a goal stands where it does",
+        sql: "ALTER TABLE goals ADD COLUMN reason TEXT;",
     },
 ];
 

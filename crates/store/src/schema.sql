@@ -107,7 +107,7 @@ CREATE TABLE goals (
     notes TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
-, depends_on TEXT NOT NULL DEFAULT '[]', budget TEXT NOT NULL DEFAULT '{}', deadline_at INTEGER, recheck TEXT, recheck_at INTEGER, alert TEXT, pursuit TEXT, deadline_told INTEGER NOT NULL DEFAULT 0);
+, depends_on TEXT NOT NULL DEFAULT '[]', budget TEXT NOT NULL DEFAULT '{}', deadline_at INTEGER, recheck TEXT, recheck_at INTEGER, alert TEXT, pursuit TEXT, deadline_told INTEGER NOT NULL DEFAULT 0, reason TEXT);
 CREATE INDEX goals_in_order ON goals (created_at, id);
 CREATE INDEX goals_by_status ON goals (status, created_at, id);
 CREATE INDEX goals_by_recheck ON goals (recheck_at) WHERE recheck_at IS NOT NULL;

@@ -335,7 +335,10 @@ fn a_pursuit_is_watched_until_the_goal_is_reached() {
     let watched =
         env.run(&["goal", "pursue", &goal, "--agent", "rehearsal", "--driver", "headless", "--watch"]);
     let watched = watched.expect(0).stdout;
-    assert!(watched.contains("attempt 1 of 3 has not reached it: `test -f two.txt` succeeds"), "{watched}");
+    assert!(
+        watched.contains("attempt 1 of 3 has not reached it; what fails: `test -f two.txt` succeeds"),
+        "{watched}"
+    );
     assert!(
         watched.contains("reached in attempt 2 of 3") && watched.contains("  done  100 %  "),
         "{watched}"

@@ -1,11 +1,11 @@
 //! Where a goal's checks run, and what they say.
 
+use crate::checks::{self, CheckJob, CheckedBy};
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
-use crate::worker::check::{self, CheckPlace};
+use crate::worker::check::CheckReport;
 use crate::workspaces;
-use adjutant_model::blueprint::{CheckCommand, CheckSpec};
 use adjutant_model::goal::{Evidence, EvidenceSource, Goal, GoalLink};
 use adjutant_model::run::{TurnRecord, WorkspaceKind};
 use adjutant_model::{Holder, RunId, SessionId, Timestamp, Value};
@@ -13,6 +13,7 @@ use adjutant_rules::goal::Trees;
 use adjutant_sessions::worktree;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A directory that a goal's checks run in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,45 +134,32 @@ pub(super) fn of_turn(
 
 /// Runs every check of a goal in a directory, one after the other.
 pub(super) async fn run_all(
-    core: &Core,
-    goal: &Goal,
-    dir: &Path,
+    core: &Arc<Core>,
+    by: &CheckedBy,
+    (goal, dir): (&Goal, &Path),
 ) -> Result<Vec<(usize, Evidence)>, EngineError> {
     let mut found = Vec::new();
     for (index, criterion) in goal.acceptance.iter().enumerate() {
         if let Some(command) = &criterion.check {
-            found.push((index, run(core, goal, command, dir).await?));
+            let marker = format!("{}/check", goal.id);
+            let (project, subject) = (goal.project.as_deref(), goal.id.as_str());
+            let job = CheckJob { command, dir, project, subject, marker: &marker };
+            let report = checks::run(core, by, job).await?;
+            found.push((index, evidence(command, &report, dir)));
         }
     }
     Ok(found)
 }
 
-async fn run(core: &Core, goal: &Goal, command: &str, dir: &Path) -> Result<Evidence, EngineError> {
-    let spec = CheckSpec {
-        command: CheckCommand::Line(command.to_owned()),
-        expect_exit: 0,
-        output_contains: None,
-        timeout_secs: None,
-    };
-    let place = CheckPlace {
-        dir,
-        env: &core.settings.env,
-        settings: &core.settings.worker,
-        marker: format!("{}/check", goal.id),
-        cancel: core.stopping.child_token(),
-    };
-    let report = check::execute(&spec, &core.git, place).await.map_err(|message| EngineError::Conflict {
-        message: format!("the check `{command}` could not be run: {message}"),
-        hint: None,
-    })?;
-    Ok(Evidence {
+fn evidence(command: &str, report: &CheckReport, dir: &Path) -> Evidence {
+    Evidence {
         source: EvidenceSource::Check { command: command.to_owned() },
         passed: report.passed,
         tree: report.tree.clone(),
         workspace: Some(dir.to_string_lossy().into_owned()),
         detail: report.summary(),
         at: clock::now(),
-    })
+    }
 }
 
 /// Gives the tree that each workspace named in a goal's evidence has now.

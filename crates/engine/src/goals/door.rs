@@ -1,13 +1,15 @@
 //! What doors ask of goals.
 
 use super::{GoalParams, check, checks, create, evidence, project_check, status_command};
+use crate::checks::CheckedBy;
 use crate::error::EngineError;
 use crate::hosting;
-use crate::plane::Plane;
+use crate::plane::{Core, Plane};
 use adjutant_model::action::Caller;
 use adjutant_model::goal::{Evidence, Goal, GoalStatus, LinkState};
-use adjutant_model::{GoalId, RunId, Timestamp};
+use adjutant_model::{GoalId, RunId, SessionId, Timestamp};
 use adjutant_rules::goal::{self, GoalChange, GoalCommand, Trees};
+use adjutant_rules::session::name;
 use adjutant_store::GoalFilter;
 use std::time::Duration;
 
@@ -162,7 +164,7 @@ impl Plane {
         self.core.goals.page(filter).await
     }
 
-    /// Links a session or run to a goal.
+    /// Links a session or run to a goal; a session of ours may be said by its name, and is linked by its id.
     ///
     /// # Errors
     /// [`EngineError::Goal`] when it is linked already.
@@ -173,6 +175,7 @@ impl Plane {
         session_id: String,
         task: String,
     ) -> Result<Goal, EngineError> {
+        let session_id = canonical(&self.core, session_id).await?;
         let link = GoalCommand::Link { session_id, task };
         self.core.goals.step(&caller.actor(), goal_id, link).await
     }
@@ -193,11 +196,10 @@ impl Plane {
         }
         project_check(change.project.as_deref())?;
         let mut commands = vec![GoalCommand::Change(change)];
-        commands.extend(link.map(|LinkUpdate { session_id, state }| GoalCommand::SetLink {
-            session_id,
-            state,
-            evidence: None,
-        }));
+        if let Some(LinkUpdate { session_id, state }) = link {
+            let session_id = canonical(&self.core, session_id).await?;
+            commands.push(GoalCommand::SetLink { session_id, state, evidence: None });
+        }
         commands.extend(note.map(|text| GoalCommand::Note { text }));
         if let Some(to) = status {
             commands.push(status_command(&self.core, goal_id, to, reason).await?);
@@ -220,6 +222,11 @@ impl Plane {
             return Err(EngineError::Forbidden("an agent signs nothing off; a person does".to_owned()));
         }
         let goal = self.core.goals.get(goal_id).await?;
+        let of = match proof.of {
+            ProofOf::Link(session_id) => ProofOf::Link(canonical(&self.core, session_id).await?),
+            of @ ProofOf::Criterion(_) => of,
+        };
+        let proof = Proof { of, ..proof };
         let evidence = evidence(&self.core, &goal, &proof).await?;
         let command = match proof.of {
             ProofOf::Criterion(criterion) => GoalCommand::AddEvidence { criterion, evidence },
@@ -247,9 +254,10 @@ impl Plane {
     /// Runs every check of a goal now and records what they said.
     ///
     /// # Errors
-    /// [`EngineError::Conflict`] when there is no check, or no place to run it in.
+    /// [`EngineError::Conflict`] when there is no check, or no place to run it in; [`EngineError::Forbidden`] when the gate
+    /// refuses one.
     pub async fn goal_check(&self, caller: &Caller, goal_id: &GoalId) -> Result<Goal, EngineError> {
-        check(&self.core, &caller.actor(), goal_id).await
+        check(&self.core, &CheckedBy::caller(caller), goal_id).await
     }
 
     /// Calls a goal done, when fresh evidence proves it.
@@ -265,4 +273,20 @@ impl Plane {
     pub fn goals_mirror_failure(&self) -> Option<String> {
         self.core.goals.mirror_failure()
     }
+}
+
+/// Gives the one way in which a session or run is named in links: what is ours by its id, and the rest as it was said.
+async fn canonical(core: &Core, said: String) -> Result<String, EngineError> {
+    let lower = said.to_ascii_lowercase();
+    if let Ok(id) = lower.parse::<SessionId>() {
+        return Ok(id.to_string());
+    }
+    if let Ok(id) = lower.parse::<RunId>() {
+        return Ok(id.to_string());
+    }
+    if !name::is_name(&said) {
+        return Ok(said);
+    }
+    let named = core.store.session_named(&said).await?;
+    Ok(named.map_or(said, |entry| entry.session.id.to_string()))
 }

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::record;
 use adjutant_model::event::Event;
-use adjutant_model::goal::{Evidence, Goal};
+use adjutant_model::goal::{Evidence, EvidenceSource, Goal};
 use adjutant_model::{GoalId, Timestamp};
 use adjutant_rules::goal::pursuit::PursuitEvent;
 use adjutant_rules::goal::{self, GoalChange, GoalCommand, GoalRefusal, NewGoal};
@@ -242,10 +242,18 @@ impl Goals {
 
 /// Takes secrets out of what people and checks say.
 fn without_secrets(command: GoalCommand) -> GoalCommand {
-    let told = |evidence: Evidence| Evidence { detail: record::text(&evidence.detail), ..evidence };
+    let told = |evidence: Evidence| {
+        let source = match evidence.source {
+            EvidenceSource::SignOff { person } => EvidenceSource::SignOff { person: record::text(&person) },
+            source @ (EvidenceSource::Check { .. } | EvidenceSource::Turn { .. }) => source,
+        };
+        Evidence { detail: record::text(&evidence.detail), source, ..evidence }
+    };
     let said = |text: Option<String>| text.as_deref().map(record::text);
     match command {
-        GoalCommand::Link { session_id, task } => GoalCommand::Link { session_id, task: record::text(&task) },
+        GoalCommand::Link { session_id, task } => {
+            GoalCommand::Link { session_id: record::text(&session_id), task: record::text(&task) }
+        }
         GoalCommand::SetLink { session_id, state, evidence } => {
             GoalCommand::SetLink { session_id, state, evidence: evidence.map(told) }
         }

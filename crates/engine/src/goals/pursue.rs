@@ -8,6 +8,7 @@
 
 use super::{PLANE, check, status_command};
 use crate::agents;
+use crate::checks::CheckedBy;
 use crate::clock;
 use crate::cost;
 use crate::error::EngineError;
@@ -315,7 +316,7 @@ async fn checked(core: &Arc<Core>, goal: &Goal, pursuit: &Pursuit) -> Result<(),
     }
     let has_check = goal.acceptance.iter().any(|criterion| criterion.check.is_some());
     let goal = match has_check && session.has_workspace {
-        true => check(core, PLANE, &goal.id).await?,
+        true => check(core, &CheckedBy::plane(), &goal.id).await?,
         false => goal.clone(),
     };
     let reached = status_command(core, &goal.id, GoalStatus::Done, None).await?;

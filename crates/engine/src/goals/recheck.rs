@@ -1,6 +1,7 @@
 //! The schedule: the checks of goals are run again when their time has come, and what fails then re-opens its goal.
 
 use super::{PLANE, check};
+use crate::checks::CheckedBy;
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
@@ -41,7 +42,7 @@ pub(crate) async fn round(core: Arc<Core>) -> Result<u64, EngineError> {
 async fn recheck(core: &Arc<Core>, goal: &Goal) -> Result<(), EngineError> {
     // What a pursuit makes is checked by that.
     if goal.pursued().is_none() {
-        match check(core, PLANE, &goal.id).await {
+        match check(core, &CheckedBy::plane(), &goal.id).await {
             Ok(_) => {}
             Err(error) if error.class() == ErrorClass::Retry => return Err(error),
             // The next one may find a place again; that this one did not is to be seen.

@@ -2,12 +2,12 @@
 
 use super::restore::note;
 use super::{apart, folder, git_refused, told};
+use crate::checks::{self, CheckJob, CheckedBy};
 use crate::error::EngineError;
 use crate::plane::Core;
 use crate::record;
-use crate::worker::check::{self, CheckPlace, CheckReport};
+use crate::worker::check::CheckReport;
 use adjutant_model::Holder;
-use adjutant_model::blueprint::{CheckCommand, CheckSpec};
 use adjutant_model::event::Event;
 use adjutant_model::run::{ErrorClass, WorkspaceKind, WorkspaceRecord};
 use adjutant_sessions::worktree::{self, MergeBegun, MergeError, MergeParams, MergeTrial};
@@ -68,6 +68,7 @@ pub struct CheckedInfo {
 /// Merges what was committed in a workspace into a branch.
 pub(crate) async fn merge(
     core: &Arc<Core>,
+    by: CheckedBy,
     holder: &Holder,
     request: MergeRequest,
 ) -> Result<MergedInfo, EngineError> {
@@ -78,8 +79,8 @@ pub(crate) async fn merge(
     }
     let commands = commands(core, holder, request.checks).await?;
     let source = source(core, &entry.workspace).await?;
-    let (own, holder, into) = (core.clone(), holder.clone(), request.into);
-    apart(core, async move { checked(&own, &holder, &entry.workspace, &source, into, commands).await }).await
+    let (own, holder, wanted) = (core.clone(), holder.clone(), (request.into, commands));
+    apart(core, async move { checked(&own, &by, (&holder, &entry.workspace), &source, wanted).await }).await
 }
 
 /// Gives the command lines that have to pass.
@@ -142,15 +143,15 @@ async fn source(core: &Core, workspace: &WorkspaceRecord) -> Result<String, Engi
 }
 
 async fn checked(
-    core: &Core,
-    holder: &Holder,
-    workspace: &WorkspaceRecord,
+    core: &Arc<Core>,
+    by: &CheckedBy,
+    (holder, workspace): (&Holder, &WorkspaceRecord),
     source: &str,
-    into: String,
-    commands: Vec<String>,
+    (into, commands): (String, Vec<String>),
 ) -> Result<MergedInfo, EngineError> {
     let (message, workspaces) = (format!("Merge the workspace of {holder}"), folder(core));
     let project = Path::new(workspace.project.as_deref().unwrap_or(&workspace.path));
+    let shown = project.to_string_lossy().into_owned();
     let params = MergeParams { project, source, into: &into, message: &message, workspaces: &workspaces };
     let trial = match worktree::merge_begin(&core.git, params).await.map_err(merge_refused)? {
         MergeBegun::Trial(trial) => *trial,
@@ -158,7 +159,7 @@ async fn checked(
             return Ok(MergedInfo { into, commit, is_unchanged: true, checks: Vec::new(), followed: None });
         }
     };
-    let checks = match run_checks(core, holder, &trial, commands).await {
+    let checks = match run_checks(core, by, (holder, &shown), (&trial, commands)).await {
         Ok(checks) => checks,
         Err(error) => {
             if let Err(left) = worktree::merge_abandon(&core.git, trial).await {
@@ -177,29 +178,18 @@ async fn checked(
 
 /// Runs the checks one after the other, each in a fresh process, until one does not pass.
 async fn run_checks(
-    core: &Core,
-    holder: &Holder,
-    trial: &MergeTrial,
-    commands: Vec<String>,
+    core: &Arc<Core>,
+    by: &CheckedBy,
+    (holder, project): (&Holder, &str),
+    (trial, commands): (&MergeTrial, Vec<String>),
 ) -> Result<Vec<CheckedInfo>, EngineError> {
     let mut passed = Vec::new();
     for command in commands {
-        let spec = CheckSpec {
-            command: CheckCommand::Line(command.clone()),
-            expect_exit: 0,
-            output_contains: None,
-            timeout_secs: None,
-        };
-        let place = CheckPlace {
-            dir: &trial.dir,
-            env: &core.settings.env,
-            settings: &core.settings.worker,
-            marker: format!("{holder}/merge"),
-            cancel: core.stopping.child_token(),
-        };
-        let report = check::execute(&spec, &core.git, place).await.map_err(|why| {
-            refusal(format!("the check `{command}` could not be run: {why}"), "see the command".to_owned())
-        })?;
+        let (subject, marker) = (holder.to_string(), format!("{holder}/merge"));
+        let project = Some(project);
+        let job =
+            CheckJob { command: &command, dir: &trial.dir, project, subject: &subject, marker: &marker };
+        let report = checks::run(core, by, job).await?;
         if !report.passed {
             return Err(failed(&command, &report));
         }

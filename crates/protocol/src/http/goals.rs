@@ -87,11 +87,14 @@ pub struct GoalView {
     pub description: String,
     /// `pending`, `inProgress`, `blocked`, `done` or `abandoned`.
     pub status: String,
+    /// Why it went there, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What proves it.
     pub acceptance: Vec<CriterionView>,
     /// The sessions and runs linked to it.
     pub sessions: Vec<LinkView>,
-    /// `floor(100·verified/total)` of the links.
+    /// `floor(100·verified/total)` of the links, or of the criteria while nothing is linked.
     pub progress: u8,
     /// The project's repository.
     pub project: Option<String>,

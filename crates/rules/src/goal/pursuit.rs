@@ -18,7 +18,7 @@
 //! that does not belong to the state changes nothing: it tells of a step that was done before. An agent that was started
 //! again since it was told, and is idle, is told again: `Working` goes back to `Telling` in the same attempt.
 
-use super::{GoalRefusal, Others, changed, enter, note, progress, unfinished};
+use super::{GoalRefusal, Others, changed, enter, note, progressed, unfinished};
 use adjutant_model::event::Event;
 use adjutant_model::goal::{
     Criterion, Evidence, Goal, GoalAlert, GoalAlertKind, GoalLink, GoalStatus, LinkState, Pursuit,
@@ -231,7 +231,7 @@ pub(super) fn pursue(
         (PursuitState::Working { .. }, PursuitEvent::TurnOver) => (PursuitState::Checking, None),
         (PursuitState::Checking, PursuitEvent::Failed { failures, turns }) => {
             let said = format!(
-                "attempt {} of {} has not reached it: {}",
+                "attempt {} of {} has not reached it; what fails: {}",
                 pursuit.attempt,
                 pursuit.attempts_max,
                 failures.join("; ")
@@ -259,7 +259,7 @@ pub(super) fn pursue(
             pursuit.sessions.push(session);
             // The one that takes over goes on with its work, and is what has to be proved.
             goal.sessions.retain(|link| link.session_id != lost.to_string());
-            goal.progress = progress(&goal.sessions);
+            progressed(goal);
             let said = format!("{lost} cannot go on ({reason}), so {session} takes over");
             (PursuitState::Launching { failures, git_ref }, Some(said))
         }
@@ -314,7 +314,7 @@ fn begin(
         link.state != LinkState::Verified && sessions.iter().any(|id| id.to_string() == link.session_id)
     };
     goal.sessions.retain(|link| !is_left(link));
-    goal.progress = progress(&goal.sessions);
+    progressed(goal);
     sessions.push(session);
     goal.pursuit = Some(Pursuit {
         by,

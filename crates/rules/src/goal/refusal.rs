@@ -20,6 +20,12 @@ pub enum GoalRefusal {
         /// Which text.
         what: &'static str,
     },
+    /// A text has what no program takes.
+    #[error("the {what} has a NUL character")]
+    Unprintable {
+        /// Which text.
+        what: &'static str,
+    },
     /// There are too many of something.
     #[error("a goal has at most {ITEMS_MAX} {what}")]
     TooMany {
@@ -119,6 +125,7 @@ impl GoalRefusal {
             GoalRefusal::UnknownLink { .. } | GoalRefusal::UnknownCriterion { .. } => ErrorClass::Gone,
             GoalRefusal::Blank { .. }
             | GoalRefusal::TooLong { .. }
+            | GoalRefusal::Unprintable { .. }
             | GoalRefusal::TooMany { .. }
             | GoalRefusal::DuplicateLink { .. }
             | GoalRefusal::EvidenceMissing
@@ -143,6 +150,7 @@ impl GoalRefusal {
         match self {
             GoalRefusal::Blank { .. }
             | GoalRefusal::TooLong { .. }
+            | GoalRefusal::Unprintable { .. }
             | GoalRefusal::AnonymousSignOff
             | GoalRefusal::Schedule { .. } => true,
             GoalRefusal::TooMany { .. }

@@ -154,7 +154,7 @@ fn progress_is_the_floor_of_the_verified_share() {
                 evidence: None,
             })
             .collect();
-        assert_eq!(progress(&links), expected, "{verified}/{total}");
+        assert_eq!(progress(&links, &[]), expected, "{verified}/{total}");
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) fn goal(goal: &Goal) -> http::GoalView {
         id: goal.id.to_string(),
         description: goal.description.clone(),
         status: goal.status.as_str().to_owned(),
+        reason: goal.reason.clone(),
         acceptance: goal.acceptance.iter().map(criterion).collect(),
         sessions: goal.sessions.iter().map(link).collect(),
         progress: goal.progress,

@@ -31,10 +31,10 @@ pub(crate) fn breaker(info: &BreakerInfo) -> http::BreakerView {
     let record = &info.record;
     http::BreakerView {
         agent: record.agent.clone(),
-        state: record.breaker.circuit.as_str().to_owned(),
+        state: info.circuit.as_str().to_owned(),
         consecutive_failures: record.breaker.consecutive_failures,
         failure_threshold: info.failure_threshold,
-        since: record.breaker.circuit.since().map(|at| at.to_string()),
+        since: info.circuit.since().map(|at| at.to_string()),
         trial_at: info.trial_at.map(|at| at.to_string()),
         updated_at: record.updated_at.to_string(),
     }

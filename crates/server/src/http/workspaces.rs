@@ -6,9 +6,10 @@ use crate::convert;
 use adjutant_engine::workspaces::{MergeChecks, MergeRequest, RestoreRequest};
 use adjutant_engine::{Plane, RemoveMode};
 use adjutant_model::Holder;
+use adjutant_model::action::Caller;
 use adjutant_protocol::{ApiError, http};
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -110,6 +111,7 @@ pub(crate) async fn restore(
     (status = 500, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn merge(
     State(plane): State<Plane>,
+    Extension(caller): Extension<Caller>,
     PathPart(text): PathPart,
     JsonBody(params): JsonBody<http::MergeParams>,
 ) -> Answer<Json<http::MergedView>> {
@@ -120,7 +122,7 @@ pub(crate) async fn merge(
         (false, false) => MergeChecks::Commands(params.checks),
     };
     let request = MergeRequest { into: params.into, checks };
-    Ok(Json(convert::merged(&plane.workspace_merge(&id(&text)?, request).await?)))
+    Ok(Json(convert::merged(&plane.workspace_merge(&caller, &id(&text)?, request).await?)))
 }
 
 /// Tells how much room all workspaces take.

@@ -264,7 +264,10 @@ async fn a_goal_is_pursued_until_its_checks_pass_and_what_failed_is_told() {
     .await;
     let notes = ended.notes.join("\n");
     assert_eq!((ended.status.as_str(), ended.progress), ("done", 100), "{notes}");
-    assert!(notes.contains("attempt 1 of 3 has not reached it: `test -f two.txt` succeeds"), "{notes}");
+    assert!(
+        notes.contains("attempt 1 of 3 has not reached it; what fails: `test -f two.txt` succeeds"),
+        "{notes}"
+    );
     assert!(notes.contains("reached in attempt 2 of 3"), "{notes}");
     let id = ended.sessions[0].session_id.parse().expect("a session");
     let session = daemon.plane.session_managed(id).await.expect("it is there").session;

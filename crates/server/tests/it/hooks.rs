@@ -333,6 +333,8 @@ async fn one_trial_is_let_in_after_the_cool_down() {
         hooked.post(&json!({"hook_event_name": "SubagentStopFailure", "agent_type": "reviewer"})).await;
     }
     let task = || hooked.pre_tool_use("Task", json!({"subagent_type": "reviewer"}));
+    let cooled = hooked.daemon.client.breakers().await.unwrap().breakers;
+    assert_eq!((cooled[0].state.as_str(), &cooled[0].trial_at), ("half_open", &None), "looking tells it");
     assert_eq!(task().await, Value::Null, "the trial");
     assert_eq!(task().await["permissionDecision"], "deny", "no second one beside it");
     hooked.post(&json!({"hook_event_name": "SubagentStop", "agent_type": "reviewer"})).await;

@@ -13,6 +13,7 @@ mod explain;
 mod form;
 mod gate;
 mod goal_cases;
+mod goal_gate;
 mod goal_schedule;
 mod goals;
 mod handoffs;

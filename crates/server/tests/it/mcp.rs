@@ -57,7 +57,7 @@ async fn asked(daemon: &Daemon, method: &str, params: Value) -> Value {
 }
 
 /// Calls a tool with a token, and gives its result.
-async fn called_as(daemon: &Daemon, token: &str, name: &str, arguments: Value) -> Value {
+pub(crate) async fn called_as(daemon: &Daemon, token: &str, name: &str, arguments: Value) -> Value {
     let params = json!({"name": name, "arguments": arguments});
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
     let answer = post(daemon, token, &message).await;

@@ -120,6 +120,13 @@ async fn a_sessions_agent_has_its_own_scopes_and_its_recall_stands_in_its_journa
     assert_eq!(refused(agent.memory_recall(&there).await).0, 403);
     let shared = shown.facts.iter().find(|fact| fact.scope == "plane").expect("it is seen");
     assert_eq!(refused(agent.memory_forget(&shared.id).await).0, 403, "it said so not itself");
+    let of_person = say("this project ships on monday", Some(&format!("{}/.", own.scope)));
+    let of_person = daemon.client.memory_remember(&of_person).await.expect("it is remembered");
+    assert_eq!(of_person.scope, own.scope, "however the project is said");
+    let other = SupersedeParams { text: "it ships today".into(), ..SupersedeParams::default() };
+    let (status, error) = refused(agent.memory_supersede(&of_person.id, &other).await);
+    assert!(status == 403 && error.error.contains("a person said that"), "{error:?}");
+    agent.memory_supersede(&own.id, &other).await.expect("its own");
     agent.memory_forget(&own.id).await.expect("its own");
 
     let rows = daemon.plane.events_of(&session.id, 0, 100).await.expect("they are read");

@@ -36,6 +36,7 @@ pub(super) fn whole(goal: &GoalView, cost: Option<&str>) -> Vec<String> {
         "alert",
         goal.alert.as_ref().map(|alert| format!("{}, since {}: {}", alert.what, alert.since, alert.text)),
     );
+    say("why", goal.reason.clone());
     say("project", goal.project.clone());
     say("depends on", (!goal.depends_on.is_empty()).then(|| goal.depends_on.join(", ")));
     say("budget", budget(&goal.budget));
@@ -68,12 +69,17 @@ fn budget(budget: &BudgetView) -> Option<String> {
 pub(crate) fn told(goal: &GoalView) -> Vec<String> {
     let mut lines =
         vec![format!("{}  {}  {} %  {}", goal.id, goal.status, goal.progress, visible(&goal.description))];
+    let covers = goal.sessions.iter().any(|link| link.state == "verified");
     for (index, criterion) in goal.acceptance.iter().enumerate() {
         let text = match criterion.check.as_deref().filter(|check| *check != criterion.text) {
             Some(check) => format!("{} (`{}`)", visible(&criterion.text), visible(check)),
             None => visible(&criterion.text),
         };
-        let proof = criterion.evidence.as_ref().map_or_else(|| "not proved yet".to_owned(), proof);
+        let unproved = match covers && criterion.check.is_none() {
+            true => "covered by verified work",
+            false => "not proved yet",
+        };
+        let proof = criterion.evidence.as_ref().map_or_else(|| unproved.to_owned(), proof);
         lines.push(format!("  {index}  {text}  {proof}"));
     }
     for link in &goal.sessions {

@@ -120,7 +120,7 @@ async fn where_agents_may_begin_sessions_a_delegation_is_done_at_once_and_a_brea
 
     fail_three_times(&daemon, &id, "shaky").await;
     let opened = told(&daemon, "circuit_breaker_status", json!({"agent": "shaky"})).await;
-    assert_eq!(opened["breaker"]["state"], "open", "{opened}");
+    assert_eq!(opened["breaker"]["state"], "half_open", "its cool-down is none: {opened}");
     let trial = told(&daemon, "agent_delegate", work(&id, "shaky")).await;
     assert_eq!(trial["circuit"], "half_open", "after the cool-down one trial is let in: {trial}");
     let closed = until(&daemon.plane, async || {
