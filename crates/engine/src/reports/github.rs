@@ -303,7 +303,8 @@ async fn body(mut response: Response) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn causes(error: &reqwest::Error) -> String {
+/// Says why a call failed, with all its causes.
+pub(crate) fn causes(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
