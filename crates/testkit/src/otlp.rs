@@ -4,11 +4,12 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +20,9 @@ use tokio_rustls::TlsAcceptor;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// A certificate is good for so long around now; some systems take none that is good for years.
 const GOOD_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// So many authorities were made.
+static MADE: AtomicU32 = AtomicU32::new(1);
 
 /// What came to a receiver.
 #[derive(Debug)]
@@ -127,14 +131,15 @@ async fn answer(
     status: &'static str,
     told: UnboundedSender<Arrival>,
 ) {
-    let mut read = Vec::new();
+    let (mut read, mut is_fresh) = (Vec::new(), true);
     let mut chunk = [0; 16_384];
     loop {
         match stream.read(&mut chunk).await {
             Ok(count @ 1..) => read.extend_from_slice(&chunk[..count]),
             // With TLS 1.3 a client refuses a certificate when the server takes the connection for made.
-            Err(error) => return drop(told.send(Arrival::HungUp(error.to_string()))),
-            Ok(0) => return,
+            Err(error) if is_fresh => return drop(told.send(Arrival::HungUp(error.to_string()))),
+            // Whoever has sent something may go as it likes.
+            Ok(0) | Err(_) => return,
         }
         let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
         let head = String::from_utf8_lossy(&read[..end]).into_owned();
@@ -151,6 +156,7 @@ async fn answer(
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
         stream.write_all(answer.as_bytes()).await.expect("it is sent");
         drop(told.send(Arrival::Batch(head, body)));
+        is_fresh = false;
     }
 }
 
@@ -182,6 +188,9 @@ impl TestCa {
     /// Makes one.
     pub fn new() -> Self {
         let mut params = good_now(CertificateParams::new([]).expect("no name is wrong"));
+        // No two have the same name, or one would be taken for the other with a wrong signature.
+        let name = format!("authority {} of a test", MADE.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         TestCa { issuer: CertifiedIssuer::self_signed(params, key).expect("a certificate") }

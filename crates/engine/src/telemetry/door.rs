@@ -77,16 +77,34 @@ impl HttpClient for Door {
     }
 }
 
+/// Tells whether an error, or one that it holds, says that a certificate does not verify.
 fn is_about_a_certificate(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(one) = cause {
-        // An error of the network holds another one that is not its source.
-        let held = one.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = one.downcast_ref().or_else(|| held.and_then(|held| held.downcast_ref()));
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
-            return true;
-        }
-        cause = one.source();
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
     }
-    false
+    // An error of the network may hold another one that is not its source.
+    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    held.is_some_and(|held| is_about_a_certificate(held))
+        || error.source().is_some_and(is_about_a_certificate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{AlertDescription, CertificateError};
+    use std::io::{self, ErrorKind};
+
+    #[test]
+    fn an_error_of_the_network_is_looked_into() {
+        let certificate = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let alert = rustls::Error::AlertReceived(AlertDescription::AccessDenied);
+        for (error, expected) in [
+            (io::Error::other(certificate()), true),
+            (io::Error::other(io::Error::new(ErrorKind::InvalidData, certificate())), true),
+            (io::Error::other(alert), false),
+            (io::Error::from(ErrorKind::ConnectionRefused), false),
+        ] {
+            assert_eq!(is_about_a_certificate(&error), expected, "{error}");
+        }
+    }
 }
