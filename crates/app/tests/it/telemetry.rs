@@ -170,6 +170,20 @@ async fn a_receiver_that_nobody_vouches_for_is_told_of_once_and_no_key_is_anywhe
     assert!(logged.contains("no traces can be sent") && logged.contains("ca.pem: No such file"), "{logged}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_without_certificates_sends_to_a_receiver_that_needs_none() {
+    let env = TestEnv::new(BINARY);
+    let mut receiver = TraceReceiver::start("200 OK").await;
+    set(&env, "telemetry.otlp_endpoint", receiver.address());
+    env.run(&["stop"]).expect(0);
+    let missing = env.work("missing");
+    let mut bare = env.command(&["runs"]);
+    env.finish(bare.env("SSL_CERT_FILE", &missing).env("SSL_CERT_DIR", &missing)).expect(0);
+    let rpc = connect(&env).await;
+    complete(&rpc, &run_start(&rpc).await).await;
+    assert_eq!(receiver.until("invoke_agent builder").await.len(), 1);
+}
+
 #[test]
 fn a_file_that_is_no_use_to_traces_is_refused_when_it_is_set() {
     let env = TestEnv::new(BINARY);

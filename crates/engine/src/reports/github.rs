@@ -1,4 +1,4 @@
-//! The few calls by which an issue is filed. Nothing else of Adjutant speaks to another machine.
+//! The few calls by which an issue is filed. But for traces, nothing else of Adjutant speaks to another machine.
 //!
 //! No redirect is followed, an answer is read up to a limit, and each call has a deadline. A failure says whether it is
 //! certain that nothing was filed.
