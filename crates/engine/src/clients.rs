@@ -35,6 +35,9 @@ use run::ClientRunHandle;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// With this begins what the journal calls a client's run.
+const SUBJECT: &str = "client:";
+
 /// A run that a connection goes on with.
 #[derive(Debug, Clone)]
 pub struct StartedRun {
@@ -106,7 +109,12 @@ impl Clients {
 
 /// Gives what the journal calls a client's run.
 pub(crate) fn subject(run_id: &str) -> Arc<str> {
-    format!("client:{run_id}").into()
+    format!("{SUBJECT}{run_id}").into()
+}
+
+/// Gives the client's run that rows with this subject are about.
+pub(crate) fn run_of_subject(subject: &str) -> Option<&str> {
+    subject.strip_prefix(SUBJECT)
 }
 
 /// Tells whether a caller may go on with a run, and read it: a host, the run's agent, or the token that started it.

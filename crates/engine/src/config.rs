@@ -231,6 +231,8 @@ async fn write(
     changes: BTreeMap<String, Value>,
 ) -> Result<Config, EngineError> {
     let changes = checked(changes)?;
+    let named = changes.clone();
+    apart(move || file::look_at_files(&named)).await.map_err(|error| refused(&error))?;
     let _turn = core.live.turn.acquire().await.map_err(|_| EngineError::Stopping)?;
     let path = path(&core.settings);
     let mut is_journalled = false;
@@ -293,12 +295,16 @@ fn checked(changes: BTreeMap<String, Value>) -> Result<Vec<(KeyPath, Option<Valu
         let value = (value != Value::Null).then_some(value);
         if let (Some(key), Some(value)) = (path.key(), &value) {
             let wrong = |wants| ConfigError::Value { key: path.to_string(), wants, line: None };
-            key.kind.check(value).map_err(wrong)?;
+            key.kind.check(path.name(), value).map_err(wrong)?;
         }
         Ok((path, value))
     };
     let checked: Result<Vec<_>, ConfigError> = changes.into_iter().map(check).collect();
-    checked.map_err(|error| EngineError::Invalid { message: error.to_string(), hint: Some(error.hint()) })
+    checked.map_err(|error| refused(&error))
+}
+
+fn refused(error: &ConfigError) -> EngineError {
+    EngineError::Invalid { message: error.to_string(), hint: Some(error.hint()) }
 }
 
 fn unusable(error: &ConfigError) -> EngineError {

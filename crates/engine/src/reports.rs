@@ -37,10 +37,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use token::TokenSource;
 
+pub(crate) use github::causes;
 pub(crate) use keep::{JOB, keep, watch};
 pub use spool::LeftErrors;
 pub use tap::{ErrorLayer, ErrorTap, tell_panics};
 pub use token::AppSettings;
+pub(crate) use token::private_file;
 
 /// A list has at most so many errors.
 pub const ERRORS_MAX: usize = 100;

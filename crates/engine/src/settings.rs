@@ -142,8 +142,12 @@ pub struct Settings {
 pub struct TelemetrySettings {
     /// The receiver's address, such as `http://127.0.0.1:4318`; without one nothing is sent.
     pub endpoint: Option<String>,
+    /// The file with certificates of further authorities in PEM, by which a receiver is known; absolute.
+    pub ca_file: Option<PathBuf>,
     /// Headers that go with each request, such as the receiver's key.
     pub headers: BTreeMap<String, String>,
+    /// The file with further headers, which go before those of the same name; absolute.
+    pub headers_file: Option<PathBuf>,
     /// What the sender is called.
     pub service_name: String,
     /// Whether what steps were given and gave is in them.
@@ -154,7 +158,9 @@ impl Default for TelemetrySettings {
     fn default() -> Self {
         TelemetrySettings {
             endpoint: None,
+            ca_file: None,
             headers: BTreeMap::new(),
+            headers_file: None,
             service_name: "adjutant".to_owned(),
             with_content: false,
         }
@@ -167,7 +173,9 @@ impl fmt::Debug for TelemetrySettings {
         let headers: Vec<&String> = self.headers.keys().collect();
         f.debug_struct("TelemetrySettings")
             .field("endpoint", &self.endpoint)
+            .field("ca_file", &self.ca_file)
             .field("headers", &headers)
+            .field("headers_file", &self.headers_file)
             .field("service_name", &self.service_name)
             .field("with_content", &self.with_content)
             .finish()

@@ -4,12 +4,19 @@
 //! for it, and whatever is in a trace was durable before. Where it stands is kept in a file: the next daemon goes on
 //! there. What the receiver does not take is given up and counted.
 
+mod door;
+mod headers;
 mod send;
 mod spans;
+mod trust;
 
+pub(crate) use headers::is_name as is_header_name;
+
+use crate::clients;
 use crate::error::EngineError;
 use crate::plane::Core;
-use adjutant_model::event::{Event, FlowInput, JournalRow};
+use adjutant_model::client_run::ClientRun;
+use adjutant_model::event::{ClientTurnNote, Event, FlowInput, JournalRow};
 use adjutant_model::run::{RunRecord, TurnKind};
 use adjutant_model::session::{Activity, Session};
 use adjutant_model::{RunId, SessionId, Timestamp};
@@ -19,7 +26,7 @@ use prometheus_client::registry::Registry;
 use send::Sender;
 use spans::{Content, SettledTurn, Stretch};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// So many rows are looked at at once, and so many spans go in one batch at most.
@@ -48,6 +55,22 @@ impl TelemetryMeters {
         let help = "Spans that the receiver has not taken, and journal rows that were left out";
         registry.register("telemetry_spans_dropped", help, self.dropped.clone());
     }
+}
+
+/// Looks whether a file of certificates can be used, for whoever sets it.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn ca_file_check(path: &Path) -> Result<(), String> {
+    trust::certificates(path).map(drop)
+}
+
+/// Looks whether a file of headers can be used, for whoever sets it.
+///
+/// # Errors
+/// What is wrong with it, without any of its values.
+pub(crate) fn headers_file_check(path: &Path) -> Result<(), String> {
+    headers::of_file(path).map(drop)
 }
 
 /// Starts to send, where a setting says so.
@@ -111,8 +134,12 @@ impl Follower {
         let mut spans = Vec::new();
         for row in &rows {
             self.look(row, &mut spans).await?;
-            if spans.len() >= ROWS_AT_ONCE && !self.sender.send(std::mem::take(&mut spans)).await {
-                return Err(Stopped::Sender);
+            // A row of a client's run may tell of a thousand turns.
+            while spans.len() >= ROWS_AT_ONCE {
+                let rest = spans.split_off(ROWS_AT_ONCE);
+                if !self.sender.send(std::mem::replace(&mut spans, rest)).await {
+                    return Err(Stopped::Sender);
+                }
             }
         }
         if !spans.is_empty() && !self.sender.send(spans).await {
@@ -143,6 +170,15 @@ impl Follower {
                 // A run that was removed since is nobody's concern.
                 let run = self.core.store.run_get(&run_id).await?;
                 spans.extend(run.map(|run| spans::of_run(&RunRecord { status: *to, ..run }, row.at)));
+            }
+            Event::ClientRunAdvanced { settled, .. } => {
+                spans.extend(self.client_turns(row, settled).await?);
+            }
+            Event::ClientRunEnded { status, reason, .. } => {
+                let found = self.client_run(row).await?;
+                let run = found.map(|run| ClientRun { status: *status, ..run });
+                let ended = |run| spans::of_client_run(&run, (reason.as_deref(), self.content), row.at);
+                spans.extend(run.map(ended));
             }
             Event::SessionActivityChanged(report) if report.activity == Activity::Idle => {
                 spans.extend(self.session_turn(row).await?);
@@ -179,6 +215,28 @@ impl Follower {
             self.kinds.insert(run.blueprint_hash.clone(), kinds);
         }
         Ok(self.kinds.get(&run.blueprint_hash).and_then(|kinds| kinds.get(agent)).cloned())
+    }
+
+    async fn client_run(&self, row: &JournalRow) -> Result<Option<ClientRun>, EngineError> {
+        let Some(run_id) = clients::run_of_subject(&row.subject) else { return Ok(None) };
+        Ok(self.core.store.client_run_get(run_id).await?)
+    }
+
+    /// Makes the spans of turns of a client's run that have settled, when it is still there.
+    async fn client_turns(
+        &self,
+        row: &JournalRow,
+        settled: &[ClientTurnNote],
+    ) -> Result<Vec<SpanData>, EngineError> {
+        let Some(run) = self.client_run(row).await? else { return Ok(Vec::new()) };
+        let mut spans = Vec::new();
+        for index in settled.iter().filter_map(|note| note.turn) {
+            // One at a time, because a turn may be large.
+            let found = self.core.store.client_turns(&run.id, index, 1).await?;
+            let turn = found.into_iter().find(|turn| turn.index == index);
+            spans.extend(turn.map(|turn| spans::of_client_turn(&run, &turn, self.content)));
+        }
+        Ok(spans)
     }
 
     /// Makes the span of a turn that a session's agent took: from what it was told until it rested.

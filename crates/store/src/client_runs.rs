@@ -117,13 +117,8 @@ impl Write {
         )
     }
 
-    /// Adds a turn, or settles one that has started; fails when it has settled before.
-    pub fn client_turn_put(&mut self, run_id: &str, turn: &ClientTurn) -> &mut Self {
-        self.client_turn_json_put(run_id, turn, Json::of_record(turn))
-    }
-
-    /// As [`Write::client_turn_put`], with the turn's JSON as it was made already.
-    pub fn client_turn_json_put(&mut self, run_id: &str, turn: &ClientTurn, json: Json) -> &mut Self {
+    /// Adds a turn, or settles one that has started, with its JSON; fails when it has settled before.
+    pub fn client_turn_put(&mut self, run_id: &str, turn: &ClientTurn, json: Json) -> &mut Self {
         let settled = u64::from(turn.status != TurnStatus::Started);
         let record = self.content_json(Some(json));
         self.push(

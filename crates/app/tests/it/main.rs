@@ -26,6 +26,7 @@ mod secrets;
 mod seeded;
 mod session;
 mod store;
+mod telemetry;
 mod weaknesses;
 
 /// The program that these tests run.

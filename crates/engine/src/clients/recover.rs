@@ -1,7 +1,7 @@
 //! Recovery: runs whose daemon has gone wait out a lease again, with every turn accounted for.
 
 use super::run::{self, Launch};
-use super::subject;
+use super::{subject, turns};
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
@@ -11,7 +11,7 @@ use adjutant_model::client_run::{ClientRun, ClientTurn};
 use adjutant_model::event::Event;
 use adjutant_model::proposal::VerifierVerdict;
 use adjutant_model::run::{RunStatus, TurnStatus};
-use adjutant_store::{ClientFence, Draft, Write};
+use adjutant_store::{ClientFence, Draft, Json, Write};
 use std::sync::Arc;
 
 /// The policies of files stand among so many rows at the beginning.
@@ -30,7 +30,7 @@ pub(crate) async fn resume_open(core: &Arc<Core>) -> Result<(), EngineError> {
 
 async fn resume(core: &Arc<Core>, found: ClientRun) -> Result<(), EngineError> {
     let limit = usize::try_from(found.turns).unwrap_or(usize::MAX);
-    let turns = core.store.client_turns(&found.id, 0, limit).await?;
+    let kept = core.store.client_turns(&found.id, 0, limit).await?;
     // They were written with the run's first row.
     let rows = core.store.journal_of(&subject(&found.id), 0, FIRST_ROWS).await?;
     let files = Arc::new(RunPolicies::of_journal(core, &rows)?);
@@ -40,11 +40,20 @@ async fn resume(core: &Arc<Core>, found: ClientRun) -> Result<(), EngineError> {
     let mut write = Write::default();
     let fence = ClientFence { run_id: run.id.clone(), owner: run.owner.as_str().into(), epoch };
     write.client_run_adopt(&fence, RunStatus::Interrupted);
-    for turn in unaccounted(&turns, run.turns, Cut { by: "the daemon stopped", at: now }) {
-        write.client_turn_put(&run.id, &turn);
+    let journal = |write: &mut Write, event| {
+        write.journal(Draft { at: now, actor: "plane".into(), subject: subject(&run.id), event });
+    };
+    journal(&mut write, Event::ClientRunAdopted { owner: run.owner.clone(), epoch });
+    let mut settled = Vec::new();
+    for turn in unaccounted(&kept, run.turns, Cut { by: "the daemon stopped", at: now }) {
+        let json = Json::of_record(&turn);
+        settled.push(turns::note(&turn, &json, None));
+        write.client_turn_put(&run.id, &turn, json);
     }
-    let event = Event::ClientRunAdopted { owner: run.owner.clone(), epoch };
-    write.journal(Draft { at: now, actor: "plane".into(), subject: subject(&run.id), event });
+    // What settles here stands in the journal like what settles by an owner.
+    if !settled.is_empty() {
+        journal(&mut write, Event::ClientRunAdvanced { started: Vec::new(), settled });
+    }
     core.store.write(write).await?;
     let settled = run.turns;
     run::start(core, Launch { run, files, connection: None, settled });

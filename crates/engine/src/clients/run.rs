@@ -21,9 +21,9 @@ use command::Answer;
 pub(crate) use command::ClientRunHandle;
 pub(super) use command::{BoundTo, Ending, RunCommand};
 
-use super::Dropped;
 use super::recover::{self, Cut};
 use super::subscriber::{RunEvent, RunTail, Subscriber};
+use super::{Dropped, turns};
 use crate::clock;
 use crate::error::EngineError;
 use crate::goals;
@@ -314,16 +314,7 @@ impl Owner {
     fn put(&mut self, turn: ClientTurn, judgement: Option<Box<Judgement>>, batch: &mut Batch) {
         let json = Json::of_record(&turn);
         let is_start = turn.status == TurnStatus::Started;
-        let note = ClientTurnNote {
-            turn: Some(turn.index),
-            tool: turn.tool.clone().unwrap_or_default(),
-            proposal_id: turn.proposal_id.as_deref().map(str::to_owned),
-            action_id: turn.action_id.as_deref().map(str::to_owned),
-            status: turn.status,
-            hash: (!is_start).then(|| json.sha256()),
-            rule: turn.policy_rejected.as_ref().map(|rejected| rejected.rule.clone()),
-            judgement,
-        };
+        let note = turns::note(&turn, &json, judgement);
         self.settled += u64::from(!is_start);
         if !self.subscribers.is_empty() {
             batch.told.push(match is_start {
@@ -331,7 +322,7 @@ impl Owner {
                 false => RunEvent::turn(&self.run, &turn, self.settled),
             });
         }
-        batch.write.client_turn_json_put(&self.run.id, &turn, json);
+        batch.write.client_turn_put(&self.run.id, &turn, json);
         batch.counted = true;
         match is_start {
             true => batch.started.push(note),

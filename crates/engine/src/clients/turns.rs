@@ -3,11 +3,14 @@
 use super::Dropped;
 use crate::record;
 use adjutant_model::client_run::{ClientTurn, PolicyRejected};
+use adjutant_model::event::ClientTurnNote;
+use adjutant_model::policy::Judgement;
 use adjutant_model::proposal::{Action, ActionResult, ActionStatus, OutcomeSpec, VerifierVerdict};
 use adjutant_model::run::TurnStatus;
 use adjutant_model::{Timestamp, Value};
 use adjutant_rules::limits::{TurnContent, turn_cut};
 use adjutant_rules::proposal::{SettledBy, outcome};
+use adjutant_store::Json;
 use std::sync::Arc;
 
 /// An action of a proposal and its place in the run.
@@ -73,6 +76,20 @@ fn of_action(placed: Placed<'_>, end: Option<End<'_>>) -> ClientTurn {
         attempt,
         started_at,
         ended_at: result.map(|result| result.timestamp),
+    }
+}
+
+/// Gives what the journal says of a turn, with the hash of its JSON once it has settled.
+pub(super) fn note(turn: &ClientTurn, json: &Json, judgement: Option<Box<Judgement>>) -> ClientTurnNote {
+    ClientTurnNote {
+        turn: Some(turn.index),
+        tool: turn.tool.clone().unwrap_or_default(),
+        proposal_id: turn.proposal_id.as_deref().map(str::to_owned),
+        action_id: turn.action_id.as_deref().map(str::to_owned),
+        status: turn.status,
+        hash: (turn.status != TurnStatus::Started).then(|| json.sha256()),
+        rule: turn.policy_rejected.as_ref().map(|rejected| rejected.rule.clone()),
+        judgement,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The text of `config.toml`: read strictly, and changed so that whatever else stands in it stays as it is.
 
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{self, KEYS, Key, Kind};
+use crate::telemetry;
 use adjutant_model::Value;
 use adjutant_model::value::Number;
 use std::collections::BTreeMap;
@@ -14,6 +15,9 @@ use toml_edit::{Array, Document, DocumentMut, Formatted, Item, Table, TableLike}
 
 /// A file that is larger is none that a person wrote.
 const BYTES_MAX: u64 = 1 << 20;
+
+/// A path is at most so long.
+const PATH_BYTES_MAX: usize = 4096;
 
 /// The keys that are set and their values, by their path.
 pub(super) type Values = BTreeMap<KeyPath, Value>;
@@ -166,7 +170,7 @@ fn collect(
         match (at.key(), item.as_table_like()) {
             (Some(key), _) => {
                 let value = item.as_value().and_then(value_of).unwrap_or_default();
-                key.kind.check(&value).map_err(|wants| ConfigError::Value {
+                key.kind.check(at.name(), &value).map_err(|wants| ConfigError::Value {
                     key: at.to_string(),
                     wants,
                     line,
@@ -221,8 +225,8 @@ fn toml_of(value: &Value) -> toml_edit::Value {
 }
 
 impl Kind {
-    /// Looks whether it takes a value; says what it takes otherwise.
-    pub(super) fn check(&self, value: &Value) -> Result<(), String> {
+    /// Looks whether a key of this name takes a value; says what it takes otherwise.
+    pub(super) fn check(&self, name: &str, value: &Value) -> Result<(), String> {
         let wants = |fits: bool, what: String| if fits { Ok(()) } else { Err(what) };
         match self {
             Kind::Switch => wants(matches!(value, Value::Bool(_)), "is true or false".to_owned()),
@@ -238,12 +242,40 @@ impl Kind {
                 Some(text) if text.len() <= *bytes_max => check(text).map_err(str::to_owned),
                 Some(_) | None => Err(format!("is a text of at most {bytes_max} bytes")),
             },
+            Kind::File(_) => match value.as_str() {
+                Some(text) if text.len() <= PATH_BYTES_MAX => keys::absolute(text).map_err(str::to_owned),
+                Some(_) | None => Err(format!("is a text of at most {PATH_BYTES_MAX} bytes")),
+            },
+            Kind::Header(bytes_max) => {
+                if !telemetry::is_header_name(name) {
+                    return Err("is no name of a header".to_owned());
+                }
+                Kind::Text(*bytes_max, keys::printable).check(name, value)
+            }
             Kind::Price => {
                 let what = "is two numbers, US dollars per million tokens read and written: [3.0, 15.0]";
-                wants(super::keys::price(value).is_some(), what.to_owned())
+                wants(keys::price(value).is_some(), what.to_owned())
             }
         }
     }
+}
+
+/// Looks at the files that are named by what somebody sets.
+///
+/// # Errors
+/// What is wrong with the first that cannot be used.
+pub(super) fn look_at_files(changes: &[(KeyPath, Option<Value>)]) -> Result<(), ConfigError> {
+    for (path, value) in changes {
+        let Some(Key { kind: Kind::File(look), .. }) = path.key() else { continue };
+        let Some(named) = value.as_ref().and_then(Value::as_str) else { continue };
+        let wrong = |why| ConfigError::Value {
+            key: path.to_string(),
+            wants: format!("names a file that cannot be used: {why}"),
+            line: None,
+        };
+        look(Path::new(named)).map_err(wrong)?;
+    }
+    Ok(())
 }
 
 /// Changes a text: `None` takes a key out. Everything else stays, comments included.

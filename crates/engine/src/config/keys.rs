@@ -5,6 +5,7 @@
 
 use crate::reports::ReportSettings;
 use crate::settings::Settings;
+use crate::telemetry;
 use adjutant_model::Value;
 use adjutant_rules::compress::CompressLevel;
 use adjutant_rules::price::Price;
@@ -39,6 +40,11 @@ pub(super) enum Kind {
     Whole(u64, u64),
     /// A text of at most so many bytes that this lets pass; what it says of others is a sentence fragment.
     Text(usize, fn(&str) -> Result<(), &'static str>),
+    /// The absolute path of a file. When somebody sets it, this looks at the file and says what is wrong with it; a file
+    /// that is gone later keeps no daemon from starting.
+    File(fn(&Path) -> Result<(), String>),
+    /// The value of a header of at most so many bytes; the name that a person has chosen is the header's.
+    Header(usize),
     /// US dollars per million tokens that are read, and per million that are written.
     Price,
 }
@@ -265,6 +271,15 @@ pub(super) const KEYS: &[Key] = &[
         set: |settings, _, value| settings.telemetry.endpoint = text(value),
     },
     Key {
+        path: "telemetry.ca_file",
+        kind: Kind::File(telemetry::ca_file_check),
+        takes: Restart,
+        is_secret: false,
+        about: "a file of certificates in PEM: authorities besides the system's that an `https://` receiver may be known by",
+        get: |settings, _| path_or_null(settings.telemetry.ca_file.as_deref()),
+        set: |settings, _, value| settings.telemetry.ca_file = text(value).map(PathBuf::from),
+    },
+    Key {
         path: "telemetry.service_name",
         kind: Text(256, printable),
         takes: Restart,
@@ -284,7 +299,7 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         path: "telemetry.headers.*",
-        kind: Text(4096, printable),
+        kind: Kind::Header(4096),
         takes: Restart,
         is_secret: true,
         about: "a header that goes with the traces",
@@ -292,6 +307,15 @@ pub(super) const KEYS: &[Key] = &[
         set: |settings, name, value| {
             settings.telemetry.headers.extend(text(value).map(|text| (name.to_owned(), text)));
         },
+    },
+    Key {
+        path: "telemetry.headers_file",
+        kind: Kind::File(telemetry::headers_file_check),
+        takes: Restart,
+        is_secret: false,
+        about: "a file of headers that go with the traces, each a line `name: value`; only its owner may read it",
+        get: |settings, _| path_or_null(settings.telemetry.headers_file.as_deref()),
+        set: |settings, _, value| settings.telemetry.headers_file = text(value).map(PathBuf::from),
     },
     Key {
         path: "reports.repository",
@@ -443,7 +467,7 @@ fn api_base(text: &str) -> Result<(), &'static str> {
     ReportSettings::default().api_base_set(text).map_err(|_| what)
 }
 
-fn absolute(text: &str) -> Result<(), &'static str> {
+pub(super) fn absolute(text: &str) -> Result<(), &'static str> {
     Path::new(text).is_absolute().then_some(()).ok_or("is an absolute path")
 }
 
@@ -451,7 +475,7 @@ fn path_or_null(path: Option<&Path>) -> Value {
     path.map_or(Value::Null, |path| Value::from(path.to_string_lossy().as_ref()))
 }
 
-fn printable(text: &str) -> Result<(), &'static str> {
+pub(super) fn printable(text: &str) -> Result<(), &'static str> {
     let is_plain = !text.is_empty() && text.chars().all(|c| c.is_ascii() && !c.is_ascii_control());
     is_plain.then_some(()).ok_or("is printable ASCII")
 }

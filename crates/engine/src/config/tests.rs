@@ -63,6 +63,10 @@ fn a_mistake_is_named_with_its_place() {
         ("[prices]\nx = [1]\n", "line 2: `prices.x` is two numbers"),
         ("[prices]\nx = [-1, 2]\n", "`prices.x` is two numbers"),
         ("[telemetry]\notlp_endpoint = 'ftp://x'\n", "`telemetry.otlp_endpoint` is an `http://`"),
+        ("[telemetry]\nca_file = 'ca.pem'\n", "line 2: `telemetry.ca_file` is an absolute path"),
+        ("[telemetry]\nheaders_file = 7\n", "`telemetry.headers_file` is a text of at most 4096 bytes"),
+        ("[telemetry.headers]\n'x key' = 'a'\n", "`telemetry.headers.\"x key\"` is no name of a header"),
+        ("[telemetry.headers]\nx-key = ''\n", "`telemetry.headers.x-key` is printable ASCII"),
         (
             "[hooks]\ncompression = 'much'\n",
             "line 2: `hooks.compression` is `off`, `trim`, `summarise` or `caveman`",

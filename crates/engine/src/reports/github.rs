@@ -1,4 +1,4 @@
-//! The few calls by which an issue is filed. Nothing else of Adjutant speaks to another machine.
+//! The few calls by which an issue is filed. But for traces, nothing else of Adjutant speaks to another machine.
 //!
 //! No redirect is followed, an answer is read up to a limit, and each call has a deadline. A failure says whether it is
 //! certain that nothing was filed.
@@ -303,7 +303,8 @@ async fn body(mut response: Response) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn causes(error: &reqwest::Error) -> String {
+/// Says why a call failed, with all its causes.
+pub(crate) fn causes(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }

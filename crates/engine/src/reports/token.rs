@@ -92,7 +92,10 @@ fn token(text: &str, from: &str) -> Result<TokenSource, String> {
 }
 
 /// Reads a file that is for its owner alone.
-fn private_file(path: &Path) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// When it cannot be read, or others may read it.
+pub(crate) fn private_file(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is no file"));

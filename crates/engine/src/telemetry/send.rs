@@ -3,14 +3,14 @@
 //! It is a thread, because the client that it has blocks. Whoever gives a batch waits for how that went, so there is
 //! never more than one batch in memory.
 
-use super::TelemetryMeters;
+use super::door::{Door, Refusal};
+use super::{TelemetryMeters, headers};
 use crate::settings::TelemetrySettings;
 use futures_util::FutureExt;
-use opentelemetry_otlp::{
-    ExporterBuildError, Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig,
-};
+use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -40,33 +40,26 @@ impl Sender {
         let version = version.to_owned();
         let (batches, mut given) = mpsc::channel::<Batch>(1);
         let work = move || {
-            let exporter = match exporter(&endpoint, &settings, version) {
-                Ok(exporter) => exporter,
+            let (door, exporter) = match exporter(&endpoint, &settings, version) {
+                Ok(ready) => ready,
                 Err(error) => return tracing::error!(%endpoint, %error, "no traces can be sent"),
             };
-            let mut is_refused = false;
-            while let Some((spans, told)) = given.blocking_recv() {
+            let mut told = Told { endpoint, refusals: Vec::new() };
+            while let Some((spans, done)) = given.blocking_recv() {
                 let count = spans.len() as u64;
                 // The client blocks, so it is done at once.
                 let refusal = match exporter.export(spans).now_or_never() {
                     Some(Ok(())) => None,
-                    Some(Err(error)) => Some(error.to_string()),
-                    None => Some("it was not done at once".to_owned()),
+                    Some(Err(error)) => Some(door.failed().unwrap_or(Refusal::Other(error.to_string()))),
+                    None => Some(Refusal::Other("it was not done at once".to_owned())),
                 };
                 match &refusal {
                     None => drop(meters.sent.inc_by(count)),
                     Some(_) => drop(meters.dropped.inc_by(count)),
                 }
-                match (&refusal, is_refused) {
-                    (Some(error), false) => {
-                        tracing::warn!(%endpoint, %error, "the receiver of traces takes none; they are dropped and counted");
-                    }
-                    (None, true) => tracing::info!(%endpoint, "the receiver of traces takes them again"),
-                    (Some(_), true) | (None, false) => {}
-                }
-                is_refused = refusal.is_some();
+                told.tell(refusal.as_ref());
                 // Whoever waited may have gone.
-                told.send(()).ok();
+                done.send(()).ok();
             }
         };
         let thread = std::thread::Builder::new().name("telemetry".to_owned()).spawn(work);
@@ -87,34 +80,65 @@ fn endpoint(said: &str) -> String {
     if said.ends_with(TRACES) { said.to_owned() } else { format!("{said}{TRACES}") }
 }
 
+/// What was said of the receiver since it took anything.
+struct Told {
+    endpoint: String,
+    refusals: Vec<Discriminant<Refusal>>,
+}
+
+impl Told {
+    /// Says how a batch went: each kind of refusal once, until the receiver takes one again.
+    fn tell(&mut self, refusal: Option<&Refusal>) {
+        let endpoint = &self.endpoint;
+        let Some(refusal) = refusal else {
+            if !std::mem::take(&mut self.refusals).is_empty() {
+                tracing::info!(%endpoint, "the receiver of traces takes them again");
+            }
+            return;
+        };
+        let kind = discriminant(refusal);
+        if self.refusals.contains(&kind) {
+            return;
+        }
+        self.refusals.push(kind);
+        match refusal {
+            Refusal::Certificate(error) => tracing::warn!(
+                %endpoint, %error,
+                "the certificate of the receiver of traces does not verify, so it gets none; they are dropped and counted. \
+                 `telemetry.ca_file` names certificates of authorities besides the system's"
+            ),
+            Refusal::Other(error) => {
+                tracing::warn!(%endpoint, %error, "the receiver of traces takes none; they are dropped and counted");
+            }
+        }
+    }
+}
+
 fn exporter(
     endpoint: &str,
     settings: &TelemetrySettings,
     version: String,
-) -> Result<SpanExporter, ExporterBuildError> {
-    let internal = |error: reqwest::Error| ExporterBuildError::InternalFailure(error.to_string());
-    let client = reqwest::blocking::Client::builder()
-        .timeout(TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(internal)?;
-    let headers = settings.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+) -> Result<(Door, SpanExporter), String> {
+    let door = Door::open(endpoint, settings.ca_file.as_deref(), TIMEOUT)?;
+    let headers = headers::all(settings);
+    let headers = headers.map_err(|error| format!("`telemetry.headers_file` cannot be used: {error}"))?;
     let mut exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(client)
+        .with_http_client(door.clone())
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(endpoint)
         .with_timeout(TIMEOUT)
         .with_headers(headers)
         // What is not taken is given up, so that a receiver that is away holds up nothing, not even the next batch.
         .with_retry_policy(RetryPolicy::disabled())
-        .build()?;
+        .build()
+        .map_err(|error| error.to_string())?;
     let resource = Resource::builder_empty()
         .with_service_name(settings.service_name.clone())
         .with_attribute(opentelemetry::KeyValue::new("service.version", version))
         .build();
     exporter.set_resource(&resource);
-    Ok(exporter)
+    Ok((door, exporter))
 }
 
 #[cfg(test)]

@@ -4,6 +4,13 @@
 //! outlives its daemon stays one trace. Without a setting nothing of what was said, given or done is in a span: names,
 //! states, times and counts alone.
 
+mod clients;
+#[cfg(test)]
+mod tests;
+
+pub(super) use clients::{of_client_run, of_client_turn};
+
+use adjutant_model::client_run::ClientRun;
 use adjutant_model::run::{ErrorClass, RunRecord, RunStatus, TurnKind, TurnRecord, TurnStatus, Usage};
 use adjutant_model::session::Session;
 use adjutant_model::{RunId, SessionId, Timestamp, Value};
@@ -27,6 +34,8 @@ pub(super) enum Content {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Work<'a> {
     Run(&'a RunId),
+    /// A run that an outside client drives.
+    ClientRun(&'a ClientRun),
     /// A session that does no run's step.
     Session(SessionId),
 }
@@ -35,6 +44,8 @@ impl Work<'_> {
     fn named(self) -> String {
         match self {
             Work::Run(id) => format!("run {id}"),
+            // Its id may be a key that a client has chosen, and chooses again when the run was forgotten.
+            Work::ClientRun(run) => format!("client run {} of {}", run.id, run.started_at.unix_ms()),
             Work::Session(id) => format!("session {id}"),
         }
     }

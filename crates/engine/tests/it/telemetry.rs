@@ -3,77 +3,11 @@
 use adjutant_engine::metrics::MetricsForm;
 use adjutant_engine::{Plane, Settings};
 use adjutant_model::run::RunStatus;
-use adjutant_testkit::{Home, run, start, task};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message;
+use adjutant_testkit::otlp::attribute;
+use adjutant_testkit::{Home, TestCa, TraceReceiver, run, start, task};
 use serde_json::json;
 use std::collections::{BTreeMap, HashSet};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-
-/// A receiver that answers each batch with a status, and hands it on.
-struct Receiver {
-    address: String,
-    batches: mpsc::UnboundedReceiver<(String, ExportTraceServiceRequest)>,
-}
-
-impl Receiver {
-    async fn start(status: &'static str) -> Receiver {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let (told, batches) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, status, told.clone()));
-            }
-        });
-        Receiver { address, batches }
-    }
-
-    /// Waits for a span of this name; gives it with all that came before.
-    async fn until(&mut self, name: &str) -> Vec<Span> {
-        let mut spans = Vec::new();
-        while !spans.iter().any(|span: &Span| span.name == name) {
-            let (head, batch) = self.batches.recv().await.expect("the receiver lives");
-            assert!(head.starts_with("POST /v1/traces "), "{head}");
-            assert!(head.to_ascii_lowercase().contains("x-key: open sesame"), "{head}");
-            let resource = &batch.resource_spans[0].resource.as_ref().expect("a resource").attributes;
-            assert!(resource.iter().any(|pair| pair.key == "service.name"), "{resource:?}");
-            let scopes = batch.resource_spans.into_iter().flat_map(|of| of.scope_spans);
-            spans.extend(scopes.flat_map(|scope| scope.spans));
-        }
-        spans
-    }
-}
-
-async fn answer(
-    mut stream: TcpStream,
-    status: &'static str,
-    told: mpsc::UnboundedSender<(String, ExportTraceServiceRequest)>,
-) {
-    let mut read = Vec::new();
-    let mut chunk = [0; 16_384];
-    while let Ok(count @ 1..) = stream.read(&mut chunk).await {
-        read.extend_from_slice(&chunk[..count]);
-        let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&read[..end]).into_owned();
-        let length = head
-            .to_ascii_lowercase()
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-        let length: usize = length.expect("a length");
-        if read.len() < end + 4 + length {
-            continue;
-        }
-        let body = ExportTraceServiceRequest::decode(&read[end + 4..end + 4 + length]).expect("a batch");
-        read.drain(..end + 4 + length);
-        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
-        stream.write_all(answer.as_bytes()).await.expect("it is sent");
-        drop(told.send((head, body)));
-    }
-}
+use std::path::PathBuf;
 
 fn settings(home: &Home, address: &str) -> Settings {
     let mut settings = home.settings();
@@ -99,24 +33,15 @@ fn blueprint(home: &Home) -> serde_json::Value {
       "flow": {"kind": "seq", "children": [step("id", "$.a"), step("hold", "$.b")]}})
 }
 
-fn attribute<'a>(span: &'a Span, name: &str) -> Option<&'a str> {
-    use opentelemetry_proto::tonic::common::v1::any_value::Value;
-    let pair = span.attributes.iter().find(|pair| pair.key == name)?;
-    match pair.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(text) => Some(text),
-        _ => None,
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_one_trace_of_its_steps_also_when_its_daemon_ended_in_between() {
     let home = Home::new();
-    let mut receiver = Receiver::start("200 OK").await;
-    let first = plane(settings(&home, &receiver.address)).await;
+    let mut receiver = TraceReceiver::start("200 OK").await;
+    let first = plane(settings(&home, receiver.address())).await;
     let started = start(&first, task(blueprint(&home), json!({"in": "a prompt"}))).await;
     let mut spans = receiver.until("step id").await;
     first.stop().await;
-    let second = plane(settings(&home, &receiver.address)).await;
+    let second = plane(settings(&home, receiver.address())).await;
     std::fs::write(home.path("go"), "").expect("the file is written");
     let ended = second.run_ended(&started.run_id).await.expect("it ends");
     assert_eq!(ended.status, RunStatus::Done, "{:?}", ended.error);
@@ -128,24 +53,28 @@ async fn a_run_is_one_trace_of_its_steps_also_when_its_daemon_ended_in_between()
     let names: HashSet<&str> = spans.iter().map(|span| span.name.as_str()).collect();
     assert_eq!(names, HashSet::from(["step id", "invoke_agent hold", "invoke_workflow two"]));
     let root = spans.iter().find(|span| span.name == "invoke_workflow two").expect("it is there");
-    assert!(root.parent_span_id.is_empty() && attribute(root, "adjutant.run.status") == Some("done"));
+    assert!(
+        root.parent_span_id.is_empty() && attribute(root, "adjutant.run.status").as_deref() == Some("done")
+    );
     for step in spans.iter().filter(|span| span.name != root.name) {
         assert_eq!(step.parent_span_id, root.span_id, "{step:?}");
         assert!(step.start_time_unix_nano >= root.start_time_unix_nano, "{step:?}");
         assert!(step.end_time_unix_nano <= root.end_time_unix_nano, "{step:?}");
-        assert_eq!(attribute(step, "adjutant.run.id"), Some(started.run_id.as_str()));
+        assert_eq!(attribute(step, "adjutant.run.id").as_deref(), Some(started.run_id.as_str()));
     }
     let hold = spans.iter().find(|span| span.name == "invoke_agent hold").expect("it is there");
-    assert_eq!(attribute(hold, "gen_ai.operation.name"), Some("invoke_agent"));
-    assert_eq!(attribute(hold, "gen_ai.agent.name"), Some("hold"));
+    assert_eq!(attribute(hold, "gen_ai.operation.name").as_deref(), Some("invoke_agent"));
+    assert_eq!(attribute(hold, "gen_ai.agent.name").as_deref(), Some("hold"));
     assert!(!format!("{spans:?}").contains("a prompt"), "nobody has allowed that");
+    let has_key = |head: &String| head.to_ascii_lowercase().contains("x-key: open sesame");
+    assert!(receiver.heads().iter().all(has_key), "{:?}", receiver.heads());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_steps_were_given_is_told_only_where_a_setting_says_so_and_without_secrets() {
     let home = Home::new();
-    let mut receiver = Receiver::start("200 OK").await;
-    let mut settings = settings(&home, &receiver.address);
+    let mut receiver = TraceReceiver::start("200 OK").await;
+    let mut settings = settings(&home, receiver.address());
     settings.telemetry.with_content = true;
     std::fs::write(home.path("go"), "").expect("the file is written");
     let plane = plane(settings).await;
@@ -161,18 +90,67 @@ async fn what_steps_were_given_is_told_only_where_a_setting_says_so_and_without_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_is_away_costs_spans_and_nothing_else() {
     let home = Home::new();
-    let mut receiver = Receiver::start("503 Service Unavailable").await;
+    let mut receiver = TraceReceiver::start("503 Service Unavailable").await;
     std::fs::write(home.path("go"), "").expect("the file is written");
-    let plane = plane(settings(&home, &receiver.address)).await;
+    let plane = plane(settings(&home, receiver.address())).await;
     // One batch is under way at a time, so when the second run's are, the first one's are counted.
     for _ in 0..2 {
         assert_eq!(run(&plane, task(blueprint(&home), json!({"in": 1}))).await.status, RunStatus::Done);
         receiver.until("invoke_workflow two").await;
     }
-    let metrics = plane.metrics(MetricsForm::Prometheus).await;
-    assert!(metrics.contains("\nadjutant_telemetry_spans_sent_total 0\n"), "{metrics}");
-    let dropped =
-        metrics.lines().find_map(|line| line.strip_prefix("adjutant_telemetry_spans_dropped_total "));
-    assert!(dropped.expect("it is counted").parse::<u64>().expect("a number") >= 3, "{metrics}");
+    let [sent, dropped] = counted(&plane).await;
+    assert!(sent == 0 && dropped >= 3, "{sent} {dropped}");
     plane.stop().await;
+}
+
+/// Gives what the metrics say of spans: sent and dropped.
+async fn counted(plane: &Plane) -> [u64; 2] {
+    let metrics = plane.metrics(MetricsForm::Prometheus).await;
+    ["sent", "dropped"].map(|what| {
+        let name = format!("adjutant_telemetry_spans_{what}_total ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.expect("it is counted").parse().expect("a number")
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_whose_certificate_does_not_verify_gets_nothing() {
+    let (ca, other) = (TestCa::new(), TestCa::new());
+    let (unknown, elsewhere) = (other.server("127.0.0.1"), ca.server("receiver.example"));
+    for (what, identity) in [("another authority's", unknown), ("of another host", elsewhere)] {
+        let home = Home::new();
+        let mut receiver = TraceReceiver::start_tls("200 OK", identity).await;
+        let plane = plane(over_tls(&home, &receiver, &ca)).await;
+        std::fs::write(home.path("go"), "").expect("the file is written");
+        // One batch is under way at a time, so when the second one is refused, the first one is counted.
+        for _ in 0..2 {
+            assert_eq!(run(&plane, task(blueprint(&home), json!({"in": 1}))).await.status, RunStatus::Done);
+            let refused = receiver.until_hung_up().await;
+            assert!(refused.contains("ertificate") || refused.contains("nknown"), "{what}: {refused}");
+        }
+        let [sent, dropped] = counted(&plane).await;
+        assert!(sent == 0 && dropped > 0, "{what}: {sent} {dropped}");
+        plane.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_a_file_of_certificates_vouches_for_gets_traces_over_tls() {
+    let (home, ca) = (Home::new(), TestCa::new());
+    let mut receiver = TraceReceiver::start_tls("200 OK", ca.server("127.0.0.1")).await;
+    assert!(receiver.address().starts_with("https://"));
+    let plane = plane(over_tls(&home, &receiver, &ca)).await;
+    std::fs::write(home.path("go"), "").expect("the file is written");
+    run(&plane, task(blueprint(&home), json!({"in": 1}))).await;
+    assert_eq!(receiver.until("invoke_workflow two").await.len(), 3);
+    plane.stop().await;
+}
+
+/// Gives settings that know an authority.
+fn over_tls(home: &Home, receiver: &TraceReceiver, ca: &TestCa) -> Settings {
+    let file: PathBuf = home.path("ca.pem");
+    std::fs::write(&file, ca.pem()).expect("the file is written");
+    let mut settings = settings(home, receiver.address());
+    settings.telemetry.ca_file = Some(file);
+    settings
 }
