@@ -256,7 +256,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::run_complete`].
     pub async fn run_cancel(&self, run_id: &str, reason: &str) -> Result<(), EngineError> {
-        let reason = Some(format!("{}: {reason}", self.caller.actor()));
+        let reason = Some(format!("{}: {}", self.caller.actor(), record::text(reason)));
         self.run_end(run_id, Ending { status: RunStatus::Cancelled, outcome: None, reason }).await
     }
 
