@@ -37,7 +37,10 @@ fn settings_are_shown_and_changed_and_a_person_s_file_stays_theirs() {
     let off = env.run(&["supervisor", "auto-resume", "off"]).expect(0).stdout;
     assert_eq!(off, "agents that die by themselves stay as they are\n");
     let fleet = env.run(&["supervisor"]).expect(0).stdout;
-    assert_eq!(fleet, format!("sessions: 0 active\n{off}"));
+    let (counts, jobs) = fleet.split_once("jobs:\n").unwrap();
+    assert_eq!(counts, format!("sessions: 0 active\n{off}"));
+    assert!(jobs.contains("  data_sweep      when there is something to do; last: "), "{jobs}");
+    assert!(jobs.contains("  retention       every 60 s; last: "), "{jobs}");
 }
 
 #[test]
