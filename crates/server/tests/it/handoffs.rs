@@ -9,7 +9,7 @@ use adjutant_testkit::Repository;
 use std::path::Path;
 
 /// A second vendor: the same program under another name.
-fn second(daemon: &Daemon) {
+pub(crate) fn second(daemon: &Daemon) {
     let agents = daemon.path("agents");
     let profile = std::fs::read_to_string(agents.join("echo.toml")).expect("the first one's");
     // A brief says of files that they are `changed`, which is no word to hang by.
@@ -17,7 +17,7 @@ fn second(daemon: &Daemon) {
     std::fs::write(agents.join("other.toml"), profile).expect("it is written");
 }
 
-fn to(agent: &str) -> HandoffParams {
+pub(crate) fn to(agent: &str) -> HandoffParams {
     HandoffParams { agent: agent.to_owned(), ..HandoffParams::default() }
 }
 
