@@ -101,7 +101,7 @@ pub(crate) async fn create(
             Ok(session)
         }
         // The place is that session's.
-        Ok(Kept::Found(found)) => Ok(found),
+        Ok(Kept::Found(found)) => Ok(*found),
         Err(error) => {
             core.hosting.place_leave(session.id);
             Err(error)
@@ -114,7 +114,7 @@ enum Kept {
     /// It is in the store.
     Made,
     /// Somebody was quicker with the same id.
-    Found(Session),
+    Found(Box<Session>),
 }
 
 async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineError> {
@@ -268,7 +268,7 @@ async fn keep(core: &Core, caller: &Caller, session: &mut Session) -> Result<Kep
             Ok(_) => return Ok(Kept::Made),
             Err(WriteError::Constraint(_)) => {
                 if let Some(found) = core.store.session_get(session.id).await? {
-                    return Ok(Kept::Found(found.session));
+                    return Ok(Kept::Found(Box::new(found.session)));
                 }
                 // Somebody was quicker with the name.
             }
