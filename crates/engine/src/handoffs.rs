@@ -29,6 +29,7 @@ use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// What a person says to the successor is at most so long, in bytes.
 const NOTE_BYTES_MAX: usize = 4 << 10;
@@ -42,6 +43,19 @@ const FACTS_MAX: usize = 40;
 const HOOKS_MAX: usize = 400;
 /// The tag of facts that are told before others.
 const DECISION: &str = "decision";
+
+/// The handoffs that come to their end in this daemon.
+#[derive(Debug)]
+pub(crate) struct Handoffs {
+    /// One at a time.
+    ends: Semaphore,
+}
+
+impl Default for Handoffs {
+    fn default() -> Self {
+        Handoffs { ends: Semaphore::new(1) }
+    }
+}
 
 /// A request for a handoff.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,10 +90,11 @@ impl Plane {
     ) -> Result<Handoff, EngineError> {
         let core = &self.core;
         check(core, &params)?;
-        if let Some(found) = keyed(core, session, &params).await? {
-            return Ok(found);
-        }
-        let handoff = begin(core, caller, (session, params)).await?;
+        let handoff = match keyed(core, session, &params).await? {
+            Some(found) => found,
+            None => begin(core, caller, (session, params)).await?,
+        };
+        // Whoever has begun it may have gone, or may be at it: its end is the same.
         end(core, caller, handoff).await
     }
 }
@@ -193,10 +208,13 @@ async fn begin(
     }
 }
 
-/// Makes the successor, or finds it, and keeps how that went.
+/// Makes the successor, or finds it, and keeps how that went; of a handoff that has ended it gives that.
 async fn end(core: &Arc<Core>, caller: &Caller, handoff: Handoff) -> Result<Handoff, EngineError> {
+    // Who asks again and who goes on after a restart may both be here: what the first comes to is the end for all.
+    let _one = core.handoffs.ends.acquire().await.map_err(|_| EngineError::Stopping)?;
+    let handoff = core.store.handoff_get(&handoff.id).await?.unwrap_or(handoff);
     if handoff.ended_at.is_some() {
-        return Ok(handoff);
+        return outcome(handoff);
     }
     let made = async {
         let params = successor(core, &handoff).await?;
@@ -217,12 +235,19 @@ async fn end(core: &Arc<Core>, caller: &Caller, handoff: Handoff) -> Result<Hand
     let event = Event::HandoffEnded { handoff_id: ended.id.clone(), successor: ended.successor, error };
     let (at, subject) = (clock::now(), ended.session.to_string().into());
     write.journal(Draft { at, actor: "plane".into(), subject, event });
-    match core.store.write(write).await {
-        // Another task of the same request was quicker.
-        Ok(_) | Err(WriteError::RowsUnexpected { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
+    core.store.write(write).await?;
     refused.map_or(Ok(ended), Err)
+}
+
+/// Tells whoever asks again how a handoff has ended.
+fn outcome(ended: Handoff) -> Result<Handoff, EngineError> {
+    match &ended.error {
+        None => Ok(ended),
+        Some(error) => Err(EngineError::Conflict {
+            message: format!("{} has failed: {error}", ended.id),
+            hint: Some("say another `key` to try again".to_owned()),
+        }),
+    }
 }
 
 /// Gives the successor: on the first session's project and goal, with its budget.

@@ -139,6 +139,12 @@ async fn handle_of(core: &Arc<Core>, id: SessionId) -> Result<SessionHandle, Eng
     Ok(owned(core, entry))
 }
 
+/// Lets the owner of a session go that the store has no more; whoever asks for the session then finds none.
+pub(crate) fn release(core: &Core, id: SessionId) {
+    let released = core.hosting.owners().remove(&id);
+    drop(released);
+}
+
 /// Gives a session that was just read its owner, unless it has one; nobody writes a session without an owner, so what
 /// was read is as it is.
 fn owned(core: &Arc<Core>, entry: SessionEntry) -> SessionHandle {

@@ -18,7 +18,7 @@ use crate::error::EngineError;
 use crate::explain::{self, Explanation};
 use crate::gate::{Gate, ToolJudged};
 use crate::goals::{self, Goals};
-use crate::handoffs;
+use crate::handoffs::{self, Handoffs};
 use crate::hooks::{self, HookAnswered, HookParams, Hooks};
 use crate::hosting::{self, Drivers, Hosting};
 use crate::identity::{self, Tokens};
@@ -146,6 +146,7 @@ pub(crate) struct Core {
     pub(crate) reports: Reports,
     pub(crate) runs: RunDirectory,
     pub(crate) hosting: Hosting,
+    pub(crate) handoffs: Handoffs,
     pub(crate) roster: Roster,
     pub(crate) tokens: Tokens,
     pub(crate) jobs: Jobs,
@@ -259,6 +260,7 @@ impl Plane {
             reports: Reports::default(),
             runs: RunDirectory::default(),
             hosting: Hosting::new(Drivers::new(&settings)),
+            handoffs: Handoffs::default(),
             roster: Roster::default(),
             tokens: Tokens::default(),
             jobs: Jobs::default(),

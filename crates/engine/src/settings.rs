@@ -77,6 +77,11 @@ pub struct Settings {
     pub run_keep_ms: Option<u64>,
     /// Of each blueprint, and of each agent of clients, so many runs are kept; without it all.
     pub runs_kept_max: Option<u64>,
+    /// A session that was decommissioned so long ago goes, and a delegation or handoff that ended so long ago, in
+    /// milliseconds; without it they are kept.
+    pub session_keep_ms: Option<u64>,
+    /// An approval that ended so long ago and is of no run that is kept goes, in milliseconds; without it it is kept.
+    pub approval_keep_ms: Option<u64>,
     /// What the journal says of nothing that is kept goes so much later, in milliseconds; without it it stays.
     pub journal_keep_ms: Option<u64>,
     /// What all workspaces may take on the disk together, in bytes; without it there is no limit.
@@ -221,6 +226,8 @@ impl Settings {
             retention_ms: 60_000,
             run_keep_ms: None,
             runs_kept_max: None,
+            session_keep_ms: None,
+            approval_keep_ms: None,
             journal_keep_ms: None,
             sessions_alive_max: 16,
             sessions_auto_resume: true,

@@ -78,7 +78,7 @@ pub use outputs::OutputTotals;
 pub use reader::ReadError;
 pub use registry::HeadFilter;
 pub use restore::{RestoreError, RestoreOrder, Staged};
-pub use retention::{ContentLook, JournalLook, JournalPrefix, RunsKept};
+pub use retention::{ContentLook, JournalLook, JournalPrefix, RunsKept, SessionDue, SessionPart};
 pub use runs::{RunFilter, RunKind, RunStatusChange};
 pub use sessions::{SessionEntry, SessionFilter};
 pub use sizes::{KindSize, SizeKind};

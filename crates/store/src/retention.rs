@@ -2,10 +2,15 @@
 //!
 //! Everything goes in small steps: a read names a bounded number of things, and each is a write of its own, between
 //! which other writes come. A write asks again what it must not take, so what changed since the read stays. Whatever is
-//! not over stays, and so does what an open goal, issue, session or delegation names.
+//! not over stays, and so does what an open goal, issue, session or delegation names. Sessions, and what people and
+//! agents asked of each other, are in [`sessions`].
 //!
 //! Of the journal the beginning of a subject goes, and leaves a checkpoint, so that the rest verifies; the subjects of
 //! what is kept stay whole, because runs are folded from their rows.
+
+mod sessions;
+
+pub use sessions::{SessionDue, SessionPart};
 
 use crate::blobs::CONTENT_COLUMNS;
 use crate::reader::{ReadError, Snapshot};

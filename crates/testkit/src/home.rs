@@ -4,6 +4,7 @@ use crate::environment;
 use adjutant_engine::{Plane, Settings};
 use adjutant_store::StoreOptions;
 use adjutant_store::journal::{self, VerifyReport};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -58,6 +59,49 @@ impl Home {
         settings.env = environment::hermetic(self.folder.path()).into_iter().chain([hidden]).collect();
         settings.worker.grace = Duration::from_millis(300);
         settings
+    }
+
+    /// Gives settings for a plane whose agents are small programs: as [`Home::settings`], with a stand-in for Adjutant's
+    /// own program, which becomes the agent at once.
+    pub fn settings_hosting(&self) -> Settings {
+        let host = self.path("host");
+        if !host.exists() {
+            std::fs::write(&host, "#!/bin/sh\nshift\nexec \"$@\"\n").expect("the program is written");
+            let mode = std::fs::Permissions::from_mode(0o700);
+            std::fs::set_permissions(&host, mode).expect("it can be started");
+        }
+        Settings { exe: host, ..self.settings() }
+    }
+
+    /// Writes an agent in print mode: a shell script, which gets the path of the file that it notes in what it is told.
+    /// The script is `NAME.sh` and the file `NAME.told`.
+    pub fn agent(&self, name: &str, script: &str) {
+        self.agent_by(
+            name,
+            script,
+            "[[driver]]\nkind = \"headless\"\nprompt = \"protocol\"\nstream = \"claude_stream_json\"\n",
+        );
+    }
+
+    /// As [`Home::agent`], with the driver as it stands in a profile, to which the arguments are added.
+    pub fn agent_by(&self, name: &str, script: &str, driver: &str) {
+        std::fs::create_dir_all(self.path("agents")).expect("the folder is made");
+        let file = self.path(&format!("{name}.sh"));
+        std::fs::write(&file, script).expect("the agent is written");
+        let args = format!("[[\"{}\", \"{}\"]]", file.display(), self.told_file(name).display());
+        let profile = format!(
+            "name = \"{name}\"\nprogram = \"/bin/sh\"\n{driver}args = {args}\nresume_args = {args}\n"
+        );
+        std::fs::write(self.path(&format!("agents/{name}.toml")), profile).expect("the profile is written");
+    }
+
+    /// Gives what an agent has noted of what it was told.
+    pub fn told(&self, name: &str) -> String {
+        std::fs::read_to_string(self.told_file(name)).unwrap_or_default()
+    }
+
+    fn told_file(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}.told"))
     }
 
     /// Opens a plane here, as a daemon does at its start: every open run has an owner when this returns.

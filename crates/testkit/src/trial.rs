@@ -25,6 +25,7 @@ use fault::Plan;
 use futures_util::StreamExt;
 use futures_util::stream;
 use life::{Told, tell};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// How many stories are told side by side: most of their time they wait, for the disk or for a pause.
@@ -73,7 +74,8 @@ pub async fn effects_fail(reference: &Reference) -> u64 {
 pub async fn disk_refuses(reference: &Reference) -> u64 {
     let disks = [DiskFault::Full, DiskFault::Failing];
     let refused = |n, disk| Plan::Commit(n, CommitFault::Refuse(disk));
-    let of_the_first = (1..=reference.commits)
+    let of_the_first = reference
+        .commits_tried()
         .flat_map(|n| disks.map(|disk| (n, disk)))
         .map(|(n, disk)| Story::new(format!("commit {n} is refused ({disk:?})"), [refused(n, disk)]));
     let middle = reference.commits.div_ceil(2);
@@ -88,7 +90,7 @@ pub async fn disk_refuses(reference: &Reference) -> u64 {
 /// Ends the process before and behind each commit, in a story of its own; gives how many crashes there were.
 pub async fn crashes(reference: &Reference) -> u64 {
     let points = [CommitFault::HaltBefore, CommitFault::HaltAfter];
-    let stories = (1..=reference.commits).flat_map(|n| points.map(|point| (n, point)));
+    let stories = reference.commits_tried().flat_map(|n| points.map(|point| (n, point)));
     let stories =
         stories.map(|(n, point)| Story::new(format!("{point:?} of commit {n}"), [Plan::Commit(n, point)]));
     reference.tell_all(stories.collect(), End::clone).await
@@ -114,6 +116,11 @@ impl Story {
 }
 
 impl Reference {
+    /// Gives the numbers of the commits at which faults are made.
+    fn commits_tried(&self) -> RangeInclusive<u64> {
+        self.scenario.commits_tried_elsewhere() + 1..=self.commits
+    }
+
     /// Tells stories side by side, compares what `seen` gives of their ends, and counts the faults that struck.
     async fn tell_all(&self, stories: Vec<Story>, seen: fn(&End) -> End) -> u64 {
         let telling = stories.into_iter().map(|Story { what, plans }| {

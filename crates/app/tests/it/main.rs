@@ -20,6 +20,7 @@ mod hooks;
 mod mcp;
 mod rehearsal;
 mod reports;
+mod restores;
 mod run;
 mod runtime;
 mod secrets;

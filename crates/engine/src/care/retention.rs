@@ -8,11 +8,13 @@
 use crate::clients;
 use crate::clock;
 use crate::error::EngineError;
+use crate::hosting;
 use crate::plane::Core;
 use crate::runs;
 use adjutant_model::Timestamp;
 use adjutant_model::event::Event;
-use adjutant_store::{Draft, JournalLook, RunsKept, Write, WriteError};
+use adjutant_store::{Draft, JournalLook, RunsKept, SessionDue, Write, WriteError};
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The job's name.
@@ -20,6 +22,10 @@ pub(crate) const JOB: &str = "retention";
 
 /// So many runs go in a round.
 const RUNS_AT_ONCE: usize = 100;
+/// So many sessions go in a round.
+const SESSIONS_AT_ONCE: usize = 100;
+/// So many delegations, handoffs and approvals go in a round, those of one kind in one write.
+const ASKED_AT_ONCE: usize = 200;
 /// So many tasks go in a round, in one write.
 const TASKS_AT_ONCE: usize = 200;
 /// So many contents are looked at in a round.
@@ -38,6 +44,7 @@ struct Places {
     /// Behind which run; one that cannot go must not keep those behind it.
     run: i64,
     client_run: i64,
+    session: String,
     content: String,
     journal: i64,
 }
@@ -59,6 +66,14 @@ pub(crate) async fn round(core: Arc<Core>) -> Result<u64, EngineError> {
     }
     if let Some(before) = kept.ended_before {
         gone += tasks(&core, before).await?;
+    }
+    if let Some(keep_ms) = live.session_keep_ms {
+        // A session goes behind what has ended of it.
+        gone += delegations(&core, before(keep_ms)).await? + handoffs(&core, before(keep_ms)).await?;
+        gone += sessions(&core, before(keep_ms)).await?;
+    }
+    if let Some(keep_ms) = live.approval_keep_ms {
+        gone += approvals(&core, before(keep_ms)).await?;
     }
     gone += contents(&core).await?;
     if let Some(keep_ms) = live.journal_keep_ms {
@@ -114,6 +129,93 @@ async fn client_runs(core: &Core, kept: RunsKept) -> Result<u64, EngineError> {
 /// Gives behind which one the next round goes on: from the first again when there was room for more.
 fn next<T>(due: &[(i64, T)]) -> i64 {
     due.last().filter(|_| due.len() == RUNS_AT_ONCE).map_or(0, |(number, _)| *number)
+}
+
+async fn delegations(core: &Core, before: Timestamp) -> Result<u64, EngineError> {
+    let due = core.store.delegations_due(before, ASKED_AT_ONCE).await?;
+    let mut write = Write::default();
+    for id in &due {
+        write.delegation_forget(*id);
+    }
+    applied(core, write, "delegations", due.len()).await?;
+    Ok(due.len() as u64)
+}
+
+async fn handoffs(core: &Core, before: Timestamp) -> Result<u64, EngineError> {
+    let due = core.store.handoffs_due(before, ASKED_AT_ONCE).await?;
+    let mut write = Write::default();
+    for id in &due {
+        write.handoff_forget(id);
+    }
+    applied(core, write, "handoffs", due.len()).await?;
+    Ok(due.len() as u64)
+}
+
+async fn sessions(core: &Core, before: Timestamp) -> Result<u64, EngineError> {
+    let after = core.retention.places().session.clone();
+    let due = core.store.sessions_due(before, &after, SESSIONS_AT_ONCE).await?;
+    let last = due.last().filter(|_| due.len() == SESSIONS_AT_ONCE);
+    core.retention.places().session = last.map(|due| due.id.to_string()).unwrap_or_default();
+    let mut gone = 0;
+    for due in due {
+        if core.stopping.is_cancelled() {
+            break;
+        }
+        gone += u64::from(session(core, &due).await?);
+    }
+    Ok(gone)
+}
+
+/// Lets a session go, or a part of what is known of it; tells whether anything went.
+async fn session(core: &Core, due: &SessionDue) -> Result<bool, EngineError> {
+    // Before the row: what is left of the folder when this is cut short is found by it.
+    let folder = hosting::folder_of(core, due.id);
+    match tokio::fs::remove_dir_all(&folder).await {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::warn!(session = %due.id, %error, "the session stays: its folder could not be removed");
+            return Ok(false);
+        }
+    }
+    let mut write = Write::default();
+    let what = match due.part {
+        // What is left goes in a later round, so that no writer waits for all of it.
+        Some(part) => {
+            write.session_shorten(due.id, part);
+            "session_parts"
+        }
+        None => {
+            write.session_forget(due);
+            "sessions"
+        }
+    };
+    match applied(core, write, what, 1).await {
+        Ok(()) if due.part.is_none() => hosting::release(core, due.id),
+        Ok(()) => {}
+        Err(EngineError::Write(WriteError::RowsUnexpected { .. })) => {
+            tracing::debug!(session = %due.id, "the session stays: something names it");
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(true)
+}
+
+async fn approvals(core: &Core, before: Timestamp) -> Result<u64, EngineError> {
+    let due = core.store.approvals_due(before, ASKED_AT_ONCE).await?;
+    let mut write = Write::default();
+    for id in &due {
+        write.approval_forget(id);
+    }
+    match applied(core, write, "approvals", due.len()).await {
+        Ok(()) => Ok(due.len() as u64),
+        Err(EngineError::Write(WriteError::RowsUnexpected { .. })) => {
+            tracing::debug!("approvals stay until the next round: something names one of them");
+            Ok(0)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn tasks(core: &Core, before: Timestamp) -> Result<u64, EngineError> {

@@ -95,15 +95,26 @@ pub(crate) async fn create(
         goals::link_check(core, goal_id, Some(&session.task)).await?;
     }
     core.hosting.place_take(session.id, core.live().sessions_alive_max)?;
-    let entry = match keep(core, caller, &mut session).await {
-        Ok(()) => SessionEntry { session: session.clone(), revision: 1 },
+    match keep(core, caller, &mut session).await {
+        Ok(Kept::Made) => {
+            super::owned(core, SessionEntry { session: session.clone(), revision: 1 });
+            Ok(session)
+        }
+        // The place is that session's.
+        Ok(Kept::Found(found)) => Ok(*found),
         Err(error) => {
             core.hosting.place_leave(session.id);
-            return Err(error);
+            Err(error)
         }
-    };
-    super::owned(core, entry);
-    Ok(session)
+    }
+}
+
+/// What became of a session that was to be kept.
+enum Kept {
+    /// It is in the store.
+    Made,
+    /// Somebody was quicker with the same id.
+    Found(Box<Session>),
 }
 
 async fn check(core: &Arc<Core>, params: HostParams) -> Result<Session, EngineError> {
@@ -230,7 +241,7 @@ async fn source(core: &Core, params: &HostParams) -> Result<(SessionSource, Stri
 }
 
 /// Keeps a new session, under the first of its names that is free.
-async fn keep(core: &Core, caller: &Caller, session: &mut Session) -> Result<(), EngineError> {
+async fn keep(core: &Core, caller: &Caller, session: &mut Session) -> Result<Kept, EngineError> {
     let slug = session.name.clone();
     for _ in 0..NAME_TRIES {
         let filter = SessionFilter { is_live: true, ..SessionFilter::default() };
@@ -254,9 +265,13 @@ async fn keep(core: &Core, caller: &Caller, session: &mut Session) -> Result<(),
             },
         });
         match core.store.write(write).await {
-            Ok(_) => return Ok(()),
-            // Somebody was quicker with the name.
-            Err(WriteError::Constraint(_)) => {}
+            Ok(_) => return Ok(Kept::Made),
+            Err(WriteError::Constraint(_)) => {
+                if let Some(found) = core.store.session_get(session.id).await? {
+                    return Ok(Kept::Found(Box::new(found.session)));
+                }
+                // Somebody was quicker with the name.
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -1,6 +1,7 @@
 //! Sessions that give work to sessions, and blueprints whose steps sessions do; their agents are small programs.
 
 use crate::harness::{Daemon, one_step, refused, task};
+use adjutant_engine::Settings;
 use adjutant_protocol::http::{DelegateParams, DelegationView, HostParams, ManagedView};
 use adjutant_testkit::{Repository, until};
 use serde_json::json;
@@ -29,12 +30,17 @@ done
 "#;
 
 pub(crate) async fn daemon(may_spawn: bool) -> Daemon {
+    daemon_with(|settings| settings.sessions_agents_may_spawn = may_spawn).await
+}
+
+/// Starts a daemon that knows the agent `echo`, with settings of its own.
+pub(crate) async fn daemon_with(change: impl FnOnce(&mut Settings)) -> Daemon {
     Daemon::with_settings(|settings| {
-        settings.sessions_agents_may_spawn = may_spawn;
         settings.sessions_default_agent = "echo".to_owned();
         settings.sessions_auto_resume = false;
         std::fs::create_dir_all(settings.folder.join("agents")).expect("a folder");
         std::fs::write(settings.folder.join("agents/echo.toml"), ECHO).expect("it is written");
+        change(settings);
     })
     .await
 }
@@ -54,12 +60,12 @@ pub(crate) async fn seen(daemon: &Daemon, id: &str, is_so: impl Fn(&ManagedView)
     .await
 }
 
-fn work(agent: &str, text: &str) -> DelegateParams {
+pub(crate) fn work(agent: &str, text: &str) -> DelegateParams {
     DelegateParams { agent: agent.to_owned(), task: text.to_owned(), ..DelegateParams::default() }
 }
 
 /// Waits until a delegation of a session is so.
-async fn delegation(
+pub(crate) async fn delegation(
     daemon: &Daemon,
     (session, id): (&str, &str),
     is_so: impl Fn(&DelegationView) -> bool,

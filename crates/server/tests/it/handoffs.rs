@@ -1,6 +1,6 @@
 //! Handoffs: another agent begins where one was, knows what it has to, and is started once.
 
-use crate::delegations::{daemon, file, parent, seen, told};
+use crate::delegations::{daemon, daemon_with, file, parent, seen, told};
 use crate::harness::{Daemon, refused};
 use adjutant_protocol::http::{
     GoalParams, HandoffParams, HandoffView, HostParams, ManagedView, RememberParams,
@@ -9,7 +9,7 @@ use adjutant_testkit::Repository;
 use std::path::Path;
 
 /// A second vendor: the same program under another name.
-fn second(daemon: &Daemon) {
+pub(crate) fn second(daemon: &Daemon) {
     let agents = daemon.path("agents");
     let profile = std::fs::read_to_string(agents.join("echo.toml")).expect("the first one's");
     // A brief says of files that they are `changed`, which is no word to hang by.
@@ -17,7 +17,7 @@ fn second(daemon: &Daemon) {
     std::fs::write(agents.join("other.toml"), profile).expect("it is written");
 }
 
-fn to(agent: &str) -> HandoffParams {
+pub(crate) fn to(agent: &str) -> HandoffParams {
     HandoffParams { agent: agent.to_owned(), ..HandoffParams::default() }
 }
 
@@ -101,5 +101,24 @@ async fn a_request_that_is_repeated_finds_what_the_first_one_made() {
     assert_eq!(refused(daemon.client.session_handoff("nope", &to("other")).await).0, 404);
     let agent = daemon.client_with(file(&first, "shown.txt").trim());
     assert_eq!(refused(agent.session_handoff(&first.id, &to("other")).await).0, 403, "an agent may not");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_failed_is_told_so_when_it_is_repeated() {
+    let daemon = daemon_with(|settings| settings.sessions_alive_max = 1).await;
+    let project = Repository::new();
+    second(&daemon);
+    let first = parent(&daemon, &project).await;
+    let params = HandoffParams { key: Some("k1".into()), ..to("other") };
+    let (status, error) = refused(daemon.client.session_handoff(&first.id, &params).await);
+    assert_eq!((status, error.code.as_str()), (429, "busy"), "{error:?}");
+    let (status, again) = refused(daemon.client.session_handoff(&first.id, &params).await);
+    assert_eq!(status, 409, "{again:?}");
+    assert!(again.error.contains("1 sessions are alive"), "{again:?}");
+    assert!(again.hint.is_some_and(|hint| hint.contains("another `key`")));
+    let params = HandoffParams { key: Some("k2".into()), stop: true, ..to("other") };
+    let handed = handed(&daemon, &first, &params).await;
+    seen(&daemon, &handed.successor.id, |view| view.turns == 1).await;
     daemon.stop().await;
 }

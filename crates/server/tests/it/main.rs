@@ -26,6 +26,7 @@ mod openapi;
 mod operators;
 mod policies;
 mod reruns;
+mod retention;
 mod rpc;
 mod runs;
 mod sessions;

@@ -4,12 +4,12 @@
 use crate::harness::{Daemon, Raw};
 use adjutant_engine::Settings;
 use adjutant_engine::faults::{CommitFault, CommitHook, DiskFault};
-use adjutant_engine::hosting::SessionFilter;
-use adjutant_model::TokenId;
+use adjutant_engine::hosting::{HostParams, SessionCommand, SessionFilter};
 use adjutant_model::action::{Caller, Role};
 use adjutant_model::event::Event;
 use adjutant_model::id::Uuid;
 use adjutant_model::session::SessionState;
+use adjutant_model::{SessionId, TokenId};
 use adjutant_protocol::http::{self, SessionParams};
 use adjutant_testkit::{repository, until};
 use futures_util::StreamExt;
@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// An agent in print mode that shows what it is told, its own escape sequences included.
 const AGENT: &str = r#"
@@ -408,4 +409,36 @@ async fn a_context_that_is_nearly_full_is_shown_and_waits_in_the_inbox_until_the
         .filter_map(|event| event.payload["to"].as_str())
         .collect();
     assert_eq!(changes, ["warn", "alert", "compact", "ok", "compact"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_named_beforehand_is_made_once_however_many_make_it() {
+    let daemon = start(|_| {}).await;
+    for _ in 0..10 {
+        let id = SessionId::new(Uuid::now_v7());
+        let host = async || {
+            let params = HostParams {
+                id: Some(id),
+                project: Some(daemon.path("project")),
+                task: "do it".to_owned(),
+                agent: Some("noter".to_owned()),
+                ..HostParams::default()
+            };
+            daemon.plane.session_host(&adjutant_testkit::owner(), params, Duration::ZERO).await
+        };
+        let made = futures_util::future::join_all((0..4).map(|_| host())).await;
+        for made in made {
+            assert_eq!(made.expect("it is found, or made").session.id, id);
+        }
+        let rows = daemon.plane.events_of(&id.to_string(), 0, 100).await.expect("they are read");
+        let created = rows.iter().filter(|row| row.event.kind() == "session_created").count();
+        assert_eq!(created, 1);
+        idle(&daemon, &id.to_string()).await;
+        let force = SessionCommand::Decommission { force: true };
+        daemon.plane.session_command(id, force, Duration::from_secs(30)).await.expect("it is over");
+    }
+    let alive =
+        daemon.plane.sessions_managed(SessionFilter { is_live: true, ..SessionFilter::default() }).await;
+    assert_eq!(alive.expect("a list"), []);
+    daemon.stop().await;
 }

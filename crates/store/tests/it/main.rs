@@ -19,5 +19,6 @@ mod registry;
 mod resources;
 mod restore;
 mod retention;
+mod retention_sessions;
 mod verify;
 mod writes;

@@ -51,6 +51,12 @@ pub trait Scenario: Send + Sync + 'static {
         3
     }
 
+    /// Gives how many of its first commits another scenario tries already; none of them is refused, and no process dies
+    /// at one.
+    fn commits_tried_elsewhere(&self) -> u64 {
+        0
+    }
+
     /// Gives an end without what may be otherwise each time.
     fn seen(&self, end: &End) -> End {
         end.clone()

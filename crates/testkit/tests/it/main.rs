@@ -3,6 +3,7 @@
 mod enhance;
 mod flows;
 mod goals;
+mod handoffs;
 mod operators;
 mod pursuits;
 mod sessions;

@@ -13,7 +13,6 @@ use adjutant_testkit::{Home, json, owner, repository};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 /// What is wanted, in words that only this scenario has.
@@ -86,23 +85,11 @@ impl Scenario for PursuitCase {
 
     fn prepare(&self, home: &Home) {
         repository::with_one_file(&home.path("project"));
-        fs::create_dir(home.path("agents")).expect("the folder is made");
-        fs::write(home.path("agent.sh"), HALVES).expect("the agent is written");
-        let [script, told] = ["agent.sh", "told"].map(|name| home.path(name).display().to_string());
-        let args = format!("[[\"{script}\", \"{told}\"]]");
-        let profile = format!(
-            "name = \"halves\"\nprogram = \"/bin/sh\"\n[[driver]]\nkind = \"headless\"\nprompt = \"protocol\"\n\
-             stream = \"claude_stream_json\"\nargs = {args}\nresume_args = {args}\n"
-        );
-        fs::write(home.path("agents/halves.toml"), profile).expect("the profile is written");
-        // What Adjutant's own program does before an agent becomes it is not of this trial.
-        let host = home.path("host");
-        fs::write(&host, "#!/bin/sh\nshift\nexec \"$@\"\n").expect("the program is written");
-        fs::set_permissions(&host, fs::Permissions::from_mode(0o700)).expect("it can be started");
+        home.agent("halves", HALVES);
     }
 
     fn settings(&self, home: &Home) -> Settings {
-        Settings { exe: home.path("host"), ..home.settings() }
+        home.settings_hosting()
     }
 
     fn drive<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Result<(), EngineError>> {
@@ -119,7 +106,7 @@ impl Scenario for PursuitCase {
                 let swept = process::sweep_prefix(&format!("session:{}/", managed.session.id)).await;
                 alive += swept.killed + swept.alive;
             }
-            let told = fs::read_to_string(life.home.path("told")).unwrap_or_default();
+            let told = life.home.told("halves");
             let goal = life.plane.goal_list(GoalFilter::default()).await.expect("it is readable").goals;
             // Behind whatever the keeper of goals has yet to mirror.
             let nothing = GoalUpdate::default();

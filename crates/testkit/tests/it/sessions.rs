@@ -14,7 +14,6 @@ use adjutant_testkit::{Home, json, owner, repository};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -189,8 +188,7 @@ async fn changed(life: &Life<'_>, stood: &Session) -> Result<(), EngineError> {
 
 /// Gives how often the agent was told its task.
 fn told(home: &Home) -> usize {
-    let told = fs::read_to_string(home.path("told")).unwrap_or_default();
-    told.lines().filter(|line| line.contains(TASK)).count()
+    home.told("noter").lines().filter(|line| line.contains(TASK)).count()
 }
 
 impl Scenario for SessionCase {
@@ -205,31 +203,22 @@ impl Scenario for SessionCase {
 
     fn prepare(&self, home: &Home) {
         repository::with_one_file(&home.path("project"));
-        fs::create_dir(home.path("agents")).expect("the folder is made");
         let (script, driver) = match self.driver {
             DriverKind::Headless | DriverKind::Acp => {
                 (HEADLESS, "prompt = \"protocol\"\nstream = \"claude_stream_json\"")
             }
             DriverKind::Tmux | DriverKind::Pty => (TERMINAL, "prompt = \"typed\""),
         };
-        fs::write(home.path("agent.sh"), script).expect("the agent is written");
-        let [script, told] = ["agent.sh", "told"].map(|name| home.path(name).display().to_string());
-        let args = format!("[[\"{script}\", \"{told}\"]]");
-        let profile = format!(
-            "name = \"noter\"\nprogram = \"/bin/sh\"\n\
-             [terminal]\nready_quiet_ms = 50\nready_max_ms = 2000\nsubmit_pause_ms = 20\nidle_quiet_ms = 1000\n\
-             [[driver]]\nkind = \"{}\"\n{driver}\nargs = {args}\nresume_args = {args}\n",
+        let driver = format!(
+            "[terminal]\nready_quiet_ms = 50\nready_max_ms = 2000\nsubmit_pause_ms = 20\nidle_quiet_ms = 1000\n\
+             [[driver]]\nkind = \"{}\"\n{driver}\n",
             self.driver.as_str()
         );
-        fs::write(home.path("agents/noter.toml"), profile).expect("the profile is written");
-        // What Adjutant's own program does before an agent becomes it is not of this trial.
-        let host = home.path("host");
-        fs::write(&host, "#!/bin/sh\nshift\nexec \"$@\"\n").expect("the program is written");
-        fs::set_permissions(&host, fs::Permissions::from_mode(0o700)).expect("it can be started");
+        home.agent_by("noter", script, &driver);
     }
 
     fn settings(&self, home: &Home) -> Settings {
-        Settings { exe: home.path("host"), ..home.settings() }
+        home.settings_hosting()
     }
 
     fn drive<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Result<(), EngineError>> {

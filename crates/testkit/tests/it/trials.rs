@@ -1,5 +1,6 @@
 //! Each trial over all scenarios; `--nocapture` shows the counts.
 
+use crate::handoffs::HandoffCase;
 use crate::sessions::SessionCase;
 use crate::{enhance, flows, goals, operators, pursuits};
 use adjutant_model::session::DriverKind;
@@ -41,6 +42,11 @@ async fn of_sessions(what: &str, faults: &str, trial: Trial) -> String {
 /// Likewise to the pursuit of a goal.
 async fn of_pursuits(what: &str, faults: &str, trial: Trial) -> String {
     of_these(vec![Arc::new(pursuits::PursuitCase)], what, faults, trial).await
+}
+
+/// Likewise to a handoff.
+async fn of_handoffs(what: &str, faults: &str, trial: Trial) -> String {
+    of_these(vec![Arc::new(HandoffCase::new())], what, faults, trial).await
 }
 
 async fn of_these(scenarios: Vec<Arc<dyn Scenario>>, what: &str, faults: &str, trial: Trial) -> String {
@@ -116,6 +122,7 @@ async fn without_a_fault_an_agent_is_told_its_task_exactly_once() {
     for driver in SESSION_DRIVERS {
         trial::straight(Arc::new(SessionCase::without_fault(driver))).await;
     }
+    trial::straight(Arc::new(HandoffCase::without_fault())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,6 +229,61 @@ async fn a_pursuit_bears_a_crash_in_every_life() {
     println!(
         "{}",
         of_pursuits("crash in every life of a pursuit", "crashes", |reference| Box::pin(async move {
+            trial::crashes_in_every_life(&reference).await
+        }))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handoff_bears_each_effect_twice() {
+    println!(
+        "{}",
+        of_handoffs("each effect of a handoff twice", "effects", |reference| Box::pin(async move {
+            trial::effects_twice(&reference).await
+        }))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handoff_bears_the_failure_of_each_effect() {
+    println!(
+        "{}",
+        of_handoffs("each effect of a handoff fails once", "failures", |reference| Box::pin(async move {
+            trial::effects_fail(&reference).await
+        }))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handoff_bears_a_disk_that_refuses_each_commit() {
+    println!(
+        "{}",
+        of_handoffs("each commit of a handoff refused once", "refusals", |reference| Box::pin(async move {
+            trial::disk_refuses(&reference).await
+        }))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handoff_bears_a_crash_before_and_behind_each_commit() {
+    println!(
+        "{}",
+        of_handoffs("crash before and behind each commit of a handoff", "crashes", |reference| Box::pin(
+            async move { trial::crashes(&reference).await }
+        ))
+        .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handoff_bears_a_crash_in_every_life() {
+    println!(
+        "{}",
+        of_handoffs("crash in every life of a handoff", "crashes", |reference| Box::pin(async move {
             trial::crashes_in_every_life(&reference).await
         }))
         .await
