@@ -49,16 +49,24 @@ pub(super) async fn places(core: &Core, goal: &Goal) -> Result<Vec<Place>, Engin
     }
     match places.last_mut() {
         Some(last) => last.speaks_for_criteria = true,
-        None => {
-            return Err(EngineError::Conflict {
-                message: format!("goal {} has no place to run its checks in", goal.id),
-                hint: Some(
-                    "link a run or session that has a workspace, or make the goal with `--repo`".to_owned(),
-                ),
-            });
-        }
+        None => return Err(nowhere(goal)),
     }
     Ok(places)
+}
+
+/// Says why a goal's checks have no place to run in.
+fn nowhere(goal: &Goal) -> EngineError {
+    let why = goal
+        .project
+        .as_ref()
+        .map_or_else(String::new, |path| format!(": its project {path} is no directory"));
+    EngineError::Conflict {
+        message: format!("goal {} has no place to run its checks in{why}", goal.id),
+        hint: Some(
+            "link a run or session that has a workspace, or give it a project: `adjutant goal update`"
+                .to_owned(),
+        ),
+    }
 }
 
 /// Gives where a link's work is looked at: its workspace, until it is proved and stands nowhere else than in the project.

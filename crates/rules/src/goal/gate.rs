@@ -128,7 +128,10 @@ pub fn stale(evidence: &Evidence, trees: &Trees) -> Option<String> {
 fn fresh(evidence: &Evidence, trees: &Trees) -> Result<(), String> {
     match (&evidence.source, &evidence.tree, &evidence.workspace) {
         (EvidenceSource::SignOff { .. }, None, _) => Ok(()),
-        (EvidenceSource::Check { .. } | EvidenceSource::Turn { .. }, None, _) => {
+        (EvidenceSource::Check { .. } | EvidenceSource::Turn { .. }, None, Some(workspace)) => {
+            Err(format!("it names no tree, because {workspace} is in no git repository"))
+        }
+        (EvidenceSource::Check { .. } | EvidenceSource::Turn { .. }, None, None) => {
             Err("it names no tree".to_owned())
         }
         (_, Some(_), None) => Err("it names no workspace".to_owned()),
