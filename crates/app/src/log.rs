@@ -7,6 +7,9 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// What is told when nothing is said: what Adjutant says of itself, and of libraries what they warn of.
+pub(crate) const USUAL: &str = "warn,adjutant=info";
+
 /// Sets the log up for the whole process; `filter` is what is told, errors are taken in any case.
 pub(crate) fn init(tap: &ErrorTap, filter: EnvFilter) {
     let told = tracing_subscriber::fmt::layer()

@@ -39,7 +39,7 @@ fn a_wrong_path_is_told_apart_from_a_wrong_name() {
     let repo = env.run(&["run", "fix-failing-test", "--repo", "nowhere"]).expect(4);
     assert!(repo.stderr.starts_with("error: the directory nowhere cannot be used: "), "{}", repo.stderr);
     let name = env.run(&["run", "nope"]).expect(4);
-    assert!(name.stderr.starts_with("error: there is no blueprint nope\n"), "{}", name.stderr);
+    assert!(name.stderr.starts_with("error: the blueprint nope was not found\n"), "{}", name.stderr);
     let run = env.run(&["show", "zzz"]).expect(4);
     assert_eq!(run.stderr, "error: there is no run `zzz`\nhint: `adjutant --home [HOME] runs` lists them\n");
 }

@@ -3,6 +3,7 @@
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
+use crate::http::page::Page;
 use adjutant_engine::Plane;
 use adjutant_engine::goals::{
     CriterionSpec, GoalChange, GoalFilter, GoalParams, GoalUpdate, LinkUpdate, PAGE_MAX, Proof, ProofBy,
@@ -19,7 +20,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 
 /// A list has so many when nothing is said.
-const LIST: usize = 200;
+const PAGE: Page = Page { usual: 200, max: PAGE_MAX };
 
 /// Makes a goal.
 #[utoipa::path(post, path = "/v1/goals", tag = "goals", request_body = http::GoalParams, responses(
@@ -71,6 +72,7 @@ pub(crate) struct GoalsQuery {
     pub(crate) after: Option<String>,
     /// How many at most, up to 1000; 200 unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     pub(crate) limit: Option<usize>,
 }
 
@@ -85,7 +87,7 @@ pub(crate) async fn list(
     let filter = GoalFilter {
         status: query.status.as_deref().map(status).transpose()?,
         after: query.after.as_deref().map(id).transpose()?,
-        limit: query.limit.unwrap_or(LIST).clamp(1, PAGE_MAX),
+        limit: PAGE.limit(query.limit)?,
     };
     Ok(Json(convert::goals(&plane.goal_list(filter).await?)))
 }
