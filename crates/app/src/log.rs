@@ -41,6 +41,19 @@ impl<W: Write> Write for Redacted<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tracing::{Level, enabled};
+
+    #[test]
+    fn libraries_are_heard_when_they_warn() {
+        let filter = EnvFilter::try_new(USUAL).unwrap();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(filter), || {
+            assert!(enabled!(target: "adjutant_engine::runs", Level::INFO));
+            assert!(enabled!(target: "adjutant::daemon", Level::INFO));
+            assert!(!enabled!(target: "adjutant_engine::runs", Level::DEBUG));
+            assert!(enabled!(target: "rmcp::service", Level::WARN));
+            assert!(!enabled!(target: "rmcp::service", Level::INFO));
+        });
+    }
 
     #[test]
     fn an_event_is_written_without_its_secrets() {

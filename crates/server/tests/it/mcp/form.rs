@@ -72,7 +72,7 @@ async fn what_the_transport_refuses_has_the_one_form_of_errors() {
         assert!(!error.error.is_empty() && error.hint.is_some(), "{line} {head}: {error:?}");
     }
     let allowed = sent(&daemon, "GET /mcp", JSON, b"").await;
-    assert!(allowed.head.contains("allow: POST"), "{allowed:?}");
+    assert!(allowed.head.contains("allow: post"), "{allowed:?}");
     daemon.stop().await;
 }
 
