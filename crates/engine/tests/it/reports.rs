@@ -115,10 +115,7 @@ async fn equal_errors_are_one_row_over_restarts_and_the_rows_are_bounded() {
     let counts: Vec<u64> = list.errors.iter().map(|error| error.occurrences).collect();
     assert_eq!((list.total, list.limit, counts.iter().sum::<u64>()), (2, 20, 5010), "{counts:?}");
     let ErrorRecord { target, message, fields, os, arch, location, .. } = &list.errors[0];
-    assert_eq!(
-        (target.as_str(), message.as_str(), fields.as_str()),
-        ("it::reports", "step 9 failed", "n=9\n")
-    );
+    assert_eq!((target.as_str(), message.as_str(), fields.as_str()), (OWN, "step 9 failed", "n=9\n"));
     assert_eq!((os.as_str(), arch.as_str()), (std::env::consts::OS, std::env::consts::ARCH));
     assert!(location.as_deref().is_some_and(|place| place.contains("reports.rs:")), "{location:?}");
     for what in ["alpha", "beta", "gamma"] {

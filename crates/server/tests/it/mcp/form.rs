@@ -229,6 +229,12 @@ async fn a_session_that_is_somebody_elses_is_said_to_be_and_its_id_is_read_in_an
         );
         let status = told(&daemon, "session_status", json!({"session_id": id.to_uppercase()})).await;
         assert_eq!(status["session"]["id"], json!(id), "it is shown in its one form");
+        let goal = told(&daemon, "goal_create", json!({"description": "x"})).await["id"].clone();
+        let linked =
+            told(&daemon, "goal_link", json!({"goal_id": goal, "session_id": id.to_uppercase()})).await;
+        assert_eq!(linked["sessions"][0]["session_id"], json!(id), "{linked}");
+        let (code, _) = refused(&daemon, "goal_link", json!({"goal_id": goal, "session_id": id})).await;
+        assert_eq!(code, "goal_refused", "it is linked once");
     }
     let ended = daemon.send(&format!("DELETE /v1/sessions/{}", attached.to_uppercase()), "").await;
     assert_eq!(ended.status, 204, "{ended:?}");
