@@ -171,7 +171,7 @@ pub(crate) fn main() -> Result<Code> {
             return Ok(code);
         }
     };
-    let filter = EnvFilter::try_new(config::var("ADJUTANT_LOG").unwrap_or_else(|| "info".to_owned()))
+    let filter = EnvFilter::try_new(config::var("ADJUTANT_LOG").unwrap_or_else(|| log::USUAL.to_owned()))
         .unwrap_or_default();
     let tap = ErrorTap::default();
     log::init(&tap, filter);
@@ -220,7 +220,9 @@ async fn dispatch(cli: Cli, tap: ErrorTap) -> Result<Code> {
         Command::Store(command) => store::run(&folder()?, command).await,
         Command::Approvals(args) => approvals::run(&connect(&cli.home).await?, args).await,
         Command::Breakers(args) => breakers::run(&connect(&cli.home).await?, args).await,
-        Command::Errors(args) => errors::run(&connect(&cli.home).await?, args).await,
+        Command::Errors(args) => {
+            errors::run(&connect(&cli.home).await?, &Commands::of(&folder()?), args).await
+        }
         Command::Hook(args) => {
             // Nothing but its answer is its own, so it ends like any other command.
             let _always_well = hook::run(cli.home, args);

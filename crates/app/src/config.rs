@@ -12,6 +12,20 @@ pub(crate) fn var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Gives the token that the environment says to act with; nothing where it says none.
+///
+/// # Errors
+/// The variable is there and says nothing: whoever sets it means not to act as the owner.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub(crate) fn token() -> Result<Option<String>, Failure> {
+    match std::env::var_os("ADJUTANT_TOKEN").map(|token| token.into_string()) {
+        None => Ok(None),
+        Some(Ok(token)) if !token.trim().is_empty() => Ok(Some(token)),
+        Some(Ok(_) | Err(_)) => Err(Failure::usage("ADJUTANT_TOKEN is set and holds no token")
+            .hinted("unset it to act with the owner's token, or put one into it: `adjutant token new`")),
+    }
+}
+
 /// Gives the whole environment, as far as it is text.
 pub(crate) fn environment() -> Vec<(String, String)> {
     std::env::vars_os()

@@ -24,7 +24,7 @@ pub(crate) async fn client(folder: &Path) -> Result<Client> {
     if let Some(client) = running(folder).await? {
         return Ok(client);
     }
-    let mut child = spawn(folder)?;
+    let (mut child, log_from) = spawn(folder)?;
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
         if let Some(client) = running(folder).await? {
@@ -36,7 +36,7 @@ pub(crate) async fn client(folder: &Path) -> Result<Client> {
         if lost || Instant::now() > deadline {
             return Err(Failure::new(
                 Code::Unreachable,
-                format!("the daemon did not start: {}", log_tail(folder)),
+                format!("the daemon did not start: {}", log_tail(folder, log_from)),
             )
             .hinted(format!("its log is {}", folder.join(LOG_FILE).display()))
             .into());
@@ -60,7 +60,8 @@ pub(crate) fn daemon_file(folder: &Path) -> Result<Option<DaemonFile>> {
     Ok(read_if_there(&folder.join(DAEMON_FILE))?.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
-fn spawn(folder: &Path) -> Result<Child> {
+/// Starts a daemon; gives with it where in the log its own lines begin.
+fn spawn(folder: &Path) -> Result<(Child, u64)> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
         Failure::new(Code::Failed, format!("the data folder {} cannot be made: {error}", folder.display()))
             .hinted("choose another with ADJUTANT_HOME or --home")
@@ -70,8 +71,9 @@ fn spawn(folder: &Path) -> Result<Child> {
         Failure::new(Code::Failed, format!("the data folder {} is not writable: {error}", folder.display()))
             .hinted("choose another with ADJUTANT_HOME or --home")
     })?;
+    let log_from = log.metadata().map_or(0, |log| log.len());
     let exe = std::env::current_exe().context("Adjutant's own program is not found")?;
-    Command::new(exe)
+    let child = Command::new(exe)
         .args(["serve", "--home"])
         .arg(folder)
         .stdin(Stdio::null())
@@ -80,7 +82,8 @@ fn spawn(folder: &Path) -> Result<Child> {
         // Ctrl-C in the terminal of this command is not for the daemon.
         .process_group(0)
         .spawn()
-        .context("the daemon could not be started")
+        .context("the daemon could not be started")?;
+    Ok((child, log_from))
 }
 
 /// Tells whether a process owns the folder.
@@ -88,9 +91,12 @@ pub(crate) fn lock_is_held(folder: &Path) -> bool {
     matches!(adjutant_store::StoreLock::acquire(folder), Err(adjutant_store::LockError::Held { .. }))
 }
 
-fn log_tail(folder: &Path) -> String {
-    let log = std::fs::read_to_string(folder.join(LOG_FILE)).unwrap_or_default();
-    let said: Vec<&str> = log.lines().rev().take(3).collect();
+/// Gives the last lines of the log behind a place, which a start of its own wrote.
+fn log_tail(folder: &Path, from: u64) -> String {
+    let log = std::fs::read(folder.join(LOG_FILE)).unwrap_or_default();
+    let own = usize::try_from(from).ok().and_then(|from| log.get(from..)).unwrap_or_default();
+    let own = String::from_utf8_lossy(own);
+    let said: Vec<&str> = own.lines().rev().take(3).collect();
     if said.is_empty() {
         "it said nothing".to_owned()
     } else {

@@ -7,6 +7,9 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// What is told when nothing is said: what Adjutant says of itself, and of libraries what they warn of.
+pub(crate) const USUAL: &str = "warn,adjutant=info";
+
 /// Sets the log up for the whole process; `filter` is what is told, errors are taken in any case.
 pub(crate) fn init(tap: &ErrorTap, filter: EnvFilter) {
     let told = tracing_subscriber::fmt::layer()
@@ -38,6 +41,19 @@ impl<W: Write> Write for Redacted<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tracing::{Level, enabled};
+
+    #[test]
+    fn libraries_are_heard_when_they_warn() {
+        let filter = EnvFilter::try_new(USUAL).unwrap();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(filter), || {
+            assert!(enabled!(target: "adjutant_engine::runs", Level::INFO));
+            assert!(enabled!(target: "adjutant::daemon", Level::INFO));
+            assert!(!enabled!(target: "adjutant_engine::runs", Level::DEBUG));
+            assert!(enabled!(target: "rmcp::service", Level::WARN));
+            assert!(!enabled!(target: "rmcp::service", Level::INFO));
+        });
+    }
 
     #[test]
     fn an_event_is_written_without_its_secrets() {

@@ -5,14 +5,14 @@
 //! while there is no daemon; only a request that needs one starts it. A call that a client cancels is one whose answer
 //! nobody waits for, which the daemon hears.
 //!
-//! It shows the owner's token, or `ADJUTANT_TOKEN`. A child of an agent that Adjutant hosts has that in its environment,
+//! It shows the owner's token, or `ADJUTANT_TOKEN`, which must say something where it is set. A child of an agent that Adjutant hosts has that in its environment,
 //! with the address and socket of its daemon; it never starts a daemon, which would live in its agent's confinement.
 
 use crate::exit::Failure;
 use crate::{config, launch};
 use adjutant_protocol::discovery::TOKEN_FILE;
 use adjutant_protocol::{ApiError, Client, ClientError, ErrorCode, ExitCode as Code};
-use adjutant_server::OfflineMcp;
+use adjutant_server::{BadMessage, McpMessage, OfflineMcp};
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -28,6 +28,10 @@ use tokio::task::{AbortHandle, JoinSet};
 const LINE_BYTES_MAX: u64 = 4 << 20;
 /// So many messages may wait to be looked at.
 const LINES_MAX: usize = 64;
+/// The code of an error that is the client's.
+const INVALID_REQUEST: i64 = -32600;
+/// That of one that is not.
+const INTERNAL_ERROR: i64 = -32603;
 /// What is under way when its client has closed its side may take so long.
 const GRACE: Duration = Duration::from_secs(10);
 /// From this revision on a request says in its headers what it is.
@@ -39,7 +43,7 @@ const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
 pub(crate) async fn run(home: Option<PathBuf>) -> Result<Code> {
     let bridge = Arc::new(Bridge {
         folder: folder(home)?,
-        token: config::var("ADJUTANT_TOKEN"),
+        token: config::token()?,
         url: config::var("ADJUTANT_URL"),
         may_start: config::var("ADJUTANT_SESSION").is_none(),
         revision: Mutex::new(None),
@@ -50,17 +54,24 @@ pub(crate) async fn run(home: Option<PathBuf>) -> Result<Code> {
     while let Some(line) = lines.recv().await {
         while open.try_join_next().is_some() {}
         by_id.retain(|_, call| !call.is_finished());
-        match Message::of(line) {
-            Message::Request(request) => {
+        let line = match line {
+            Line::Whole(line) => line,
+            Line::TooLong => {
+                print(&unanswered(&Value::Null, &too_long()));
+                continue;
+            }
+        };
+        match read(line) {
+            Ok(Message::Request(request)) => {
                 let (id, bridge) = (request.id.to_string(), bridge.clone());
                 by_id.insert(id, open.spawn(async move { bridge.forward(request).await }));
             }
-            Message::Cancelled(id) => {
+            Ok(Message::Cancelled(id)) => {
                 by_id.remove(&id.to_string()).inspect(AbortHandle::abort);
             }
             // A door that remembers nothing has no use for it.
-            Message::Other => {}
-            Message::Unreadable(answer) => print(&answer.to_string()),
+            Ok(Message::Other) => {}
+            Err(bad) => print(&bad.answer().to_string()),
         }
     }
     // What is not over by then ends with this process, and the daemon hears that nobody waits.
@@ -78,25 +89,41 @@ fn folder(home: Option<PathBuf>) -> Result<PathBuf> {
     Ok(config::data_folder(asked.as_deref())?)
 }
 
+/// What a client has written up to the end of a line.
+enum Line {
+    Whole(Vec<u8>),
+    /// It was more than is taken, and is thrown away.
+    TooLong,
+}
+
 /// Reads lines on a thread of its own: nothing wakes who waits for standard input.
-fn read_lines() -> mpsc::Receiver<Vec<u8>> {
+fn read_lines() -> mpsc::Receiver<Line> {
     let (lines, arrived) = mpsc::channel(LINES_MAX);
     std::thread::spawn(move || {
         let mut input = io::stdin().lock();
-        loop {
-            let mut line = Vec::new();
-            match input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
-                Ok(0) | Err(_) => return,
-                Ok(_) if line.trim_ascii().is_empty() => {}
-                Ok(_) => {
-                    if lines.blocking_send(line).is_err() {
-                        return;
-                    }
-                }
+        while let Some(line) = next_line(&mut input) {
+            if lines.blocking_send(line).is_err() {
+                return;
             }
         }
     });
     arrived
+}
+
+/// Gives the next line that says something; nothing at the end.
+fn next_line(input: &mut impl BufRead) -> Option<Line> {
+    loop {
+        let mut line = Vec::new();
+        match input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return None,
+            Ok(_) if line.len() as u64 == LINE_BYTES_MAX && !line.ends_with(b"\n") => {
+                input.skip_until(b'\n').ok()?;
+                return Some(Line::TooLong);
+            }
+            Ok(_) if line.trim_ascii().is_empty() => {}
+            Ok(_) => return Some(Line::Whole(line)),
+        }
+    }
 }
 
 /// Prints a message in one line; a client that has gone needs none.
@@ -112,8 +139,6 @@ enum Message {
     /// The client does not wait for the request with this id any more.
     Cancelled(Value),
     Other,
-    /// What it is answered.
-    Unreadable(Value),
 }
 
 struct Request {
@@ -123,31 +148,17 @@ struct Request {
     text: String,
 }
 
-impl Message {
-    fn of(line: Vec<u8>) -> Message {
-        let Ok(text) = String::from_utf8(line) else { return Message::unreadable(-32700, "no text") };
-        let Ok(Value::Object(mut message)) = serde_json::from_str::<Value>(&text) else {
-            return Message::unreadable(-32700, "no JSON object in one line");
-        };
-        let params = message.remove("params").unwrap_or_default();
-        let id = message.remove("id").filter(|id| !id.is_null());
-        let Some(Value::String(method)) = message.remove("method") else {
-            return match message.contains_key("result") || message.contains_key("error") {
-                true => Message::Other,
-                false => Message::unreadable(-32600, "no method"),
-            };
-        };
-        match (id, method.as_str()) {
-            (Some(id), _) => Message::Request(Request { id, method, params, text }),
-            (None, "notifications/cancelled") => Message::Cancelled(params["requestId"].clone()),
-            (None, _) => Message::Other,
+fn read(line: Vec<u8>) -> Result<Message, BadMessage> {
+    Ok(match McpMessage::read(&line)? {
+        McpMessage::Request { id, method, params } => {
+            let text = String::from_utf8(line).expect("what is JSON is UTF-8");
+            Message::Request(Request { id, method, params, text })
         }
-    }
-
-    fn unreadable(code: i64, why: &str) -> Message {
-        let error = json!({"code": code, "message": format!("the message cannot be read: {why}")});
-        Message::Unreadable(json!({"jsonrpc": "2.0", "id": null, "error": error}))
-    }
+        McpMessage::Notification { method, params } if method == "notifications/cancelled" => {
+            Message::Cancelled(params["requestId"].clone())
+        }
+        McpMessage::Notification { .. } | McpMessage::Answer => Message::Other,
+    })
 }
 
 /// Between the client and the daemon.
@@ -244,16 +255,30 @@ impl Bridge {
 
 /// Gives what a request is answered that the daemon does not answer.
 fn unanswered(id: &Value, error: &ApiError) -> String {
+    let is_clients = ErrorCode::parse(&error.code).is_some_and(|code| code.status() < 500);
+    let code = if is_clients { INVALID_REQUEST } else { INTERNAL_ERROR };
     let data = json!({"code": error.code, "hint": error.hint});
-    let told = json!({"code": -32603, "message": error.error, "data": data});
+    let told = json!({"code": code, "message": error.error, "data": data});
     json!({"jsonrpc": "2.0", "id": id, "error": told}).to_string()
 }
 
 fn said(error: ClientError) -> ApiError {
     match error {
         ClientError::Api { error, .. } => error,
-        other => unreachable(&anyhow::Error::new(other)),
+        ClientError::Protocol(_) | ClientError::Id(_) => {
+            ApiError::new(ErrorCode::Internal, error.to_string())
+                .hinted("`adjutant doctor` looks at the daemon")
+        }
+        ClientError::Unreachable { .. } => unreachable(&anyhow::Error::new(error)),
     }
+}
+
+fn too_long() -> ApiError {
+    let error = ApiError::new(
+        ErrorCode::TooLarge,
+        format!("the message is larger than {} MiB", LINE_BYTES_MAX >> 20),
+    );
+    error.hinted("say less at once, up to 2 MiB")
 }
 
 fn unreachable(error: &anyhow::Error) -> ApiError {
@@ -270,20 +295,57 @@ mod tests {
         for (line, expected) in [
             (r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, "request 1"),
             (r#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#, r#"request "a""#),
-            (r#"{"method":"notifications/cancelled","params":{"requestId":7}}"#, "cancelled 7"),
-            (r#"{"method":"notifications/initialized"}"#, "other"),
-            (r#"{"id":1,"result":{}}"#, "other"),
-            (r#"{"id":1}"#, "-32600"),
-            ("[]", "-32700"),
+            (
+                r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#,
+                "cancelled 7",
+            ),
+            (r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, "other"),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, "other"),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, "-32600"),
             ("x", "-32700"),
         ] {
-            let found = match Message::of(line.as_bytes().to_vec()) {
-                Message::Request(request) => format!("request {}", request.id),
-                Message::Cancelled(id) => format!("cancelled {id}"),
-                Message::Other => "other".to_owned(),
-                Message::Unreadable(answer) => answer["error"]["code"].to_string(),
+            let found = match read(line.as_bytes().to_vec()) {
+                Ok(Message::Request(request)) => format!("request {}", request.id),
+                Ok(Message::Cancelled(id)) => format!("cancelled {id}"),
+                Ok(Message::Other) => "other".to_owned(),
+                Err(bad) => bad.answer()["error"]["code"].to_string(),
             };
             assert_eq!(found, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_told_once_and_the_next_one_is_read() {
+        let mut text = vec![b'x'; LINE_BYTES_MAX as usize * 2 + 7];
+        text.extend_from_slice(b"\n\n{}\nrest");
+        let mut input = text.as_slice();
+        assert!(matches!(next_line(&mut input), Some(Line::TooLong)));
+        assert!(matches!(next_line(&mut input), Some(Line::Whole(line)) if line == b"{}\n"));
+        assert!(matches!(next_line(&mut input), Some(Line::Whole(line)) if line == b"rest"));
+        assert!(next_line(&mut input).is_none());
+    }
+
+    #[test]
+    fn what_is_the_clients_fault_is_an_invalid_request() {
+        for (error, code, name) in [
+            (
+                ClientError::Api { error: ApiError::new(ErrorCode::TooLarge, "x"), status: 413 },
+                -32600,
+                "too_large",
+            ),
+            (
+                ClientError::Api { error: ApiError::new(ErrorCode::StoreFull, "x"), status: 503 },
+                -32603,
+                "store_full",
+            ),
+            (ClientError::Protocol("x".to_owned()), -32603, "internal"),
+        ] {
+            let told: Value = serde_json::from_str(&unanswered(&json!(1), &said(error))).unwrap();
+            assert_eq!(
+                (&told["error"]["code"], &told["error"]["data"]["code"]),
+                (&json!(code), &json!(name)),
+                "{told}"
+            );
         }
     }
 }

@@ -140,7 +140,7 @@ impl Plane {
     /// Gives the settings of `config.toml`.
     ///
     /// # Errors
-    /// [`EngineError::Conflict`] when the file cannot be used as it is.
+    /// [`EngineError::Config`] when the file cannot be used as it is.
     pub async fn config_read(&self) -> Result<Config, EngineError> {
         Ok(shown(&self.core, &values(&self.core).await.map_err(|error| unusable(&error))?))
     }
@@ -149,7 +149,7 @@ impl Plane {
     ///
     /// # Errors
     /// [`EngineError::Forbidden`] for others than the owner, [`EngineError::Invalid`] for a key that is not there and a
-    /// value that it does not take, [`EngineError::Conflict`] when the file cannot be used as it is.
+    /// value that it does not take, [`EngineError::Config`] when the file cannot be used as it is.
     pub async fn config_write(
         &self,
         caller: &Caller,
@@ -308,9 +308,9 @@ fn refused(error: &ConfigError) -> EngineError {
 }
 
 fn unusable(error: &ConfigError) -> EngineError {
-    EngineError::Conflict {
+    EngineError::Config {
         message: format!("{FILE} cannot be used: {error}"),
-        hint: Some(format!("correct it by hand; {}", error.hint())),
+        hint: format!("correct it by hand; {}", error.hint()),
     }
 }
 

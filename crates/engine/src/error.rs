@@ -1,7 +1,8 @@
 //! What the plane refuses, and why.
 
+use crate::roster::RosterKind;
 use adjutant_model::run::ErrorClass;
-use adjutant_model::{GoalId, Value};
+use adjutant_model::{GoalId, SessionId, Value};
 use adjutant_rules::document::Lint;
 use adjutant_rules::goal::{GateRefusal, GoalRefusal};
 use adjutant_store::{ReadError, WriteError};
@@ -26,12 +27,28 @@ pub enum EngineError {
         lints: Vec<Lint>,
     },
     /// There is no such thing.
-    #[error("there is no {kind} {id}")]
+    #[error("the {kind} {id} was not found")]
     NotFound {
         /// What was looked for: `run`, `task`, `goal`, `blueprint`, `version`, `workspace`, `error`.
         kind: &'static str,
         /// The id that was given.
         id: String,
+    },
+    /// There is such a session, and Adjutant does not host its agent.
+    #[error("the session {id} is {}: its agent is not hosted here", kind.as_str())]
+    NotHosted {
+        /// The session.
+        id: SessionId,
+        /// How it is known here.
+        kind: RosterKind,
+    },
+    /// The file of settings cannot be used as it is.
+    #[error("{message}")]
+    Config {
+        /// What is wrong with it.
+        message: String,
+        /// What to do about it.
+        hint: String,
     },
     /// The caller's role does not let it.
     #[error("{0}")]
@@ -177,7 +194,9 @@ impl EngineError {
     /// Gives what may be done about it.
     pub fn class(&self) -> ErrorClass {
         match self {
-            EngineError::NotFound { .. } | EngineError::Over(_) => ErrorClass::Gone,
+            EngineError::NotFound { .. } | EngineError::NotHosted { .. } | EngineError::Over(_) => {
+                ErrorClass::Gone
+            }
             EngineError::Unfit(_) => ErrorClass::User,
             EngineError::NoOperator(_) | EngineError::OutOfReach(_) => ErrorClass::Retry,
             EngineError::Invalid { .. }
@@ -189,6 +208,7 @@ impl EngineError {
             | EngineError::RerunRefused { .. }
             | EngineError::BlueprintConflict { .. }
             | EngineError::BlueprintArchived(_)
+            | EngineError::Config { .. }
             | EngineError::GoalGate { .. }
             | EngineError::Goal(_) => ErrorClass::User,
             EngineError::Defect(_) => ErrorClass::Bug,
@@ -210,7 +230,8 @@ impl EngineError {
         match self {
             EngineError::Invalid { .. } => "invalid_request",
             EngineError::Blueprint { .. } => "blueprint_invalid",
-            EngineError::NotFound { .. } => "not_found",
+            EngineError::NotFound { .. } | EngineError::NotHosted { .. } => "not_found",
+            EngineError::Config { .. } => "config_unusable",
             EngineError::Forbidden(_) | EngineError::SpawnOff => "forbidden",
             EngineError::Conflict { .. } | EngineError::BlueprintConflict { .. } => "conflict",
             EngineError::BlueprintArchived(_) => "blueprint_archived",
@@ -248,7 +269,9 @@ impl EngineError {
             | EngineError::Conflict { hint, .. }
             | EngineError::Workspace { hint, .. }
             | EngineError::Care { hint, .. } => hint.clone(),
-            EngineError::RerunRefused { hint, .. } | EngineError::Report { hint, .. } => Some(hint.clone()),
+            EngineError::RerunRefused { hint, .. }
+            | EngineError::Config { hint, .. }
+            | EngineError::Report { hint, .. } => Some(hint.clone()),
             EngineError::BlueprintConflict { hint, .. } => Some(hint.clone()),
             EngineError::BlueprintArchived(id) => {
                 Some(format!("`adjutant blueprint unarchive {id}` does it, too"))
@@ -264,8 +287,18 @@ impl EngineError {
                 "error" | "preview" => "`adjutant errors` lists the errors".to_owned(),
                 "issue" => "`adjutant issue ls` lists the issues".to_owned(),
                 "enhance setting" => "`adjutant enhance settings ls` lists the settings".to_owned(),
+                "session" => "`adjutant session ls` lists the sessions".to_owned(),
+                "fact" => "`adjutant memory ls --all` lists what is remembered".to_owned(),
+                "token" => "`adjutant token ls` lists the tokens".to_owned(),
                 kind => format!("check the {kind}'s id"),
             }),
+            EngineError::NotHosted { kind: RosterKind::Attached, .. } => {
+                Some("whoever holds its token drives it; `adjutant token ls` shows that token".to_owned())
+            }
+            EngineError::NotHosted { .. } => Some(
+                "go to the terminal that it was started in, or begin one that is hosted: `adjutant session new`"
+                    .to_owned(),
+            ),
             EngineError::GoalGate { .. } => Some("`adjutant goal check` runs its checks now".to_owned()),
             EngineError::Write(WriteError::Full(_)) => Some(
                 "free space on the disk of the data folder; open runs go on by themselves then".to_owned(),
@@ -320,6 +353,8 @@ impl EngineError {
             }
             EngineError::Invalid { .. }
             | EngineError::NotFound { .. }
+            | EngineError::NotHosted { .. }
+            | EngineError::Config { .. }
             | EngineError::Forbidden(_)
             | EngineError::SpawnOff
             | EngineError::Conflict { .. }

@@ -29,7 +29,9 @@ pub(crate) use workspace::ref_check;
 
 use crate::error::EngineError;
 use crate::plane::Core;
+use crate::roster::RosterKind;
 use crate::runs::STORE_RETRY;
+use crate::sessions;
 use adjutant_model::SessionId;
 use adjutant_model::session::{AskAnswer, Session, Signal};
 pub use adjutant_rules::session::SessionCommand;
@@ -135,8 +137,10 @@ async fn handle_of(core: &Arc<Core>, id: SessionId) -> Result<SessionHandle, Eng
     if let Some(handle) = known.filter(|handle| !handle.mail.is_closed()) {
         return Ok(handle);
     }
-    let entry = core.store.session_get(id).await?.ok_or_else(|| EngineError::not_found("session", id))?;
-    Ok(owned(core, entry))
+    match core.store.session_get(id).await? {
+        Some(entry) => Ok(owned(core, entry)),
+        None => Err(not_hosted(core, id).await),
+    }
 }
 
 /// Lets the owner of a session go that the store has no more; whoever asks for the session then finds none.
@@ -185,8 +189,22 @@ async fn held(mut held: watch::Receiver<Option<String>>) -> String {
 
 /// Gives a session as it is in the store.
 pub(crate) async fn get(core: &Core, id: SessionId) -> Result<Session, EngineError> {
-    let entry = core.store.session_get(id).await?;
-    Ok(entry.ok_or_else(|| EngineError::not_found("session", id))?.session)
+    match core.store.session_get(id).await? {
+        Some(entry) => Ok(entry.session),
+        None => Err(not_hosted(core, id).await),
+    }
+}
+
+/// Says why no session of this id is hosted here: it is somebody else's, or there is none.
+async fn not_hosted(core: &Core, id: SessionId) -> EngineError {
+    if core.roster.get(id).is_some() {
+        return EngineError::NotHosted { id, kind: RosterKind::Discovered };
+    }
+    match sessions::get(core, id).await {
+        Ok(Some(_)) => EngineError::NotHosted { id, kind: RosterKind::Attached },
+        Ok(None) => EngineError::not_found("session", id),
+        Err(error) => error,
+    }
 }
 
 /// Gives sessions, the newest first.

@@ -179,13 +179,16 @@ pub(crate) async fn shown(core: &Core, secret: &str) -> Result<Option<TokenRecor
 pub(crate) async fn list(core: &Core, filter: TokenFilter) -> Result<Vec<TokenRecord>, EngineError> {
     let mut tokens = core.store.tokens(filter).await?;
     let uses = core.tokens.lock();
-    for token in &mut tokens {
-        if let Some((times, at)) = uses.get(&token.id) {
-            token.uses += times;
-            token.last_seen_at = token.last_seen_at.max(Some(*at));
-        }
-    }
+    tokens.iter_mut().for_each(|token| count(&uses, token));
     Ok(tokens)
+}
+
+/// Adds what is counted of a token and not kept yet.
+fn count(uses: &HashMap<TokenId, (u64, Timestamp)>, token: &mut TokenRecord) {
+    if let Some((times, at)) = uses.get(&token.id) {
+        token.uses += times;
+        token.last_seen_at = token.last_seen_at.max(Some(*at));
+    }
 }
 
 /// Takes a token back for its owner, who keeps the one that is shown for that.
@@ -213,7 +216,10 @@ pub(crate) async fn revoke(
             hint: None,
         });
     }
-    core.store.token_get(token_id).await?.ok_or_else(|| EngineError::not_found("token", token_id))
+    let token = core.store.token_get(token_id).await?;
+    let mut token = token.ok_or_else(|| EngineError::not_found("token", token_id))?;
+    count(&core.tokens.lock(), &mut token);
+    Ok(token)
 }
 
 /// Takes a token back, and with it the session that it is; tells whether nobody had done so before.

@@ -47,7 +47,7 @@ use crate::worker::{Progress, Secret};
 use crate::workspaces::{
     self, MergeRequest, MergedInfo, RemovedInfo, RestoreRequest, RestoredInfo, UsageInfo, WorkspaceInfo,
 };
-use adjutant_model::action::{Caller, StepBinding, TokenRecord, Verb};
+use adjutant_model::action::{Caller, Role, StepBinding, TokenRecord, Verb};
 use adjutant_model::client_run::{Approval, ApprovalStatus};
 use adjutant_model::data::OutputRecord;
 use adjutant_model::event::{Event, JournalRow};
@@ -426,6 +426,11 @@ impl Plane {
     /// Tells whether a caller's role lets it do something.
     pub fn may(&self, caller: &Caller, verb: Verb) -> bool {
         access::may(caller.role, verb)
+    }
+
+    /// Gives the roles that may do something, but for the owner's.
+    pub fn roles_that_may(verb: Verb) -> Vec<Role> {
+        access::SESSION_ROLES.into_iter().filter(|role| access::may(*role, verb)).collect()
     }
 
     /// Makes an owner's token; only its hash is kept.

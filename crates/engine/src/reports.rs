@@ -216,7 +216,7 @@ impl Plane {
     /// [`EngineError::Invalid`] unless `limit` is from 1 to [`ERRORS_MAX`], [`EngineError::Read`].
     pub async fn errors(&self, limit: usize) -> Result<ErrorList, EngineError> {
         if !(1..=ERRORS_MAX).contains(&limit) {
-            return Err(EngineError::invalid(format!("`limit` must be from 1 to {ERRORS_MAX}")));
+            return Err(EngineError::invalid(format!("`limit` is 1 to {ERRORS_MAX}, not {limit}")));
         }
         up_to_date(&self.core).await;
         let store = &self.core.store;

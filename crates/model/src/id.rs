@@ -245,10 +245,11 @@ macro_rules! uuid_id {
             type Err = InvalidId;
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                // In the one form that it is shown in, so that equal ids are equal texts.
-                let parsed = Uuid::try_parse(text).ok().filter(|uuid| uuid.hyphenated().to_string() == text);
+                // In the one form that it is shown in, but for the case, which says nothing.
+                let is_so = |uuid: &Uuid| uuid.hyphenated().to_string().eq_ignore_ascii_case(text);
+                let parsed = Uuid::try_parse(text).ok().filter(is_so);
                 parsed.map($name).ok_or_else(|| InvalidId {
-                    expected: "a UUID in lower case with hyphens",
+                    expected: "a UUID with hyphens",
                     given: text.chars().take(80).collect(),
                 })
             }
@@ -331,12 +332,14 @@ mod tests {
     #[test]
     fn a_session_has_one_form() {
         let text = "01234567-89ab-cdef-0123-456789abcdef";
-        assert_eq!(text.parse::<SessionId>().map(|id| id.to_string()).as_deref(), Ok(text));
+        for said in [text.to_owned(), text.to_uppercase(), text.replace("ab", "Ab")] {
+            assert_eq!(said.parse::<SessionId>().map(|id| id.to_string()).as_deref(), Ok(text), "{said}");
+        }
         for wrong in [
             "",
             "0123456789abcdef0123456789abcdef",
             "{01234567-89ab-cdef-0123-456789abcdef}",
-            "01234567-89AB-cdef-0123-456789abcdef",
+            "01234567-89ab-cdef-0123-456789abcdeg",
         ] {
             assert!(wrong.parse::<SessionId>().is_err(), "{wrong}");
         }

@@ -27,6 +27,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 /// An answer has no limit of its own: a run, or a person who is asked, decides how long it takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A page of a list has at most so many entries.
+const PAGE: usize = 1000;
+
 /// Why a request was not answered as it should.
 #[derive(Debug, Error)]
 pub enum ClientError {
@@ -342,7 +345,17 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn runs(&self, limit: usize) -> Result<http::RunsView, ClientError> {
-        self.get(&format!("/v1/runs?limit={limit}")).await
+        let mut found: http::RunsView = self.get(&format!("/v1/runs?limit={}", limit.min(PAGE))).await?;
+        while found.runs.len() < limit
+            && let Some(cursor) = found.next_cursor.take()
+        {
+            let left = (limit - found.runs.len()).min(PAGE);
+            let path = format!("/v1/runs?limit={left}&cursor={}", escaped(&cursor));
+            let page: http::RunsView = self.get(&path).await?;
+            found.runs.extend(page.runs);
+            found.next_cursor = page.next_cursor;
+        }
+        Ok(found)
     }
 
     /// Gives a run.

@@ -120,6 +120,8 @@ codes! {
     Conflict = "conflict", 409, Failed;
     /// The blueprint is archived: it neither runs nor changes.
     BlueprintArchived = "blueprint_archived", 409, Failed;
+    /// The file of settings cannot be used as it is.
+    ConfigUnusable = "config_unusable", 409, Usage;
     /// The goal is not proved.
     GoalNotProved = "goal_not_proved", 409, Failed;
     /// The goal does not take this.

@@ -16,8 +16,11 @@ pub mod client;
 
 mod escape;
 
+mod object;
+
 mod sse;
 
 pub use client::{Archived, BlueprintSaid, Client, ClientError, EventStream, McpMessages, UnsavedWork};
 pub use error::{ApiError, ErrorCode, ExitCode};
 pub use escape::escaped;
+pub use object::Object;

@@ -3,6 +3,7 @@
 //! The names of fields are those that clients of the family know; what is beside them is Adjutant's own.
 
 use crate::http::{ActivityView, BudgetView, DelegationView};
+use crate::object;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -225,7 +226,7 @@ pub struct HookEventParams {
     /// The event's name, such as `PreToolUse`.
     pub event: String,
     /// What the agent says with it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::any")]
     #[schema(value_type = Object)]
     pub payload: serde_json::Value,
 }
@@ -403,11 +404,11 @@ pub struct RunStartParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The document itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::any_optional")]
     #[schema(value_type = Option<Object>)]
     pub blueprint: Option<serde_json::Value>,
     /// The first context, merged over the blueprint's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::any_optional")]
     #[schema(value_type = Option<Object>)]
     pub input: Option<serde_json::Value>,
     /// A directory in a git repository on the daemon's machine; the run works in a worktree of it.
@@ -494,7 +495,7 @@ pub struct GoalUpdateParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depends_on: Option<Vec<String>>,
     /// What its pursuit may spend.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::optional")]
     pub budget: Option<BudgetView>,
     /// Until when it is pursued, RFC 3339; an empty text takes the deadline away.
     #[serde(default, skip_serializing_if = "Option::is_none")]

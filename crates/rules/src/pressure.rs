@@ -50,18 +50,18 @@ impl Pressure {
     }
 }
 
-/// Gives which part of its window a context takes, between 0 and 1 and to four digits; 0 of a window of nothing.
+/// Gives which part of its window a context takes, between 0 and 1 and to four digits, rounded down: what is shown as
+/// reached is reached. 0 of a window of nothing.
 pub fn part(used_tokens: u64, window_tokens: u64) -> f64 {
-    if window_tokens == 0 {
-        return 0.0;
-    }
-    let part = used_tokens as f64 / window_tokens as f64;
-    (part.min(1.0) * 10_000.0).round() / 10_000.0
+    const PARTS: u128 = 10_000;
+    let parts = (u128::from(used_tokens) * PARTS).checked_div(u128::from(window_tokens)).unwrap_or(0);
+    // Whole numbers below 2^53, so that the quotient is the nearest to what is meant.
+    parts.min(PARTS) as f64 / PARTS as f64
 }
 
 /// Tells how full a context is; a threshold that is reached counts.
 pub fn pressure(used_tokens: u64, window_tokens: u64, config: &PressureConfig) -> Pressure {
-    // Not the rounded part, which could reach what the context does not.
+    // Not the part to four digits, which falls short of a threshold with more.
     let reached =
         |threshold: f64| window_tokens > 0 && used_tokens as f64 >= threshold * window_tokens as f64;
     match () {
@@ -81,11 +81,12 @@ mod tests {
         for (used, window, expected, shown) in [
             (0, 0, Pressure::Ok, "0"),
             (5, 0, Pressure::Ok, "0"),
-            (69_999, 100_000, Pressure::Ok, "0.7"),
+            (69_999, 100_000, Pressure::Ok, "0.6999"),
+            (69_999_999, 100_000_000, Pressure::Ok, "0.6999"),
             (140_000, 200_000, Pressure::Warn, "0.7"),
-            (84_999, 100_000, Pressure::Warn, "0.85"),
+            (84_999, 100_000, Pressure::Warn, "0.8499"),
             (170_000, 200_000, Pressure::Alert, "0.85"),
-            (899_999, 1_000_000, Pressure::Alert, "0.9"),
+            (899_999, 1_000_000, Pressure::Alert, "0.8999"),
             (180_000, 200_000, Pressure::Compact, "0.9"),
             (900_000, 1_000_000, Pressure::Compact, "0.9"),
             (7, 10, Pressure::Warn, "0.7"),

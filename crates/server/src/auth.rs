@@ -3,7 +3,7 @@
 use crate::answer::Refusal;
 use crate::rpc::Authentication;
 use adjutant_engine::Plane;
-use adjutant_model::action::Verb;
+use adjutant_model::action::{Caller, Verb};
 use adjutant_protocol::{ApiError, ErrorCode};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
@@ -63,12 +63,25 @@ pub(crate) async fn caller(
     let delegates = caller.of_session.is_some() && is_of_delegations(request.method(), request.uri().path());
     // What a tool does, and who may call it, the tool says.
     let is_of_tools = request.uri().path() == "/mcp";
-    if !delegates && !is_of_tools && !plane.may(&caller, verb(request.method(), request.uri().path())) {
-        let error = format!("the role {} may not do this", caller.role.as_str());
-        return Refusal::new(ErrorCode::Forbidden, error).into_response();
+    let does = verb(request.method(), request.uri().path());
+    if !delegates && !is_of_tools && !plane.may(&caller, does) {
+        return may_not(&caller, does, "do this").into_response();
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// Refuses what a caller's role does not do, and says whose does.
+pub(crate) fn may_not(caller: &Caller, verb: Verb, what: &str) -> Refusal {
+    let error = format!("the role {} may not {what}", caller.role.as_str());
+    let hint = match Plane::roles_that_may(verb).first() {
+        Some(role) => {
+            let role = role.as_str();
+            format!("show a token that may: `adjutant token new --agent NAME --role {role}` makes one")
+        }
+        None => "the owner's token alone may: the file `token` in the data folder".to_owned(),
+    };
+    ApiError::new(ErrorCode::Forbidden, error).hinted(hint).into()
 }
 
 /// Refuses a token that is not good; the worker of a step that is over is told so.
@@ -118,6 +131,7 @@ fn verb(method: &Method, path: &str) -> Verb {
                 false => Verb::Operate,
             }
         }
+        true if path == "/v1/sessions" => Verb::Read,
         _ if below("/v1/sessions") => Verb::Admit,
         _ if below("/v1/tokens") => Verb::Own,
         false if below("/v1/config") => Verb::Own,
@@ -226,7 +240,9 @@ mod tests {
             (Method::POST, "/v1/memory/recall", Verb::Fetch),
             (Method::POST, "/v1/memory/x/supersede", Verb::Produce),
             (Method::DELETE, "/v1/memory/x", Verb::Produce),
-            (Method::GET, "/v1/sessions", Verb::Admit),
+            (Method::GET, "/v1/sessions", Verb::Read),
+            (Method::POST, "/v1/sessions", Verb::Admit),
+            (Method::GET, "/v1/sessions/x", Verb::Admit),
             (Method::DELETE, "/v1/sessions/x", Verb::Admit),
             (Method::POST, "/v1/sessions/managed", Verb::Operate),
             (Method::GET, "/v1/sessions/managed/x/screen", Verb::Read),

@@ -2,7 +2,7 @@
 
 use crate::answer::{Answer, Refusal};
 use adjutant_model::id::InvalidId;
-use adjutant_protocol::ErrorCode;
+use adjutant_protocol::{ApiError, ErrorCode, Object};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
 
-/// A JSON body; an empty one reads as `{}`.
+/// A JSON object as the body; an empty one reads as `{}`.
 #[derive(Debug)]
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
@@ -18,19 +18,36 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Answer<Self> {
-        let bytes = Bytes::from_request(request, state).await.map_err(too_large)?;
-        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        let mut body = serde_json::Deserializer::from_slice(text);
-        let read = serde_path_to_error::deserialize(&mut body).map_err(|error| {
-            let place = match error.path().to_string() {
-                path if path == "." => String::new(),
-                path => format!(" at `{path}`"),
-            };
-            Refusal::invalid(format!("the body cannot be read{place}: {}", error.into_inner()))
-        })?;
-        body.end().map_err(|error| Refusal::invalid(format!("the body cannot be read: {error}")))?;
+        let Object(read) = json(request, state).await?;
         Ok(JsonBody(read))
     }
+}
+
+/// Any JSON as the body; an empty one reads as `{}`.
+#[derive(Debug)]
+pub(crate) struct AnyJson(pub(crate) serde_json::Value);
+
+impl<S: Send + Sync> FromRequest<S> for AnyJson {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Answer<Self> {
+        Ok(AnyJson(json(request, state).await?))
+    }
+}
+
+async fn json<T: DeserializeOwned, S: Send + Sync>(request: Request, state: &S) -> Answer<T> {
+    let bytes = Bytes::from_request(request, state).await.map_err(too_large)?;
+    let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    let mut body = serde_json::Deserializer::from_slice(text);
+    let read = serde_path_to_error::deserialize(&mut body).map_err(|error| {
+        let place = match error.path().to_string() {
+            path if path == "." => String::new(),
+            path => format!(" at `{path}`"),
+        };
+        Refusal::invalid(format!("the body cannot be read{place}: {}", error.into_inner()))
+    })?;
+    body.end().map_err(|error| Refusal::invalid(format!("the body cannot be read: {error}")))?;
+    Ok(read)
 }
 
 /// A body that is taken as text, whatever its type says; what is no UTF-8 in it is replaced.
@@ -46,9 +63,12 @@ impl<S: Send + Sync> FromRequest<S> for TextBody {
     }
 }
 
-fn too_large(rejection: BytesRejection) -> Refusal {
+/// Refuses a body that cannot be taken.
+pub(crate) fn too_large(rejection: BytesRejection) -> Refusal {
     match rejection.status().as_u16() {
-        413 => Refusal::new(ErrorCode::TooLarge, "the body is larger than 2 MiB"),
+        413 => ApiError::new(ErrorCode::TooLarge, "the body is larger than 2 MiB")
+            .hinted("say less at once; large results are kept by `POST /v1/data/NAME`")
+            .into(),
         _ => Refusal::invalid(rejection.body_text()),
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod hooks;
 pub(crate) mod managed;
 pub(crate) mod memory;
 pub(crate) mod operators;
+pub(crate) mod page;
 pub(crate) mod runs;
 pub(crate) mod sessions;
 pub(crate) mod status;

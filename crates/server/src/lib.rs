@@ -27,7 +27,7 @@ mod offline;
 
 mod serve;
 
-pub use mcp::OfflineMcp;
+pub use mcp::{BadMessage, McpMessage, OfflineMcp};
 pub use offline::goals_mirrored;
 pub use rpc::Authentication;
 pub use serve::{Listeners, openapi_json, router, serve};

@@ -15,8 +15,10 @@ mod console;
 mod errors;
 mod goals;
 mod ids;
+mod message;
 mod orchestration;
 mod prompts;
+mod refusing;
 mod resources;
 mod runs;
 mod schema;
@@ -34,6 +36,7 @@ use axum::http::{HeaderMap, Method, Request, header};
 use axum::middleware;
 use axum::routing::{MethodRouter, any_service};
 use calls::{CallKey, Calls};
+pub use message::{BadMessage, McpMessage};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, CompleteRequestParams,
     CompleteResult, CreateTaskResult, CustomRequest, CustomResult, GetPromptRequestParams, GetPromptResponse,

@@ -51,7 +51,7 @@ pub(crate) enum DataCommand {
 
 /// Gives a client that acts as the step that this runs in, or else as the owner.
 pub(crate) async fn client(folder: &Path) -> Result<Client> {
-    match (config::var("ADJUTANT_URL"), config::var("ADJUTANT_TOKEN")) {
+    match (config::var("ADJUTANT_URL"), config::token()?) {
         (Some(address), Some(token)) => Ok(Client::new(address, token)?),
         (None | Some(_), _) => launch::client(folder).await,
     }

@@ -1,6 +1,7 @@
 //! `adjutant errors`: what went wrong in Adjutant itself, and telling its developers of it.
 
 use super::{ids, print};
+use crate::commands::Commands;
 use crate::progress::{visible, visible_lines};
 use adjutant_protocol::http::{ErrorDetailView, ErrorView, ReportParams, ReportPreviewView, ScrubChangeView};
 use adjutant_protocol::{Client, ExitCode as Code};
@@ -48,7 +49,7 @@ enum ErrorsCommand {
     },
 }
 
-pub(crate) async fn run(client: &Client, args: ErrorsArgs) -> Result<Code> {
+pub(crate) async fn run(client: &Client, commands: &Commands, args: ErrorsArgs) -> Result<Code> {
     match args.command.unwrap_or(ErrorsCommand::Ls { limit: 20 }) {
         ErrorsCommand::Ls { limit } => list(client, limit, args.json).await,
         ErrorsCommand::Show { fingerprint } => {
@@ -58,11 +59,11 @@ pub(crate) async fn run(client: &Client, args: ErrorsArgs) -> Result<Code> {
         ErrorsCommand::Preview { fingerprint } => {
             let fingerprint = ids::error(client, &fingerprint).await?;
             let shown = client.error_preview(&fingerprint).await?;
-            print(&if args.json { serde_json::to_string(&shown)? } else { preview(&shown) })
+            print(&if args.json { serde_json::to_string(&shown)? } else { preview(&shown, commands) })
         }
         ErrorsCommand::Report { fingerprint, consent } => {
             let fingerprint = ids::error(client, &fingerprint).await?;
-            report(client, &fingerprint, consent, args.json).await
+            report((client, commands), &fingerprint, consent, args.json).await
         }
     }
 }
@@ -82,7 +83,12 @@ async fn list(client: &Client, limit: usize, json: bool) -> Result<Code> {
     if more > 0 { print(&format!("and {more} more")) } else { Ok(Code::Ok) }
 }
 
-async fn report(client: &Client, fingerprint: &str, consent: Option<String>, json: bool) -> Result<Code> {
+async fn report(
+    (client, commands): (&Client, &Commands),
+    fingerprint: &str,
+    consent: Option<String>,
+    json: bool,
+) -> Result<Code> {
     let params = ReportParams { confirm: consent.is_some(), preview: consent };
     let reported = client.error_report(fingerprint, &params).await?;
     let code = match (reported.filed, &reported.preview) {
@@ -95,7 +101,7 @@ async fn report(client: &Client, fingerprint: &str, consent: Option<String>, jso
         return Ok(code);
     }
     if let Some(shown) = &reported.preview {
-        print(&preview(shown))?;
+        print(&preview(shown, commands))?;
         return Ok(code);
     }
     print(&match (&reported.issue_url, reported.deduped) {
@@ -135,20 +141,19 @@ fn detail(shown: &ErrorDetailView) -> String {
     text.trim_end().to_owned()
 }
 
-fn preview(shown: &ReportPreviewView) -> String {
+fn preview(shown: &ReportPreviewView, commands: &Commands) -> String {
     let to = shown
         .destination
         .as_deref()
         .map_or_else(|| "nowhere; set `repository` below `[reports]` in config.toml".to_owned(), visible);
     let short = shown.fingerprint.get(..SHOWN_DIGITS).unwrap_or(&shown.fingerprint);
     format!(
-        "to: {to}\ntitle: {}\nlabels: {}\n\n{}{}\nNothing has left this machine. This agrees to exactly these words:\n\
-         adjutant errors report {short} --consent {}",
+        "to: {to}\ntitle: {}\nlabels: {}\n\n{}{}\nNothing has left this machine. This agrees to exactly these words:\n{}",
         visible(&shown.title),
         visible(&shown.labels.join(", ")),
         visible_lines(&shown.body),
         taken_out(&shown.scrub_changes),
-        shown.hash,
+        commands.line(&format!("errors report {short} --consent {}", shown.hash)),
     )
 }
 

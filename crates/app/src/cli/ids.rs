@@ -267,6 +267,7 @@ fn list_hint(kind: &str) -> String {
         "task" => "`adjutant show RUN` tells a run's task".to_owned(),
         "delegation" => "`adjutant delegation ls --all` lists them".to_owned(),
         "error" => "`adjutant errors` lists them".to_owned(),
+        "fact" => "`adjutant memory ls --all` lists them".to_owned(),
         "issue" => "`adjutant issue ls` lists them".to_owned(),
         "session" => "`adjutant session ls` lists them".to_owned(),
         "token" => "`adjutant token ls` lists them".to_owned(),

@@ -92,7 +92,11 @@ pub(crate) struct ScopeArgs {
 impl ScopeArgs {
     fn scope(self) -> Result<Option<String>> {
         match self.here {
-            true => Ok(Some(format!("project:{}", project_here()?.display()))),
+            true => {
+                let project =
+                    project_here("say for which project: `--scope project:PATH` instead of `--here`")?;
+                Ok(Some(format!("project:{}", project.display())))
+            }
             false => Ok(self.scope),
         }
     }

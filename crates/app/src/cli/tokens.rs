@@ -2,7 +2,7 @@
 
 use super::{ids, print};
 use crate::progress::visible;
-use adjutant_protocol::http::{TokenEntryView, TokenRequest};
+use adjutant_protocol::http::{SessionParams, TokenEntryView, TokenRequest};
 use adjutant_protocol::{Client, ExitCode as Code};
 use anyhow::Result;
 use clap::Subcommand;
@@ -10,11 +10,14 @@ use clap::Subcommand;
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Make a token that acts as an agent; it is printed once and kept nowhere.
+    /// Make a token; it is printed once and kept nowhere.
     New {
-        /// The agent's id.
-        #[arg(long)]
+        /// What its bearer is called; of a worker the agent that it acts as.
+        #[arg(long, value_name = "NAME")]
         agent: String,
+        /// What it may do: `operator`, `observer`, `senior` or `worker`; it acts as the agent when nothing is said.
+        #[arg(long)]
+        role: Option<String>,
         /// How long it lives, in seconds.
         #[arg(long, default_value_t = 3600)]
         ttl_secs: u64,
@@ -34,7 +37,11 @@ pub(crate) enum TokenCommand {
 
 pub(crate) async fn run(client: &Client, command: TokenCommand) -> Result<Code> {
     match command {
-        TokenCommand::New { agent, ttl_secs } => {
+        TokenCommand::New { agent, role: Some(role), ttl_secs } => {
+            let wanted = SessionParams { agent_id: agent, role, ttl_secs: Some(ttl_secs) };
+            print(&client.session_create(&wanted).await?.session_id)
+        }
+        TokenCommand::New { agent, role: None, ttl_secs } => {
             let request = TokenRequest { agent_id: agent, ttl_secs: Some(ttl_secs) };
             print(&client.token_create(&request).await?.token)
         }

@@ -53,7 +53,8 @@ impl Door {
     /// Why there is none; nothing when the agent is none of ours.
     pub(super) fn find(home: Option<PathBuf>) -> Result<Self, Option<String>> {
         let session = config::var("ADJUTANT_SESSION");
-        match (config::var("ADJUTANT_SOCKET"), config::var("ADJUTANT_TOKEN")) {
+        let token = config::token().map_err(|failure| Some(failure.to_string()))?;
+        match (config::var("ADJUTANT_SOCKET"), token) {
             (Some(socket), Some(token)) => Ok(Door { socket: socket.into(), token, session, is_ours: true }),
             (None, Some(_)) => Err(Some("ADJUTANT_SOCKET does not say where the daemon is".to_owned())),
             (_, None) if session.is_some() => {

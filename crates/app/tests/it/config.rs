@@ -52,3 +52,25 @@ fn a_file_that_cannot_be_used_keeps_the_daemon_from_starting() {
     let told = "error: [HOME]/config.toml cannot be used: line 2: `sessions.max_live` is no setting\nhint: correct it";
     assert!(refused.starts_with(told), "{refused}");
 }
+
+#[test]
+fn a_file_that_was_broken_by_hand_is_told_with_what_helps() {
+    let env = TestEnv::new(BINARY);
+    env.run(&["config", "show"]).expect(0);
+    for (text, told, hint) in [
+        ("[sessions]\nmax_alive = many\n", "cannot be used: ", "it is TOML"),
+        (
+            "[sessions]\nmax_alive = \"many\"\n",
+            "cannot be used: line 2: `sessions.max_alive` is",
+            "without the line",
+        ),
+    ] {
+        fs::write(env.home().join("config.toml"), text).unwrap();
+        for args in [&["config", "show"][..], &["config", "set", "sessions.max_alive", "3"]] {
+            let refused = env.run(args).expect(2).stderr;
+            assert!(refused.starts_with("error: config.toml ") && refused.contains(told), "{refused}");
+            assert!(refused.contains(&format!("hint: correct it by hand; {hint}")), "{refused}");
+            assert!(!refused.contains("config show"), "{refused}");
+        }
+    }
+}

@@ -14,7 +14,9 @@ fn a_file_is_put_listed_and_fetched_again() {
     assert_eq!(std::fs::read_to_string(env.work("copy.txt")).unwrap(), "all is well\n");
     let listed = env.run(&["data", "ls"]).expect(0).stdout;
     assert!(listed.contains("report") && listed.contains("12 bytes  text/plain  no run"), "{listed}");
-    assert!(env.run(&["data", "get", "nothing"]).expect(4).stderr.contains("there is no output nothing"));
+    assert!(
+        env.run(&["data", "get", "nothing"]).expect(4).stderr.contains("the output nothing was not found")
+    );
     assert!(env.run(&["data", "put", "../x", "report.txt"]).expect(2).stderr.contains("is no name"));
     env.run(&["data", "put", "x", "missing.txt"]).expect(2);
 }

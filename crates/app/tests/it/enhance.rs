@@ -49,7 +49,7 @@ fn an_issue_is_opened_answered_shown_and_logged() {
     let env = TestEnv::new(BINARY);
     env.file("setting.yaml", SETTING);
     let unknown = env.run(&["issue", "open", "nobody", "x"]).expect(4);
-    assert!(unknown.stderr.contains("there is no blueprint nobody"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("the blueprint nobody was not found"), "{}", unknown.stderr);
     let blueprint = "fix-failing-test";
     let waits = env.run(&["issue", "open", blueprint, "Tag it"]).expect(0).stdout.trim().to_owned();
     let broken = env.file("broken.yaml", "ttl_secs: 0\n");

@@ -1,7 +1,9 @@
 //! What a person is told who did something wrong: once, with what to do about it, and with an exit code of its own.
 
 use crate::BINARY;
+use crate::mcp::Mcp;
 use adjutant_testkit::TestEnv;
+use serde_json::json;
 use std::fs;
 
 const BAD_BLUEPRINT: &str = "\
@@ -39,7 +41,7 @@ fn a_wrong_path_is_told_apart_from_a_wrong_name() {
     let repo = env.run(&["run", "fix-failing-test", "--repo", "nowhere"]).expect(4);
     assert!(repo.stderr.starts_with("error: the directory nowhere cannot be used: "), "{}", repo.stderr);
     let name = env.run(&["run", "nope"]).expect(4);
-    assert!(name.stderr.starts_with("error: there is no blueprint nope\n"), "{}", name.stderr);
+    assert!(name.stderr.starts_with("error: the blueprint nope was not found\n"), "{}", name.stderr);
     let run = env.run(&["show", "zzz"]).expect(4);
     assert_eq!(run.stderr, "error: there is no run `zzz`\nhint: `adjutant --home [HOME] runs` lists them\n");
 }
@@ -102,4 +104,46 @@ fn help_and_mistakes_in_the_command_line_have_their_codes() {
     env.file("ok.yaml", "id: ok\nflow: { kind: seq, children: [] }\n");
     let input = env.run(&["run", "ok.yaml", "--input", "novalue"]).expect(2);
     assert_eq!(input.stderr, "error: `--input novalue` is not KEY=VALUE\n");
+}
+
+#[test]
+fn what_is_forgotten_or_remembered_wrongly_is_told_with_what_helps() {
+    let env = TestEnv::new(BINARY);
+    let forgotten = env.run(&["memory", "forget", "nope"]).expect(4).stderr;
+    let hint = "hint: `adjutant --home [HOME] memory ls --all` lists them\n";
+    assert_eq!(forgotten, format!("error: there is no fact `nope`\n{hint}"));
+    env.run(&["memory", "ls", "--all"]).expect(4);
+    let here = env.run(&["memory", "remember", "tabs", "--here"]).expect(2).stderr;
+    let hint = "hint: say for which project: `--scope project:PATH` instead of `--here`\n";
+    assert_eq!(here, format!("error: this directory is in no git repository\n{hint}"));
+}
+
+#[test]
+fn a_daemon_that_does_not_start_is_quoted_with_what_this_start_has_said() {
+    let env = TestEnv::new(BINARY);
+    fs::create_dir_all(env.home()).unwrap();
+    fs::write(env.home().join("config.toml"), "[sessions]\nmax_live = 3\n").unwrap();
+    for _ in 0..2 {
+        let refused = env.run(&["runs"]).expect(3).stderr;
+        assert_eq!(refused.matches("`sessions.max_live` is no setting").count(), 1, "{refused}");
+    }
+}
+
+#[test]
+fn a_token_of_a_role_is_made_and_taken_back_with_its_uses() {
+    let env = TestEnv::new(BINARY);
+    let token = env.run(&["token", "new", "--agent", "eve", "--role", "observer"]).expect(0).stdout;
+    let mut mcp = Mcp::start(env.command(&["mcp"]).env("ADJUTANT_TOKEN", token.trim()));
+    let listed = mcp.call(1, "session_list", json!({}));
+    assert_eq!(listed["structuredContent"]["sessions"][0]["role"], "observer", "{listed}");
+    let refused = mcp.call(2, "auto_resume_set", json!({"enabled": true})).to_string();
+    assert!(refused.contains("adjutant token new --agent NAME --role operator"), "{refused}");
+    mcp.close();
+    let listed = env.run(&["token", "ls"]).expect(0).stdout;
+    let line = listed.lines().find(|line| line.contains(" eve ")).unwrap();
+    assert!(line.contains(" 2 uses"), "{line}");
+    let gone = env.run(&["token", "revoke", line.split_whitespace().next().unwrap()]).expect(0).stdout;
+    assert!(gone.contains("taken back") && gone.contains(" 2 uses"), "{gone}");
+    let unknown = env.run(&["token", "new", "--agent", "eve", "--role", "king"]).expect(2).stderr;
+    assert!(unknown.starts_with("error: unknown role: `king`; known: operator"), "{unknown}");
 }

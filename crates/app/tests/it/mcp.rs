@@ -3,7 +3,8 @@
 use crate::BINARY;
 use adjutant_testkit::TestEnv;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A running `adjutant mcp` and both ends of it.
@@ -118,4 +119,76 @@ fn a_call_that_is_cancelled_ends_its_run_and_one_with_a_token_has_its_role() {
     let refused = mcp.ask(1, "tools/call", json!({"name": "inbox", "arguments": {}}));
     assert_eq!(refused["error"]["data"]["code"], "unauthenticated", "{refused}");
     mcp.close();
+}
+
+#[test]
+fn what_cannot_be_read_or_is_too_large_is_told_apart_from_a_daemon_that_is_not_there() {
+    let env = TestEnv::new(BINARY);
+    let mut mcp = Mcp::start(&mut env.command(&["mcp"]));
+    mcp.ask(1, "initialize", begin("2025-11-25"));
+    for (line, id, code) in [
+        (r#"{"id":2,"method":"ping"}"#, json!(2), -32600),
+        (r#"{"jsonrpc":"2.0","id":8.5,"method":"ping"}"#, Value::Null, -32600),
+        (r#"{"jsonrpc":"2.0","id":1180591620717411303424,"method":"ping"}"#, Value::Null, -32600),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, Value::Null, -32600),
+        ("[]", Value::Null, -32600),
+        ("{", Value::Null, -32700),
+    ] {
+        writeln!(mcp.input, "{line}").unwrap();
+        let answer = mcp.next();
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&id, &json!(code)), "{line}: {answer}");
+    }
+    let text = "x".repeat(3 << 20);
+    let remember = json!({"name": "memory_remember", "arguments": {"text": text}});
+    let refused = mcp.ask(3, "tools/call", remember)["error"].clone();
+    assert_eq!(
+        (&refused["code"], &refused["data"]["code"]),
+        (&json!(-32600), &json!("too_large")),
+        "{refused}"
+    );
+    assert!(refused["data"]["hint"].as_str().unwrap().starts_with("say less at once"), "{refused}");
+    writeln!(mcp.input, "{}", "x".repeat(9 << 20)).unwrap();
+    let refused = mcp.next()["error"].clone();
+    assert_eq!(refused["data"]["code"], "too_large", "it is told once: {refused}");
+    assert_eq!(mcp.ask(4, "ping", json!({}))["result"], json!({}));
+    mcp.close();
+}
+
+#[test]
+fn a_token_that_is_set_and_empty_is_not_the_owners() {
+    let env = TestEnv::new(BINARY);
+    for args in [&["mcp"][..], &["data", "ls"]] {
+        let refused = env.finish(env.command(args).env("ADJUTANT_TOKEN", "")).expect(2);
+        assert!(
+            refused.stderr.starts_with("error: ADJUTANT_TOKEN is set and holds no token\nhint: unset it"),
+            "{}",
+            refused.stderr
+        );
+    }
+    assert_eq!(env.daemon_json(), None, "nothing was started for it");
+}
+
+#[test]
+fn a_client_that_cancels_is_no_error_of_adjutant_and_the_log_tells_no_more_of_libraries_than_they_warn_of() {
+    let env = TestEnv::new(BINARY);
+    let (project, pipe) = (env.project(), env.work("pipe"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut mcp = Mcp::start(&mut env.command(&["mcp"]));
+    mcp.ask(1, "initialize", begin("2025-11-25"));
+    let check = format!("exec 3>'{}'; echo on >&3; tail -f README.md; true", pipe.display());
+    let goal = json!({"description": "long", "acceptance": [{"check": check}], "project": project});
+    let goal = mcp.call(2, "goal_create", goal)["structuredContent"]["id"].clone();
+    let checking = json!({"name": "goal_check", "arguments": {"goal_id": goal}});
+    mcp.send(&json!({"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": checking}));
+    let mut held = BufReader::new(File::open(&pipe).unwrap());
+    held.read_line(&mut String::new()).unwrap();
+    mcp.send(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 3}}));
+    held.read_to_end(&mut Vec::new()).unwrap();
+    mcp.call(4, "inbox", json!({}));
+    mcp.close();
+    assert_eq!(env.run(&["errors"]).expect(0).stdout, "nothing went wrong in Adjutant\n");
+    env.run(&["stop"]).expect(0);
+    let log = fs::read_to_string(env.home().join("daemon.log")).unwrap();
+    assert!(log.contains(" INFO adjutant"), "{log}");
+    assert!(!log.contains(" INFO rmcp"), "{log}");
 }

@@ -57,6 +57,10 @@ fn an_error_is_listed_shown_previewed_and_reported_by_consent() {
     let preview = env.run(&["errors", "preview", short]).expect(0).stdout;
     let hash = preview.trim_end().rsplit(' ').next().unwrap().to_owned();
     assert!(preview.contains("to: http://127.0.0.1:") && hash.len() == 64, "{preview}");
+    assert!(
+        preview.contains(&format!("\nadjutant --home [HOME] errors report {short} --consent ")),
+        "{preview}"
+    );
     env.run(&["errors", "report", short]).expect(5);
     env.run(&["errors", "report", short, "--consent", &"0".repeat(64)]).expect(4);
     assert_eq!(github.calls(), []);

@@ -74,9 +74,15 @@ impl ConfigError {
                     false => format!("of this section there are {}", near.join(", ")),
                 }
             }
-            ConfigError::Syntax(_) | ConfigError::Value { .. } | ConfigError::Io { .. } => {
+            ConfigError::Value { line: None, .. } => {
                 "`adjutant config show` lists the settings and what they are for".to_owned()
             }
+            // What is in the file keeps that command from showing anything.
+            ConfigError::Value { line: Some(_), .. } => "without the line its default holds".to_owned(),
+            ConfigError::Syntax(_) => {
+                "it is TOML: lines of `key = value` below lines of `[section]`".to_owned()
+            }
+            ConfigError::Io { .. } => "its owner and its mode say who may".to_owned(),
         }
     }
 }

@@ -27,6 +27,8 @@ const WAITING_BYTES_MAX: usize = 4 << 20;
 const TEXT_BYTES_MAX: usize = 24 << 10;
 /// The target of panics, which tell no module.
 const PANIC: &str = "panic";
+/// What the names of our crates begin with; the program's own has no more.
+const OWN: &str = "adjutant";
 
 thread_local! {
     /// Whether this thread is taking an error.
@@ -144,7 +146,8 @@ impl ErrorTap {
     }
 }
 
-/// A layer of `tracing` that takes events of the level `ERROR`.
+/// A layer of `tracing` that takes events of the level `ERROR` that Adjutant's own code tells, and panics anywhere. What
+/// libraries log as an error may be none of Adjutant's: that a client has gone, for one.
 #[derive(Debug)]
 pub struct ErrorLayer {
     tap: ErrorTap,
@@ -153,7 +156,7 @@ pub struct ErrorLayer {
 impl<S: Subscriber> Layer<S> for ErrorLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        if *metadata.level() != Level::ERROR {
+        if *metadata.level() != Level::ERROR || !is_own(metadata.target()) {
             return;
         }
         let Some(_taking) = Taking::begin() else { return };
@@ -177,6 +180,12 @@ impl<S: Subscriber> Layer<S> for ErrorLayer {
             last_seen_at: now,
         });
     }
+}
+
+/// Tells whether an event is of our own crates, or a panic.
+fn is_own(target: &str) -> bool {
+    let of = target.split("::").next().unwrap_or_default();
+    target == PANIC || of == OWN || of.strip_prefix(OWN).is_some_and(|rest| rest.starts_with('_'))
 }
 
 /// Marks this thread as taking an error, until it is dropped.
@@ -356,6 +365,23 @@ mod tests {
         assert_eq!(errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>(), ["around"]);
         let (errors, _) = taken(|| tracing::error!("still taken"));
         assert_eq!(errors.len(), 1);
+    }
+
+    #[test]
+    fn what_libraries_log_is_not_taken() {
+        for (target, is) in [
+            ("adjutant", true),
+            ("adjutant::cli", true),
+            ("adjutant_engine::runs", true),
+            (PANIC, true),
+            ("rmcp::service", false),
+            ("adjutants::x", false),
+            ("tower::adjutant", false),
+        ] {
+            assert_eq!(is_own(target), is, "{target}");
+        }
+        let (errors, lost) = taken(|| tracing::error!(target: "rmcp::service", "failed to send"));
+        assert_eq!((errors.len(), lost), (0, 0));
     }
 
     #[test]

@@ -19,6 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing_subscriber::layer::SubscriberExt;
 
+/// A target of Adjutant's own code.
+const OWN: &str = "adjutant_engine::runs";
+
 /// A plane whose reports go to a GitHub of the test's own, with a good token.
 struct Reporting {
     home: Home,
@@ -51,7 +54,7 @@ impl Reporting {
 
     /// Logs an error of one place; gives its fingerprint.
     async fn failed(&self, what: &str) -> String {
-        self.tell(|| tracing::error!("{what} failed"));
+        self.tell(|| tracing::error!(target: OWN, "{what} failed"));
         let errors = self.plane.errors(100).await.unwrap().errors;
         errors.into_iter().find(|error| error.message == format!("{what} failed")).unwrap().fingerprint
     }
@@ -104,18 +107,15 @@ fn is_limited(reported: &Result<Reported, EngineError>, part: &str) {
 async fn equal_errors_are_one_row_over_restarts_and_the_rows_are_bounded() {
     let reporting = Reporting::with(|settings| settings.error_limits.rows = 3).await;
     assert_eq!(reporting.plane.errors(20).await.unwrap().errors, []);
-    reporting.tell(|| (0..5000).for_each(|n| tracing::error!(n, "step {n} failed")));
+    reporting.tell(|| (0..5000).for_each(|n| tracing::error!(target: OWN, n, "step {n} failed")));
     let reporting = reporting.restarted().await;
-    reporting.tell(|| (0..10).for_each(|n| tracing::error!(n, "step {n} failed")));
+    reporting.tell(|| (0..10).for_each(|n| tracing::error!(target: OWN, n, "step {n} failed")));
     let list = reporting.plane.errors(20).await.unwrap();
     // The two places are two errors.
     let counts: Vec<u64> = list.errors.iter().map(|error| error.occurrences).collect();
     assert_eq!((list.total, list.limit, counts.iter().sum::<u64>()), (2, 20, 5010), "{counts:?}");
     let ErrorRecord { target, message, fields, os, arch, location, .. } = &list.errors[0];
-    assert_eq!(
-        (target.as_str(), message.as_str(), fields.as_str()),
-        ("it::reports", "step 9 failed", "n=9\n")
-    );
+    assert_eq!((target.as_str(), message.as_str(), fields.as_str()), (OWN, "step 9 failed", "n=9\n"));
     assert_eq!((os.as_str(), arch.as_str()), (std::env::consts::OS, std::env::consts::ARCH));
     assert!(location.as_deref().is_some_and(|place| place.contains("reports.rs:")), "{location:?}");
     for what in ["alpha", "beta", "gamma"] {
@@ -462,7 +462,7 @@ async fn while_the_store_refuses_errors_wait_and_make_no_more_of_themselves() {
     .await;
     // Whatever any thread of the plane says goes to the tap, as in the daemon.
     refuses.store(true, Ordering::SeqCst);
-    reporting.tell(|| (0..100).for_each(|n| tracing::error!("n {n}")));
+    reporting.tell(|| (0..100).for_each(|n| tracing::error!(target: OWN, "n {n}")));
     for _ in 0..5 {
         assert_eq!(reporting.plane.errors(20).await.unwrap().total, 0);
     }
@@ -499,7 +499,7 @@ async fn no_seeded_secret_is_in_the_store_the_preview_or_the_issue() {
         secrets[11],
         secrets[12]
     );
-    reporting.tell(|| tracing::error!(why = %told, "{told}"));
+    reporting.tell(|| tracing::error!(target: OWN, why = %told, "{told}"));
     let fingerprint = reporting.plane.errors(1).await.unwrap().errors[0].fingerprint.clone();
     let info = reporting.plane.error_get(&fingerprint).await.unwrap();
     let shown = reporting.preview(&fingerprint).await;

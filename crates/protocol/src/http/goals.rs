@@ -1,11 +1,14 @@
 //! Goals on the wire.
 
 use super::managed::BudgetView;
+use crate::object;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::fmt;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A new goal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -23,7 +26,7 @@ pub struct GoalParams {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<String>,
     /// What its pursuit may spend, all sessions of it together.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::one")]
     pub budget: BudgetView,
     /// Until when it is pursued, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,14 +36,37 @@ pub struct GoalParams {
     pub recheck: Option<String>,
 }
 
-/// A criterion: a text, or `{text, check?}`.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+/// A criterion: a text, or an object with a text, a check or both.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CriterionParams {
     /// For people.
     pub text: String,
     /// A command line that proves it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<String>,
+}
+
+impl ToSchema for CriterionParams {}
+
+impl PartialSchema for CriterionParams {
+    fn schema() -> RefOr<Schema> {
+        let text = |about: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(about));
+        let said = || text("For people.");
+        let check = || text("A command line that proves it.");
+        let nothing_else = || Some(AdditionalProperties::FreeForm(false));
+        let with_text = ObjectBuilder::new()
+            .property("text", said())
+            .property("check", check().schema_type(SchemaType::from_iter([Type::String, Type::Null])))
+            .required("text")
+            .additional_properties(nothing_else());
+        let with_check_alone = ObjectBuilder::new()
+            .property("check", check())
+            .required("check")
+            .additional_properties(nothing_else());
+        let about = "A criterion: a text, or an object with a text, a check or both.";
+        let any = OneOfBuilder::new().item(said()).item(with_text).item(with_check_alone);
+        Schema::OneOf(any.description(Some(about)).build()).into()
+    }
 }
 
 impl<'de> Deserialize<'de> for CriterionParams {
@@ -267,7 +293,7 @@ pub struct EvidenceParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
     /// The turn whose result says whether it passed, and on which tree.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::optional")]
     pub turn: Option<TurnRefParams>,
 }
 
@@ -295,7 +321,7 @@ pub struct GoalUpdateParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depends_on: Option<Vec<String>>,
     /// What its pursuit may spend.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::optional")]
     pub budget: Option<BudgetView>,
     /// Until when it is pursued, RFC 3339; an empty text takes the deadline away.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! Managed sessions: agent programs that the daemon hosts, and the inbox of what waits for people.
 
 use super::ApprovalView;
+use crate::object;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -83,7 +84,7 @@ pub struct HostParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// What it may spend.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::one")]
     pub budget: BudgetView,
     /// Whether the project's own settings and hooks may hold for the agent; an agent that asks whether a folder is trusted
     /// does not ask then.

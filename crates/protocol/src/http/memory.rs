@@ -35,6 +35,7 @@ pub struct RecallParams {
     pub tags: Vec<String>,
     /// At most so many, up to 50; 10 when nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 50)]
     pub limit: Option<usize>,
 }
 

@@ -1,5 +1,6 @@
 //! Operators, the seats of runs, and what workers get and give, on the wire.
 
+use crate::object;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -293,7 +294,7 @@ pub struct WorkerStatsParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::optional")]
     pub usage: Option<WorkerUsageParams>,
     /// Turns that the model took.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf};
 use crate::convert;
+use crate::http::page::Page;
 use adjutant_engine::Plane;
 use adjutant_engine::approvals::{Answer as Said, Answerer, Face};
 use adjutant_model::action::Caller;
@@ -12,10 +13,8 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Deserialize;
 
-/// A list has so many when nothing is said.
-const LIST: usize = 100;
-/// A list has at most so many.
-const LIST_MAX: usize = 1000;
+/// How long a list is.
+const PAGE: Page = Page { usual: 100, max: 1000 };
 
 /// Which approvals.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -27,6 +26,7 @@ pub(crate) struct ApprovalsQuery {
     pub(crate) status: Option<String>,
     /// How many at most, up to 1000.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     pub(crate) limit: Option<usize>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn list(
             Refusal::invalid(format!("`status` is all, {names}, not `{name}`"))
         })?),
     };
-    let approvals = plane.approvals(status, query.limit.unwrap_or(LIST).min(LIST_MAX)).await?;
+    let approvals = plane.approvals(status, PAGE.limit(query.limit)?).await?;
     Ok(Json(http::ApprovalList { approvals: approvals.iter().map(convert::approval).collect() }))
 }
 

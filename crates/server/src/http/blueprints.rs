@@ -1,8 +1,9 @@
 //! `/v1/blueprints`
 
 use crate::answer::{Answer, Refusal};
-use crate::body::{JsonBody, PathPart, PathParts, QueryOf};
+use crate::body::{AnyJson, PathPart, PathParts, QueryOf};
 use crate::convert;
+use crate::http::page::Page;
 use adjutant_engine::registry::{BlueprintBase, BlueprintDocument, BlueprintFilter, BlueprintWrite};
 use adjutant_engine::{Lint, Plane};
 use adjutant_model::Value;
@@ -14,10 +15,10 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 
-/// A page has at most so many entries.
-const LIMIT_MAX: usize = 1000;
-/// A history has so many entries when nothing is said.
-const HISTORY: usize = 20;
+/// How long a list is.
+const PAGE: Page = Page { usual: 1000, max: 1000 };
+/// How long a history is.
+const HISTORY: Page = Page { usual: 20, max: 1000 };
 
 /// What a version was based on, and why it is written.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -52,7 +53,7 @@ pub(crate) async fn write(
     PathPart(id): PathPart,
     QueryOf(query): QueryOf<WriteQuery>,
     headers: HeaderMap,
-    JsonBody(document): JsonBody<serde_json::Value>,
+    AnyJson(document): AnyJson,
 ) -> Answer<(StatusCode, Json<http::BlueprintWrittenView>)> {
     let write = BlueprintWrite {
         id: id.clone(),
@@ -93,7 +94,7 @@ fn base(in_query: Option<String>, headers: &HeaderMap) -> Answer<BlueprintBase> 
     (status = 403, body = ApiError), (status = 413, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn lint(
     State(plane): State<Plane>,
-    JsonBody(document): JsonBody<serde_json::Value>,
+    AnyJson(document): AnyJson,
 ) -> Answer<Json<http::BlueprintLintsView>> {
     let lints = plane.blueprint_lint(&Value::from(document)).await?;
     let (errors, warnings): (Vec<Lint>, Vec<Lint>) = lints.into_iter().partition(Lint::is_error);
@@ -117,6 +118,7 @@ pub(crate) struct ListQuery {
     pub(crate) after: Option<String>,
     /// At most so many, up to 1000, which is also what it is without a word.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     pub(crate) limit: Option<usize>,
 }
 
@@ -131,7 +133,7 @@ pub(crate) async fn list(
     let filter = BlueprintFilter {
         after: query.after,
         archived: query.include_archived,
-        limit: query.limit.unwrap_or(LIMIT_MAX).min(LIMIT_MAX),
+        limit: PAGE.limit(query.limit)?,
     };
     let listed = plane.blueprint_list(filter).await?;
     Ok(Json(http::BlueprintListView {
@@ -178,6 +180,7 @@ pub(crate) struct HistoryQuery {
     before: Option<u64>,
     /// At most so many, up to 1000; 20 unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -191,7 +194,7 @@ pub(crate) async fn history(
     PathPart(id): PathPart,
     QueryOf(query): QueryOf<HistoryQuery>,
 ) -> Answer<Json<http::BlueprintHistoryView>> {
-    let limit = query.limit.unwrap_or(HISTORY).min(LIMIT_MAX);
+    let limit = HISTORY.limit(query.limit)?;
     let versions = plane.blueprint_history(&id, query.before, limit).await?;
     let entries: Vec<_> = versions.into_iter().map(convert::blueprint_version).collect();
     Ok(Json(http::BlueprintHistoryView { count: entries.len(), entries }))

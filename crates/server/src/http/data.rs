@@ -4,6 +4,7 @@ use super::range::{self, Wanted};
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
+use crate::http::page::Page;
 use adjutant_engine::Plane;
 use adjutant_engine::data::{EmitParams, OutputParams, Upload};
 use adjutant_model::action::Caller;
@@ -21,10 +22,8 @@ use std::io::{self, SeekFrom};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
-/// A list has so many when nothing is said.
-const LIST: usize = 100;
-/// A list has at most so many.
-const LIST_MAX: usize = 1000;
+/// How long a list is.
+const PAGE: Page = Page { usual: 100, max: 1000 };
 /// So much of a file is read at once.
 const READ_BYTES: u64 = 64 << 10;
 
@@ -134,6 +133,7 @@ pub(crate) struct OutputsQuery {
     run_id: Option<String>,
     /// At most so many, up to 1000; 100 unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -147,7 +147,7 @@ pub(crate) async fn list(
     QueryOf(query): QueryOf<OutputsQuery>,
 ) -> Answer<Json<http::OutputsView>> {
     let run_id = query.run_id.as_deref().map(id).transpose()?;
-    let outputs = plane.outputs(&caller, run_id, query.limit.unwrap_or(LIST).min(LIST_MAX)).await?;
+    let outputs = plane.outputs(&caller, run_id, PAGE.limit(query.limit)?).await?;
     Ok(Json(http::OutputsView { outputs: outputs.iter().map(convert::output).collect() }))
 }
 

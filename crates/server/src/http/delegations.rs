@@ -6,6 +6,7 @@ use super::managed::WAIT_MS;
 use crate::answer::Answer;
 use crate::body::{PathPart, QueryOf, id};
 use crate::convert;
+use crate::http::page::Page;
 use adjutant_engine::Plane;
 use adjutant_model::action::Caller;
 use adjutant_protocol::{ApiError, http};
@@ -14,8 +15,8 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use std::time::Duration;
 
-/// A list has at most so many.
-const LIST_MAX: usize = 1000;
+/// How long a list is.
+const PAGE: Page = Page { usual: 1000, max: 1000 };
 
 /// Which delegations.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -27,6 +28,7 @@ pub(crate) struct DelegationsQuery {
     open: bool,
     /// At most so many, up to 1000, which it is unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -38,7 +40,7 @@ pub(crate) async fn list(
     State(plane): State<Plane>,
     QueryOf(query): QueryOf<DelegationsQuery>,
 ) -> Answer<Json<http::DelegationList>> {
-    let limit = query.limit.unwrap_or(LIST_MAX).clamp(1, LIST_MAX);
+    let limit = PAGE.limit(query.limit)?;
     let found = plane.delegations_all(query.open, limit).await?;
     Ok(Json(http::DelegationList { delegations: found.iter().map(convert::delegation).collect() }))
 }

@@ -3,6 +3,7 @@
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
+use crate::http::page::Page;
 use adjutant_engine::Plane;
 use adjutant_engine::enhance::{IssueFilter, IssueParams, OrbitParams, SettingParams, default_axes};
 use adjutant_model::Value;
@@ -14,10 +15,8 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
 
-/// A list has so many when nothing is said.
-const LIST: usize = 100;
-/// A list has at most so many.
-const LIST_MAX: usize = 1000;
+/// How long a list is.
+const PAGE: Page = Page { usual: 100, max: 1000 };
 /// The orbit of a setting that names none.
 const DEFAULT_ORBIT: &str = "enhance-default";
 
@@ -51,6 +50,7 @@ pub(crate) struct IssuesQuery {
     status: Option<String>,
     /// How many at most, up to 1000.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) async fn list(
 ) -> Answer<Json<http::IssuesView>> {
     let IssuesQuery { blueprint_id, status, limit } = query;
     let status = status.as_deref().map(issue_status).transpose()?;
-    let issues = plane.issue_list(IssueFilter { blueprint_id, status, limit: limited(limit) }).await?;
+    let issues = plane.issue_list(IssueFilter { blueprint_id, status, limit: PAGE.limit(limit)? }).await?;
     Ok(Json(http::IssuesView { issues: issues.iter().map(convert::issue).collect() }))
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn cancel(
     (status = 200, body = Vec<String>), (status = 401, body = ApiError), (status = 403, body = ApiError),
     (status = 503, body = ApiError)))]
 pub(crate) async fn setting_ids(State(plane): State<Plane>) -> Answer<Json<Vec<String>>> {
-    Ok(Json(plane.enhance_setting_ids(LIST_MAX).await?))
+    Ok(Json(plane.enhance_setting_ids(PAGE.max).await?))
 }
 
 /// Keeps a setting under the id that it brings; one that is there already is replaced.
@@ -173,6 +173,7 @@ pub(crate) struct LogQuery {
     blueprint_id: Option<String>,
     /// How many at most, up to 1000.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -184,7 +185,7 @@ pub(crate) async fn log(
     State(plane): State<Plane>,
     QueryOf(query): QueryOf<LogQuery>,
 ) -> Answer<Json<Vec<http::EnhanceEntryView>>> {
-    let entries = plane.enhance_log(query.blueprint_id, limited(query.limit)).await?;
+    let entries = plane.enhance_log(query.blueprint_id, PAGE.limit(query.limit)?).await?;
     Ok(Json(entries.iter().map(convert::enhance_entry).collect()))
 }
 
@@ -232,8 +233,4 @@ fn issue_status(text: &str) -> Answer<IssueStatus> {
         let known = IssueStatus::ALL.map(IssueStatus::as_str).join(", ");
         Refusal::invalid(format!("there is no status `{text}`; known: {known}"))
     })
-}
-
-fn limited(limit: Option<usize>) -> usize {
-    limit.unwrap_or(LIST).min(LIST_MAX)
 }

@@ -3,6 +3,7 @@
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
+use crate::http::page::Page;
 use adjutant_engine::Plane;
 use adjutant_engine::goals::{
     CriterionSpec, GoalChange, GoalFilter, GoalParams, GoalUpdate, LinkUpdate, PAGE_MAX, Proof, ProofBy,
@@ -11,7 +12,7 @@ use adjutant_engine::goals::{
 use adjutant_model::action::Caller;
 use adjutant_model::goal::{GoalStatus, LinkState};
 use adjutant_model::session::{DriverKind, SessionBudget};
-use adjutant_model::{GoalId, Timestamp};
+use adjutant_model::{GoalId, SessionId, Timestamp};
 use adjutant_protocol::{ApiError, http};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -19,7 +20,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 
 /// A list has so many when nothing is said.
-const LIST: usize = 200;
+const PAGE: Page = Page { usual: 200, max: PAGE_MAX };
 
 /// Makes a goal.
 #[utoipa::path(post, path = "/v1/goals", tag = "goals", request_body = http::GoalParams, responses(
@@ -71,6 +72,7 @@ pub(crate) struct GoalsQuery {
     pub(crate) after: Option<String>,
     /// How many at most, up to 1000; 200 unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     pub(crate) limit: Option<usize>,
 }
 
@@ -85,7 +87,7 @@ pub(crate) async fn list(
     let filter = GoalFilter {
         status: query.status.as_deref().map(status).transpose()?,
         after: query.after.as_deref().map(id).transpose()?,
-        limit: query.limit.unwrap_or(LIST).clamp(1, PAGE_MAX),
+        limit: PAGE.limit(query.limit)?,
     };
     Ok(Json(convert::goals(&plane.goal_list(filter).await?)))
 }
@@ -131,7 +133,7 @@ change!(
 change!(
     /// Links a session or run.
     link, "/v1/goals/{id}/links", http::LinkParams,
-    |plane, caller, goal_id, params| plane.goal_link(&caller, &goal_id, params.session_id, params.task).await?
+    |plane, caller, goal_id, params| plane.goal_link(&caller, &goal_id, of_work(params.session_id), params.task).await?
 );
 change!(
     /// Records that a criterion holds, or that a linked session or run has done what it was to do.
@@ -182,9 +184,19 @@ fn pursuit(params: http::PursueParams) -> Answer<PursueParams> {
     Ok(PursueParams { agent, driver: driver.map(kind).transpose()?, model, attempts })
 }
 
+/// Gives what a link is known by: of a session its id in the form that it is shown in, so that it is linked once.
+fn of_work(text: String) -> String {
+    match text.parse::<SessionId>() {
+        Ok(id) => id.to_string(),
+        Err(_) => text,
+    }
+}
+
 fn goal_update(params: http::GoalUpdateParams) -> Answer<GoalUpdate> {
     let link = match (params.session_id, params.state) {
-        (Some(session_id), Some(state)) => Some(LinkUpdate { session_id, state: link_state(&state)? }),
+        (Some(session_id), Some(state)) => {
+            Some(LinkUpdate { session_id: of_work(session_id), state: link_state(&state)? })
+        }
         (None, None) => None,
         (Some(_), None) | (None, Some(_)) => {
             return Err(Refusal::invalid("`session_id` and `state` say together where a link stands"));
@@ -207,7 +219,7 @@ fn goal_update(params: http::GoalUpdateParams) -> Answer<GoalUpdate> {
 fn proof(params: http::EvidenceParams) -> Answer<Proof> {
     let of = match (params.criterion, params.session_id) {
         (Some(criterion), None) => ProofOf::Criterion(criterion),
-        (None, Some(session_id)) => ProofOf::Link(session_id),
+        (None, Some(session_id)) => ProofOf::Link(of_work(session_id)),
         (Some(_), Some(_)) | (None, None) => {
             return Err(Refusal::invalid("say what holds: `criterion` or `session_id`, one of them"));
         }

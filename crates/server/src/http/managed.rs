@@ -6,6 +6,7 @@ use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
 use crate::http::events::{self, FeedSpec};
+use crate::http::page::Page;
 use adjutant_engine::Plane;
 use adjutant_engine::approvals::Face;
 use adjutant_engine::delegations::DelegateParams;
@@ -22,10 +23,10 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A list has so many when nothing is said.
-const LIST: usize = 200;
-/// A list has at most so many.
-const LIST_MAX: usize = 1000;
+/// How long a list is.
+const PAGE: Page = Page { usual: 200, max: 1000 };
+/// How long a page of events is.
+const EVENTS: Page = Page { usual: 1000, max: 1000 };
 /// A request waits so long for an agent to be there when nothing is said, in milliseconds.
 pub(crate) const WAIT_MS: u64 = 30_000;
 /// It waits at most so long, in milliseconds.
@@ -97,6 +98,7 @@ pub(crate) struct ManagedQuery {
     state: Option<String>,
     /// How many at most, up to 1000; 200 unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -106,7 +108,7 @@ pub(crate) async fn list(
     State(plane): State<Plane>,
     QueryOf(query): QueryOf<ManagedQuery>,
 ) -> Answer<Json<http::ManagedList>> {
-    let limit = query.limit.unwrap_or(LIST).clamp(1, LIST_MAX);
+    let limit = PAGE.limit(query.limit)?;
     let filter = match query.state.as_deref() {
         None => SessionFilter { is_live: true, limit, ..SessionFilter::default() },
         Some("all") => SessionFilter { limit, ..SessionFilter::default() },
@@ -242,7 +244,7 @@ pub(crate) async fn delegations(
     PathPart(text): PathPart,
 ) -> Answer<Json<http::DelegationList>> {
     let id = delegating(&plane, &caller, &text).await?;
-    let found = plane.delegations(&caller, id, LIST_MAX).await?;
+    let found = plane.delegations(&caller, id, PAGE.max).await?;
     Ok(Json(http::DelegationList { delegations: found.iter().map(convert::delegation).collect() }))
 }
 
@@ -341,6 +343,7 @@ pub(crate) struct SessionEventsQuery {
     after: Option<i64>,
     /// How many a page has at most, up to 1000, which it is unless said otherwise. A stream has no pages.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// Whether to go on with what comes, as server-sent events. `false` unless said otherwise: a page.
     #[serde(default)]
@@ -358,6 +361,7 @@ pub(crate) async fn events(
     PathPart(text): PathPart,
     QueryOf(query): QueryOf<SessionEventsQuery>,
 ) -> Answer<Response> {
+    let limit = EVENTS.limit(query.limit)?;
     let id = plane.session_id(&text).await?;
     if plane.session_discovered(id).is_none() {
         plane.session_managed(id).await?;
@@ -368,7 +372,6 @@ pub(crate) async fn events(
         let spec = FeedSpec { subject: Some(subject), cursor, follows: true };
         return Ok(events::feed(plane, caller, spec).into_response());
     }
-    let limit = query.limit.unwrap_or(LIST_MAX).clamp(1, LIST_MAX);
     let rows = plane.events_of(&subject, after, limit).await?;
     let next_after = rows.last().filter(|_| rows.len() == limit).map(|row| row.seq);
     Ok(Json(http::EventPage { events: rows.iter().map(convert::event).collect(), next_after })

@@ -3,6 +3,7 @@
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
+use crate::http::page::Page;
 use adjutant_engine::Plane;
 use adjutant_engine::memory::{FactsShown, LISTED_MAX, RecallParams, RememberParams, SupersedeParams};
 use adjutant_model::Timestamp;
@@ -13,8 +14,8 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
 
-/// A list has so many when nothing is said.
-const LIST: usize = 100;
+/// How long a list is.
+const PAGE: Page = Page { usual: 100, max: LISTED_MAX };
 
 /// Which facts.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -32,6 +33,7 @@ pub(crate) struct FactsQuery {
     all: bool,
     /// How many at most, up to 1000.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -68,7 +70,7 @@ pub(crate) async fn list(
     QueryOf(query): QueryOf<FactsQuery>,
 ) -> Answer<Json<http::FactsView>> {
     let FactsQuery { scope, tag, all, limit } = query;
-    let limit = limit.unwrap_or(LIST).min(LISTED_MAX);
+    let limit = PAGE.limit(limit)?;
     let (scopes, tags) = (scope.into_iter().collect(), tag.into_iter().collect());
     let facts = plane.memory_list(&caller, FactsShown { scopes, tags, is_all: all, limit }).await?;
     Ok(Json(http::FactsView { facts: facts.iter().map(convert::fact).collect() }))

@@ -3,6 +3,7 @@
 use crate::answer::Answer;
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
+use crate::http::page::Page;
 use adjutant_engine::Plane;
 use adjutant_engine::operators::JoinParams;
 use adjutant_model::action::Caller;
@@ -13,10 +14,8 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
 
-/// A list has so many when nothing is said.
-const LIST: usize = 50;
-/// A list has at most so many.
-const LIST_MAX: usize = 200;
+/// How long a list is.
+const PAGE: Page = Page { usual: 50, max: 200 };
 
 /// Joins as an operator; the token that opens its socket is in this answer and nowhere else.
 #[utoipa::path(post, path = "/v1/operators", tag = "operators", request_body = http::OperatorJoinParams, responses(
@@ -44,6 +43,7 @@ pub(crate) async fn join(
 pub(crate) struct OperatorsQuery {
     /// At most so many, up to 200; 50 unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn list(
     QueryOf(query): QueryOf<OperatorsQuery>,
 ) -> Answer<Json<http::OperatorsView>> {
     let known = plane.operator_list();
-    let limit = query.limit.unwrap_or(LIST).min(LIST_MAX);
+    let limit = PAGE.limit(query.limit)?;
     let total = known.len();
     let operators = known.iter().take(limit).map(|known| {
         let view = convert::operator(known);

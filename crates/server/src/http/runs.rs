@@ -3,6 +3,7 @@
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, PathParts, QueryOf, id};
 use crate::convert;
+use crate::http::page::Page;
 use adjutant_engine::{Plane, RunFilter, Superseded, TurnFilter, TurnPart};
 use adjutant_model::action::Caller;
 use adjutant_model::run::{RunStatus, TurnKind};
@@ -14,7 +15,10 @@ use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use serde::Deserialize;
 
-const LIMIT_MAX: usize = 1000;
+/// So many runs are listed.
+const PAGE: Page = Page { usual: 100, max: 1000 };
+/// So many turns are.
+const TURNS: Page = Page { usual: 1000, max: 1000 };
 
 /// Gives a filter for the newest runs of a task.
 pub(crate) fn of_task(task_id: TaskId, limit: usize) -> RunFilter {
@@ -34,6 +38,7 @@ pub(crate) struct RunsQuery {
     status: Option<String>,
     /// At most so many, up to 1000; 100 unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// Behind this run: the `next_cursor` of the last page.
     #[serde(default)]
@@ -55,7 +60,7 @@ pub(crate) async fn list(
         })?),
         None => None,
     };
-    let limit = query.limit.unwrap_or(100).clamp(1, LIMIT_MAX);
+    let limit = PAGE.limit(query.limit)?;
     let filter = RunFilter {
         task_id: query.task_id.as_deref().map(id).transpose()?,
         status,
@@ -89,6 +94,7 @@ pub(crate) struct TraceQuery {
     after: Option<u64>,
     /// At most so many, up to 1000, which it is unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// The last turns instead of the first when there are more than fit.
     #[serde(default)]
@@ -115,7 +121,7 @@ pub(crate) async fn trace(
     PathPart(text): PathPart,
     QueryOf(query): QueryOf<TraceQuery>,
 ) -> Answer<impl IntoResponse> {
-    let limit = query.limit.unwrap_or(LIMIT_MAX).clamp(1, LIMIT_MAX);
+    let limit = TURNS.limit(query.limit)?;
     let filter = TurnFilter {
         after: query.after,
         limit,

@@ -5,6 +5,7 @@ use crate::auth;
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
 use crate::http::managed::named;
+use crate::http::page::Page;
 use adjutant_engine::Plane;
 use adjutant_engine::plane::TokensShown;
 use adjutant_engine::roster::{RosterFilter, RosterKind};
@@ -16,10 +17,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::{Extension, Json};
 use serde::Deserialize;
 
-/// A list has so many when nothing is said.
-const LIST: usize = 100;
-/// A list has at most so many.
-const LIST_MAX: usize = 1000;
+/// How long a list is.
+const PAGE: Page = Page { usual: 100, max: 1000 };
 /// An agent's token lives so long when nothing is said, in seconds.
 const TOKEN_SECS: u64 = 3600;
 
@@ -59,6 +58,7 @@ pub(crate) struct SessionsQuery {
     kind: Option<String>,
     /// At most so many, up to 1000; 100 unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) async fn list(
     State(plane): State<Plane>,
     QueryOf(query): QueryOf<SessionsQuery>,
 ) -> Answer<Json<http::SessionsView>> {
-    let limit = query.limit.unwrap_or(LIST).min(LIST_MAX);
+    let limit = PAGE.limit(query.limit)?;
     let known = RosterKind::ALL.map(RosterKind::as_str);
     let kind = query.kind.map(|kind| named("kind", &kind, RosterKind::parse, &known)).transpose()?;
     let sessions = plane.roster(RosterFilter { kind, limit }).await?;
@@ -135,6 +135,7 @@ pub(crate) struct TokensQuery {
     all: bool,
     /// At most so many, up to 1000; 100 unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -147,7 +148,7 @@ pub(crate) async fn tokens(
     QueryOf(query): QueryOf<TokensQuery>,
 ) -> Answer<Json<http::TokensView>> {
     let which = if query.all { TokensShown::All } else { TokensShown::Good };
-    let tokens = plane.tokens(which, query.limit.unwrap_or(LIST).min(LIST_MAX)).await?;
+    let tokens = plane.tokens(which, PAGE.limit(query.limit)?).await?;
     Ok(Json(http::TokensView { tokens: tokens.iter().map(convert::token).collect() }))
 }
 

@@ -3,6 +3,7 @@
 use crate::answer::Answer;
 use crate::body::{PathPart, PathParts, PathTriple, QueryOf, id};
 use crate::convert;
+use crate::http::page::Page;
 use adjutant_engine::{EngineError, Plane};
 use adjutant_model::{RunId, TaskId};
 use adjutant_protocol::{ApiError, http};
@@ -11,7 +12,8 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
-const LIMIT_MAX: usize = 1000;
+/// How long a list is.
+const PAGE: Page = Page { usual: 1000, max: 1000 };
 
 /// Which steps.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -23,12 +25,13 @@ pub(crate) struct StepsQuery {
     after: Option<u64>,
     /// At most so many, up to 1000, which it is unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
 impl StepsQuery {
-    fn limit(&self) -> usize {
-        self.limit.unwrap_or(LIMIT_MAX).clamp(1, LIMIT_MAX)
+    fn limit(&self) -> Answer<usize> {
+        PAGE.limit(self.limit)
     }
 }
 
@@ -42,9 +45,9 @@ pub(crate) async fn list(
     PathPart(text): PathPart,
     QueryOf(query): QueryOf<StepsQuery>,
 ) -> Answer<Json<http::StepsView>> {
-    let run_id: RunId = id(&text)?;
-    let steps = plane.steps(&run_id, query.after, query.limit()).await?;
-    let next_after = steps.last().filter(|_| steps.len() == query.limit()).map(|step| step.turn.index);
+    let (run_id, limit): (RunId, usize) = (id(&text)?, query.limit()?);
+    let steps = plane.steps(&run_id, query.after, limit).await?;
+    let next_after = steps.last().filter(|_| steps.len() == limit).map(|step| step.turn.index);
     let steps = steps.iter().map(|step| convert::step(&run_id, step)).collect();
     Ok(Json(http::StepsView { run_id: run_id.to_string(), steps, next_after }))
 }
@@ -72,9 +75,10 @@ pub(crate) async fn outputs(
     PathParts(task, run): PathParts,
     QueryOf(query): QueryOf<StepsQuery>,
 ) -> Answer<Json<http::StepOutputsView>> {
+    let limit = query.limit()?;
     let of = run_of(&plane, &task, &run).await?;
-    let outputs = plane.step_outputs(&of.1, query.after, query.limit()).await?;
-    let next_after = outputs.last().filter(|_| outputs.len() == query.limit()).map(|output| output.turn);
+    let outputs = plane.step_outputs(&of.1, query.after, limit).await?;
+    let next_after = outputs.last().filter(|_| outputs.len() == limit).map(|output| output.turn);
     Ok(Json(http::StepOutputsView {
         task_id: of.0.to_string(),
         run_id: of.1.to_string(),

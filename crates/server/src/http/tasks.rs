@@ -3,6 +3,7 @@
 use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
+use crate::http::page::Page;
 use adjutant_engine::registry::VersionSelector;
 use adjutant_engine::tasks::{BlueprintRef, RekickParams, TaskParams, TaskStarted};
 use adjutant_engine::{EngineError, Plane, TaskEntry};
@@ -23,8 +24,8 @@ use std::time::Duration;
 const SYNC_TIMEOUT_SECS: u64 = 3600;
 /// A request waits so long for a run that the store keeps from going on.
 pub(crate) const STORE_PATIENCE: Duration = Duration::from_secs(3);
-/// A page has at most so many entries.
-const LIMIT_MAX: usize = 1000;
+/// How long a list is.
+const PAGE: Page = Page { usual: 100, max: 1000 };
 
 /// Executes a blueprint: waits for its run, or answers at once with `detach`.
 #[utoipa::path(post, path = "/v1/tasks", tag = "tasks", request_body = http::TaskParams, responses(
@@ -287,6 +288,7 @@ fn with_ids(mut details: serde_json::Value, task_id: &TaskId, run_id: &RunId) ->
 pub(crate) struct ListQuery {
     /// At most so many, up to 1000; 100 unless said otherwise.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -298,7 +300,7 @@ pub(crate) async fn list(
     State(plane): State<Plane>,
     QueryOf(query): QueryOf<ListQuery>,
 ) -> Answer<Json<Vec<http::TaskView>>> {
-    let tasks = plane.task_list(query.limit.unwrap_or(100).min(LIMIT_MAX)).await?;
+    let tasks = plane.task_list(PAGE.limit(query.limit)?).await?;
     Ok(Json(tasks.iter().map(convert::task).collect()))
 }
 
@@ -312,7 +314,7 @@ pub(crate) async fn get(
 ) -> Answer<Json<http::TaskRunsView>> {
     let task_id: TaskId = id(&text)?;
     let task = plane.task_get(&task_id).await?;
-    let filter = super::runs::of_task(task_id, LIMIT_MAX);
+    let filter = super::runs::of_task(task_id, PAGE.max);
     let runs = plane.run_list(filter).await?;
     let newest = runs.first();
     let entry = TaskEntry {

@@ -6,20 +6,17 @@
 //! in the protocol's header for sessions, and shows it from then on. Nothing is kept of a conversation but its calls
 //! under way: a name that is not known is as good as any. Where two calls could be meant none is ended.
 
-use crate::answer::Refusal;
+use super::message::McpMessage;
+use super::refusing;
 use adjutant_model::action::Caller;
-use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use serde_json::Value;
+use axum::response::Response;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
-/// A message of at most so many bytes is looked at; one that begins or ends something is small.
-const LOOKED_AT_BYTES_MAX: usize = 16 << 10;
 /// Where a client shows its conversation.
 const CONVERSATION: HeaderName = HeaderName::from_static("mcp-session-id");
 
@@ -90,40 +87,27 @@ impl Drop for UnderWay {
     }
 }
 
-/// Names the conversation of a client that begins, and ends the call that a client wants no more.
+/// Names the conversation of a client that begins, and ends the call that a client wants no more. What is no message
+/// is refused.
 pub(super) async fn conversing(State(calls): State<Calls>, request: Request, next: Next) -> Response {
-    let (request, message) = match looked_at(request).await {
+    let (request, message) = match refusing::message(request).await {
         Ok(found) => found,
-        Err(refusal) => return refusal.into_response(),
+        Err(refused) => return refused,
     };
-    let method = message["method"].as_str().unwrap_or_default();
-    if method == "notifications/cancelled"
+    if let Some(McpMessage::Notification { method, params }) = &message
+        && method == "notifications/cancelled"
         && let Some(caller) = request.extensions().get::<Caller>()
     {
-        let id = message["params"]["requestId"].to_string();
-        calls.cancel(&CallKey::new(caller, request.headers(), id));
+        calls.cancel(&CallKey::new(caller, request.headers(), params["requestId"].to_string()));
     }
-    let begins = method == "initialize" && !request.headers().contains_key(CONVERSATION);
-    let mut answer = next.run(request).await;
+    let is_first = matches!(&message, Some(McpMessage::Request { method, .. }) if method == "initialize");
+    let begins = is_first && !request.headers().contains_key(CONVERSATION);
+    let mut answer = refusing::in_form(next.run(request).await, message.as_ref()).await;
     if begins && answer.status() == StatusCode::OK {
         let name = adjutant_engine::clock::fresh_id().simple().to_string();
         answer.headers_mut().insert(CONVERSATION, HeaderValue::from_str(&name).expect("hex digits"));
     }
     answer
-}
-
-/// Reads a small message, and gives the request as it was; of others nothing is known.
-async fn looked_at(request: Request) -> Result<(Request, Value), Refusal> {
-    let is_small = request.body().size_hint().exact().is_some_and(|len| len <= LOOKED_AT_BYTES_MAX as u64);
-    if request.method() != Method::POST || !is_small {
-        return Ok((request, Value::Null));
-    }
-    let (head, body) = request.into_parts();
-    let bytes = axum::body::to_bytes(body, LOOKED_AT_BYTES_MAX)
-        .await
-        .map_err(|error| Refusal::invalid(format!("the message cannot be read: {error}")))?;
-    let message = serde_json::from_slice(&bytes).unwrap_or_default();
-    Ok((Request::from_parts(head, Body::from(bytes)), message))
 }
 
 #[cfg(test)]

@@ -15,12 +15,6 @@ use adjutant_model::{GoalId, Value};
 use adjutant_protocol::{ErrorCode, http, mcp};
 use axum::Extension;
 use axum::extract::State;
-use std::convert::Infallible;
-use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior};
-
-/// While checks run it is told so often that they still do.
-const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Gives the tools.
 pub(super) fn tools() -> Vec<Tool> {
@@ -214,7 +208,7 @@ async fn goal_check(asked: Asked, params: mcp::GoalIdParams) -> Answer<http::Goa
             let error = "the call was cancelled: its checks were ended, and nothing was recorded";
             Err(Refusal::new(ErrorCode::Conflict, error))
         }
-        never = tell_time(&asked) => match never {},
+        never = asked.progress.tell_each_second(|| "the checks run".to_owned()) => match never {},
     }
 }
 
@@ -225,15 +219,4 @@ async fn goal_check_begun(asked: Asked, params: mcp::GoalIdParams) -> Answer<Cal
         Value::from(serde_json::Value::Object(tasks::object(&result_of(told.map_err(Into::into), None))))
     };
     Ok(asked.plane.goal_check_call(&asked.caller, &goal_id, answer).await?)
-}
-
-/// Tells how long it takes, for as long as anybody waits.
-async fn tell_time(asked: &Asked) -> Infallible {
-    let mut seconds = tokio::time::interval_at(Instant::now() + PROGRESS_PAUSE, PROGRESS_PAUSE);
-    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for past in 1.. {
-        seconds.tick().await;
-        asked.progress.tell(past, "the checks run".to_owned()).await;
-    }
-    unreachable!("there are always more seconds")
 }

@@ -5,6 +5,7 @@ use crate::answer::{Answer, Refusal};
 use crate::body::{JsonBody, PathPart, QueryOf, id};
 use crate::convert;
 use crate::http::blueprints::{self, ListQuery};
+use crate::http::page::Page;
 use crate::http::{enhance, runs, tasks};
 use adjutant_engine::tasks::TaskStarted;
 use adjutant_engine::{Superseded, TurnFilter, TurnPart};
@@ -15,20 +16,16 @@ use adjutant_protocol::{ApiError, ErrorCode, http, mcp};
 use axum::Extension;
 use axum::extract::State;
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
+use tokio::sync::watch;
 
-/// A page of a trace has so many turns when nothing is said.
-const TURNS: usize = 100;
-/// It has at most so many.
-const TURNS_MAX: usize = 1000;
+/// So many turns a page of a trace has.
+const TURNS: Page = Page { usual: 100, max: 1000 };
 /// It holds about so many bytes at most, and one turn at least.
 const TRACE_BYTES_MAX: usize = 1 << 20;
 /// So many rows of a run's journal are read at once.
 const ROWS: usize = 200;
-/// Progress is told at most so often; what is over before that is answered without any.
-const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Gives the tools.
 pub(super) fn tools() -> Vec<Tool> {
@@ -110,6 +107,7 @@ async fn task_run(asked: Asked, params: mcp::RunStartParams) -> Answer<http::Tas
 /// Waits for a run's end, and tells how far it is.
 async fn ended(asked: &Asked, started: &TaskStarted) -> Answer<Arc<RunRecord>> {
     let (plane, run_id) = (&asked.plane, &started.run_id);
+    let (news, heard) = watch::channel("the run begins".to_owned());
     tokio::select! {
         ended = plane.run_ended(run_id) => Ok(ended?),
         error = plane.store_stays_shut(tasks::STORE_PATIENCE) => Err(tasks::held_up(error, started)),
@@ -119,23 +117,19 @@ async fn ended(asked: &Asked, started: &TaskStarted) -> Answer<Arc<RunRecord>> {
             let told = cancelled.map_or_else(|error| error.to_string(), |run| format!("{run_id} is {}", run.status));
             Err(Refusal::new(ErrorCode::RunCancelled, format!("the call was cancelled: {told}")))
         }
-        never = follow(asked, run_id) => match never {},
+        never = follow(asked, run_id, news) => match never {},
+        never = asked.progress.tell_each_second(|| heard.borrow().clone()) => match never {},
     }
 }
 
-/// Tells what happens in a run, for as long as anybody waits.
-async fn follow(asked: &Asked, run_id: &RunId) -> std::convert::Infallible {
-    let mut committed = asked.plane.committed();
-    let (mut after, mut count, mut told_at) = (0, 0, Instant::now());
+/// Keeps what has happened in a run last, for as long as anybody waits.
+async fn follow(asked: &Asked, run_id: &RunId, news: watch::Sender<String>) -> Infallible {
+    let (mut committed, mut after) = (asked.plane.committed(), 0);
     loop {
         let rows = asked.plane.events_of(run_id.as_str(), after, ROWS).await.unwrap_or_default();
-        count += rows.len() as u64;
         if let Some(last) = rows.last() {
             after = last.seq;
-            if told_at.elapsed() >= PROGRESS_PAUSE {
-                told_at = Instant::now();
-                asked.progress.tell(count, last.event.kind().replace('_', " ")).await;
-            }
+            news.send_replace(last.event.kind().replace('_', " "));
         }
         if rows.len() < ROWS && committed.changed().await.is_err() {
             // The store is closed; the run's end is told by whoever waits for it.
@@ -189,10 +183,7 @@ async fn run_status(asked: Asked, params: mcp::RunParams) -> Answer<http::RunVie
 
 async fn run_trace(asked: Asked, params: mcp::RunTraceParams) -> Answer<mcp::RunTraceView> {
     let run_id: RunId = id(&params.run_id)?;
-    let limit = params.limit.unwrap_or(TURNS);
-    if !(1..=TURNS_MAX).contains(&limit) {
-        return Err(Refusal::invalid(format!("`limit` is 1 to {TURNS_MAX}, not {limit}")));
-    }
+    let limit = TURNS.limit(params.limit)?;
     let filter = TurnFilter {
         after: params.after,
         limit,

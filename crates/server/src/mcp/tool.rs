@@ -2,10 +2,11 @@
 
 use super::schema::schema_of;
 use crate::answer::{Answer, Refusal};
+use crate::auth;
 use adjutant_engine::Plane;
 use adjutant_model::action::{Caller, Verb};
 use adjutant_model::call::Call;
-use adjutant_protocol::{ApiError, ErrorCode};
+use adjutant_protocol::ApiError;
 use futures_util::future::BoxFuture;
 use rmcp::RoleServer;
 use rmcp::model::{CallToolResult, ContentBlock, JsonObject, ProgressNotificationParam, ProgressToken};
@@ -13,8 +14,11 @@ use rmcp::service::Peer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
@@ -71,9 +75,26 @@ pub(super) struct Asked {
 #[derive(Clone)]
 pub(super) struct Progress(pub(super) Option<(Peer<RoleServer>, ProgressToken)>);
 
+/// Whoever waits hears so often that it goes on; what is over before that is answered without any news.
+const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
+
 impl Progress {
+    /// Tells each second how it is, for as long as anybody waits: the seconds that have passed, and what `how` says.
+    pub(super) async fn tell_each_second(&self, how: impl Fn() -> String) -> Infallible {
+        if self.0.is_none() {
+            return std::future::pending().await;
+        }
+        let mut seconds = tokio::time::interval_at(Instant::now() + PROGRESS_PAUSE, PROGRESS_PAUSE);
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for past in 1.. {
+            seconds.tick().await;
+            self.tell(past, how()).await;
+        }
+        unreachable!("there are always more seconds")
+    }
+
     /// Tells that so much is done; nobody hears it whose client does not ask for it.
-    pub(super) async fn tell(&self, done: u64, message: String) {
+    async fn tell(&self, done: u64, message: String) {
         let Some((peer, token)) = &self.0 else { return };
         let told = ProgressNotificationParam::new(token.clone(), done as f64).with_message(message);
         if let Err(error) = peer.notify_progress(told).await {
@@ -161,10 +182,8 @@ impl Tool {
         if self.access.lets(&asked.plane, &asked.caller) {
             return Ok(());
         }
-        let role = asked.caller.role.as_str();
-        let error =
-            ApiError::new(ErrorCode::Forbidden, format!("the role {role} may not call `{}`", self.name));
-        Err(error.hinted("show a token with a role that may: `adjutant token`").into())
+        let (Access::Verb(verb) | Access::OwnSession(verb)) = self.access;
+        Err(auth::may_not(&asked.caller, verb, &format!("call `{}`", self.name)))
     }
 }
 

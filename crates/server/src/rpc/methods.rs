@@ -169,7 +169,7 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
             EngineError::Invalid { .. } | EngineError::Blueprint { .. } | EngineError::TooLarge { .. } => {
                 RpcCode::InvalidParams
             }
-            EngineError::NotFound { .. } => RpcCode::NotFound,
+            EngineError::NotFound { .. } | EngineError::NotHosted { .. } => RpcCode::NotFound,
             EngineError::Forbidden(_) | EngineError::SpawnOff => RpcCode::Forbidden,
             EngineError::Over(_) | EngineError::Unfit(_) => RpcCode::InvalidParams,
             EngineError::NoOperator(_) | EngineError::OutOfReach(_) => RpcCode::Busy,
@@ -177,6 +177,7 @@ pub(super) fn refused(method: &'static str) -> impl Fn(EngineError) -> RpcError 
             | EngineError::RerunRefused { .. }
             | EngineError::BlueprintConflict { .. }
             | EngineError::BlueprintArchived(_)
+            | EngineError::Config { .. }
             | EngineError::Goal(_)
             | EngineError::GoalGate { .. } => RpcCode::Conflict,
             EngineError::Busy(_) | EngineError::Crowded(_) => RpcCode::Busy,

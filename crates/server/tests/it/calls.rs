@@ -114,7 +114,7 @@ async fn calls_that_lead_nowhere_back_or_too_deep_are_refused_with_their_place()
     let broken = json!({"id": "broken", "agents": [], "flow": {"kind": "step"}});
     let daemon = daemon(known.into_iter().chain(chain).chain([broken])).await;
     for (callee, name, words) in [
-        ("nowhere", "unresolved-call", "there is no blueprint nowhere"),
+        ("nowhere", "unresolved-call", "the blueprint nowhere was not found"),
         ("lost", "unresolved-call", "`lost` calls `nowhere`"),
         ("broken", "unresolved-call", "the blueprint cannot run"),
         ("a", "call-cycle", "a → b → a"),

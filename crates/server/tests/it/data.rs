@@ -228,7 +228,7 @@ async fn a_worker_puts_in_its_own_run_and_sees_no_other() {
     // What is not there and what is another's look the same.
     for key in [others.out_id.as_str(), "out_0123456789abcdef0123456789abcdef", "unknown"] {
         let (status, error) = refused(worker.data_get(key, None).await.map(drop));
-        assert_eq!((status, error.error), (404, format!("there is no output {key}")));
+        assert_eq!((status, error.error), (404, format!("the output {key} was not found")));
     }
     let listed = worker.data_list(None).await.expect("a list").outputs;
     assert_eq!(listed, std::slice::from_ref(&own));

@@ -3,6 +3,7 @@
 mod acceptance;
 mod delegations;
 mod errors;
+mod form;
 mod goals;
 mod long;
 mod reports;

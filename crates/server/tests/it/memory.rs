@@ -41,7 +41,7 @@ async fn a_person_remembers_recalls_supersedes_and_forgets() {
     assert!(wrong.status == 400 && wrong.body.contains("ttl"), "{wrong:?}");
     for (params, told) in [
         (say("x", Some("team:a")), "a scope is"),
-        (say("x", Some("goal:g-0000000000000007")), "no goal"),
+        (say("x", Some("goal:g-0000000000000007")), "was not found"),
         (say(" ", None), "`text` has"),
         (RememberParams { tags: vec!["two words".into()], ..say("x", None) }, "a tag is"),
         (

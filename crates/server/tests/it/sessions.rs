@@ -112,7 +112,7 @@ async fn each_role_goes_where_it_may_and_nowhere_else() {
         ("POST /v1/tasks", "{}", &["host", "operator"]),
         ("DELETE /v1/workspaces/x", "", &["host", "operator"]),
         ("POST /v1/goals", "{}", &["host", "operator"]),
-        ("GET /v1/sessions", "", &["host", "operator"]),
+        ("GET /v1/sessions", "", &["host", "operator", "observer", "senior"]),
         ("POST /v1/sessions", "{}", &["host", "operator"]),
         ("GET /v1/tokens", "", &["host"]),
         ("POST /v1/tokens", "{}", &["host"]),

@@ -170,11 +170,22 @@ fn short(version: &str) -> &str {
 }
 
 pub(super) async fn log(client: &Client, id: &str, limit: usize, json: bool) -> Result<Code> {
-    let found = client.blueprint_history(id, None, limit).await?;
+    let mut found = client.blueprint_history(id, None, limit.min(PAGE)).await?;
+    while found.entries.len() < limit
+        && let Some(last) = found.entries.last()
+    {
+        let left = (limit - found.entries.len()).min(PAGE);
+        let page = client.blueprint_history(id, Some(last.number), left).await?;
+        if page.entries.is_empty() {
+            break;
+        }
+        found.entries.extend(page.entries);
+        found.count = found.entries.len();
+    }
     if json {
         return print(&serde_json::to_string(&found)?);
     }
-    if found.entries.is_empty() && limit > 0 {
+    if found.entries.is_empty() {
         return print(&format!("{id} is built in; nothing is registered"));
     }
     for entry in &found.entries {

@@ -111,7 +111,7 @@ fn params(args: &NewArgs) -> Result<HostParams> {
     let project = match (&args.repo, &args.project) {
         (Some(_), _) => None,
         (None, Some(given)) => Some(project_of(given)?),
-        (None, None) => Some(project_here()?),
+        (None, None) => Some(project_here("say which project it is: `--project DIR`, or `--repo URL`")?),
     };
     let task = match (&args.task, &args.task_file) {
         (Some(task), _) => task.clone(),
@@ -147,13 +147,12 @@ fn project_of(given: &Path) -> Result<PathBuf> {
     Ok(repository_around(&found).unwrap_or(found))
 }
 
-pub(in crate::cli) fn project_here() -> Result<PathBuf> {
+/// Gives the project that this directory is in; `otherwise` says what to do where it is in none.
+pub(in crate::cli) fn project_here(otherwise: &str) -> Result<PathBuf> {
     let here = std::env::current_dir().and_then(|here| here.canonicalize());
-    here.ok().and_then(|here| repository_around(&here)).ok_or_else(|| {
-        Failure::usage("this directory is in no git repository")
-            .hinted("say which project it is: `--project DIR`, or `--repo URL`")
-            .into()
-    })
+    here.ok()
+        .and_then(|here| repository_around(&here))
+        .ok_or_else(|| Failure::usage("this directory is in no git repository").hinted(otherwise).into())
 }
 
 fn repository_around(directory: &Path) -> Option<PathBuf> {

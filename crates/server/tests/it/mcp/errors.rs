@@ -1,8 +1,7 @@
 //! What clients of the family rely on for errors and their reports: cases 19, 23 and 24 of the acceptance.
 //!
 //! Changed on purpose: a report of an error that nobody knows is 404 with a code, where the family answered 200 and a note;
-//! a peer on loopback needs a token like any other. The words of a fingerprint that is not known are `there is no error …`
-//! under the code `not_found`. Case 25, by what right reports are filed, is `engine: reports::a_token_is_the_
+//! a peer on loopback needs a token like any other. Case 25, by what right reports are filed, is `engine: reports::a_token_is_the_
 //! environments_then_the_files_then_the_apps` and `engine: reports::an_apps_token_is_used_again_until_shortly_before_its_
 //! end`, against a server that verifies what the App signs and for how long.
 

@@ -173,6 +173,16 @@ async fn a_run_tells_progress_and_ends_with_its_call_and_all_that_it_started() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_in_which_nothing_happens_tells_each_second_that_it_goes_on() {
+    let daemon = Daemon::start().await;
+    let mut connected = Connected::to(&daemon, &ProtocolVersion::V_2025_11_25).await;
+    let call = connected.call("task_run", json!({"blueprint": endless(), "input": {}})).await;
+    connected.hears(&call, 3).await;
+    call.cancel(None).await.expect("it is sent");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_ends_its_own_call_and_nobody_elses_with_the_same_token_and_number() {
     let daemon = Daemon::start().await;
     let revision = &ProtocolVersion::V_2025_11_25;

@@ -77,7 +77,7 @@ async fn ended(daemon: &Daemon, id: &str) -> Value {
 fn unknown(answer: &Value) {
     assert_eq!(answer["error"]["code"], -32602, "{answer}");
     let message = answer["error"]["message"].as_str().expect("a message");
-    assert!(message.contains("not known") || message.contains("no call"), "{answer}");
+    assert!(message.contains("not known") || message.contains("was not found"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

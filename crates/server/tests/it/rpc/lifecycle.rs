@@ -239,7 +239,7 @@ async fn f3_and_w10_what_is_another_agents_looks_like_nothing() {
             other.refused("runs.complete", json!({"run_id": id, "outcome": success()})).await;
         assert_eq!(
             (code, message.replace(id, "ID")),
-            (-32002, "runs.complete: there is no run ID".to_owned())
+            (-32002, "runs.complete: the run ID was not found".to_owned())
         );
         let dropped = other.call("runs.record_turns", json!({"run_id": id, "turns": [{}]})).await;
         assert_eq!((&dropped["ok"], &dropped["dropped"]), (&json!(false), &json!("run_not_found")), "c4");
