@@ -225,7 +225,7 @@ async fn what_does_not_hold_yet_is_told() {
     let resume = plane.auto_resume().await;
     assert!(resume.desired && !resume.in_force && resume.pending_restart(), "it was changed by hand");
     std::fs::write(folder.path().join(FILE), "sessions.auto_resume = 'x'\n").unwrap();
-    assert_eq!(plane.config_read().await.unwrap_err().code(), "conflict");
+    assert_eq!(plane.config_read().await.unwrap_err().code(), "config_unusable");
     assert!(
         plane.auto_resume_set(&owner(), true).await.is_err(),
         "what a person has written is not thrown away"
