@@ -16,7 +16,6 @@ pub(crate) fn var(name: &str) -> Option<String> {
 ///
 /// # Errors
 /// The variable is there and says nothing: whoever sets it means not to act as the owner.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 pub(crate) fn token() -> Result<Option<String>, Failure> {
     match std::env::var_os("ADJUTANT_TOKEN").map(|token| token.into_string()) {
         None => Ok(None),

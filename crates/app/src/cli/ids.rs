@@ -216,9 +216,22 @@ pub(crate) async fn session(client: &Client, given: &str) -> Result<ManagedView>
         return Ok(session);
     }
     let mut sessions = client.sessions_managed(Some("all")).await?.sessions;
-    let id = pick("session", given, sessions.iter().map(|session| session.id.as_str()))?;
+    let id = match pick("session", given, sessions.iter().map(|session| session.id.as_str())) {
+        Ok(id) => id,
+        Err(error) => return Err(not_hosted(client, given).await?.unwrap_or(error)),
+    };
     let place = sessions.iter().position(|session| session.id == id).expect("it was picked from these");
     Ok(sessions.swap_remove(place))
+}
+
+/// Gives what is said when a session is meant whose agent is not hosted here.
+async fn not_hosted(client: &Client, given: &str) -> Result<Option<anyhow::Error>> {
+    let all = client.sessions(None).await?.sessions;
+    let is_meant = |session: &&SessionView| session.name == given || session.id.eq_ignore_ascii_case(given);
+    Ok(all.iter().find(is_meant).map(|session| {
+        let message = format!("the session {given} is {}: its agent is not hosted here", session.kind);
+        Failure::new(Code::NotFound, message).hinted("`adjutant session show` tells of it").into()
+    }))
 }
 
 /// Finds the delegation that is meant, among those that are open and those that are over.

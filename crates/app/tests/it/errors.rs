@@ -142,6 +142,10 @@ fn a_token_of_a_role_is_made_and_taken_back_with_its_uses() {
     let listed = env.run(&["token", "ls"]).expect(0).stdout;
     let line = listed.lines().find(|line| line.contains(" eve ")).unwrap();
     assert!(line.contains(" 2 uses"), "{line}");
+    let (_, session) = line.rsplit_once(" session ").unwrap();
+    let stopped = env.run(&["session", "stop", session]);
+    let told = format!("the session {session} is attached: its agent is not hosted here");
+    assert!(format!("{}{}", stopped.stdout, stopped.stderr).contains(&told), "{stopped:?}");
     let gone = env.run(&["token", "revoke", line.split_whitespace().next().unwrap()]).expect(0).stdout;
     assert!(gone.contains("taken back") && gone.contains(" 2 uses"), "{gone}");
     let unknown = env.run(&["token", "new", "--agent", "eve", "--role", "king"]).expect(2).stderr;
