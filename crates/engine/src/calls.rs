@@ -48,6 +48,8 @@ pub struct CallInfo {
     pub call: Call,
     /// Where it stands.
     pub stands: CallStands,
+    /// When it ended, or else was made.
+    pub changed_at: Timestamp,
 }
 
 /// Where a call stands.
@@ -123,16 +125,12 @@ impl Plane {
     /// [`EngineError::NotFound`], also for a call of somebody else.
     pub async fn call_get(&self, caller: &Caller, id: &CallId) -> Result<CallInfo, EngineError> {
         let call = own(&self.core, caller, id).await?;
-        let stands = match (&call.end, &call.work) {
-            (Some(end), _) => match &end.outcome {
-                CallOutcome::Answered { answer } => CallStands::Answered(answer.clone()),
-                CallOutcome::Cancelled => CallStands::Cancelled,
-                CallOutcome::Lost => CallStands::Lost,
-            },
-            (None, CallWork::Checks { .. }) => CallStands::Working("the checks run".to_owned()),
+        let (stands, ended_at) = match (&call.end, &call.work) {
+            (Some(end), _) => (stands_of_end(&end.outcome), Some(end.at)),
+            (None, CallWork::Checks { .. }) => (CallStands::Working("the checks run".to_owned()), None),
             (None, CallWork::Run { run_id }) => stands_of_run(self, id, run_id).await?,
         };
-        Ok(CallInfo { call, stands })
+        Ok(CallInfo { changed_at: ended_at.unwrap_or(call.created_at), call, stands })
     }
 
     /// Ends a call of the caller, with all that it has begun; one that is over stays as it is.
@@ -241,19 +239,33 @@ fn under_way(core: &Core, id: &CallId) -> Result<CancellationToken, EngineError>
     Ok(calls.entry(id.clone()).or_default().clone())
 }
 
-async fn stands_of_run(plane: &Plane, id: &CallId, run_id: &RunId) -> Result<CallStands, EngineError> {
+fn stands_of_end(outcome: &CallOutcome) -> CallStands {
+    match outcome {
+        CallOutcome::Answered { answer } => CallStands::Answered(answer.clone()),
+        CallOutcome::Cancelled => CallStands::Cancelled,
+        CallOutcome::Lost => CallStands::Lost,
+    }
+}
+
+async fn stands_of_run(
+    plane: &Plane,
+    id: &CallId,
+    run_id: &RunId,
+) -> Result<(CallStands, Option<Timestamp>), EngineError> {
     let run = match plane.run_get(run_id).await {
         Err(EngineError::NotFound { .. }) => return Err(EngineError::not_found("call", id)),
         run => run?,
     };
-    Ok(match run.status {
+    let ended_at = run.ended_at;
+    let stands = match run.status {
         RunStatus::Cancelled => CallStands::Cancelled,
         status if status.is_terminal() || status == RunStatus::Interrupted => {
             let started = Box::new(tasks::started_of(&plane.core, &run).await?);
             CallStands::RunOver { started, run: Box::new(run) }
         }
         status => CallStands::Working(format!("{run_id} is {status}")),
-    })
+    };
+    Ok((stands, ended_at))
 }
 
 /// Keeps the end of a call that runs checks; one that has an end keeps that.

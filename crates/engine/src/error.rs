@@ -191,6 +191,12 @@ impl EngineError {
         EngineError::NotFound { kind, id: id.to_string() }
     }
 
+    /// Gives it in words, with what may be done about it behind.
+    pub(crate) fn with_hint(&self) -> String {
+        let hint = self.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+        format!("{self}{hint}")
+    }
+
     /// Gives what may be done about it.
     pub fn class(&self) -> ErrorClass {
         match self {

@@ -13,7 +13,7 @@ pub(crate) use restore::{restore, snapshot, snapshots};
 pub(crate) use room::{check_room, collect, repositories_folder, usage};
 
 use crate::clock;
-use crate::error::EngineError;
+use crate::error::{EngineError, chain};
 use crate::plane::Core;
 use adjutant_model::event::Event;
 use adjutant_model::run::{ErrorClass, RunRecord, RunStatus, WorkspaceKind, WorkspaceRecord};
@@ -302,24 +302,13 @@ async fn apart<T: Send + 'static>(
 }
 
 pub(crate) fn refused(error: WorktreeError) -> EngineError {
-    EngineError::Workspace { message: told(&error), hint: error.hint(), class: error.class() }
+    EngineError::Workspace { message: chain(&error), hint: error.hint(), class: error.class() }
 }
 
 fn remove_refused(error: RemoveError) -> EngineError {
-    EngineError::Workspace { message: told(&error), hint: error.hint(), class: error.class() }
+    EngineError::Workspace { message: chain(&error), hint: error.hint(), class: error.class() }
 }
 
 pub(crate) fn git_refused(error: GitError) -> EngineError {
-    EngineError::Workspace { message: told(&error), hint: error.hint(), class: error.class() }
-}
-
-/// Gives an error with its causes.
-pub(crate) fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
+    EngineError::Workspace { message: chain(&error), hint: error.hint(), class: error.class() }
 }

@@ -119,8 +119,7 @@ pub(super) async fn launch(
         // The store may take it later, and whoever drives it tries again.
         Err(error @ (EngineError::Write(_) | EngineError::Read(_) | EngineError::Stopping)) => Err(error),
         Err(error) => {
-            let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
-            let reason = format!("its session could not be made: {error}{hint}");
+            let reason = format!("its session could not be made: {}", error.with_hint());
             changed(core, entry, DelegationEvent::Refused { reason }).await?;
             Err(error)
         }

@@ -104,7 +104,7 @@ async fn once(
     match &effect {
         SessionEffect::Provision => match insist(|| provide(&core, &session)).await {
             Ok(()) => Performed::Event(SessionEvent::WorkspaceReady),
-            Err(error) => Performed::Event(failed(&effect, &told(&error), error.class())),
+            Err(error) => Performed::Event(failed(&effect, &error.with_hint(), error.class())),
         },
         SessionEffect::Launch(launch) => started(&core, &session, launch).await,
         SessionEffect::Tell(what) => match tell(&session, agent, *what).await {
@@ -116,7 +116,7 @@ async fn once(
             let mode = if *force { RemoveMode::Force } else { RemoveMode::IfSaved };
             match insist(|| remove(&core, &session, mode)).await {
                 Ok(snapshot_ref) => Performed::Event(SessionEvent::Removed { snapshot_ref }),
-                Err(error) => Performed::Event(failed(&effect, &told(&error), error.class())),
+                Err(error) => Performed::Event(failed(&effect, &error.with_hint(), error.class())),
             }
         }
         SessionEffect::Snapshot => match workspace::keep(&core, &session).await {
@@ -210,11 +210,11 @@ async fn started(core: &Arc<Core>, session: &Session, launch: &Launch) -> Perfor
         let mut spec = spec(core, session, Some(launch)).await?;
         let (token_id, env) = insist(|| environment_of(core, session, &spec)).await?;
         spec.env = env;
-        Ok((spec, token_id))
+        Ok::<_, EngineError>((spec, token_id))
     };
     let (spec, token_id) = match ready.await {
         Ok(ready) => ready,
-        Err(error) => return failed(told(&error), error.class() == ErrorClass::Retry),
+        Err(error) => return failed(error.with_hint(), error.class() == ErrorClass::Retry),
     };
     let has_terminal = matches!(spec.driver.driver, DriverKind::Tmux | DriverKind::Pty);
     let expects_hooks = has_terminal && spec.profile.hooks != HookFlavour::None;
@@ -290,7 +290,7 @@ async fn found(
     terminals: Option<&[Terminal]>,
 ) -> Result<Adopted<Hosted>, DriverError> {
     let spec = spec(core, session, None).await;
-    let spec = spec.map_err(|error| DriverError::Failed { what: told(&error) })?;
+    let spec = spec.map_err(|error| DriverError::Failed { what: error.with_hint() })?;
     core.hosting.drivers.adopt(handle, spec, terminals).await
 }
 
@@ -508,11 +508,6 @@ fn folder(core: &Core, id: SessionId) -> Result<PathBuf, EngineError> {
         class: ErrorClass::Retry,
     })?;
     Ok(folder)
-}
-
-fn told(error: &EngineError) -> String {
-    let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
-    format!("{error}{hint}")
 }
 
 /// What a terminal is found by.

@@ -7,7 +7,6 @@
 use super::{HostParams, SessionCommand, StepOrigin, command, create, seen_until};
 use crate::cost;
 use crate::dispatch::{self, StepJob};
-use crate::error::EngineError;
 use crate::plane::Core;
 use crate::worker::command::prompt;
 use crate::worker::{Performed, WorkerContext};
@@ -38,7 +37,8 @@ pub(crate) async fn perform(
         if core.stopping.is_cancelled() {
             return as_daemon_stops(ctx).await;
         }
-        return failed(error.class(), format!("no session could be made: {}", told(&error)), None).into();
+        return failed(error.class(), format!("no session could be made: {}", error.with_hint()), None)
+            .into();
     }
     let has_ended = |session: &Session| session.task_end.is_some();
     let ended = tokio::select! {
@@ -48,7 +48,7 @@ pub(crate) async fn perform(
     let session = match ended {
         Ok(session) => session,
         Err(_) if core.stopping.is_cancelled() => return as_daemon_stops(ctx).await,
-        Err(error) => return failed(error.class(), told(&error), None).into(),
+        Err(error) => return failed(error.class(), error.with_hint(), None).into(),
     };
     let Some(end) = session.task_end.clone() else { unreachable!("it was waited for") };
     let keeps = match spec.keep {
@@ -193,9 +193,4 @@ fn usage_value(used: &SessionUsage) -> Value {
 
 fn failed(class: ErrorClass, message: String, value: Option<Value>) -> StepOutcome {
     StepOutcome::Failed(StepFailure { message, class, value })
-}
-
-fn told(error: &EngineError) -> String {
-    let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
-    format!("{error}{hint}")
 }

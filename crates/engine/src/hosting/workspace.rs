@@ -1,6 +1,6 @@
 //! The workspaces of sessions: a worktree of a project, or of the cache of a remote.
 
-use crate::error::EngineError;
+use crate::error::{EngineError, chain};
 use crate::plane::Core;
 use crate::workspaces;
 use adjutant_model::run::{ErrorClass, WorkspaceKind, WorkspaceRecord};
@@ -80,7 +80,7 @@ async fn cache(core: &Core, url: &str) -> Result<PathBuf, EngineError> {
     let folder = workspaces::repositories_folder(core);
     let params = CacheParams { folder: &folder, url: &url, refresh: Refresh::Now };
     repository::ensure(&core.git, params).await.map_err(|error| EngineError::Workspace {
-        message: workspaces::told(&error),
+        message: chain(&error),
         hint: error.hint(),
         class: error.class(),
     })
@@ -98,7 +98,7 @@ pub(super) async fn keep(core: &Core, session: &Session) -> Result<Option<String
     let name = holder.to_string();
     let params = SnapshotParams { record: &record, name: &name, limits: KeepLimits::EVERY_TURN };
     let taken = worktree::snapshot_next(&core.git, params).await.map_err(|error| EngineError::Workspace {
-        message: workspaces::told(&error),
+        message: chain(&error),
         hint: error.hint(),
         class: error.class(),
     })?;

@@ -1,9 +1,9 @@
 //! Merging what was done in a workspace into a branch, when the checks pass on the tree that comes out.
 
 use super::restore::note;
-use super::{apart, folder, git_refused, told};
+use super::{apart, folder, git_refused};
 use crate::checks::{self, CheckJob, CheckedBy};
-use crate::error::EngineError;
+use crate::error::{EngineError, chain};
 use crate::plane::Core;
 use crate::record;
 use crate::worker::check::CheckReport;
@@ -217,7 +217,7 @@ fn refusal(message: String, hint: String) -> EngineError {
 }
 
 fn merge_refused(error: MergeError) -> EngineError {
-    let (message, hint) = (told(&error), error.hint());
+    let (message, hint) = (chain(&error), error.hint());
     match error {
         MergeError::Conflict { .. } | MergeError::Dirty { .. } | MergeError::Moved { .. } => {
             EngineError::Conflict { message, hint }

@@ -1,8 +1,8 @@
 //! Snapshots of workspaces: taking, listing and putting them back.
 
-use super::{apart, check_left, folder, git_refused, told};
+use super::{apart, check_left, folder, git_refused};
 use crate::clock;
-use crate::error::EngineError;
+use crate::error::{EngineError, chain};
 use crate::plane::Core;
 use adjutant_model::Holder;
 use adjutant_model::event::Event;
@@ -145,10 +145,10 @@ pub(super) async fn note(
 fn snapshot_refused(error: SnapshotError) -> EngineError {
     match error {
         SnapshotError::Git(error) => git_refused(error),
-        error => EngineError::Workspace { message: told(&error), hint: error.hint(), class: error.class() },
+        error => EngineError::Workspace { message: chain(&error), hint: error.hint(), class: error.class() },
     }
 }
 
 fn restore_refused(error: RestoreError) -> EngineError {
-    EngineError::Workspace { message: told(&error), hint: error.hint(), class: error.class() }
+    EngineError::Workspace { message: chain(&error), hint: error.hint(), class: error.class() }
 }

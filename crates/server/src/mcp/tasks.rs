@@ -22,25 +22,22 @@ const POLL_MS: u64 = 1000;
 /// Gives the handle of a call that has begun.
 pub(super) fn handle(call: &Call) -> Task {
     let at = call.created_at.to_string();
-    let changed_at = call.end.as_ref().map_or_else(|| at.clone(), |end| end.at.to_string());
-    Task::new(call.id.as_str(), TaskStatus::Working, at, changed_at)
+    Task::new(call.id.as_str(), TaskStatus::Working, at.clone(), at)
         .with_ttl_ms(KEPT_MS)
         .with_poll_interval_ms(POLL_MS)
 }
 
 /// Gives where a call of the caller stands.
 pub(super) async fn get(plane: &Plane, caller: &Caller, id: &str) -> Answer<DetailedTask> {
-    let CallInfo { call, stands } = plane.call_get(caller, &call_id(id)?).await?;
+    let CallInfo { call, stands, changed_at } = plane.call_get(caller, &call_id(id)?).await?;
     let mut task = handle(&call);
+    task.last_updated_at = changed_at.to_string();
     let payload = match stands {
         CallStands::Working(message) => {
             task.status_message = Some(message);
             TaskPayload::Working
         }
         CallStands::RunOver { started, run } => {
-            if let Some(at) = run.ended_at {
-                task.last_updated_at = at.to_string();
-            }
             let done = tasks::done(&started, &run);
             let told = done.map(|view| serde_json::to_value(view).expect("a view is JSON"));
             TaskPayload::Completed { result: object(&result_of(told, None)) }
