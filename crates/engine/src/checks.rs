@@ -8,6 +8,7 @@ use crate::approvals::{self, Asker, Question};
 use crate::clock;
 use crate::error::EngineError;
 use crate::gate::CallOrigin;
+use crate::hosting;
 use crate::plane::Core;
 use crate::policies::{self, PolicyOwners};
 use crate::record;
@@ -17,6 +18,7 @@ use adjutant_model::action::Caller;
 use adjutant_model::blueprint::{CheckCommand, CheckSpec};
 use adjutant_model::event::Event;
 use adjutant_model::policy::{Judgement, PolicyEffect, ToolCall};
+use adjutant_sessions::process;
 use adjutant_store::{Draft, Write};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,8 +38,6 @@ pub(crate) struct CheckJob<'a> {
     pub(crate) project: Option<&'a str>,
     /// What the check is for, as the journal names it.
     pub(crate) subject: &'a str,
-    /// Marks its processes.
-    pub(crate) marker: &'a str,
 }
 
 /// In whose name checks run.
@@ -51,12 +51,13 @@ pub(crate) struct CheckedBy {
 impl CheckedBy {
     /// The plane's, which does what a goal wants.
     pub(crate) fn plane() -> Self {
-        CheckedBy { actor: "plane".to_owned(), asker: Asker::plane(None) }
+        CheckedBy { actor: "plane".to_owned(), asker: Asker::plane(Some("plane".into())) }
     }
 
     pub(crate) fn caller(caller: &Caller) -> Self {
         let token_id = caller.token_id.to_string();
-        let asker = Asker { token_id, ..Asker::plane(caller.agent_id.clone()) };
+        let as_agent = caller.agent_id.clone().or_else(|| caller.name.clone());
+        let asker = Asker { token_id, ..Asker::plane(as_agent) };
         CheckedBy { actor: caller.actor(), asker }
     }
 }
@@ -82,7 +83,7 @@ pub(crate) async fn run(
         dir: job.dir,
         env: &core.settings.env,
         settings: &core.settings.worker,
-        marker: job.marker.to_owned(),
+        marker: format!("{}{}", marker(core), job.subject),
         cancel: core.stopping.child_token(),
     };
     check::execute(&spec, &core.git, place).await.map_err(|why| EngineError::Conflict {
@@ -91,7 +92,32 @@ pub(crate) async fn run(
     })
 }
 
-async fn admit(core: &Arc<Core>, by: &CheckedBy, job: CheckJob<'_>) -> Result<(), EngineError> {
+/// Ends what the checks of a daemon that was killed have left running.
+pub(crate) async fn sweep(core: &Core) {
+    let swept = process::sweep_prefix(&marker(core)).await;
+    if swept.alive > 0 {
+        tracing::warn!(alive = swept.alive, "checks of an earlier daemon cannot be ended");
+    }
+}
+
+/// Marks the processes of checks of this data folder.
+fn marker(core: &Core) -> String {
+    format!("{}/check/", hosting::folder_name(&core.settings.folder))
+}
+
+/// Tells whether the gate lets a check run, or has a person asked when its time has come.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) async fn may_run(core: &Core, job: CheckJob<'_>) -> Result<(), EngineError> {
+    let (_, judgement) = judged(core, job).await?;
+    match judgement.effect {
+        PolicyEffect::Allow | PolicyEffect::Ask => Ok(()),
+        PolicyEffect::Deny => Err(refused(job, &judgement.reason)),
+    }
+}
+
+async fn judged(core: &Core, job: CheckJob<'_>) -> Result<(ToolCall, Judgement), EngineError> {
     let directory = job.project.map_or(job.dir, Path::new);
     let owners = PolicyOwners { directories: vec![directory.to_owned()], agents: BTreeSet::new() };
     let policies = policies::read(core, owners).await?;
@@ -101,22 +127,31 @@ async fn admit(core: &Arc<Core>, by: &CheckedBy, job: CheckJob<'_>) -> Result<()
         Value::object([("command", Value::from(job.command)), ("for", Value::from(job.subject))]);
     let call = ToolCall { tool: TOOL.to_owned(), parameters };
     let judgement = core.gate.judge_check(&policies, &call, from);
+    Ok((call, judgement))
+}
+
+async fn admit(core: &Arc<Core>, by: &CheckedBy, job: CheckJob<'_>) -> Result<(), EngineError> {
+    let (call, judgement) = judged(core, job).await?;
     if judgement.is_telling() {
         note(core, job.subject, &judgement).await?;
     }
-    let refused = match judgement.effect {
-        PolicyEffect::Allow => return Ok(()),
-        PolicyEffect::Deny => judgement.reason,
+    match judgement.effect {
+        PolicyEffect::Allow => Ok(()),
+        PolicyEffect::Deny => Err(refused(job, &judgement.reason)),
         PolicyEffect::Ask => {
             let question = Question { call, reason: judgement.reason, run_id: None };
-            match approvals::ask(core, by.asker.clone(), question).await {
-                Ok(()) => return Ok(()),
-                Err(why) => why,
+            tokio::select! {
+                asked = approvals::ask(core, by.asker.clone(), question) => asked.map_err(|why| refused(job, &why)),
+                // Nobody could answer any more; the next daemon withdraws the question.
+                () = core.stopping.cancelled() => Err(EngineError::Stopping),
             }
         }
-    };
+    }
+}
+
+fn refused(job: CheckJob<'_>, why: &str) -> EngineError {
     let command = record::text(job.command);
-    Err(EngineError::Forbidden(format!("the check `{command}` is refused by the gate: {refused}")))
+    EngineError::Forbidden(format!("the check `{command}` is refused by the gate: {why}"))
 }
 
 async fn note(core: &Core, subject: &str, judgement: &Judgement) -> Result<(), EngineError> {

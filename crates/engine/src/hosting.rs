@@ -19,7 +19,7 @@ pub(crate) use boot::resume_open;
 pub(crate) use create::{AGENT_DEFAULT, budget_check, create, driver_check, model_check, task_check};
 pub use create::{DEPTH_MAX, HostParams, StepOrigin};
 pub use door::Managed;
-pub(crate) use drivers::Drivers;
+pub(crate) use drivers::{Drivers, folder_name};
 pub use drivers::{HOST_COMMAND, cgroups_clear};
 pub(crate) use owner::without_secrets;
 pub(crate) use perform::folder_of;

@@ -6,6 +6,7 @@
 use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
+use crate::record;
 use crate::worker::Secret;
 use adjutant_model::TokenId;
 use adjutant_model::action::{Caller, Role, StepBinding, TokenRecord, Verb};
@@ -55,10 +56,11 @@ impl Tokens {
 
 /// Makes the owner's token and keeps its hash; the secret is for the data folder's `token` file.
 pub(crate) async fn owner_token_create(core: &Core) -> Result<Secret, EngineError> {
-    let (secret, record) = mint(Role::Host, Binding::default(), None);
+    let (secret, made) = mint(Role::Host, Binding::default(), None);
     let mut write = Write::default();
-    write.token_put(&record);
+    write.token_put(&made);
     core.store.write(write).await?;
+    record::owner_known(secret.reveal());
     Ok(secret)
 }
 
@@ -158,7 +160,11 @@ pub(crate) async fn authenticate(core: &Core, secret: &str) -> Result<Option<Cal
         return Ok(None);
     }
     core.tokens.used(&token.id, 1, now);
-    Ok(Some(caller_of(token)))
+    let caller = caller_of(token);
+    if caller.role == Role::Host {
+        record::owner_known(secret);
+    }
+    Ok(Some(caller))
 }
 
 pub(crate) fn caller_of(token: TokenRecord) -> Caller {

@@ -6,7 +6,7 @@ use crate::breakers::{self, BreakerInfo};
 use crate::calls::{self, Calls};
 use crate::care::Care;
 use crate::care::retention::{self, Retention};
-use crate::checks::CheckedBy;
+use crate::checks::{self, CheckedBy};
 use crate::clients::{self, Clients, Connection, ConnectionParams};
 use crate::clock;
 use crate::config::{self, ConfigError, Live};
@@ -305,6 +305,7 @@ impl Plane {
         hosting::resume_open(&self.core).await.map_err(StartError::Resume)?;
         delegations::resume_open(&self.core).await.map_err(StartError::Resume)?;
         handoffs::resume_open(&self.core).await.map_err(StartError::Resume)?;
+        checks::sweep(&self.core).await;
         calls::lose_open(&self.core).await.map_err(StartError::Resume)?;
         clients::resume_open(&self.core).await.map_err(StartError::Resume)?;
         runs::resume_open(&self.core).await.map_err(StartError::Resume)?;

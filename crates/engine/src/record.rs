@@ -9,6 +9,11 @@ use adjutant_model::policy::{Judgement, PolicyMatch};
 use adjutant_model::run::{StepFailure, StepOutcome};
 use adjutant_rules::limits;
 use adjutant_rules::redact::{redact, redact_value};
+use std::borrow::Cow;
+use std::sync::{PoisonError, RwLock};
+
+/// What stands where a token of an owner was.
+const OWNER: &str = "[redacted:owner-token]";
 
 /// The journal names at most so many of the rules that were about a call.
 const MATCHES_MAX: usize = 32;
@@ -21,8 +26,8 @@ pub(crate) fn value(value: &Value) -> Value {
 /// Gives a step's outcome as the flow goes on with it.
 pub(crate) fn outcome(outcome: StepOutcome) -> StepOutcome {
     match outcome {
-        StepOutcome::Done(value) => StepOutcome::Done(redact_value(&value).unwrap_or(value)),
-        StepOutcome::Skipped(value) => StepOutcome::Skipped(redact_value(&value).unwrap_or(value)),
+        StepOutcome::Done(value) => StepOutcome::Done(without_secrets(&value)),
+        StepOutcome::Skipped(value) => StepOutcome::Skipped(without_secrets(&value)),
         StepOutcome::Failed(failure) => StepOutcome::Failed(StepFailure {
             message: text(&failure.message),
             value: failure.value.as_ref().map(without_secrets),
@@ -33,7 +38,7 @@ pub(crate) fn outcome(outcome: StepOutcome) -> StepOutcome {
 
 /// Gives a line of progress as the journal keeps it.
 pub(crate) fn progress(text: &str) -> String {
-    limits::progress_text(&redact(text))
+    limits::progress_text(&self::text(text))
 }
 
 /// Gives a judgement as the journal keeps it: each text cut like a line of progress, and the first matches only.
@@ -48,12 +53,63 @@ pub(crate) fn judgement(judgement: &Judgement) -> Judgement {
     }
 }
 
+/// The tokens of owners that this process has made or seen. What they look like no pattern tells from a hash, and whoever
+/// reads one in a record is the owner from then on.
+static OWNERS: RwLock<Vec<String>> = RwLock::new(Vec::new());
+
+/// Remembers a token of an owner, so that no record has it.
+pub(crate) fn owner_known(token: &str) {
+    let mut owners = OWNERS.write().unwrap_or_else(PoisonError::into_inner);
+    if !token.is_empty() && !owners.iter().any(|known| known == token) {
+        owners.push(token.to_owned());
+    }
+}
+
+fn without_owners(text: Cow<'_, str>) -> String {
+    let owners = OWNERS.read().unwrap_or_else(PoisonError::into_inner);
+    let mut text = text.into_owned();
+    for token in owners.iter().filter(|token| text.contains(token.as_str())).cloned().collect::<Vec<_>>() {
+        text = text.replace(&token, OWNER);
+    }
+    text
+}
+
+/// Gives a value without tokens of owners; nothing when it has none.
+fn value_without_owners(value: &Value) -> Option<Value> {
+    match value {
+        Value::String(text) => {
+            let without = without_owners(Cow::Borrowed(text));
+            (*without != **text).then(|| Value::string(without))
+        }
+        Value::Array(items) => {
+            let items = items.as_slice();
+            let found: Vec<_> = items.iter().map(value_without_owners).collect();
+            found.iter().any(Option::is_some).then(|| {
+                Value::array(
+                    found.into_iter().zip(items).map(|(new, old)| new.unwrap_or_else(|| old.clone())),
+                )
+            })
+        }
+        Value::Object(object) => {
+            let found: Vec<_> = object.iter().map(|(_, member)| value_without_owners(member)).collect();
+            found.iter().any(Option::is_some).then(|| {
+                let members = object.iter().zip(found);
+                Value::object(
+                    members.map(|((key, old), new)| (key.clone(), new.unwrap_or_else(|| old.clone()))),
+                )
+            })
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
 /// Gives a text without secrets.
 pub(crate) fn text(text: &str) -> String {
-    redact(text).into_owned()
+    without_owners(redact(text))
 }
 
 /// Gives a value without secrets.
 pub(crate) fn without_secrets(value: &Value) -> Value {
-    redact_value(value).unwrap_or_else(|| value.clone())
+    let value = redact_value(value).unwrap_or_else(|| value.clone());
+    value_without_owners(&value).unwrap_or(value)
 }

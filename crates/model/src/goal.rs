@@ -289,6 +289,8 @@ pub enum GoalAlertKind {
     PursuitStopped,
     /// Its deadline has passed, and it is not done.
     Deadline,
+    /// Its schedule cannot run its checks, so nobody knows whether it still holds.
+    Unchecked,
 }
 
 impl GoalAlertKind {
@@ -298,6 +300,7 @@ impl GoalAlertKind {
             GoalAlertKind::Reopened => "reopened",
             GoalAlertKind::PursuitStopped => "pursuit_stopped",
             GoalAlertKind::Deadline => "deadline",
+            GoalAlertKind::Unchecked => "unchecked",
         }
     }
 }

@@ -517,6 +517,9 @@ fn require_open(goal: &Goal) -> Result<(), GoalRefusal> {
 fn require_named(evidence: &Evidence) -> Result<(), GoalRefusal> {
     match &evidence.source {
         EvidenceSource::SignOff { person } if person.trim().is_empty() => Err(GoalRefusal::AnonymousSignOff),
+        EvidenceSource::SignOff { person } if person.contains('\0') || evidence.detail.contains('\0') => {
+            Err(GoalRefusal::Unprintable { what: "sign-off" })
+        }
         EvidenceSource::SignOff { .. } | EvidenceSource::Check { .. } | EvidenceSource::Turn { .. } => Ok(()),
     }
 }

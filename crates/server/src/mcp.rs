@@ -225,7 +225,9 @@ impl McpDoor {
 
 /// Gives the tool of a request, where it takes long and its client asks later how it ended.
 fn long_tool(request: &CallToolRequestParams, context: &RequestContext<RoleServer>) -> Option<&'static Tool> {
-    let asks_later = context.client_capabilities().is_some_and(|has| has.supports_tasks());
+    // No earlier revision knows a handle.
+    let is_last = context.protocol_version() == Some(ProtocolVersion::V_2026_07_28);
+    let asks_later = is_last && context.client_capabilities().is_some_and(|has| has.supports_tasks());
     tools().iter().find(|tool| asks_later && tool.takes_long() && tool.name == request.name)
 }
 

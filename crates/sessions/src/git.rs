@@ -178,6 +178,9 @@ impl GitError {
     }
 }
 
+/// What is to be done where files change while they are read.
+pub(crate) const BEING_WRITTEN: &str = "end what writes there, or wait until it is quiet";
+
 /// Knows the failures that people meet. Nothing but the words for a person depends on git's words.
 fn failure_hint(stderr: &str, dir: &Path) -> Option<String> {
     if stderr.contains("dubious ownership") {
@@ -191,6 +194,9 @@ fn failure_hint(stderr: &str, dir: &Path) -> Option<String> {
             "another git works on this repository, or one was killed: wait, or remove the lock file"
                 .to_owned(),
         );
+    }
+    if stderr.contains("short read while indexing") {
+        return Some(BEING_WRITTEN.to_owned());
     }
     stderr.contains("No space left on device").then(|| "free some disk space".to_owned())
 }

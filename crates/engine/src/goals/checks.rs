@@ -149,14 +149,24 @@ pub(super) async fn run_all(
     let mut found = Vec::new();
     for (index, criterion) in goal.acceptance.iter().enumerate() {
         if let Some(command) = &criterion.check {
-            let marker = format!("{}/check", goal.id);
-            let (project, subject) = (goal.project.as_deref(), goal.id.as_str());
-            let job = CheckJob { command, dir, project, subject, marker: &marker };
-            let report = checks::run(core, by, job).await?;
+            let report = checks::run(core, by, job(goal, command, dir)).await?;
             found.push((index, evidence(command, &report, dir)));
         }
     }
     Ok(found)
+}
+
+/// Refuses checks that the gate would never let run in a goal's project.
+pub(super) async fn may_run(core: &Core, goal: &Goal) -> Result<(), EngineError> {
+    let Some(dir) = project(goal) else { return Ok(()) };
+    for command in goal.acceptance.iter().filter_map(|criterion| criterion.check.as_deref()) {
+        checks::may_run(core, job(goal, command, &dir)).await?;
+    }
+    Ok(())
+}
+
+fn job<'a>(goal: &'a Goal, command: &'a str, dir: &'a Path) -> CheckJob<'a> {
+    CheckJob { command, dir, project: goal.project.as_deref(), subject: goal.id.as_str() }
 }
 
 fn evidence(command: &str, report: &CheckReport, dir: &Path) -> Evidence {

@@ -6,7 +6,7 @@
 //! again: the session is found by its id, and checks say the same. Only what an agent was told may reach it twice, when
 //! the daemon died before that was kept; it carries the number of the attempt.
 
-use super::{PLANE, check, status_command};
+use super::{PLANE, check, checks, status_command};
 use crate::agents;
 use crate::checks::CheckedBy;
 use crate::clock;
@@ -82,6 +82,8 @@ impl Plane {
                 hint: Some("set its `project`, or make the goal with `--repo`".to_owned()),
             });
         }
+        // An agent would work for nothing.
+        checks::may_run(core, &goal).await?;
         if let Err(spent) = pursuit::remaining(&goal.budget, spent(core, &goal, None).await?) {
             return Err(EngineError::Conflict {
                 message: format!("the budget of goal {goal_id} is spent: {spent}"),

@@ -6,7 +6,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
 use crate::record;
-use adjutant_model::goal::Goal;
+use adjutant_model::goal::{Goal, GoalAlertKind};
 use adjutant_model::run::ErrorClass;
 use adjutant_rules::goal::GoalCommand;
 use futures_util::{StreamExt, stream};
@@ -49,6 +49,8 @@ async fn recheck(core: &Arc<Core>, goal: &Goal) -> Result<(), EngineError> {
             Err(error) => {
                 let text = record::text(&format!("its checks could not be run again: {error}"));
                 if goal.notes.last() != Some(&text) {
+                    let alert = GoalCommand::Alert { what: GoalAlertKind::Unchecked, text: text.clone() };
+                    core.goals.step(PLANE, &goal.id, alert).await?;
                     core.goals
                         .step(PLANE, &goal.id, GoalCommand::Note { text })
                         .await

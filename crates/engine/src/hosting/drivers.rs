@@ -41,7 +41,7 @@ impl Drivers {
         let socket = settings.tmux_socket.clone().unwrap_or_else(|| settings.folder.join("tmux.sock"));
         let env = environment(&TERMINAL_VARIABLES, settings.env.iter().cloned(), &BTreeMap::new());
         let has_tmux = is_in_path("tmux", &settings.env);
-        let cgroups = Cgroups::detect(&cgroup_name(&settings.folder));
+        let cgroups = Cgroups::detect(&folder_name(&settings.folder));
         let params = TmuxParams {
             program: "tmux".to_owned(),
             socket,
@@ -150,11 +150,12 @@ pub const HOST_COMMAND: &str = "host-agent";
 /// Ends whatever a daemon that is gone has left in the control groups of a data folder, and removes these; waits so long
 /// for that. A folder that is used again tidies itself, so this is for one that is not.
 pub fn cgroups_clear(folder: &Path, patience: Duration) {
-    Cgroups::clear(&cgroup_name(folder), patience);
+    Cgroups::clear(&folder_name(folder), patience);
 }
 
 /// Names the control groups of a data folder.
-fn cgroup_name(folder: &Path) -> String {
+/// Gives a name that only this data folder has.
+pub(crate) fn folder_name(folder: &Path) -> String {
     let text = adjutant_model::Value::from(folder.to_string_lossy().into_owned());
     format!("adjutant-{}", &adjutant_rules::blueprint::hash(&text)[..16])
 }

@@ -6,6 +6,7 @@
 use super::ReportSettings;
 use super::token::{self, AppSettings, TokenSource};
 use crate::clock;
+use crate::error::chain;
 use crate::worker::Secret;
 use adjutant_model::Timestamp;
 use adjutant_model::report::{FiledIssue, ReportDraft};
@@ -308,13 +309,7 @@ pub(crate) fn causes(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
+    chain(error)
 }
 
 /// Gives what a search can find of a marker: the words in the comment.

@@ -6,7 +6,6 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::plane::Core;
 use adjutant_model::report::ErrorRecord;
-use adjutant_rules::redact::redact;
 use adjutant_rules::report;
 use adjutant_rules::scrub::Scrubber;
 use adjutant_store::Write;
@@ -88,7 +87,7 @@ fn record(raw: RawError, version: &str) -> ErrorRecord {
     let mut clean = |text: &str| {
         let scrubbed = scrubber.scrub(text);
         // What the twelve rules do not know, such as the tokens of other services.
-        let redacted = redact(&scrubbed).into_owned();
+        let redacted = crate::record::text(&scrubbed);
         scrubber.also(&scrubbed, &redacted);
         redacted
     };

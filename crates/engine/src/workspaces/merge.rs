@@ -185,10 +185,8 @@ async fn run_checks(
 ) -> Result<Vec<CheckedInfo>, EngineError> {
     let mut passed = Vec::new();
     for command in commands {
-        let (subject, marker) = (holder.to_string(), format!("{holder}/merge"));
-        let project = Some(project);
-        let job =
-            CheckJob { command: &command, dir: &trial.dir, project, subject: &subject, marker: &marker };
+        let (subject, project) = (holder.to_string(), Some(project));
+        let job = CheckJob { command: &command, dir: &trial.dir, project, subject: &subject };
         let report = checks::run(core, by, job).await?;
         if !report.passed {
             return Err(failed(&command, &report));

@@ -199,7 +199,7 @@ pub struct RecheckView {
 /// Something about a goal that a person should look at; whoever sets the goal's state has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GoalAlertView {
-    /// `reopened`, `pursuit_stopped` or `deadline`.
+    /// `reopened`, `pursuit_stopped`, `deadline` or `unchecked`.
     pub what: String,
     /// The same in words.
     pub text: String,

@@ -475,7 +475,7 @@ pub struct InboxGoal {
     pub goal_id: String,
     /// Its intent.
     pub description: String,
-    /// `reopened`, `pursuit_stopped` or `deadline`.
+    /// `reopened`, `pursuit_stopped`, `deadline` or `unchecked`.
     pub kind: String,
     /// What it is about.
     pub text: String,

@@ -356,6 +356,7 @@ fn stop(goal: &mut Goal, reason: String, telling: Telling, now: Timestamp) -> Ve
     let Some(pursuit) = &mut goal.pursuit else { return Vec::new() };
     pursuit.state = PursuitState::Ending { end: PursuitEnd::Stopped { reason: reason.clone() } };
     let text = format!("its pursuit has stopped: {reason}");
+    goal.reason = Some(crate::limits::cut(&text, FAILURE_BYTES_MAX));
     let mut events = changed(&["pursuit"]);
     events.extend(noted(goal, &text));
     if let Telling::Person = telling {

@@ -52,6 +52,11 @@ async fn a_check_that_a_rule_denies_never_runs_whoever_wants_it() {
     let told = crate::mcp::called_as(&daemon, &daemon.token, "goal_check", json!({"goal_id": goal.id})).await;
     assert!(told["isError"] == true && told.to_string().contains("no-secrets"), "{told}");
 
+    let pursued = refused(daemon.client.goal_do(&goal.id, "pursue", &json!({})).await);
+    assert!(pursued.0 == 403 && pursued.1.error.contains("no-secrets"), "{pursued:?}");
+    let sessions = daemon.client.sessions_managed(None).await.expect("a list").sessions;
+    assert!(sessions.is_empty(), "no agent works for nothing");
+
     // The rules of the project hold as well.
     let fine = with_check(&daemon, &project, "true").await;
     daemon.client.goal_do(&fine.id, "check", &json!({})).await.expect("no rule is against it");
@@ -174,5 +179,29 @@ async fn no_secret_stands_in_the_name_of_a_person_or_of_a_link() {
     let mirror = std::fs::read_to_string(daemon.path("goals.json")).expect("it is there");
     assert!(!told.contains(&secret) && !mirror.contains(&secret), "{told}");
     assert!(told.contains("Ada "), "{told}");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owners_token_stands_in_no_record_whoever_finds_it() {
+    let daemon = Daemon::start().await;
+    let (token, project) = (daemon.token.clone(), project(&daemon));
+    std::fs::write(project.join("found"), &token).expect("it is written");
+    let goal = with_check(&daemon, &project, "cat found").await;
+    daemon.client.goal_do(&goal.id, "check", &json!({})).await.expect("it runs");
+    let note = json!({"note": format!("it is {token}")});
+    daemon.client.goal_do(&goal.id, "notes", &note).await.expect("it is kept");
+    let fact = json!({"text": format!("the token is {token}"), "scope": "plane"}).to_string();
+    assert_eq!(daemon.send("POST /v1/memory", &fact).await.status, 201);
+    let told = serde_json::to_string(&shown(&daemon, &goal).await).expect("JSON");
+    let facts = daemon.send("GET /v1/memory", "").await.body;
+    assert!(
+        told.contains("[redacted:owner-token]") && facts.contains("[redacted:owner-token]"),
+        "{told} {facts}"
+    );
+    let mirror = std::fs::read_to_string(daemon.path("goals.json")).expect("it is there");
+    assert!(!told.contains(&token) && !facts.contains(&token) && !mirror.contains(&token));
+    let blank = json!({"criterion": 0, "person": "Ada\0", "words": "w"});
+    assert_eq!(refused(daemon.client.goal_do(&goal.id, "evidence", &blank).await).0, 400);
     daemon.stop().await;
 }

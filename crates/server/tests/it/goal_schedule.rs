@@ -189,6 +189,7 @@ async fn what_cannot_be_checked_again_is_noted_once_and_keeps_no_other_goal_wait
     let gone = stands(&daemon, &goal).await;
     assert_eq!(gone.notes.len(), 1, "{:?}", gone.notes);
     assert!(gone.notes[0].starts_with("its checks could not be run again: "), "{:?}", gone.notes);
+    assert_eq!(gone.alert.as_ref().map(|alert| alert.what), Some(GoalAlertKind::Unchecked));
     assert!(stands(&daemon, &second).await.acceptance[0].evidence.as_ref().is_some_and(|found| found.passed));
     daemon.stop().await;
 }
@@ -358,5 +359,34 @@ async fn a_pursuit_says_no_secret_that_a_check_has_printed() {
     let refused = daemon.send("POST /v1/goals", &body.to_string()).await;
     assert_eq!((refused.status, refused.error().code.as_str()), (400, "invalid_request"), "{refused:?}");
     assert!(!refused.body.contains(&secret) && refused.error().hint.is_some(), "{refused:?}");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_waits_for_a_person_does_not_keep_the_daemon_from_stopping() {
+    let policy = "[[rule]]\nname = \"all\"\neffect = \"ask\"\ntool = \"step:check\"\n";
+    let daemon = Daemon::with_settings(|settings| {
+        settings.goal_recheck_ms = 0;
+        fs::write(settings.folder.join("policy.toml"), policy).expect("the policy is written");
+    })
+    .await;
+    let project = daemon.path("project");
+    repository::with_one_file(&project);
+    let check = json!([{"text": "it says one", "check": "grep -q one file.txt"}]);
+    let goal = json!({"description": "one", "acceptance": check, "project": project, "recheck": "0 6 * * *"});
+    let goal = made(&daemon, goal).await;
+    make_due(daemon.home.folder());
+    let plane = daemon.plane.clone();
+    let looking = tokio::spawn(async move { plane.job_run(RECHECK).await });
+    let approval = until(&daemon.plane, async || {
+        Ok(daemon.client.approvals(Some("pending")).await.expect("a list").approvals.pop())
+    })
+    .await;
+    assert_eq!(approval.agent_id.as_deref(), Some("plane"), "it says who asks");
+    let daemon = daemon.restarted().await;
+    looking.await.expect("it does not panic");
+    let left = daemon.client.approvals(Some("withdrawn")).await.expect("a list").approvals;
+    assert_eq!(left.iter().map(|one| &one.id).collect::<Vec<_>>(), [&approval.id]);
+    assert!(stands(&daemon, &goal).await.alert.is_none(), "the next daemon asks anew");
     daemon.stop().await;
 }

@@ -19,7 +19,7 @@ pub(super) use state::{STATE_PATHS, listed};
 use super::place::FolderLock;
 use super::registry::{RETRY_PAUSE, TRIES};
 use super::tree::{IndexCopy, durable};
-use crate::git::{Call, Git, GitError};
+use crate::git::{BEING_WRITTEN, Call, Git, GitError};
 use adjutant_model::run::{ErrorClass, WorkspaceRecord};
 use adjutant_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -112,9 +112,7 @@ impl SnapshotError {
     pub fn hint(&self) -> Option<String> {
         match self {
             SnapshotError::Name { .. } => None,
-            SnapshotError::Changing { .. } => {
-                Some("end what writes there, or wait until it is quiet".to_owned())
-            }
+            SnapshotError::Changing { .. } => Some(BEING_WRITTEN.to_owned()),
             SnapshotError::Unreadable { refname } => Some(format!("`git show {refname}` shows what it is")),
             SnapshotError::Git(error) => error.hint(),
         }
@@ -240,14 +238,15 @@ impl Desk {
 
     /// Looks until two looks have seen the same.
     async fn settled(&self, git: &Git, params: SnapshotParams<'_>) -> Result<Seen, SnapshotError> {
-        let mut before = None;
+        let (mut before, mut was_readable) = (None, false);
         for tried in 1..=TRIES {
             match self.look(git, params).await {
                 Ok(seen) if before.as_ref() == Some(&seen) => return Ok(seen),
-                Ok(seen) => before = Some(seen),
-                // A file that goes while it is read fails the call, and so does an index that a crash has broken.
+                Ok(seen) => (before, was_readable) = (Some(seen), true),
+                // A file that goes while it is read fails the call, and so does an index that a crash has broken. What
+                // could be read before is only being changed.
                 Err(GitError::Failed { stderr_tail, .. })
-                    if tried < TRIES && !stderr_tail.contains("No space left") =>
+                    if (tried < TRIES || was_readable) && !stderr_tail.contains("No space left") =>
                 {
                     before = None;
                     self.clear();

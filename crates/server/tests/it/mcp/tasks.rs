@@ -200,6 +200,11 @@ async fn only_a_client_that_has_the_extension_gets_a_handle_and_only_for_its_own
     let malformed = asked(&daemon, "tasks/get", json!({"task": id})).await;
     assert_eq!(malformed["error"]["code"], -32602, "{malformed}");
 
+    let mut early = run.clone();
+    early["_meta"] = json!({"io.modelcontextprotocol/clientCapabilities": {"extensions": {EXTENSION: {}}}});
+    let waited = super::asked(&daemon, "tools/call", early).await;
+    assert_eq!(waited["result"]["structuredContent"]["status"], "done", "it knows no handle: {waited}");
+
     let discovered = asked(&daemon, "server/discover", json!({})).await;
     assert!(discovered["result"]["capabilities"]["extensions"][EXTENSION].is_object(), "{discovered}");
     let earlier = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
