@@ -5,8 +5,9 @@
 //! while there is no daemon; only a request that needs one starts it. A call that a client cancels is one whose answer
 //! nobody waits for, which the daemon hears.
 //!
-//! It shows the owner's token, or `ADJUTANT_TOKEN`, which must say something where it is set. A child of an agent that Adjutant hosts has that in its environment,
-//! with the address and socket of its daemon; it never starts a daemon, which would live in its agent's confinement.
+//! It shows the owner's token, or `ADJUTANT_TOKEN`, which must say something where it is set. A child of an agent that
+//! Adjutant hosts has that in its environment, with the address and socket of its daemon; it never starts a daemon, which
+//! would live in its agent's confinement.
 
 use crate::exit::Failure;
 use crate::{config, launch};

@@ -9,8 +9,7 @@ use adjutant_model::policy::{Judgement, PolicyMatch};
 use adjutant_model::run::{StepFailure, StepOutcome};
 use adjutant_rules::limits;
 use adjutant_rules::redact::{redact, redact_value};
-use std::borrow::Cow;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// What stands where a token of an owner was.
 const OWNER: &str = "[redacted:owner-token]";
@@ -65,25 +64,21 @@ pub(crate) fn owner_known(token: &str) {
     }
 }
 
-fn without_owners(text: Cow<'_, str>) -> String {
-    let owners = OWNERS.read().unwrap_or_else(PoisonError::into_inner);
-    let mut text = text.into_owned();
-    for token in owners.iter().filter(|token| text.contains(token.as_str())).cloned().collect::<Vec<_>>() {
-        text = text.replace(&token, OWNER);
-    }
-    text
+/// Gives a text without tokens of owners; nothing when it has none.
+fn text_without(owners: &[String], text: &str) -> Option<String> {
+    owners.iter().fold(None, |found: Option<String>, token| {
+        let text = found.as_deref().unwrap_or(text);
+        if text.contains(token) { Some(text.replace(token, OWNER)) } else { found }
+    })
 }
 
 /// Gives a value without tokens of owners; nothing when it has none.
-fn value_without_owners(value: &Value) -> Option<Value> {
+fn value_without(owners: &[String], value: &Value) -> Option<Value> {
     match value {
-        Value::String(text) => {
-            let without = without_owners(Cow::Borrowed(text));
-            (*without != **text).then(|| Value::string(without))
-        }
+        Value::String(text) => text_without(owners, text).map(Value::string),
         Value::Array(items) => {
             let items = items.as_slice();
-            let found: Vec<_> = items.iter().map(value_without_owners).collect();
+            let found: Vec<_> = items.iter().map(|item| value_without(owners, item)).collect();
             found.iter().any(Option::is_some).then(|| {
                 Value::array(
                     found.into_iter().zip(items).map(|(new, old)| new.unwrap_or_else(|| old.clone())),
@@ -91,7 +86,7 @@ fn value_without_owners(value: &Value) -> Option<Value> {
             })
         }
         Value::Object(object) => {
-            let found: Vec<_> = object.iter().map(|(_, member)| value_without_owners(member)).collect();
+            let found: Vec<_> = object.iter().map(|(_, member)| value_without(owners, member)).collect();
             found.iter().any(Option::is_some).then(|| {
                 let members = object.iter().zip(found);
                 Value::object(
@@ -103,13 +98,18 @@ fn value_without_owners(value: &Value) -> Option<Value> {
     }
 }
 
+fn owners() -> RwLockReadGuard<'static, Vec<String>> {
+    OWNERS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Gives a text without secrets.
 pub(crate) fn text(text: &str) -> String {
-    without_owners(redact(text))
+    let text = redact(text);
+    text_without(&owners(), &text).unwrap_or_else(|| text.into_owned())
 }
 
 /// Gives a value without secrets.
 pub(crate) fn without_secrets(value: &Value) -> Value {
     let value = redact_value(value).unwrap_or_else(|| value.clone());
-    value_without_owners(&value).unwrap_or(value)
+    value_without(&owners(), &value).unwrap_or(value)
 }

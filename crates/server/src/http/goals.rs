@@ -12,7 +12,7 @@ use adjutant_engine::goals::{
 use adjutant_model::action::Caller;
 use adjutant_model::goal::{GoalStatus, LinkState};
 use adjutant_model::session::{DriverKind, SessionBudget};
-use adjutant_model::{GoalId, SessionId, Timestamp};
+use adjutant_model::{GoalId, Timestamp};
 use adjutant_protocol::{ApiError, http};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -133,7 +133,7 @@ change!(
 change!(
     /// Links a session or run.
     link, "/v1/goals/{id}/links", http::LinkParams,
-    |plane, caller, goal_id, params| plane.goal_link(&caller, &goal_id, of_work(params.session_id), params.task).await?
+    |plane, caller, goal_id, params| plane.goal_link(&caller, &goal_id, params.session_id, params.task).await?
 );
 change!(
     /// Records that a criterion holds, or that a linked session or run has done what it was to do.
@@ -184,19 +184,9 @@ fn pursuit(params: http::PursueParams) -> Answer<PursueParams> {
     Ok(PursueParams { agent, driver: driver.map(kind).transpose()?, model, attempts })
 }
 
-/// Gives what a link is known by: of a session its id in the form that it is shown in, so that it is linked once.
-fn of_work(text: String) -> String {
-    match text.parse::<SessionId>() {
-        Ok(id) => id.to_string(),
-        Err(_) => text,
-    }
-}
-
 fn goal_update(params: http::GoalUpdateParams) -> Answer<GoalUpdate> {
     let link = match (params.session_id, params.state) {
-        (Some(session_id), Some(state)) => {
-            Some(LinkUpdate { session_id: of_work(session_id), state: link_state(&state)? })
-        }
+        (Some(session_id), Some(state)) => Some(LinkUpdate { session_id, state: link_state(&state)? }),
         (None, None) => None,
         (Some(_), None) | (None, Some(_)) => {
             return Err(Refusal::invalid("`session_id` and `state` say together where a link stands"));
@@ -219,7 +209,7 @@ fn goal_update(params: http::GoalUpdateParams) -> Answer<GoalUpdate> {
 fn proof(params: http::EvidenceParams) -> Answer<Proof> {
     let of = match (params.criterion, params.session_id) {
         (Some(criterion), None) => ProofOf::Criterion(criterion),
-        (None, Some(session_id)) => ProofOf::Link(of_work(session_id)),
+        (None, Some(session_id)) => ProofOf::Link(session_id),
         (Some(_), Some(_)) | (None, None) => {
             return Err(Refusal::invalid("say what holds: `criterion` or `session_id`, one of them"));
         }

@@ -254,8 +254,6 @@ fn waited(timeout: Duration) -> String {
     format!("its request waited {} s", timeout.as_secs())
 }
 
-/// Says that a run was cancelled because its request waited long enough: whoever asked with a limit gets an answer about
-/// a run that is over, and may ask again without two of them at work in one place.
 /// Says why a run that was accepted does not go on now.
 pub(crate) fn held_up(error: EngineError, started: &TaskStarted) -> Refusal {
     let ids = with_ids(json!({"status": "running"}), &started.task_id, &started.run_id);
@@ -266,6 +264,8 @@ pub(crate) fn held_up(error: EngineError, started: &TaskStarted) -> Refusal {
     Refusal::from(ApiError { code, details: Some(ids), ..told.hinted(hint) })
 }
 
+/// Says that a run was cancelled because its request waited long enough: whoever asked with a limit gets an answer about
+/// a run that is over, and may ask again without two of them at work in one place.
 fn timed_out(run: &RunRecord, timeout: Duration) -> ApiError {
     ApiError {
         error: format!("the run took longer than {} s and was cancelled", timeout.as_secs()),

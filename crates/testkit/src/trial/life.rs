@@ -7,12 +7,13 @@ use super::end::End;
 use super::fault::{Plan, Watched};
 use crate::home::Home;
 use adjutant_engine::faults::EffectKey;
-use adjutant_engine::hosting::SessionFilter;
+use adjutant_engine::hosting::{Managed, SessionFilter};
 use adjutant_engine::plane::StartError;
 use adjutant_engine::{EngineError, Plane, RunFilter, Settings};
 use adjutant_model::Value;
 use adjutant_model::run::{ErrorClass, TurnKind, TurnStatus};
 use adjutant_model::session::{Session, SessionPhase, SessionState};
+use adjutant_sessions::process;
 use futures_util::future::BoxFuture;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -76,6 +77,20 @@ pub struct Life<'a> {
     pub plane: Plane,
     /// How often an effect is to be asked for that the caller itself asks for.
     pub asks: usize,
+}
+
+impl Life<'_> {
+    /// Ends what still lives of any session, and gives the sessions, the newest first, and how many processes that were.
+    pub async fn sessions_left(&self) -> (Vec<Managed>, usize) {
+        let sessions =
+            self.plane.sessions_managed(SessionFilter::default()).await.expect("they are readable");
+        let mut alive = 0;
+        for managed in &sessions {
+            let swept = process::sweep_prefix(&format!("session:{}/", managed.session.id)).await;
+            alive += swept.killed + swept.alive;
+        }
+        (sessions, alive)
+    }
 }
 
 /// A story that has ended.

@@ -8,7 +8,6 @@ use adjutant_engine::{EngineError, Settings};
 use adjutant_model::event::Event;
 use adjutant_model::session::{Desired, Session, SessionPhase};
 use adjutant_model::{SessionId, Value};
-use adjutant_sessions::process;
 use adjutant_testkit::trial::{End, Life, Scenario};
 use adjutant_testkit::{Home, json, owner, repository};
 use futures_util::future::{BoxFuture, join_all};
@@ -211,8 +210,7 @@ impl Scenario for HandoffCase {
     /// brief and had what was not committed; and that nothing lives on.
     fn left<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Value> {
         Box::pin(async move {
-            let sessions =
-                life.plane.sessions_managed(SessionFilter::default()).await.expect("they are readable");
+            let (sessions, alive) = life.sessions_left().await;
             let [successor, first] = &sessions[..] else { panic!("there are two sessions: {sessions:?}") };
             let handed = handed(life, first.session.id).await.expect("the journal is readable");
             assert_eq!(handed.begun, [successor.session.id]);
@@ -221,11 +219,6 @@ impl Scenario for HandoffCase {
             assert!(briefs == 1 || !self.once, "the brief was told {briefs} times");
             let workspace = successor.workspace.as_ref().expect("it stays");
             let whole = fs::read_to_string(Path::new(&workspace.path).join("whole.txt"));
-            let mut alive = 0;
-            for managed in &sessions {
-                let swept = process::sweep_prefix(&format!("session:{}/", managed.session.id)).await;
-                alive += swept.killed + swept.alive;
-            }
             json(json!({
                 "told": briefs > 0,
                 "agents": [first.session.agent, successor.session.agent],

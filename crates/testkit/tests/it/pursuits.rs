@@ -2,12 +2,10 @@
 //! half, and the goal closes. A person who finds a pursuit stopped asks for it again.
 
 use adjutant_engine::goals::{CriterionSpec, GoalFilter, GoalParams, GoalUpdate, PursueParams};
-use adjutant_engine::hosting::SessionFilter;
 use adjutant_engine::{EngineError, Settings};
 use adjutant_model::Value;
 use adjutant_model::goal::{Goal, GoalStatus};
 use adjutant_rules::goal::GoalRefusal;
-use adjutant_sessions::process;
 use adjutant_testkit::trial::{End, Life, Scenario};
 use adjutant_testkit::{Home, json, owner, repository};
 use futures_util::future::BoxFuture;
@@ -99,13 +97,7 @@ impl Scenario for PursuitCase {
     /// Gives what anybody can look up: that the agent was told the goal in its owner's words, and that nothing lives on.
     fn left<'a>(&'a self, life: &'a Life<'a>) -> BoxFuture<'a, Value> {
         Box::pin(async move {
-            let sessions =
-                life.plane.sessions_managed(SessionFilter::default()).await.expect("they are readable");
-            let mut alive = 0;
-            for managed in &sessions {
-                let swept = process::sweep_prefix(&format!("session:{}/", managed.session.id)).await;
-                alive += swept.killed + swept.alive;
-            }
+            let (_, alive) = life.sessions_left().await;
             let told = life.home.told("halves");
             let goal = life.plane.goal_list(GoalFilter::default()).await.expect("it is readable").goals;
             // Behind whatever the keeper of goals has yet to mirror.
